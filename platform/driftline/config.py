@@ -1,0 +1,434 @@
+"""`driftline.yaml` as typed settings.
+
+Secrets never stand in the file: a password is named by an environment variable or a file. A
+service set to `local` is the one that `driftline up` runs; its address is read from the state
+folder when it is needed.
+"""
+
+import json
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from driftline import names
+from driftline.errors import ConfigError, ServiceError
+
+LOCAL = "local"
+
+_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)\s*$")
+
+
+def parse_duration(text: object) -> timedelta:
+    """`"250 ms"`, `"10s"`, `"1 min"`, `"2 h"` or `"7 d"` as a timedelta.
+
+    >>> parse_duration("1.5 h")
+    datetime.timedelta(seconds=5400)
+    """
+    if isinstance(text, timedelta):
+        return text
+    match = _DURATION.match(str(text))
+    if match is None:
+        raise ValueError("a number and a unit of ms, s, min, h or d, such as '10 s'")
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+
+
+def _identifier(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,58}", value):
+        raise ValueError("lower-case letters, digits and _, starting with a letter, at most 59")
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(lambda d: f"{d.total_seconds():g} s", return_type=str),
+    WithJsonSchema({"type": "string", "pattern": _DURATION.pattern, "examples": ["10 s"]}),
+]
+Identifier = Annotated[str, AfterValidator(_identifier)]
+ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+FieldType = Literal["int", "float", "string", "bool"]
+Instant = Annotated[datetime, AfterValidator(_utc)]
+
+
+class Settings(BaseModel):
+    """Base of every section: unknown keys are refused, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Secret(Settings):
+    """Where a password is: the name of an environment variable, or a file."""
+
+    env: str | None = None
+    file: Path | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("exactly one of env and file")
+        return self
+
+    def read(self) -> str:
+        """The password itself.
+
+        Raises:
+            ConfigError: the variable is not set, or the file cannot be read.
+        """
+        if self.env is not None:
+            value = os.environ.get(self.env)
+            if value is None:
+                raise ConfigError(f"environment variable {self.env!r} is not set: export it")
+            return value
+        assert self.file is not None
+        try:
+            return self.file.read_text().strip()
+        except OSError as error:
+            raise ConfigError(f"can't read the secret in {str(self.file)!r}: {error}") from error
+
+
+class Login(Settings):
+    """One account of a service."""
+
+    user: str
+    password: Secret | None = None
+
+
+class Kafka(Settings):
+    """The broker, and how clients prove who they are."""
+
+    bootstrap: str = Field(LOCAL, description="host:port,host:port, or local")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-256"
+    username: str | None = None
+    password: Secret | None = None
+    ca_file: Path | None = Field(None, description="PEM file of the authorities to trust")
+    certificate_file: Path | None = Field(None, description="PEM client certificate")
+    key_file: Path | None = Field(None, description="PEM key of the client certificate")
+    key_password: Secret | None = None
+
+
+class PostgresRoles(Settings):
+    """Least privilege: only `driftline migrate` changes the schema, only the job writes."""
+
+    migrate: Login = Login(user="driftline_migrate")
+    write: Login = Login(user="driftline_write")
+    read: Login = Login(user="driftline_read")
+
+
+RoleName = Literal["migrate", "write", "read"]
+
+
+class Postgres(Settings):
+    """TimescaleDB, or plain PostgreSQL address of one."""
+
+    host: str = Field(LOCAL, description="host name, or local")
+    port: int = Field(5432, ge=1, le=65535)
+    database: str = "driftline"
+    sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
+    sslrootcert: Path | None = None
+    sslcert: Path | None = None
+    sslkey: Path | None = None
+    roles: PostgresRoles = PostgresRoles()
+
+
+class Mlflow(Settings):
+    """The tracking and registry server."""
+
+    tracking_uri: str = Field(LOCAL, description="http(s)://host:port, or local")
+    username: str | None = None
+    password: Secret | None = None
+    token: Secret | None = Field(None, description="bearer token, instead of a password")
+    ca_file: Path | None = None
+
+
+class Flink(Settings):
+    """How the job runs."""
+
+    parallelism: int = Field(1, ge=1, le=1024)
+    checkpoint_interval: Duration = timedelta(seconds=10)
+    checkpoint_dir: str | None = Field(None, description="a folder or URI; default in the state")
+    memory: str = Field("1g", pattern=r"^\d+[mg]$", description="heap of the local JVM")
+    properties: dict[str, str] = Field(
+        default_factory=dict, description="any Flink setting, passed through as it is"
+    )
+
+
+class AcceptedTime(Settings):
+    """The event times that are believed: around Kafka's timestamp, or a stated range."""
+
+    past: Duration = timedelta(days=7)
+    future: Duration = timedelta(minutes=5)
+    since: Instant | None = Field(None, description="a replay states its own range")
+    until: Instant | None = None
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.since is None) != (self.until is None):
+            raise ValueError("since and until go together")
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise ValueError("since must be before until")
+        return self
+
+
+class Input(Settings):
+    """The topic that the events come from, and what an event looks like."""
+
+    topic: Topic
+    decoder: Literal["json"] = "json"
+    event_id: str = Field(description="field that names the event; text or a whole number")
+    event_time: str = Field(description="field with the time of the event")
+    time_format: Literal["iso8601", "epoch_s", "epoch_ms", "epoch_us"] = "iso8601"
+    fields: dict[Identifier, FieldType] = Field(min_length=1)
+    required: tuple[str, ...] = Field((), description="fields that may not be missing")
+    accept: AcceptedTime = AcceptedTime()
+
+    @model_validator(mode="after")
+    def _required_are_fields(self) -> Self:
+        for name in self.required:
+            if name not in self.fields:
+                raise ValueError(f"required field {name!r} is not in fields")
+        return self
+
+
+class Query(Settings):
+    """An enriching Flink SQL query over the view `events`, with event-time windows."""
+
+    query: str = Field(description="SELECT *, <expression> AS <column>, ... FROM events ...")
+    columns: dict[Identifier, FieldType] = Field(min_length=1, description="what it adds")
+    out_of_order: Duration = Field(timedelta(minutes=1), description="how late is still in time")
+    idle_timeout: Duration = Field(
+        timedelta(seconds=10), description="after this, a silent partition holds nothing back"
+    )
+
+
+class Features(Settings):
+    """How events become the model's inputs: SQL first, then the transform, both optional."""
+
+    sql: Query | None = None
+    transform: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="module:function, RecordBatch -> RecordBatch",
+    )
+
+
+class Registry(Settings):
+    """The registered model that the job follows."""
+
+    name: str
+    alias: str = names.CHAMPION
+
+
+class Output(Settings):
+    """The topic that predictions are published to."""
+
+    topic: Topic
+    delivery: Literal["at_least_once", "exactly_once"] = "exactly_once"
+
+
+class Labels(Settings):
+    """The topic that brings the truth, later."""
+
+    topic: Topic
+    event_id: str = "event_id"
+    label: str = Field("label", description="field with the truth: a number or a bool")
+    time: str = Field("time", description="field with the time at which the truth was known")
+    time_format: Literal["iso8601", "epoch_s", "epoch_ms", "epoch_us"] = "iso8601"
+    accept: AcceptedTime = AcceptedTime()
+
+
+class Stream(Settings):
+    """Batch size against latency; explicit values win over the preset."""
+
+    latency: Literal["low", "balanced", "throughput"] = "balanced"
+    batch_rows: int | None = Field(None, ge=1, le=1_000_000)
+    batch_time: Duration | None = None
+
+    @property
+    def rows(self) -> int:
+        """Messages in a batch, at most."""
+        return self.batch_rows or {"low": 1_000, "balanced": 10_000, "throughput": 20_000}[
+            self.latency
+        ]
+
+    @property
+    def time(self) -> timedelta:
+        """How long a batch may wait for more messages."""
+        preset = {"low": 10, "balanced": 50, "throughput": 1_000}[self.latency]
+        return self.batch_time or timedelta(milliseconds=preset)
+
+
+class Model(Settings):
+    """One monitored model: where its events come from, what is done with them."""
+
+    input: Input
+    features: Features = Features()
+    registry: Registry
+    output: Output | None = None
+    labels: Labels | None = None
+    segments: tuple[Identifier, ...] = Field((), description="feature columns to split profiles by")
+    stream: Stream = Stream()
+
+    @model_validator(mode="after")
+    def _no_reserved_names(self) -> Self:
+        added = self.features.sql.columns if self.features.sql else {}
+        for name in (*self.input.fields, *added):
+            taken = name in names.SYSTEM_COLUMNS and name not in (
+                self.input.event_id,
+                self.input.event_time,
+            )
+            if taken:
+                raise ValueError(f"field {name!r} is a column of driftline's own: rename it")
+        for name in added:
+            if name in self.input.fields:
+                raise ValueError(f"sql column {name!r} is already a field: name it otherwise")
+        return self
+
+
+class Config(Settings):
+    """All of `driftline.yaml`."""
+
+    state: Path = Path(".driftline")
+    kafka: Kafka = Kafka()
+    postgres: Postgres = Postgres()
+    mlflow: Mlflow = Mlflow()
+    flink: Flink = Flink()
+    models: dict[ModelName, Model] = Field(default_factory=dict)
+
+    def model(self, name: str) -> Model:
+        """The section of one model.
+
+        Raises:
+            ConfigError: there is no such model.
+        """
+        try:
+            return self.models[name]
+        except KeyError:
+            known = ", ".join(self.models) or "none"
+            raise ConfigError(f"no model {name!r} in the config (there: {known})") from None
+
+    def local_kafka(self) -> Kafka:
+        """The broker's settings, with the local stack's address filled in for `local`."""
+        if self.kafka.bootstrap != LOCAL:
+            return self.kafka
+        return Kafka.model_validate(_with_file_secrets(self._stack("kafka")))
+
+    def local_postgres(self) -> Postgres:
+        """The database's settings, with the local stack's address filled in for `local`."""
+        if self.postgres.host != LOCAL:
+            return self.postgres
+        section = self._stack("postgres")
+        roles = {name: _with_file_secrets(role) for name, role in section["roles"].items()}
+        return Postgres.model_validate({**section, "roles": roles, "sslmode": "disable"})
+
+    def local_mlflow(self) -> Mlflow:
+        """The registry's settings, with the local stack's address filled in for `local`."""
+        if self.mlflow.tracking_uri != LOCAL:
+            return self.mlflow
+        return Mlflow.model_validate(_with_file_secrets(self._stack("mlflow")))
+
+    def _stack(self, service: str) -> dict[str, Any]:
+        path = self.state / "stack.json"
+        try:
+            section: dict[str, Any] = json.loads(path.read_text())[service]
+        except (FileNotFoundError, KeyError):
+            raise ServiceError(
+                f"{service} is 'local' but was never started in {str(self.state)!r}: "
+                "run 'driftline up', or give its address in driftline.yaml"
+            ) from None
+        return section
+
+
+def _with_file_secrets(section: dict[str, Any]) -> dict[str, Any]:
+    """`password_file: PATH` of the stack's own file as the config spells it."""
+    rest = {key: value for key, value in section.items() if key != "password_file"}
+    if "password_file" in section:
+        rest["password"] = {"file": section["password_file"]}
+    return rest
+
+
+def load(path: Path) -> Config:
+    """Read and check `driftline.yaml`.
+
+    Relative paths in it are taken from the file's own folder.
+
+    Raises:
+        ConfigError: with one line a problem: file, line, key, value and what is allowed.
+    """
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        raise ConfigError(f"no config at {str(path)!r}: 'driftline init' writes one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"can't read {str(path)!r}: {error}") from error
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from error
+    try:
+        config = Config.model_validate({} if data is None else data)
+    except ValidationError as error:
+        raise ConfigError(_explain(path, tree, error)) from None
+    state = config.state if config.state.is_absolute() else path.parent / config.state
+    return config.model_copy(update={"state": state.resolve()})
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of `driftline.yaml`, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+
+
+def _explain(path: Path, tree: yaml.Node | None, error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors(include_url=False):
+        keys = [str(part) for part in problem["loc"] if part != "[key]"]
+        where = ".".join(keys) or "the file"
+        message = problem["msg"].removeprefix("Value error, ")
+        value = problem["input"]
+        shown = "" if isinstance(value, dict) else f" = {value!r}"
+        lines.append(f"{path}:{_line(tree, keys)}: {where}{shown}: {message}")
+    return "\n".join(lines)
+
+
+def _line(node: yaml.Node | None, keys: list[str]) -> int:
+    """The line (from 1) of the deepest of the keys that the file has."""
+    line = 1 if node is None else node.start_mark.line + 1
+    for key in keys:
+        child = _child(node, key)
+        if child is None:
+            break
+        line, node = child
+    return line
+
+
+def _child(node: yaml.Node | None, key: str) -> tuple[int, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            if name.value == key:
+                return name.start_mark.line + 1, value
+    if isinstance(node, yaml.SequenceNode) and key.isdigit() and int(key) < len(node.value):
+        item = node.value[int(key)]
+        return item.start_mark.line + 1, item
+    return None

@@ -1,0 +1,49 @@
+"""Every name that two places must agree on: tables, columns, roles, aliases, artifact paths."""
+
+SCHEMA = "driftline"
+
+# Columns of a model's prediction table that are not features; a feature may not take one.
+SYSTEM_COLUMNS = (
+    "event_time",
+    "event_id",
+    "model_version",
+    "score",
+    "outputs",
+    "late",
+    "source",
+    "kafka_offset",
+    "kafka_time",
+    "scored_at",
+    "inference_ms",
+    "lag_ms",
+)
+
+# Profiled beside the features, for every model.
+SCORE = "score"
+INFERENCE_MS = "inference_ms"
+LAG_MS = "lag_ms"
+
+# What the view `events` of a feature query adds to the declared fields.
+KAFKA_PARTITION = "kafka_partition"
+KAFKA_OFFSET = "kafka_offset"
+EVENT_TIME = "event_time"
+EVENT_ID = "event_id"
+LATE = "late"
+KEEP = "keep"  # a boolean feature column with this name decides logged or filtered
+
+SERVED = "served"  # the role of the predictions that are published
+ALL_ROWS = ""  # the segment that holds every row
+CHAMPION = "champion"
+
+# Artifacts of a model version, below the model's own folder in MLflow.
+BINNING_ARTIFACT = "driftline/binning.json"
+REFERENCE_ARTIFACT = "driftline/reference.bin"
+
+
+def prediction_table(model: str) -> str:
+    """The name of a model's typed hypertable.
+
+    >>> prediction_table("flights-late")
+    'prediction_flights_late'
+    """
+    return "prediction_" + model.replace("-", "_")

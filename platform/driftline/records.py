@@ -1,0 +1,91 @@
+"""The records that travel the hot path: what became of each message, and the batch a sink stores."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import pyarrow as pa
+
+
+class Outcome(IntEnum):
+    """What became of one offset of the input topic; every offset ends in exactly one."""
+
+    LOGGED = 0
+    DUPLICATE = 1
+    REJECTED = 2
+    FILTERED = 3
+
+
+#: Where a message stands in its topic.
+POSITION = pa.schema(
+    [
+        pa.field("partition", pa.int32(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("kafka_time", pa.timestamp("us", tz="UTC"), nullable=False),
+    ]
+)
+
+#: A message that could not become a prediction. `message` is its row in the batch's positions.
+REJECT = pa.schema(
+    [
+        pa.field("message", pa.int32(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string(), nullable=False),
+        pa.field("payload", pa.binary()),
+    ]
+)
+
+#: The head of a prediction; the model's feature columns follow it.
+PREDICTION = pa.schema(
+    [
+        pa.field("event_time", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("event_id", pa.string(), nullable=False),
+        pa.field("model_version", pa.int32(), nullable=False),
+        pa.field("score", pa.float64()),
+        pa.field("outputs", pa.string()),
+        pa.field("late", pa.bool_(), nullable=False),
+        pa.field("source", pa.int32(), nullable=False),
+        pa.field("kafka_offset", pa.int64(), nullable=False),
+        pa.field("kafka_time", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("scored_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("inference_ms", pa.float32(), nullable=False),
+        pa.field("lag_ms", pa.float32(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class ScoredBatch:
+    """The messages of one batch, each a prediction, a reject or filtered.
+
+    Attributes:
+        positions: n rows of `POSITION`, one a message, in the order read.
+        predictions: m rows that start with the columns of `PREDICTION`; then the features.
+        messages: int32[m], the message that each prediction came from.
+        rejects: r rows of `REJECT`.
+        filtered: int32[f], the messages that the feature definition left out.
+
+    n = m + r + f holds for every batch.
+    """
+
+    positions: pa.RecordBatch
+    predictions: pa.RecordBatch
+    messages: np.ndarray
+    rejects: pa.RecordBatch
+    filtered: np.ndarray
+
+
+@dataclass(frozen=True)
+class StoredBatch:
+    """What the store holds for the messages of a batch, after the write is durable.
+
+    Attributes:
+        outcome: uint8[n], an `Outcome` a message.
+        predictions: the stored rows (first columns of `PREDICTION`) of the logged messages; a
+            repeated batch gets the rows that were stored first, not the ones it brought.
+        messages: int32[len(predictions)], the message of each stored row.
+    """
+
+    outcome: np.ndarray
+    predictions: pa.RecordBatch
+    messages: np.ndarray
