@@ -1,0 +1,100 @@
+"""Connections to TimescaleDB: one account a task, and errors that say what to do."""
+
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+
+from driftline.config import Postgres, RoleName
+from driftline.errors import ServiceError
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+# A silent peer is given up after about a minute, so that no client waits on a dead host forever.
+_KEEPALIVE = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+
+
+def connect(
+    postgres: Postgres,
+    role: RoleName,
+    *,
+    lock_timeout: timedelta | None = None,
+    autocommit: bool = False,
+    **options: Any,
+) -> Connection:
+    """Open a connection with the account of one role.
+
+    Parameters:
+        postgres: a section with a real address: `Config.local_postgres()`.
+        role: which account; the job writes, dashboards and monitors read, `migrate` owns.
+        lock_timeout: how long a statement waits for a lock before it fails (SQLSTATE 55P03).
+        autocommit: every statement is its own transaction.
+        options: more libpq parameters, such as `application_name` or `host`.
+
+    Raises:
+        ServiceError: the server is down, or it refuses the account or the database; the message
+            never holds the password.
+        ConfigError: the password cannot be read.
+    """
+    parameters = {**_parameters(postgres, role), **options}
+    if lock_timeout is not None:
+        parameters["options"] = f"-c lock_timeout={int(lock_timeout.total_seconds() * 1000)}"
+    try:
+        return psycopg.connect(autocommit=autocommit, **parameters)
+    except psycopg.OperationalError as error:
+        raise ServiceError(_explain(postgres, role, str(error))) from None
+
+
+def engine(
+    postgres: Postgres, role: RoleName, *, lock_timeout: timedelta | None = None
+) -> sa.Engine:
+    """A SQLAlchemy engine over `connect`; it keeps no idle connections.
+
+    Raises:
+        ServiceError, ConfigError: on the first use, as `connect` does.
+    """
+    return sa.create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: connect(postgres, role, lock_timeout=lock_timeout),
+        poolclass=sa.NullPool,
+    )
+
+
+def _parameters(postgres: Postgres, role: RoleName) -> dict[str, Any]:
+    login = getattr(postgres.roles, role)
+    return {
+        "host": postgres.host,
+        "port": postgres.port,
+        "dbname": postgres.database,
+        "user": login.user,
+        "password": login.password.read() if login.password else None,
+        "sslmode": postgres.sslmode,
+        "sslrootcert": postgres.sslrootcert,
+        "sslcert": postgres.sslcert,
+        "sslkey": postgres.sslkey,
+        "application_name": f"driftline-{role}",
+        **_KEEPALIVE,
+    }
+
+
+def _explain(postgres: Postgres, role: RoleName, reason: str) -> str:
+    """libpq reports no SQLSTATE for a connection that failed, so its words decide."""
+    where = f"PostgreSQL at '{postgres.host}:{postgres.port}'"
+    user = getattr(postgres.roles, role).user
+    if "password" in reason or f'role "{user}" does not exist' in reason:
+        return f"{where} refuses the account {user!r}: check postgres.roles.{role} (user, password)"
+    if f'database "{postgres.database}" does not exist' in reason:
+        return f"{where} has no database {postgres.database!r}: create it or set postgres.database"
+    lines = dict.fromkeys(line.strip() for line in reason.splitlines() if line.strip())
+    return (
+        f"can't connect to {where}: {'; '.join(lines)}: check that it runs "
+        "('driftline up' starts a local one) and postgres.host, port and sslmode"
+    )
