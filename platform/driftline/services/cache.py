@@ -1,0 +1,72 @@
+"""Downloaded programs, kept in the user's cache folder and shared between clones."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+
+from driftline.services.files import file_lock, require_space
+
+Say = Callable[[str], None]
+
+
+def cache_folder() -> Path:
+    """`DRIFTLINE_CACHE_DIR`, or `driftline` in the user's cache folder."""
+    override = os.environ.get("DRIFTLINE_CACHE_DIR")
+    return Path(override).absolute() if override else platformdirs.user_cache_path("driftline")
+
+
+def readable_cache_folder() -> Path:
+    """A cache folder whose programs an ordinary user can run, also when we are root.
+
+    Root's home is closed to the user that PostgreSQL runs as; the machine's cache is not.
+    """
+    folder = cache_folder()
+    if os.geteuid() != 0 or _open_to_all(folder):
+        return folder
+    return platformdirs.site_cache_path("driftline")
+
+
+def populate(target: Path, build: Callable[[Path], None], *, megabytes: int, say: Say) -> Path:
+    """Make a cached folder once, whole or not at all, whoever else tries at the same time.
+
+    Parameters
+    ----------
+    target
+        The folder; when it is there, nothing is done.
+    build
+        Fills the empty folder that it is given, which is then renamed to `target`.
+    megabytes
+        Disk space that the work needs.
+
+    Raises
+    ------
+    ServiceError
+        The disk is too full, or whatever `build` raises.
+    """
+    if target.is_dir():
+        return target
+    require_space(target, megabytes, target.name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with file_lock(target.with_name(f".{target.name}.lock"), on_wait=say):
+        if not target.is_dir():
+            _build(target, build)
+    return target
+
+
+def _build(target: Path, build: Callable[[Path], None]) -> None:
+    work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    try:
+        build(work)
+        work.chmod(0o755)
+        work.rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _open_to_all(folder: Path) -> bool:
+    existing = [path for path in (folder, *folder.parents) if path.exists()]
+    return all(path.stat().st_mode & 0o001 for path in existing)

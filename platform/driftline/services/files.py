@@ -1,0 +1,127 @@
+"""Files that are whole or absent, readable by their owner alone, and a lock between processes."""
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from driftline.errors import ServiceError
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder that only its owner enters, and return it."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.chmod(0o700)
+    return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file with mode 0600; a reader sees the old content or the new, never a part."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """`write_private` with JSON."""
+    write_private(path, json.dumps(content, indent=2) + "\n")
+
+
+def read_json(path: Path, default: Any) -> Any:
+    """The content of a JSON file, or `default` when there is none.
+
+    Raises
+    ------
+    ServiceError
+        The file is there and is not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return default
+    except ValueError as error:
+        raise ServiceError(
+            f"can't read {str(path)!r}: {error} (delete it and run `driftline up` again)"
+        ) from error
+
+
+def password(path: Path) -> str:
+    """The password in a file; generated, with 192 random bits, at the first call."""
+    if not path.exists():
+        private_folder(path.parent)
+        write_private(path, secrets.token_urlsafe(24) + "\n")
+    return path.read_text().strip()
+
+
+def require_space(path: Path, megabytes: int, purpose: str) -> None:
+    """Refuse to begin what would fill the disk.
+
+    Raises
+    ------
+    ServiceError
+        Fewer than `megabytes` are free where `path` is, or will be.
+    """
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free // 1_000_000
+    if free < megabytes:
+        raise ServiceError(
+            f"not enough disk space at {str(existing)!r}: {purpose} needs {megabytes} MB,"
+            f" {free} MB are free (free some, or point the folder to another disk)"
+        )
+
+
+@contextmanager
+def file_lock(
+    path: Path, *, timeout: float = 600, on_wait: Callable[[str], None] = lambda _: None
+) -> Iterator[None]:
+    """Hold a lock between processes; the kernel lets go of it when the holder dies.
+
+    Parameters
+    ----------
+    timeout
+        Seconds to wait for another holder.
+    on_wait
+        Told once, when there is somebody to wait for.
+
+    Raises
+    ------
+    ServiceError
+        Somebody else held it for all of `timeout`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        _acquire(file.fileno(), path, timeout, on_wait)
+        yield
+
+
+def _acquire(descriptor: int, path: Path, timeout: float, on_wait: Callable[[str], None]) -> None:
+    deadline = time.monotonic() + timeout
+    waiting = False
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not waiting:
+                on_wait(f"waiting for another driftline that holds {path.name}")
+            waiting = True
+        if time.monotonic() > deadline:
+            raise ServiceError(
+                f"can't lock {str(path)!r} within {timeout:.0f} s: another driftline holds it"
+                " (see `driftline status`, or stop that process)"
+            )
+        time.sleep(0.1)

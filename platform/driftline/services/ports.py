@@ -1,0 +1,54 @@
+"""Free loopback ports, chosen once and kept."""
+
+import socket
+from collections.abc import Callable, Iterable
+
+LOOPBACK = "127.0.0.1"
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on a loopback port now."""
+    with socket.socket() as probe:
+        # Servers set this too: a port whose last connections are in TIME_WAIT is free to them.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
+
+
+def choose(taken: Iterable[int] = ()) -> int:
+    """A free loopback port that is not among `taken`."""
+    avoid = set(taken)
+    while True:
+        with socket.socket() as probe:
+            probe.bind((LOOPBACK, 0))
+            port = int(probe.getsockname()[1])
+        if port not in avoid:
+            return port
+
+
+def assign(
+    kept: dict[str, int], names: Iterable[str], say: Callable[[str], None]
+) -> dict[str, int]:
+    """Ports for `names`: those kept from the last run, a new one where somebody took it.
+
+    Parameters
+    ----------
+    kept
+        Ports by name, of all services.
+    names
+        The ports of a service that does not run now.
+    say
+        Told about each port that had to change.
+    """
+    ports = dict(kept)
+    for name in names:
+        old = ports.get(name)
+        if old is not None and is_free(old):
+            continue
+        ports[name] = choose(ports.values())
+        if old is not None:
+            say(f"port {old} of {name} is taken by another program, using {ports[name]}")
+    return ports

@@ -1,0 +1,242 @@
+"""The local stack: start, stop and look at its services, and say where they are."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from driftline.errors import ServiceError
+from driftline.services import ports
+from driftline.services.cache import Say
+from driftline.services.files import file_lock, private_folder, read_json, write_json
+from driftline.services.kafka import Kafka
+from driftline.services.mlflow import MLflow
+from driftline.services.process import ProcessId, leftovers, spawn, stop
+from driftline.services.run import last_lines
+from driftline.services.service import Place, Service
+from driftline.services.timescaledb import TimescaleDB
+
+# In the order of starting: the slowest first, so that they start while the next is prepared.
+SERVICES: dict[str, Service] = {
+    service.name: service for service in (MLflow(), Kafka(), TimescaleDB())
+}
+_SECTIONS = {"timescaledb": "postgres", "kafka": "kafka", "mlflow": "mlflow"}
+_LOG_BYTES = 20_000_000
+_GRACE = 30.0
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """What is known of a service now; `detail` says why it is not ready."""
+
+    name: str
+    state: Literal["running", "not responding", "stopped"]
+    address: str
+    version: str
+    pid: int | None
+    ready: bool
+    detail: str
+
+
+class Stack:
+    """The services below one state folder; they outlive the process that started them.
+
+    Parameters
+    ----------
+    state_dir
+        Folder for data, logs, secrets and process ids; made when missing.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> [status.state for status in Stack(Path("/nonexistent")).status()]
+    ['stopped', 'stopped', 'stopped']
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self.folder = state_dir.absolute()
+
+    def up(
+        self,
+        services: Sequence[str] = tuple(_SECTIONS),
+        progress: Callable[[str, str], None] = lambda _name, _text: None,
+    ) -> None:
+        """Start what does not run, and wait until each answers a real request.
+
+        What this call started is stopped again when it fails or is interrupted.
+
+        Parameters
+        ----------
+        services
+            Which of `SERVICES`; the others run elsewhere, or are not needed.
+        progress
+            Told `(service, what happens)`.
+
+        Raises
+        ------
+        ServiceError
+            A service cannot be fetched, made or started; the message ends with its log.
+        """
+        chosen = [service for name, service in SERVICES.items() if name in services]
+        with self._lock(lambda text: progress("stack", text)):
+            started: list[Service] = []
+            try:
+                for service in chosen:
+                    if not self._alive(service):
+                        started.append(service)
+                        self._start(service, _saying(progress, service.name))
+                for service in chosen:
+                    self._await(service, _saying(progress, service.name))
+                self._write_addresses()
+            except BaseException:
+                for service in started:
+                    self._stop(service)
+                raise
+
+    def down(self, services: Sequence[str] = tuple(_SECTIONS)) -> list[str]:
+        """Stop services by their own process id; returns the names of those that ran."""
+        if not self.folder.is_dir():
+            return []
+        with self._lock(lambda _: None):
+            return [
+                name
+                for name in reversed(SERVICES)
+                if name in services and self._stop(SERVICES[name])
+            ]
+
+    def status(self) -> list[ServiceStatus]:
+        """Each service's state, asked with a real request."""
+        return [self._status(service) for service in SERVICES.values()]
+
+    def logs(self, service: str, lines: int = 50) -> str:
+        """The last lines of a service's log.
+
+        Raises
+        ------
+        ServiceError
+            There is no such service, or it never ran.
+        """
+        if service not in SERVICES:
+            raise ServiceError(f"no service {service!r} (there are {', '.join(SERVICES)})")
+        path = self._log(service)
+        if not path.exists():
+            raise ServiceError(f"no log of {service!r}: it never ran below {str(self.folder)!r}")
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+    @contextmanager
+    def _lock(self, on_wait: Say) -> Iterator[None]:
+        private_folder(self.folder)
+        with file_lock(self.folder / "lock", on_wait=on_wait):
+            yield
+
+    def _start(self, service: Service, say: Say) -> None:
+        self._clear(service)
+        kept = self._ports()
+        assigned = ports.assign(kept, service.port_names, say)
+        private_folder(self.folder / "run")
+        private_folder(self.folder / "logs")
+        write_json(self.folder / "ports.json", assigned)
+        place = self._place(service)
+        service.prepare(place, say)
+        say("starting")
+        log = self._log(service.name)
+        if log.exists() and log.stat().st_size > _LOG_BYTES:
+            log.replace(log.with_suffix(".log.1"))
+        process = spawn(service.command(place), log, self._mark(service))
+        process.save(self._record(service))
+
+    def _clear(self, service: Service) -> None:
+        """End what a killed service left behind, and forget its process id."""
+        process = ProcessId.load(self._record(service))
+        if process is not None:
+            for orphan in leftovers(process, self._mark(service)):
+                stop(orphan, service.stop_signal, _GRACE)
+            self._record(service).unlink()
+
+    def _await(self, service: Service, say: Say) -> None:
+        place = self._place(service)
+        begin = time.monotonic()
+        while True:
+            process = ProcessId.load(self._record(service))
+            alive = process is not None and process.alive()
+            try:
+                version = service.ping(place)
+                break
+            except Exception as error:  # not ready has as many forms as clients
+                if not alive:
+                    raise self._failure(service, "ended at once") from error
+                if time.monotonic() - begin > service.start_seconds:
+                    what = f"did not answer within {service.start_seconds:.0f} s ({error})"
+                    raise self._failure(service, what) from error
+            time.sleep(0.1)
+        service.settle(place)
+        say(f"ready: {version}")
+
+    def _failure(self, service: Service, what: str) -> ServiceError:
+        log = self._log(service.name)
+        text = log.read_text(errors="replace") if log.exists() else ""
+        return ServiceError(
+            f"can't start {service.name!r}: it {what}; its log {str(log)!r} ends with:"
+            f"{last_lines(text, 15)}"
+        )
+
+    def _stop(self, service: Service) -> bool:
+        process = ProcessId.load(self._record(service))
+        if process is None:
+            return False
+        ran = process.alive()
+        stop(process, service.stop_signal, _GRACE)
+        self._clear(service)
+        return ran
+
+    def _status(self, service: Service) -> ServiceStatus:
+        process = ProcessId.load(self._record(service))
+        alive = process is not None and process.alive()
+        port = self._ports().get(service.port_names[0])
+        address = f"{ports.LOOPBACK}:{port}" if port else ""
+        pid = process.pid if process and alive else None
+        if not alive:
+            detail = "its process is gone (`driftline up` starts it again)" if process else ""
+            return ServiceStatus(service.name, "stopped", address, "", None, False, detail)
+        try:
+            version = service.ping(self._place(service))
+        except Exception as error:  # whatever the client says is the detail
+            text = str(error).strip()
+            return ServiceStatus(service.name, "not responding", address, "", pid, False, text)
+        return ServiceStatus(service.name, "running", address, version, pid, True, "")
+
+    def _alive(self, service: Service) -> bool:
+        process = ProcessId.load(self._record(service))
+        return process is not None and process.alive()
+
+    def _write_addresses(self) -> None:
+        """Write `stack.json`: every service that was ever started here, for `config.py`."""
+        known = self._ports()
+        content: dict[str, Any] = {
+            _SECTIONS[name]: service.address(self._place(service))
+            for name, service in SERVICES.items()
+            if service.port_names[0] in known
+        }
+        write_json(self.folder / "stack.json", content)
+
+    def _ports(self) -> dict[str, int]:
+        content: dict[str, int] = read_json(self.folder / "ports.json", {})
+        return content
+
+    def _place(self, service: Service) -> Place:
+        return Place(self.folder / service.name, self.folder / "secrets", self._ports())
+
+    def _record(self, service: Service) -> Path:
+        return self.folder / "run" / f"{service.name}.json"
+
+    def _log(self, name: str) -> Path:
+        return self.folder / "logs" / f"{name}.log"
+
+    def _mark(self, service: Service) -> str:
+        return f"{service.name}:{self.folder}"
+
+
+def _saying(progress: Callable[[str, str], None], name: str) -> Say:
+    return lambda text: progress(name, text)

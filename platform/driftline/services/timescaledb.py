@@ -1,0 +1,281 @@
+"""PostgreSQL with TimescaleDB, from Debian's packages.
+
+The packages are unpacked and started through their own dynamic loader, so the machine's C library
+does not matter. PostgreSQL refuses to run as root: then it runs as an ordinary user. That user
+cannot pass through a closed folder such as root's home on the way to its data; it is started
+inside its data folder and calls it /proc/self/cwd.
+"""
+
+import hashlib
+import os
+import pwd
+import shlex
+import shutil
+import signal
+from pathlib import Path
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+
+from driftline.errors import ServiceError
+from driftline.services import debian
+from driftline.services.cache import Say, populate, readable_cache_folder
+from driftline.services.files import password, private_folder, require_space, write_private
+from driftline.services.ports import LOOPBACK
+from driftline.services.process import Account, Command
+from driftline.services.run import run
+from driftline.services.service import Place
+
+SUITE = "trixie"
+MAJOR = "17"
+PACKAGES = (
+    f"postgresql-{MAJOR} postgresql-client-{MAJOR} postgresql-{MAJOR}-timescaledb libpq5 libc6"
+    " libzstd1 liblz4-1 libxml2 libpam0g libssl3t64 libgssapi-krb5-2 zlib1g libldap2 libicu76"
+    " libsystemd0 libxxhash0 liblzma5 libaudit1 libkrb5-3 libk5crypto3 libcom-err2"
+    " libkrb5support0 libsasl2-2 libstdc++6 libgcc-s1 libcap2 libcap-ng0 libkeyutils1"
+    " libreadline8t64 libtinfo6"
+).split()
+_UNUSED = ("usr/share/doc", "usr/share/locale", "usr/share/man", "usr/share/postgresql-common")
+PROGRAMS = ("postgres", "initdb", "psql", "pg_controldata", "pg_dump", "pg_restore")
+
+DATABASE = "driftline"
+SUPERUSER = "postgres"
+ROLES = {name: f"driftline_{name}" for name in ("migrate", "write", "read")}
+
+_RECIPE = "1"  # part of the cache's key: raise it when what is unpacked changes
+_CWD = "/proc/self/cwd"
+_SETTINGS = """\
+listen_addresses = '{host}'
+port = {port}
+unix_socket_directories = ''
+password_encryption = 'scram-sha-256'
+cluster_name = 'driftline'
+max_connections = 100
+shared_buffers = 256MB
+wal_compression = lz4
+max_wal_size = 4GB
+fsync = on
+synchronous_commit = on
+jit = off
+timezone = 'GMT'
+log_timezone = 'GMT'
+datestyle = 'iso, mdy'
+lc_messages = 'C'
+log_line_prefix = '%m [%p] %q%u@%d '
+shared_preload_libraries = 'timescaledb'
+timescaledb.telemetry_level = off
+"""
+_ACCESS = f"host all all {LOOPBACK}/32 scram-sha-256\n"
+
+
+class TimescaleDB:
+    """One PostgreSQL cluster with the database `driftline` and its three login roles."""
+
+    name = "timescaledb"
+    port_names: tuple[str, ...] = ("timescaledb",)
+    stop_signal: signal.Signals = signal.SIGINT  # PostgreSQL's fast shutdown
+    start_seconds = 90.0
+
+    def prepare(self, place: Place, say: Say) -> None:
+        """Fetch the programs and make the cluster, where not done before."""
+        root = _programs(say)
+        data = place.folder / "data"
+        if not (data / "PG_VERSION").exists():
+            require_space(place.folder, 500, "a new TimescaleDB cluster")
+            say("creating the TimescaleDB cluster")
+            _initdb(root, place, data)
+        account = ordinary_account()
+        settings = _SETTINGS.format(host=LOOPBACK, port=place.ports["timescaledb"])
+        _write(data / "postgresql.conf", settings, account)
+        _write(data / "pg_hba.conf", _ACCESS, account)
+
+    def command(self, place: Place) -> Command:
+        """The server, started inside its data folder."""
+        return Command(
+            argv=[str(_bin(_root()) / "postgres"), "-D", _CWD],
+            cwd=place.folder / "data",
+            env={"LC_ALL": "C", "PGTZ": "GMT"},
+            account=ordinary_account(),
+        )
+
+    def ping(self, place: Place) -> str:
+        """`SELECT 1` and the versions, as the superuser."""
+        with _connect(place, "postgres") as connection:
+            row = connection.execute(
+                "SELECT current_setting('server_version'), default_version"
+                " FROM pg_available_extensions WHERE name = 'timescaledb'"
+            ).fetchone()
+        if row is None:
+            raise ServiceError("this PostgreSQL has no TimescaleDB extension")
+        return f"{row[1]} (PostgreSQL {row[0].split()[0]})"
+
+    def settle(self, place: Place) -> None:
+        """Database, roles and extension, where they are missing."""
+        with _connect(place, "postgres") as connection:
+            for name, user in ROLES.items():
+                _ensure_role(connection, user, password(_password_file(place, name)))
+            _ensure_database(connection)
+        with _connect(place, DATABASE) as connection:
+            connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+
+    def address(self, place: Place) -> dict[str, Any]:
+        """Host, port, database, and user and password file of each role."""
+        roles = {
+            name: {"user": user, "password_file": str(_password_file(place, name))}
+            for name, user in ROLES.items()
+        }
+        return {
+            "host": LOOPBACK,
+            "port": place.ports["timescaledb"],
+            "database": DATABASE,
+            "roles": roles,
+        }
+
+
+def ordinary_account() -> Account | None:
+    """The user to run PostgreSQL as when we are root; None when we are not.
+
+    Raises
+    ------
+    ServiceError
+        We are root, and the machine has neither `postgres` nor `nobody`.
+    """
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return Account(entry.pw_uid, entry.pw_gid)
+    raise ServiceError(
+        "can't run PostgreSQL as root, and there is no user 'postgres' or 'nobody' to run it as"
+        " (create one with `adduser --system postgres`)"
+    )
+
+
+def _programs(say: Say) -> Path:
+    root = _root()
+
+    def build(folder: Path) -> None:
+        say(f"downloading TimescaleDB (about 40 MB, Debian {SUITE})")
+        work = folder / "apt"
+        work.mkdir()
+        versions = debian.unpack(debian.fetch(PACKAGES, SUITE, work, say), folder)
+        shutil.rmtree(work)
+        (folder / "versions.txt").write_text("\n".join(versions) + "\n")
+        _arrange(folder, root)
+
+    return populate(root, build, megabytes=400, say=say)
+
+
+def _root() -> Path:
+    key = hashlib.sha256("\n".join((_RECIPE, SUITE, *PACKAGES)).encode()).hexdigest()[:12]
+    return readable_cache_folder() / f"timescaledb-{SUITE}-{debian.architecture()}-{key}"
+
+
+def _bin(root: Path) -> Path:
+    return root / "usr/lib/postgresql" / MAJOR / "bin"
+
+
+def _arrange(folder: Path, root: Path) -> None:
+    """Leave out what is not needed, and put a wrapper with the right loader before each program.
+
+    `root` is where `folder` will stand: a wrapper names its loader by an absolute path.
+    """
+    for name in _UNUSED:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for path in [*folder.rglob("llvmjit*"), *folder.rglob("bitcode")]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    loader = next((folder / "usr/lib").glob("*-linux-gnu/ld-linux-*.so.*")).relative_to(folder)
+    elf = _bin(folder).with_name("elf")
+    elf.mkdir()
+    for name in PROGRAMS:
+        (_bin(folder) / name).rename(elf / name)
+        wrapper = _bin(folder) / name
+        argv = [
+            root / loader,
+            *("--argv0", _bin(root) / name),
+            *("--library-path", (root / loader).parent),
+            _bin(root).with_name("elf") / name,
+        ]
+        quoted = " ".join(shlex.quote(str(word)) for word in argv)
+        wrapper.write_text(f'#!/bin/sh\nexec {quoted} "$@"\n')
+        wrapper.chmod(0o755)
+
+
+def _initdb(root: Path, place: Place, data: Path) -> None:
+    account = ordinary_account()
+    shutil.rmtree(data, ignore_errors=True)  # what an interrupted initdb left
+    for folder in (private_folder(place.folder), private_folder(data)):
+        _give(folder, account)
+    secret = place.folder / "password"
+    _write(secret, password(_password_file(place, "superuser")) + "\n", account)
+    try:
+        run(
+            [
+                str(_bin(root) / "initdb"),
+                *("-D", _CWD, "-U", SUPERUSER, "--pwfile=../password", "--auth=scram-sha-256"),
+                *("-E", "UTF8", "--locale=C", "--locale-provider=builtin"),
+                "--builtin-locale=C.UTF-8",
+            ],
+            "can't create the TimescaleDB cluster",
+            cwd=data,
+            env={**os.environ, "LC_ALL": "C"},
+            account=account,
+        )
+    finally:
+        secret.unlink()
+
+
+def _write(path: Path, text: str, account: Account | None) -> None:
+    write_private(path, text)
+    _give(path, account)
+
+
+def _give(path: Path, account: Account | None) -> None:
+    if account is not None:
+        os.chown(path, account.uid, account.gid)
+
+
+def _password_file(place: Place, role: str) -> Path:
+    return place.secrets / f"postgres_{role}"
+
+
+def _connect(place: Place, database: str) -> psycopg.Connection[tuple[Any, ...]]:
+    return psycopg.connect(
+        host=LOOPBACK,
+        port=place.ports["timescaledb"],
+        user=SUPERUSER,
+        password=password(_password_file(place, "superuser")),
+        dbname=database,
+        connect_timeout=5,
+        sslmode="disable",  # whatever PGSSLMODE says: loopback
+        gssencmode="disable",
+        application_name="driftline stack",
+        autocommit=True,
+    )
+
+
+def _ensure_role(connection: psycopg.Connection[tuple[Any, ...]], user: str, secret: str) -> None:
+    exists = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [user]).fetchone()
+    action: LiteralString = "ALTER" if exists else "CREATE"
+    # The server gets a verifier, never the password, which a failed statement would log.
+    verifier = connection.pgconn.encrypt_password(secret.encode(), user.encode(), b"scram-sha-256")
+    connection.execute(
+        sql.SQL(action + " ROLE {} LOGIN PASSWORD {}").format(
+            sql.Identifier(user), sql.Literal(verifier.decode())
+        )
+    )
+
+
+def _ensure_database(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+    name = sql.Identifier(DATABASE)
+    found = "SELECT 1 FROM pg_database WHERE datname = %s"
+    if connection.execute(found, [DATABASE]).fetchone() is None:
+        owner = sql.Identifier(ROLES["migrate"])
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner))
+    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+    guests = sql.SQL(", ").join(sql.Identifier(ROLES[role]) for role in ("write", "read"))
+    connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, guests))
