@@ -68,6 +68,12 @@ def engine(
     )
 
 
+def driver(connection: sa.Connection) -> Connection:
+    """The psycopg connection below a SQLAlchemy one, in the same transaction."""
+    raw: Connection = connection.connection.dbapi_connection  # type: ignore[assignment]
+    return raw
+
+
 def _parameters(postgres: Postgres, role: RoleName) -> dict[str, Any]:
     login = getattr(postgres.roles, role)
     return {

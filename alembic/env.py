@@ -1,0 +1,11 @@
+"""Runs the revisions on the connection that `driftline.storage.schema` hands over."""
+
+from alembic import context
+
+connection = context.config.attributes.get("connection")
+if connection is None:
+    raise SystemExit("run 'driftline migrate': it knows the database and the role")
+
+context.configure(connection=connection, version_table_schema="driftline")
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,45 @@
+"""The truth, when it comes."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+TIME = sa.DateTime(timezone=True)
+
+
+def upgrade() -> None:
+    op.create_table(
+        "label",
+        sa.Column("label_time", TIME, nullable=False),
+        sa.Column("model", sa.Text, nullable=False),
+        sa.Column("event_id", sa.Text, nullable=False),
+        sa.Column("label", sa.Double, nullable=False),
+        sa.Column("source", sa.Integer, nullable=False),
+        sa.Column("kafka_offset", sa.BigInteger, nullable=False),
+        sa.Column("kafka_time", TIME, nullable=False),
+        sa.Column("logged_at", TIME, server_default=sa.text("clock_timestamp()"), nullable=False),
+        schema="driftline",
+    )
+    op.execute(
+        "SELECT create_hypertable('driftline.label', by_range('label_time', INTERVAL '7 days'),"
+        " create_default_indexes => false)"
+    )
+    op.create_index(
+        "label_key",
+        "label",
+        ["model", "label_time", "event_id"],
+        unique=True,
+        schema="driftline",
+    )
+    op.execute(
+        "CREATE INDEX label_lookup ON driftline.label USING brin"
+        " (event_id text_bloom_ops, kafka_offset int8_minmax_multi_ops) WITH (autosummarize = on)"
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("label", schema="driftline")

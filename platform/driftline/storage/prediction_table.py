@@ -1,0 +1,195 @@
+"""The typed hypertable of a model's predictions: a column a feature, evolved with the model."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy.dialects import postgresql
+
+from driftline import names
+from driftline.errors import SchemaError
+from driftline.storage.connection import Connection, driver
+
+_TIME = sa.DateTime(timezone=True)
+# PostgreSQL stores a row in one page of 8 KiB; long texts alone are moved out of it.
+_ROW_BYTES = 7_600
+# Every PostgreSQL table has these columns.
+_POSTGRES_COLUMNS = frozenset(("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"))
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A type of feature: its name in the config and in SQL, and its bytes in a row at most."""
+
+    name: str
+    sql: str
+    column: Any
+    width: int
+
+
+_INT = _Kind("int", "bigint", sa.BigInteger(), 8)
+_FLOAT = _Kind("float", "double precision", sa.Double(), 8)
+_STRING = _Kind("string", "text", sa.Text(), 18)
+_BOOL = _Kind("bool", "boolean", sa.Boolean(), 1)
+_BY_SQL = {kind.sql: kind for kind in (_INT, _FLOAT, _STRING, _BOOL)}
+
+
+def declare(connection: sa.Connection, model: str, features: pa.Schema, *, widen: bool) -> None:
+    """Make or evolve the table, in the caller's transaction; see `schema.declare`."""
+    wanted = _kinds(model, features)
+    table = names.prediction_table(model)
+    operations = Operations(MigrationContext.configure(connection))
+    if there := _columns(driver(connection), table):
+        _evolve(operations, model, there, wanted, widen=widen)
+    else:
+        _create(operations, table, wanted)
+    connection.execute(
+        sa.text(
+            "INSERT INTO driftline.model (name, prediction_table) VALUES (:name, :table)"
+            " ON CONFLICT DO NOTHING"
+        ),
+        {"name": model, "table": table},
+    )
+
+
+def check(connection: Connection, model: str, features: pa.Schema) -> None:
+    """See that every feature has its column; see `schema.check`."""
+    there = _columns(connection, names.prediction_table(model))
+    if not there:
+        raise SchemaError(f"model {model!r} has no prediction table: run 'driftline migrate'")
+    wanted = _kinds(model, features)
+    missing = [name for name in wanted if name not in there]
+    if missing:
+        raise SchemaError(
+            f"the prediction table of model {model!r} lacks the columns "
+            f"{', '.join(map(repr, missing))}: run 'driftline migrate'"
+        )
+    for name, kind in wanted.items():
+        if _BY_SQL.get(there[name]) != kind:
+            raise _type_changed(model, name, there[name], kind)
+
+
+def _kinds(model: str, features: pa.Schema) -> dict[str, _Kind]:
+    kinds: dict[str, _Kind] = {}
+    for field in features:
+        _require_name(model, field.name, taken=field.name in kinds)
+        kinds[field.name] = _kind(model, field)
+    width = sum(kind.width for kind in kinds.values())
+    if width > _ROW_BYTES:
+        raise SchemaError(
+            f"the {len(kinds)} features of model {model!r} need up to {width} bytes a row, "
+            f"PostgreSQL takes {_ROW_BYTES}: log fewer features"
+        )
+    return kinds
+
+
+def _require_name(model: str, name: str, *, taken: bool) -> None:
+    where = f"feature {name!r} of model {model!r}"
+    if name in names.SYSTEM_COLUMNS:
+        raise SchemaError(f"{where} has the name of a column of driftline's own: rename it")
+    if name in _POSTGRES_COLUMNS:
+        raise SchemaError(f"{where} has the name of a column of PostgreSQL's own: rename it")
+    if taken:
+        raise SchemaError(f"{where} is there twice: rename one")
+    if not 0 < len(name.encode()) <= 63 or "\0" in name:
+        raise SchemaError(f"{where} can't be a column: a name has 1 to 63 bytes, none of them zero")
+
+
+def _kind(model: str, field: pa.Field) -> _Kind:
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if pa.types.is_integer(kind) and not pa.types.is_uint64(kind):
+        return _INT
+    if pa.types.is_floating(kind):
+        return _FLOAT
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return _STRING
+    if pa.types.is_boolean(kind):
+        return _BOOL
+    raise SchemaError(
+        f"feature {field.name!r} of model {model!r} has the type {str(kind)!r}: "
+        "make it an int (64 bits, signed), a float, a string or a bool"
+    )
+
+
+def _create(operations: Operations, table: str, features: dict[str, _Kind]) -> None:
+    operations.create_table(
+        table,
+        sa.Column("event_time", _TIME, nullable=False),
+        sa.Column("event_id", sa.Text, nullable=False),
+        sa.Column("model_version", sa.Integer, nullable=False),
+        sa.Column("score", sa.Double),
+        sa.Column("outputs", postgresql.JSONB),
+        sa.Column("late", sa.Boolean, nullable=False),
+        sa.Column("source", sa.Integer, nullable=False),
+        sa.Column("kafka_offset", sa.BigInteger, nullable=False),
+        sa.Column("kafka_time", _TIME, nullable=False),
+        sa.Column("scored_at", _TIME, nullable=False),
+        sa.Column("inference_ms", sa.REAL, nullable=False),
+        sa.Column("lag_ms", sa.REAL, nullable=False),
+        *(sa.Column(name, kind.column) for name, kind in features.items()),
+        schema=names.SCHEMA,
+    )
+    bind = {"table": f"{names.SCHEMA}.{table}"}
+    operations.get_bind().execute(
+        sa.text(
+            "SELECT create_hypertable(cast(:table AS regclass), "
+            "by_range('event_time', INTERVAL '7 days'), create_default_indexes => false)"
+        ),
+        bind,
+    )
+    operations.create_index(
+        f"{table}_key", table, ["event_time", "event_id"], unique=True, schema=names.SCHEMA
+    )
+    operations.create_index(
+        f"{table}_lookup",
+        table,
+        ["event_id", "kafka_offset"],
+        schema=names.SCHEMA,
+        postgresql_using="brin",
+        postgresql_ops={"event_id": "text_bloom_ops", "kafka_offset": "int8_minmax_multi_ops"},
+        postgresql_with={"autosummarize": "on"},
+    )
+
+
+def _columns(connection: Connection, table: str) -> dict[str, str]:
+    """Name and type of each column that the table has; empty when there is no table."""
+    rows = connection.execute(
+        """SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
+            WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped""",
+        [f"{names.SCHEMA}.{table}"],
+    ).fetchall()
+    return {str(name): str(kind) for name, kind in rows}
+
+
+def _evolve(
+    operations: Operations,
+    model: str,
+    there: dict[str, str],
+    wanted: dict[str, _Kind],
+    *,
+    widen: bool,
+) -> None:
+    table = names.prediction_table(model)
+    for name, kind in wanted.items():
+        if name not in there:
+            operations.add_column(table, sa.Column(name, kind.column), schema=names.SCHEMA)
+        elif _BY_SQL.get(there[name]) is not kind:
+            if not (widen and _BY_SQL.get(there[name]) is _INT and kind is _FLOAT):
+                raise _type_changed(model, name, there[name], kind)
+            operations.alter_column(table, name, type_=kind.column, schema=names.SCHEMA)
+
+
+def _type_changed(model: str, name: str, there: str, kind: _Kind) -> SchemaError:
+    known = _BY_SQL.get(there)
+    rest = "give the new feature another name"
+    if known is _INT and kind is _FLOAT:
+        rest = (
+            f"widen the column with 'driftline migrate --widen' (it rewrites the table), or {rest}"
+        )
+    return SchemaError(
+        f"feature {name!r} of model {model!r} is {known.name if known else there} in the "
+        f"database and {kind.name} now: {rest}"
+    )

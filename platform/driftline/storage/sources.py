@@ -1,0 +1,35 @@
+"""The small number that stands for (model, stream, topic, partition) in every row."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from driftline.storage.connection import Connection
+
+Stream = Literal["events", "labels"]
+
+_FIND = """SELECT partition, id FROM driftline.source
+            WHERE model = %s AND stream = %s AND topic = %s AND partition = ANY(%s)"""
+_ADD = """INSERT INTO driftline.source (model, stream, topic, partition)
+          SELECT %s, %s, %s, unnest(%s::int[]) ON CONFLICT DO NOTHING"""
+
+
+def source_ids(
+    connection: Connection, model: str, stream: Stream, topic: str, partitions: Sequence[int]
+) -> dict[int, int]:
+    """The id of each partition's source; those that are new get one.
+
+    Parameters:
+        connection: as role `write`; the ids last when the caller's transaction commits.
+        partitions: numbers of partitions of the topic.
+
+    Returns:
+        partition -> source id.
+    """
+    wanted = sorted(set(partitions))
+    key = (model, stream, topic)
+    found = dict(connection.execute(_FIND, (*key, wanted)).fetchall())
+    missing = [partition for partition in wanted if partition not in found]
+    if missing:
+        connection.execute(_ADD, (*key, missing))
+        found = dict(connection.execute(_FIND, (*key, wanted)).fetchall())
+    return found
