@@ -27,7 +27,7 @@ def source_ids(
     """
     wanted = sorted(set(partitions))
     key = (model, stream, topic)
-    found = dict(connection.execute(_FIND, (*key, wanted)).fetchall())
+    found: dict[int, int] = dict(connection.execute(_FIND, (*key, wanted)).fetchall())
     missing = [partition for partition in wanted if partition not in found]
     if missing:
         connection.execute(_ADD, (*key, missing))
