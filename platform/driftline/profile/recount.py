@@ -1,0 +1,94 @@
+"""The profile of rows, counted in the plain way: for references, and to check the fast way."""
+
+from collections import Counter
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline import names
+from driftline.profile import scale
+from driftline.profile.binning import (
+    Binning,
+    BoolBins,
+    CategoryBins,
+    Cells,
+    Floats,
+    Ints,
+    LogBins,
+    NumericBins,
+)
+from driftline.profile.profile import Profile
+
+
+def recount(rows: pa.Table | pa.RecordBatch, binning: Binning) -> Profile:
+    """Count every row by itself.
+
+    Args:
+        rows: n rows; columns of the binning that it lacks are left at zero (a reference has no
+            latencies).
+        binning: what the cells mean.
+
+    Returns:
+        What `increments` of the same rows add up to.
+    """
+    profile = Profile.of(binning)
+    for bins in binning.columns:
+        if bins.name not in rows.schema.names:
+            continue
+        column, place = rows.column(bins.name), binning.cells[bins.name]
+        match bins:
+            case NumericBins() | LogBins():
+                _count_numbers(profile, bins, place, column)
+            case CategoryBins():
+                profile.counts[place.plain] = _texts(bins, column)
+            case BoolBins():
+                profile.counts[place.plain] = _bools(column)
+    return profile
+
+
+def reference(features: pa.Table, score: npt.ArrayLike, binning: Binning) -> Profile:
+    """The profile of the data that a model version was trained or judged on."""
+    return recount(features.append_column(names.SCORE, pa.array(score, type=pa.float64())), binning)
+
+
+def _count_numbers(
+    profile: Profile, bins: NumericBins | LogBins, place: Cells, column: pa.ChunkedArray
+) -> None:
+    present = column.drop_null().cast(pa.float64(), safe=False).to_numpy()
+    values = present[np.isfinite(present)]
+    found = np.searchsorted(np.array(bins.edges), values, side="right")
+    counts = np.bincount(found, minlength=bins.bins + 2)
+    flaws = [column.null_count, len(present) - len(values)]
+    if isinstance(bins, LogBins):
+        profile.counts[place.plain] = [*counts, *flaws]
+        return
+    profile.counts[place.summed] = counts
+    profile.counts[place.plain] = flaws
+    profile.sums[place.summed] = _sums(bins, values, found)
+
+
+def _sums(bins: NumericBins, values: Floats, found: Ints) -> Ints:
+    """For each cell the sum of its values' steps, counted from the cell's lower edge."""
+    unit = scale.Scale.of(bins)
+    floors = unit.steps(np.array([bins.edges[0], *bins.edges[:-1], bins.top]))
+    sums = np.zeros(bins.bins + 2, dtype=np.int64)
+    np.add.at(sums, found, unit.steps(values) - floors[found])
+    return sums
+
+
+def _texts(bins: CategoryBins, column: pa.ChunkedArray) -> list[int]:
+    seen = Counter(column.cast(pa.string()).to_pylist())
+    missing = seen.pop(None, 0)
+    own = [seen.pop(category, 0) for category in bins.categories]
+    if bins.pooled is None:
+        return [*own, seen.total(), 0, missing]
+    other = sum(seen.pop(value, 0) for value in bins.pooled)
+    return [*own, other, seen.total(), missing]
+
+
+def _bools(column: pa.ChunkedArray) -> list[int]:
+    true = pc.sum(column.cast(pa.int64())).as_py() or 0
+    missing = column.null_count
+    return [len(column) - true - missing, true, missing]
