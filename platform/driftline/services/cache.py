@@ -33,19 +33,13 @@ def readable_cache_folder() -> Path:
 def populate(target: Path, build: Callable[[Path], None], *, megabytes: int, say: Say) -> Path:
     """Make a cached folder once, whole or not at all, whoever else tries at the same time.
 
-    Parameters
-    ----------
-    target
-        The folder; when it is there, nothing is done.
-    build
-        Fills the empty folder that it is given, which is then renamed to `target`.
-    megabytes
-        Disk space that the work needs.
+    Args:
+        target: The folder; when it is there, nothing is done.
+        build: Fills the empty folder that it is given, which is then renamed to `target`.
+        megabytes: Disk space that the work needs.
 
-    Raises
-    ------
-    ServiceError
-        The disk is too full, or whatever `build` raises.
+    Raises:
+        ServiceError: the disk is too full, or whatever `build` raises.
     """
     if target.is_dir():
         return target

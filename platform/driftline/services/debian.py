@@ -21,10 +21,8 @@ _APT = "apt (the local TimescaleDB needs Debian; elsewhere give its address in d
 def architecture() -> str:
     """Debian's name of this machine's architecture.
 
-    Raises
-    ------
-    ServiceError
-        There are no packages for it, or this is not a Debian system.
+    Raises:
+        ServiceError: there are no packages for it, or this is not a Debian system.
     """
     name = run([find_program("dpkg", _APT), "--print-architecture"], "can't ask dpkg").strip()
     if name not in ARCHITECTURES:
@@ -38,15 +36,12 @@ def architecture() -> str:
 def mirrors(update_uris: str) -> list[str]:
     """Debian mirrors that a machine uses, best first.
 
-    Parameters
-    ----------
-    update_uris
-        What `apt-get update --print-uris` prints: apt itself has read all forms of source files.
+    Args:
+        update_uris: What `apt-get update --print-uris` prints: apt itself has read all forms of source files.
 
-    Examples
-    --------
-    >>> mirrors("'http://m/debian/dists/bookworm/InRelease' m 0")
-    ['http://m/debian/']
+    Example:
+        >>> mirrors("'http://m/debian/dists/bookworm/InRelease' m 0")
+        ['http://m/debian/']
     """
     found = re.findall(r"^'(\S+?/)dists/([a-z]+(?:-updates)?)/InRelease'", update_uris, re.M)
     updated = {uri for uri, suite in found if suite.endswith("-updates")}
@@ -58,19 +53,13 @@ def mirrors(update_uris: str) -> list[str]:
 def fetch(packages: Sequence[str], suite: str, work: Path, say: Say) -> list[Path]:
     """Download the current versions of packages.
 
-    Parameters
-    ----------
-    packages
-        Names; their dependencies are not followed.
-    suite
-        Debian release, such as `trixie`; need not be the machine's own.
-    work
-        Folder for apt's state and the downloads.
+    Args:
+        packages: Names; their dependencies are not followed.
+        suite: Debian release, such as `trixie`; need not be the machine's own.
+        work: Folder for apt's state and the downloads.
 
-    Raises
-    ------
-    ServiceError
-        No apt, no Debian mirror, or none that answers with these packages.
+    Raises:
+        ServiceError: no apt, no Debian mirror, or none that answers with these packages.
     """
     apt = find_program("apt-get", _APT)
     listed = run(

@@ -44,10 +44,8 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path, default: Any) -> Any:
     """The content of a JSON file, or `default` when there is none.
 
-    Raises
-    ------
-    ServiceError
-        The file is there and is not JSON.
+    Raises:
+        ServiceError: the file is there and is not JSON.
     """
     try:
         return json.loads(path.read_text())
@@ -70,10 +68,8 @@ def password(path: Path) -> str:
 def require_space(path: Path, megabytes: int, purpose: str) -> None:
     """Refuse to begin what would fill the disk.
 
-    Raises
-    ------
-    ServiceError
-        Fewer than `megabytes` are free where `path` is, or will be.
+    Raises:
+        ServiceError: fewer than `megabytes` are free where `path` is, or will be.
     """
     existing = next(folder for folder in (path, *path.parents) if folder.exists())
     free = shutil.disk_usage(existing).free // 1_000_000
@@ -90,17 +86,12 @@ def file_lock(
 ) -> Iterator[None]:
     """Hold a lock between processes; the kernel lets go of it when the holder dies.
 
-    Parameters
-    ----------
-    timeout
-        Seconds to wait for another holder.
-    on_wait
-        Told once, when there is somebody to wait for.
+    Args:
+        timeout: Seconds to wait for another holder.
+        on_wait: Told once, when there is somebody to wait for.
 
-    Raises
-    ------
-    ServiceError
-        Somebody else held it for all of `timeout`.
+    Raises:
+        ServiceError: somebody else held it for all of `timeout`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:

@@ -15,10 +15,8 @@ JAVA = 17
 def java() -> str:
     """The path of a Java that is new enough.
 
-    Raises
-    ------
-    ServiceError
-        There is none on PATH, or it is older than 17.
+    Raises:
+        ServiceError: there is none on PATH, or it is older than 17.
     """
     package = f"openjdk-{JAVA}-jre-headless"
     program = find_program("java", package)

@@ -20,6 +20,7 @@ USER = "driftline"
 MECHANISM = "SCRAM-SHA-256"
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
+# A killed broker is registered until its session times out, and waits for that when it is back.
 # The controller's listener carries only this process's talk with itself, under a second password:
 # the users of the client listener live in the metadata log that it has to read first.
 _PROPERTIES = """\
@@ -58,6 +59,8 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
+broker.heartbeat.interval.ms=1000
+broker.session.timeout.ms=5000
 log.retention.ms=-1
 log.retention.bytes=-1
 """
@@ -87,7 +90,7 @@ class Kafka:
         argv = [java(), "-Xms128m", "-Xmx512m", "-XX:+ExitOnOutOfMemoryError"]
         argv += [f"-Dorg.slf4j.simpleLogger.{option}" for option in _LOGGING]
         argv += ["-cp", f"{kafka_jars(_quiet)}/*", "kafka.Kafka", str(_properties(place))]
-        return Command(argv, cwd=place.folder, env={"JAVA_TOOL_OPTIONS": ""})
+        return Command(argv, cwd=place.folder)
 
     def ping(self, place: Place) -> str:
         """The cluster's metadata, read with the password."""

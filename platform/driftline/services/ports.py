@@ -34,14 +34,10 @@ def assign(
 ) -> dict[str, int]:
     """Ports for `names`: those kept from the last run, a new one where somebody took it.
 
-    Parameters
-    ----------
-    kept
-        Ports by name, of all services.
-    names
-        The ports of a service that does not run now.
-    say
-        Told about each port that had to change.
+    Args:
+        kept: Ports by name, of all services.
+        names: The ports of a service that does not run now.
+        say: Told about each port that had to change.
     """
     ports = dict(kept)
     for name in names:

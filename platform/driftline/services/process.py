@@ -16,9 +16,8 @@ from typing import Any
 
 from driftline.services.files import read_json, write_json
 
-# Telemetry off for everything that is started, and a mark to know our processes by.
+# Telemetry off for everything that is started.
 QUIET = {"DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
-MARK = "DRIFTLINE_SERVICE"
 
 # Children of this very process must be waited for, or they stay as zombies.
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -71,7 +70,7 @@ class ProcessId:
         if self.boot != _boot():
             return False
         try:
-            state, started, _ = _stat(self.pid)
+            state, started = _stat(self.pid)
         except OSError:
             return False
         return state not in "ZX" and started == self.started
@@ -83,20 +82,14 @@ class ProcessId:
                 os.kill(self.pid, number)
 
 
-def spawn(command: Command, log: Path, mark: str) -> ProcessId:
-    """Start a process in a session of its own, with its output appended to a log.
-
-    Parameters
-    ----------
-    mark
-        Put into the environment, so that `leftovers` finds what the process leaves behind.
-    """
+def spawn(command: Command, log: Path) -> ProcessId:
+    """Start a process in a session of its own, with its output appended to a log."""
     account = command.account
     with log.open("ab") as output:
         child = subprocess.Popen(
             command.argv,
             cwd=command.cwd,
-            env={**os.environ, **QUIET, **command.env, MARK: mark},
+            env={**os.environ, **QUIET, **command.env},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -127,29 +120,11 @@ def wait_gone(process: ProcessId, seconds: float) -> bool:
     return True
 
 
-def leftovers(process: ProcessId, mark: str) -> list[ProcessId]:
-    """Processes that a dead leader left in its session, and that carry our mark."""
-    if process.boot != _boot():
-        return []
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != process.pid:
-            with contextlib.suppress(OSError):
-                _, started, session = _stat(int(entry.name))
-                if session == process.pid and _marked(entry, mark):
-                    found.append(ProcessId(int(entry.name), started, process.boot))
-    return found
-
-
-def _marked(entry: Path, mark: str) -> bool:
-    return f"{MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0")
-
-
-def _stat(pid: int) -> tuple[str, int, int]:
-    """State, start tick and session of a process; OSError when there is none."""
+def _stat(pid: int) -> tuple[str, int]:
+    """State and start tick of a process; OSError when there is none."""
     # The command's name may hold spaces and parentheses: fields are counted after the last one.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return fields[0], int(fields[19]), int(fields[3])
+    return fields[0], int(fields[19])
 
 
 def _boot() -> str:

@@ -12,10 +12,8 @@ from driftline.services.process import Account
 def find_program(name: str, package: str) -> str:
     """The path of a program.
 
-    Raises
-    ------
-    ServiceError
-        It is not on PATH.
+    Raises:
+        ServiceError: it is not on PATH.
     """
     path = shutil.which(name)
     if path is None:
@@ -34,17 +32,12 @@ def run(
 ) -> str:
     """Run a program and return what it printed.
 
-    Parameters
-    ----------
-    failure
-        What could not be done, the start of the error.
-    timeout
-        Seconds.
+    Args:
+        failure: What could not be done, the start of the error.
+        timeout: Seconds.
 
-    Raises
-    ------
-    ServiceError
-        It failed or took too long; the message ends with the last lines it printed.
+    Raises:
+        ServiceError: it failed or took too long; the message ends with the last lines it printed.
     """
     try:
         done = subprocess.run(

@@ -13,7 +13,7 @@ from driftline.services.cache import Say
 from driftline.services.files import file_lock, private_folder, read_json, write_json
 from driftline.services.kafka import Kafka
 from driftline.services.mlflow import MLflow
-from driftline.services.process import ProcessId, leftovers, spawn, stop
+from driftline.services.process import ProcessId, spawn, stop
 from driftline.services.run import last_lines
 from driftline.services.service import Place, Service
 from driftline.services.timescaledb import TimescaleDB
@@ -43,16 +43,13 @@ class ServiceStatus:
 class Stack:
     """The services below one state folder; they outlive the process that started them.
 
-    Parameters
-    ----------
-    state_dir
-        Folder for data, logs, secrets and process ids; made when missing.
+    Args:
+        state_dir: Folder for data, logs, secrets and process ids; made when missing.
 
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> [status.state for status in Stack(Path("/nonexistent")).status()]
-    ['stopped', 'stopped', 'stopped']
+    Example:
+        >>> from pathlib import Path
+        >>> [status.state for status in Stack(Path("/nonexistent")).status()]
+        ['stopped', 'stopped', 'stopped']
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -67,28 +64,32 @@ class Stack:
 
         What this call started is stopped again when it fails or is interrupted.
 
-        Parameters
-        ----------
-        services
-            Which of `SERVICES`; the others run elsewhere, or are not needed.
-        progress
-            Told `(service, what happens)`.
+        Args:
+            services: Which of `SERVICES`; the others run elsewhere, or are not needed.
+            progress: Told `(service, what happens)`.
 
-        Raises
-        ------
-        ServiceError
-            A service cannot be fetched, made or started; the message ends with its log.
+        Raises:
+            ServiceError: a service cannot be fetched, made or started; the message ends with its log.
         """
         chosen = [service for name, service in SERVICES.items() if name in services]
         with self._lock(lambda text: progress("stack", text)):
             started: list[Service] = []
+
+            def start(service: Service) -> None:
+                started.append(service)
+                self._start(service, _saying(progress, service.name))
+
             try:
                 for service in chosen:
                     if not self._alive(service):
-                        started.append(service)
-                        self._start(service, _saying(progress, service.name))
+                        start(service)
                 for service in chosen:
-                    self._await(service, _saying(progress, service.name))
+                    ready = self._ready(service, _saying(progress, service.name))
+                    if not ready and service not in started:  # it was dying when we looked
+                        start(service)
+                        ready = self._ready(service, _saying(progress, service.name))
+                    if not ready:
+                        raise self._failure(service, "ended at once")
                 self._write_addresses()
             except BaseException:
                 for service in started:
@@ -113,10 +114,8 @@ class Stack:
     def logs(self, service: str, lines: int = 50) -> str:
         """The last lines of a service's log.
 
-        Raises
-        ------
-        ServiceError
-            There is no such service, or it never ran.
+        Raises:
+            ServiceError: there is no such service, or it never ran.
         """
         if service not in SERVICES:
             raise ServiceError(f"no service {service!r} (there are {', '.join(SERVICES)})")
@@ -132,9 +131,7 @@ class Stack:
             yield
 
     def _start(self, service: Service, say: Say) -> None:
-        self._clear(service)
-        kept = self._ports()
-        assigned = ports.assign(kept, service.port_names, say)
+        assigned = ports.assign(self._ports(), service.port_names, say)
         private_folder(self.folder / "run")
         private_folder(self.folder / "logs")
         write_json(self.folder / "ports.json", assigned)
@@ -144,35 +141,28 @@ class Stack:
         log = self._log(service.name)
         if log.exists() and log.stat().st_size > _LOG_BYTES:
             log.replace(log.with_suffix(".log.1"))
-        process = spawn(service.command(place), log, self._mark(service))
+        process = spawn(service.command(place), log)
         process.save(self._record(service))
 
-    def _clear(self, service: Service) -> None:
-        """End what a killed service left behind, and forget its process id."""
-        process = ProcessId.load(self._record(service))
-        if process is not None:
-            for orphan in leftovers(process, self._mark(service)):
-                stop(orphan, service.stop_signal, _GRACE)
-            self._record(service).unlink()
-
-    def _await(self, service: Service, say: Say) -> None:
+    def _ready(self, service: Service, say: Say) -> bool:
+        """Wait until a service answers; False when its process is gone."""
         place = self._place(service)
         begin = time.monotonic()
         while True:
-            process = ProcessId.load(self._record(service))
-            alive = process is not None and process.alive()
+            alive = self._alive(service)
             try:
                 version = service.ping(place)
                 break
-            except Exception as error:  # not ready has as many forms as clients
+            except Exception as error:  # not ready has as many forms as there are clients
                 if not alive:
-                    raise self._failure(service, "ended at once") from error
+                    return False
                 if time.monotonic() - begin > service.start_seconds:
                     what = f"did not answer within {service.start_seconds:.0f} s ({error})"
                     raise self._failure(service, what) from error
             time.sleep(0.1)
         service.settle(place)
         say(f"ready: {version}")
+        return True
 
     def _failure(self, service: Service, what: str) -> ServiceError:
         log = self._log(service.name)
@@ -188,7 +178,7 @@ class Stack:
             return False
         ran = process.alive()
         stop(process, service.stop_signal, _GRACE)
-        self._clear(service)
+        self._record(service).unlink()
         return ran
 
     def _status(self, service: Service) -> ServiceStatus:
@@ -233,9 +223,6 @@ class Stack:
 
     def _log(self, name: str) -> Path:
         return self.folder / "logs" / f"{name}.log"
-
-    def _mark(self, service: Service) -> str:
-        return f"{service.name}:{self.folder}"
 
 
 def _saying(progress: Callable[[str, str], None], name: str) -> Say:

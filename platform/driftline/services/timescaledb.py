@@ -6,12 +6,14 @@ cannot pass through a closed folder such as root's home on the way to its data; 
 inside its data folder and calls it /proc/self/cwd.
 """
 
+import contextlib
 import hashlib
 import os
 import pwd
 import shlex
 import shutil
 import signal
+import time
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -85,7 +87,8 @@ class TimescaleDB:
             require_space(place.folder, 500, "a new TimescaleDB cluster")
             say("creating the TimescaleDB cluster")
             _initdb(root, place, data)
-        account = ordinary_account()
+        _clear_lock(data)
+        account = _account(data)
         settings = _SETTINGS.format(host=LOOPBACK, port=place.ports["timescaledb"])
         _write(data / "postgresql.conf", settings, account)
         _write(data / "pg_hba.conf", _ACCESS, account)
@@ -96,7 +99,7 @@ class TimescaleDB:
             argv=[str(_bin(_root()) / "postgres"), "-D", _CWD],
             cwd=place.folder / "data",
             env={"LC_ALL": "C", "PGTZ": "GMT"},
-            account=ordinary_account(),
+            account=_account(place.folder / "data"),
         )
 
     def ping(self, place: Place) -> str:
@@ -136,10 +139,8 @@ class TimescaleDB:
 def ordinary_account() -> Account | None:
     """The user to run PostgreSQL as when we are root; None when we are not.
 
-    Raises
-    ------
-    ServiceError
-        We are root, and the machine has neither `postgres` nor `nobody`.
+    Raises:
+        ServiceError: we are root, and the machine has neither `postgres` nor `nobody`.
     """
     if os.geteuid() != 0:
         return None
@@ -227,6 +228,41 @@ def _initdb(root: Path, place: Place, data: Path) -> None:
         )
     finally:
         secret.unlink()
+
+
+def _account(data: Path) -> Account | None:
+    """Who runs the server: as root the owner of the data, who may be the one who made it."""
+    account = ordinary_account()
+    owner = data.stat()
+    return Account(owner.st_uid, owner.st_gid) if account and owner.st_uid != 0 else account
+
+
+def _clear_lock(data: Path) -> None:
+    """Clear the way after a SIGKILL, once nothing of the killed server is left.
+
+    The server's children end by themselves, a moment after it. Its lock file names a pid that may
+    still be a zombie, or belong to somebody else by now; PostgreSQL would refuse to start.
+    """
+    lock = data / "postmaster.pid"
+    deadline = time.monotonic() + 20
+    while _inside(data) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if lock.exists() and not _inside(data):
+        pid = int(lock.read_text().split(maxsplit=1)[0])
+        if Path(f"/proc/{pid}").exists():
+            lock.unlink()
+
+
+def _inside(data: Path) -> list[int]:
+    """Programs of ours that work in a data folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (entry / "cwd").readlink() == data.resolve() and (
+                (entry / "exe").readlink().is_relative_to(_root().resolve())
+            ):
+                found.append(int(entry.name))
+    return found
 
 
 def _write(path: Path, text: str, account: Account | None) -> None:

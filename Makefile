@@ -1,0 +1,84 @@
+# What a person types: make demo, make test. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+# A user's own settings for other environments must not leak into this one.
+unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH UV_PROJECT UV_PROJECT_ENVIRONMENT UV_PYTHON UV_SYSTEM_PYTHON
+export DO_NOT_TRACK := true
+export MLFLOW_DISABLE_TELEMETRY := true
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+COMPILE := pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command 'make lock' --group dev pyproject.toml
+say = @echo "==> $(1)"
+
+.PHONY: help demo test check bench venv lock tools clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: tools venv ## run the main job on real data, with a proof at the end (ARGS="--events N ...")
+	$(call say,demo)
+	@$(BIN)/driftline demo $(ARGS)
+
+test: tools check ## check, then run every test (ARGS="-k name ...")
+	$(call say,tests)
+	@$(BIN)/python -m pytest tests $(ARGS)
+
+check: venv ## style, format, types, direction of imports
+	$(call say,ruff)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	$(call say,mypy)
+	@$(BIN)/mypy
+	$(call say,import-linter)
+	@$(BIN)/lint-imports
+
+bench: tools venv ## measure (ARGS="NAME ...")
+	$(call say,benchmarks)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+venv: $(INSTALLED) ## install everything into .venv from requirements.lock
+
+# Python 3.11 by either name, with the parts of `venv` that Debian packages on their own.
+$(INSTALLED): requirements.lock pyproject.toml
+	$(call say,installing into .venv (3 GB; about a minute the first time))
+	@if ! $(BIN)/python -c '' 2>/dev/null; then \
+		for name in python3.11 python3; do \
+			if $$name -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; \
+			then python=$$name; break; fi; \
+		done; \
+		[ -n "$${python:-}" ] \
+			|| { echo 'no Python 3.11 on PATH (apt-get install python3.11 python3.11-venv)'; exit 1; }; \
+		$$python -c 'import venv, ensurepip' 2>/dev/null \
+			|| { echo 'this Python cannot make environments (apt-get install python3.11-venv)'; exit 1; }; \
+		free=$$(df --output=avail -m . | tail -1); [ "$$free" -gt 5000 ] \
+			|| { echo "not enough disk space: .venv needs 5000 MB, $$free MB are free"; exit 1; }; \
+		$$python -m venv --clear .venv; \
+	fi
+	@if ! $(BIN)/uv --version >/dev/null 2>&1; then \
+		sed -n '/^uv==/,/^[^ ]*==/{/^uv==/p;/^    --hash/p}' requirements.lock > .venv/uv.txt; \
+		$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r .venv/uv.txt; \
+	fi
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+lock: ## write requirements.lock anew (ARGS="--upgrade" for newer versions)
+	$(call say,locking)
+	@$(BIN)/uv $(COMPILE) $(ARGS) -o requirements.lock
+
+tools:
+	@need() { command -v "$$1" >/dev/null \
+		|| { echo "the program $$1 is missing (apt-get install $$2)"; exit 1; }; }; \
+	need java openjdk-17-jre-headless; need mvn maven; need apt-get apt; need dpkg-deb dpkg
+
+clean: ## remove .venv, build and caches; stops the local stack, keeps its data in .driftline
+	$(call say,cleaning)
+	@if [ -x $(BIN)/driftline ] && [ -d .driftline ]; then $(BIN)/driftline down; fi
+	@rm -rf .venv build dist target .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache *.egg-info
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
