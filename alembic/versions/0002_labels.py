@@ -35,9 +35,13 @@ def upgrade() -> None:
         unique=True,
         schema="driftline",
     )
-    op.execute(
-        "CREATE INDEX label_lookup ON driftline.label USING brin"
-        " (event_id text_bloom_ops, kafka_offset int8_minmax_multi_ops) WITH (autosummarize = on)"
+    op.create_index(
+        "label_offset",
+        "label",
+        ["kafka_offset"],
+        schema="driftline",
+        postgresql_using="brin",
+        postgresql_with={"autosummarize": "on"},
     )
 
 

@@ -144,12 +144,11 @@ def _create(operations: Operations, table: str, features: dict[str, _Kind]) -> N
         f"{table}_key", table, ["event_time", "event_id"], unique=True, schema=names.SCHEMA
     )
     operations.create_index(
-        f"{table}_lookup",
+        f"{table}_offset",
         table,
-        ["event_id", "kafka_offset"],
+        ["kafka_offset"],
         schema=names.SCHEMA,
         postgresql_using="brin",
-        postgresql_ops={"event_id": "text_bloom_ops", "kafka_offset": "int8_minmax_multi_ops"},
         postgresql_with={"autosummarize": "on"},
     )
 
