@@ -152,6 +152,17 @@ class Postgres(Settings):
     roles: PostgresRoles = PostgresRoles()
 
 
+class Storage(Settings):
+    """What becomes of old rows; profiles and the ledger stay, so that history and proof stay."""
+
+    compress_after: Duration | None = Field(
+        timedelta(days=30), description="needs TimescaleDB's community edition, else nothing is done"
+    )
+    keep_rows: Duration | None = Field(
+        None, description="drop predictions, labels and rejects that are older; default: never"
+    )
+
+
 class Mlflow(Settings):
     """The tracking and registry server."""
 
@@ -172,6 +183,16 @@ class Flink(Settings):
     properties: dict[str, str] = Field(
         default_factory=dict, description="any Flink setting, passed through as it is"
     )
+
+
+class EventField(Settings):
+    """One field of an event, under the name that its column gets.
+
+    `fields: {user_age: int}` is short for `fields: {user_age: {type: int, key: user_age}}`.
+    """
+
+    type: FieldType
+    key: str | None = Field(None, description="the key in the event, where it differs")
 
 
 class AcceptedTime(Settings):
@@ -199,9 +220,20 @@ class Input(Settings):
     event_id: str = Field(description="field that names the event; text or a whole number")
     event_time: str = Field(description="field with the time of the event")
     time_format: Literal["iso8601", "epoch_s", "epoch_ms", "epoch_us"] = "iso8601"
-    fields: dict[Identifier, FieldType] = Field(min_length=1)
+    fields: dict[Identifier, EventField] = Field(min_length=1)
     required: tuple[str, ...] = Field((), description="fields that may not be missing")
     accept: AcceptedTime = AcceptedTime()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_fields(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("fields"), dict):
+            long = {
+                name: {"type": field} if isinstance(field, str) else field
+                for name, field in data["fields"].items()
+            }
+            return {**data, "fields": long}
+        return data
 
     @model_validator(mode="after")
     def _required_are_fields(self) -> Self:
@@ -252,7 +284,8 @@ class Labels(Settings):
 
     topic: Topic
     event_id: str = "event_id"
-    label: str = Field("label", description="field with the truth: a number or a bool")
+    label: str = Field("label", description="field with the truth")
+    type: Literal["float", "int", "bool"] = Field("float", description="what the truth is")
     time: str = Field("time", description="field with the time at which the truth was known")
     time_format: Literal["iso8601", "epoch_s", "epoch_ms", "epoch_us"] = "iso8601"
     accept: AcceptedTime = AcceptedTime()
@@ -312,6 +345,7 @@ class Config(Settings):
     state: Path = Path(".driftline")
     kafka: Kafka = Kafka()
     postgres: Postgres = Postgres()
+    storage: Storage = Storage()
     mlflow: Mlflow = Mlflow()
     flink: Flink = Flink()
     models: dict[ModelName, Model] = Field(default_factory=dict)

@@ -47,3 +47,7 @@ def prediction_table(model: str) -> str:
     'prediction_flights_late'
     """
     return "prediction_" + model.replace("-", "_")
+
+
+# First key of the advisory locks, so that they collide with nobody else's.
+LEDGER_LOCK = 0x6466_0001

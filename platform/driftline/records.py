@@ -1,19 +1,9 @@
-"""The records that travel the hot path: what became of each message, and the batch a sink stores."""
+"""The records that travel the hot path: the batch that a sink is given, and what it stored."""
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 import pyarrow as pa
-
-
-class Outcome(IntEnum):
-    """What became of one offset of the input topic; every offset ends in exactly one."""
-
-    LOGGED = 0
-    DUPLICATE = 1
-    REJECTED = 2
-    FILTERED = 3
 
 
 #: Where a message stands in its topic.
@@ -35,7 +25,7 @@ REJECT = pa.schema(
     ]
 )
 
-#: The head of a prediction; the model's feature columns follow it.
+#: The head of a prediction as the job makes it; the model's feature columns follow it.
 PREDICTION = pa.schema(
     [
         pa.field("event_time", pa.timestamp("us", tz="UTC"), nullable=False),
@@ -44,13 +34,14 @@ PREDICTION = pa.schema(
         pa.field("score", pa.float64()),
         pa.field("outputs", pa.string()),
         pa.field("late", pa.bool_(), nullable=False),
-        pa.field("source", pa.int32(), nullable=False),
-        pa.field("kafka_offset", pa.int64(), nullable=False),
-        pa.field("kafka_time", pa.timestamp("us", tz="UTC"), nullable=False),
         pa.field("scored_at", pa.timestamp("us", tz="UTC"), nullable=False),
         pa.field("inference_ms", pa.float32(), nullable=False),
-        pa.field("lag_ms", pa.float32(), nullable=False),
     ]
+)
+
+#: What is published of a prediction.
+PUBLISHED = pa.schema(
+    [PREDICTION.field(n) for n in ("event_time", "event_id", "model_version", "score", "outputs")]
 )
 
 
@@ -60,7 +51,7 @@ class ScoredBatch:
 
     Attributes:
         positions: n rows of `POSITION`, one a message, in the order read.
-        predictions: m rows that start with the columns of `PREDICTION`; then the features.
+        predictions: m rows: the columns of `PREDICTION`, then the features.
         messages: int32[m], the message that each prediction came from.
         rejects: r rows of `REJECT`.
         filtered: int32[f], the messages that the feature definition left out.
@@ -80,12 +71,16 @@ class StoredBatch:
     """What the store holds for the messages of a batch, after the write is durable.
 
     Attributes:
-        outcome: uint8[n], an `Outcome` a message.
-        predictions: the stored rows (first columns of `PREDICTION`) of the logged messages; a
-            repeated batch gets the rows that were stored first, not the ones it brought.
+        predictions: rows of `PUBLISHED`, the stored ones of the logged messages: a repeated
+            batch gets the rows that were stored first, not the ones it brought.
         messages: int32[len(predictions)], the message of each stored row.
+        logged: how many predictions this write added.
+        duplicate: how many messages named an event that was stored before.
+        repeated: how many messages had their outcome from an earlier write.
     """
 
-    outcome: np.ndarray
     predictions: pa.RecordBatch
     messages: np.ndarray
+    logged: int
+    duplicate: int
+    repeated: int

@@ -1,0 +1,44 @@
+"""Sets of offsets, as PostgreSQL's multiranges and as numpy arrays."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from psycopg.types.multirange import Multirange
+from psycopg.types.range import Range
+
+from driftline.errors import AuditError
+
+
+def to_multirange(offsets: np.ndarray) -> Multirange[int]:
+    """A set of offsets, int64[n] in any order, as PostgreSQL stores it.
+
+    >>> [(r.lower, r.upper) for r in to_multirange(np.array([7, 3, 4, 5]))]
+    [(3, 6), (7, 8)]
+    """
+    if len(offsets) == 0:
+        return Multirange()
+    ordered = np.unique(offsets)
+    breaks = np.flatnonzero(np.diff(ordered) > 1)
+    first = ordered[np.concatenate(([0], breaks + 1))]
+    last = ordered[np.concatenate((breaks, [len(ordered) - 1]))]
+    return Multirange(Range(int(a), int(b) + 1) for a, b in zip(first, last, strict=True))
+
+
+def contains(ranges: Iterable[Range[int]], offsets: np.ndarray) -> np.ndarray:
+    """Which of the offsets, int64[n], lie in the ascending, disjoint ranges: bool[n].
+
+    >>> contains([Range(3, 6)], np.array([2, 3, 5, 6]))
+    array([False,  True,  True, False])
+    """
+    bounds = [_bounds(one) for one in ranges]
+    if not bounds:
+        return np.zeros(len(offsets), dtype=bool)
+    lower, upper = np.array(bounds, dtype=np.int64).T
+    index = np.searchsorted(lower, offsets, side="right") - 1
+    return (index >= 0) & (offsets < upper[index])
+
+
+def _bounds(one: Range[int]) -> tuple[int, int]:
+    if one.lower is None or one.upper is None:
+        raise AuditError(f"the ledger holds an open range {one!r}: no driftline wrote it")
+    return one.lower, one.upper

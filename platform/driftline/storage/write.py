@@ -1,0 +1,182 @@
+"""The write that makes a batch durable, once: rows, rejects, profile and ledger in one transaction."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg import sql
+
+from driftline import names
+from driftline.profile.binning import Binning
+from driftline.profile.count import increments
+from driftline.records import PUBLISHED, ScoredBatch, StoredBatch
+from driftline.storage.connection import Connection
+from driftline.storage.copy import copy
+from driftline.storage.insert import Inserter
+from driftline.storage.ledger import Ledger
+from driftline.storage.offsets import to_multirange
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the predictions of one model go, and how they are profiled.
+
+    `binning=None` logs without profiles, which only a benchmark should want.
+    """
+
+    model: str
+    topic: str
+    binning: Binning | None
+    segments: tuple[str, ...] = ()
+
+    @property
+    def table(self) -> str:
+        """The model's hypertable."""
+        return names.prediction_table(self.model)
+
+
+class Writer:
+    """Writes batches of one model over one connection.
+
+    Durable on return and idempotent: PostgreSQL has committed, and writing the same messages
+    again changes nothing. Not thread-safe.
+
+    Parameters:
+        connection: as role `write`, not in autocommit.
+        target: the model.
+    """
+
+    def __init__(self, connection: Connection, target: Target) -> None:
+        self._connection = connection
+        self._target = target
+        self._ledger = Ledger(connection, target.model, "events", target.topic)
+        self._inserter = Inserter(connection, target.table, ("event_time", "event_id"))
+
+    def write(self, batch: ScoredBatch) -> StoredBatch:
+        """Store what is new of a batch, and give what the store holds for all of it.
+
+        Raises:
+            psycopg.OperationalError: the outcome is unknown or nothing was stored; call again
+                with a new connection.
+        """
+        sources = self._ledger.sources(batch.positions)
+        with self._connection.transaction():
+            repeated = self._ledger.claim(sources, batch.positions)
+            stored = self._write_new(batch, sources, repeated)
+            if not repeated.any():
+                return stored
+            return self._with_earlier(stored, sources, batch.positions, np.flatnonzero(repeated))
+
+    def _write_new(
+        self, batch: ScoredBatch, sources: np.ndarray, repeated: np.ndarray
+    ) -> StoredBatch:
+        new = ~repeated[batch.messages]
+        messages = batch.messages[new]
+        rows = _rows(batch, sources)
+        if not new.all():
+            rows = rows.filter(pa.array(new))
+        inserted = self._inserter.insert(rows)
+        logged = rows
+        if not inserted.all():
+            logged = rows.filter(pa.array(inserted))
+            self._ledger.keep_duplicates(rows.filter(pa.array(~inserted)), "event_time")
+        is_new = ~repeated[batch.rejects.column("message").to_numpy()]
+        rejects = batch.rejects.filter(pa.array(is_new))
+        self._ledger.keep_rejects(rejects, sources, batch.positions)
+        self._insert_profiles(logged)
+        outcomes = {
+            "logged": messages[inserted],
+            "duplicate": messages[~inserted],
+            "rejected": rejects.column("message").to_numpy(),
+            "filtered": batch.filtered[~repeated[batch.filtered]],
+        }
+        self._ledger.settle(sources, batch.positions, outcomes)
+        return StoredBatch(
+            logged.select(PUBLISHED.names),
+            messages[inserted],
+            logged=len(logged),
+            duplicate=len(rows) - len(logged),
+            repeated=int(repeated.sum()),
+        )
+
+    def _insert_profiles(self, rows: pa.RecordBatch) -> None:
+        if self._target.binning is None:
+            return
+        for version in pc.unique(rows.column("model_version")).to_pylist():
+            mine = rows.filter(pc.equal(rows.column("model_version"), version))
+            self._insert_profile(version, mine, self._target.binning)
+
+    def _insert_profile(self, version: int, rows: pa.RecordBatch, binning: Binning) -> None:
+        counts = increments(rows, binning, self._target.segments)
+        n = len(counts)
+        columns = {
+            **{name: counts.column(name) for name in counts.schema.names},
+            "model": pa.array([self._target.model] * n, pa.string()),
+            "span_minutes": pa.array(np.ones(n, np.int16)),
+            "version": pa.array(np.full(n, version, np.int32)),
+            "role": pa.array([names.SERVED] * n, pa.string()),
+            "binning_id": pa.array([binning.id] * n, pa.string()),
+        }
+        copy(self._connection, "profile", pa.RecordBatch.from_pydict(columns))
+        minutes = counts.column("bucket").cast(pa.int64()).to_numpy() // 60_000_000
+        self._connection.execute(
+            "INSERT INTO driftline.dirty_window (model, minutes) VALUES (%s, %s)",
+            (self._target.model, to_multirange(minutes)),
+        )
+
+    def _with_earlier(
+        self,
+        stored: StoredBatch,
+        sources: np.ndarray,
+        positions: pa.RecordBatch,
+        repeated: np.ndarray,
+    ) -> StoredBatch:
+        """Add the rows that earlier writes stored for the repeated messages, int64[k]."""
+        offsets = positions.column("offset").to_numpy()
+        rows: list[tuple[object, ...]] = []
+        found: list[int] = []
+        query = sql.SQL(
+            """SELECT event_time, event_id, model_version, score, outputs::text, kafka_offset
+                 FROM {} WHERE source = %s AND kafka_offset BETWEEN %s AND %s"""
+        ).format(sql.Identifier(names.SCHEMA, self._target.table))
+        for source in np.unique(sources[repeated]):
+            mine = repeated[sources[repeated] == source]
+            message_at = dict(zip(offsets[mine].tolist(), mine.tolist(), strict=True))
+            bounds = (int(source), int(offsets[mine].min()), int(offsets[mine].max()))
+            for *row, offset in self._connection.execute(query, bounds):
+                if offset in message_at:
+                    rows.append(tuple(row))
+                    found.append(message_at[offset])
+        columns = list(zip(*rows, strict=True)) or [()] * len(PUBLISHED)
+        earlier = [pa.array(c, f.type) for c, f in zip(columns, PUBLISHED, strict=True)]
+        merged = [
+            pa.concat_arrays(pair)
+            for pair in zip(stored.predictions.columns, earlier, strict=True)
+        ]
+        return StoredBatch(
+            pa.RecordBatch.from_arrays(merged, schema=PUBLISHED),
+            np.concatenate([stored.messages, np.array(found, np.int32)]),
+            logged=stored.logged,
+            duplicate=stored.duplicate,
+            repeated=stored.repeated,
+        )
+
+
+def _rows(batch: ScoredBatch, sources: np.ndarray) -> pa.RecordBatch:
+    """The predictions as the table holds them."""
+    positions = batch.positions.take(pa.array(batch.messages))
+    kafka_time = positions.column("kafka_time")
+    now = int(datetime.now(UTC).timestamp() * 1_000_000)
+    lag = (now - kafka_time.cast(pa.int64()).to_numpy()) / 1_000
+    added = {
+        "source": pa.array(sources[batch.messages], pa.int32()),
+        "kafka_offset": positions.column("offset"),
+        "kafka_time": kafka_time,
+        names.LAG_MS: pa.array(np.maximum(lag, 0.0).astype(np.float32)),
+    }
+    head = batch.predictions
+    return pa.RecordBatch.from_arrays(
+        [*head.columns, *added.values()], names=[*head.schema.names, *added]
+    )

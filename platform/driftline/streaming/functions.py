@@ -1,0 +1,164 @@
+"""The functions that Flink calls with Arrow batches; they have effects, so each is called once.
+
+Flink finishes its Python bundle before a checkpoint passes, so what a function has committed
+before it returns is never behind a checkpoint.
+"""
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyflink.table import DataTypes
+from pyflink.table.udf import FunctionContext, ScalarFunction, UserDefinedScalarFunctionWrapper, udf
+
+from driftline.config import Config
+from driftline.records import PUBLISHED, StoredBatch
+from driftline.streaming.decode import DECODERS
+from driftline.streaming.features import FeatureDefinition
+from driftline.streaming.labels import LabelLog
+from driftline.streaming.process import Messages, Process, Served
+from driftline.streaming.serving import Serving
+from driftline.streaming.sinks import SINKS, Sink
+
+log = logging.getLogger(__name__)
+
+PUBLISHED_ROW = DataTypes.ROW(
+    [
+        DataTypes.FIELD("event_time", DataTypes.TIMESTAMP_LTZ(6)),
+        DataTypes.FIELD("event_id", DataTypes.STRING()),
+        DataTypes.FIELD("model_version", DataTypes.INT()),
+        DataTypes.FIELD("score", DataTypes.DOUBLE()),
+        DataTypes.FIELD("outputs", DataTypes.STRING()),
+    ]
+)
+
+
+class LogPredictions(ScalarFunction):
+    """Decodes, scores and logs a batch; gives the stored rows, NULL where none is stored."""
+
+    def __init__(self, config: Config, model: str) -> None:
+        self._config = config
+        self._name = model
+        self._process: Process
+        self._serving: Serving
+        self._sink: Sink
+        self._definition: FeatureDefinition
+
+    def is_deterministic(self) -> bool:
+        """It writes: the planner may neither repeat nor fold a call."""
+        return False
+
+    def open(self, function_context: FunctionContext) -> None:
+        """Load the model and reach the database, once a worker."""
+        model = self._config.model(self._name)
+        self._definition = FeatureDefinition(model)
+        self._process = Process(DECODERS[model.input.decoder](model.input), self._definition)
+        self._serving = Serving(self._config, self._name)
+        self._sink = SINKS["timescaledb"](self._config, self._name, self._serving.binning)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        if hasattr(self, "_sink"):
+            self._sink.close()
+
+    def eval(
+        self,
+        body: pd.Series,
+        partition: pd.Series,
+        offset: pd.Series,
+        kafka_time: pd.Series,
+        late: pd.Series,
+        *added: pd.Series,
+    ) -> pd.DataFrame:
+        """One batch of n messages in, n rows of `PUBLISHED_ROW` out."""
+        messages = Messages(
+            payloads=body.tolist(),
+            partition=partition.to_numpy(np.int32),
+            offset=offset.to_numpy(np.int64),
+            kafka_time=_utc(kafka_time),
+            late=late.to_numpy(bool),
+            added=self._added(added, len(body)),
+        )
+        batch = self._process(messages, self._serving.served())
+        return _published(self._sink.write(batch), len(body))
+
+    def _added(self, columns: tuple[pd.Series, ...], n: int) -> pa.RecordBatch:
+        schema = self._definition.added
+        if not columns:  # a batch without columns has no rows either; keep the count
+            return pa.RecordBatch.from_struct_array(pa.array([{}] * n, pa.struct([])))
+        arrays = [
+            pa.array(column, field.type, from_pandas=True)
+            for column, field in zip(columns, schema, strict=True)
+        ]
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+class LogLabels(ScalarFunction):
+    """Decodes and logs a batch of labels; gives True for each that is stored now or was before."""
+
+    def __init__(self, config: Config, model: str) -> None:
+        self._config = config
+        self._name = model
+        self._log: LabelLog
+
+    def is_deterministic(self) -> bool:
+        """It writes: the planner may neither repeat nor fold a call."""
+        return False
+
+    def open(self, function_context: FunctionContext) -> None:
+        """Reach the database, once a worker."""
+        self._log = LabelLog(self._config, self._name)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        if hasattr(self, "_log"):
+            self._log.close()
+
+    def eval(
+        self, body: pd.Series, partition: pd.Series, offset: pd.Series, kafka_time: pd.Series
+    ) -> pd.Series:
+        """One batch of n messages in, bool[n] out."""
+        stored = self._log.write(
+            body.tolist(),
+            partition.to_numpy(np.int32),
+            offset.to_numpy(np.int64),
+            _utc(kafka_time),
+        )
+        return pd.Series(stored)
+
+
+def log_predictions(config: Config, model: str) -> UserDefinedScalarFunctionWrapper:
+    """`LogPredictions` as Flink registers it."""
+    return _vectorised(LogPredictions(config, model), PUBLISHED_ROW)
+
+
+def log_labels(config: Config, model: str) -> UserDefinedScalarFunctionWrapper:
+    """`LogLabels` as Flink registers it."""
+    return _vectorised(LogLabels(config, model), DataTypes.BOOLEAN())
+
+
+def _vectorised(function: ScalarFunction, result: Any) -> UserDefinedScalarFunctionWrapper:
+    return udf(function, result_type=result, func_type="pandas", deterministic=False)
+
+
+def _utc(times: pd.Series) -> np.ndarray:
+    """Flink's local-time series (the job's time zone is UTC) as datetime64[us][n]."""
+    return times.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+
+
+def _published(stored: StoredBatch, n: int) -> pd.DataFrame:
+    """The stored rows at the places of their messages, None elsewhere."""
+    at = np.full(n, -1, dtype=np.int64)
+    at[stored.messages] = np.arange(len(stored.messages))
+    index = pa.array(at, mask=at < 0)
+    frame = {
+        name: stored.predictions.column(name).take(index)
+        for name in (field.name for field in PUBLISHED)
+    }
+    frame["event_time"] = frame["event_time"].cast(pa.timestamp("us"))
+    return pd.DataFrame({name: column.to_pandas() for name, column in frame.items()})

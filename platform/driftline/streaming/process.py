@@ -1,0 +1,157 @@
+"""Messages to scored rows: decode, features, score. Knows neither Flink nor the database."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from driftline.records import POSITION, PREDICTION, ScoredBatch
+from driftline.streaming.decode import JsonDecoder
+from driftline.streaming.features import FeatureDefinition
+from driftline.streaming.rejects import Rejects
+
+
+class Runtime(Protocol):
+    """A loaded model, as far as scoring needs it."""
+
+    def unusable(self, features: pa.RecordBatch) -> tuple[np.ndarray, Sequence[str]]:
+        """Rows that lack an input that may not be missing, bool[n], and the columns at fault."""
+
+    def predict(self, features: pa.RecordBatch) -> dict[str, np.ndarray]:
+        """The outputs by name, each with n rows."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model version that predicts."""
+
+    version: int
+    runtime: Runtime
+
+
+@dataclass(frozen=True)
+class Messages:
+    """A batch as Flink hands it over.
+
+    Attributes:
+        payloads: the values of n messages, None for a tombstone.
+        partition, offset: int32[n], int64[n].
+        kafka_time: datetime64[us][n], UTC.
+        late: bool[n], too late for the window features.
+        added: the columns that the feature query added, n rows.
+    """
+
+    payloads: Sequence[bytes | None]
+    partition: np.ndarray
+    offset: np.ndarray
+    kafka_time: np.ndarray
+    late: np.ndarray
+    added: pa.RecordBatch
+
+    def positions(self) -> pa.RecordBatch:
+        """Where the messages stand in their topic, as `POSITION`."""
+        columns = (self.partition, self.offset, self.kafka_time)
+        arrays = [pa.array(c, f.type) for c, f in zip(columns, POSITION, strict=True)]
+        return pa.RecordBatch.from_arrays(arrays, schema=POSITION)
+
+
+class Process:
+    """Turns messages into predictions and rejects; every message becomes one of them.
+
+    Parameters:
+        decoder: by the model's `input` section.
+        definition: the model's feature definition.
+    """
+
+    def __init__(self, decoder: JsonDecoder, definition: FeatureDefinition) -> None:
+        self._decoder = decoder
+        self._definition = definition
+
+    def __call__(self, messages: Messages, served: Served) -> ScoredBatch:
+        """Score a batch with one model version.
+
+        Raises:
+            Exception: what the transform or the model raised, when nothing survives it.
+        """
+        rejects = Rejects(messages.payloads)
+        features, rows, filtered, events = self._features(messages, rejects)
+        bad, columns = served.runtime.unusable(features)
+        if bad.any():
+            names = ", ".join(map(repr, columns))
+            text = f"the model needs {names}, which may not be missing"
+            rejects.add_where(bad, rows, "missing_feature", lambda _: text)
+        started = time.perf_counter()
+        good = ~bad
+        features, rows, events = _keep(good, features, rows, events)
+        outputs = served.runtime.predict(features) if len(features) else {}
+        elapsed_ms = (time.perf_counter() - started) * 1_000
+        score, others = _score(outputs, len(features))
+        finite = np.isfinite(score)
+        if not finite.all():
+            rejects.add_where(
+                ~finite, rows, "not_finite_score", lambda row: f"the model gave {score[row]!r}"
+            )
+            features, rows, events = _keep(finite, features, rows, events)
+            score, others = score[finite], others.filter(pa.array(finite))
+        n = len(score)
+        now = datetime.now(UTC)
+        head = [
+            events.column("event_time"),
+            events.column("event_id"),
+            pa.array(np.full(n, served.version, np.int32)),
+            pa.array(score),
+            others,
+            pa.array(messages.late[rows]),
+            pa.array(np.full(n, now.replace(tzinfo=None), "datetime64[us]"), pa.timestamp("us", "UTC")),
+            pa.array(np.full(n, elapsed_ms, np.float32)),
+        ]
+        predictions = pa.RecordBatch.from_arrays(
+            [*head, *features.columns], schema=pa.schema([*PREDICTION, *features.schema])
+        )
+        return ScoredBatch(messages.positions(), predictions, rows, rejects.batch(), filtered)
+
+    def _features(
+        self, messages: Messages, rejects: Rejects
+    ) -> tuple[pa.RecordBatch, np.ndarray, np.ndarray, pa.RecordBatch]:
+        """Features and events of the kept messages, their messages, and the filtered ones."""
+        decoded = self._decoder(messages.payloads, messages.kafka_time, rejects)
+        added = messages.added.take(pa.array(decoded.messages))
+        events = pa.RecordBatch.from_arrays(
+            [*decoded.events.columns, *added.columns], schema=self._definition.events
+        )
+        featured = self._definition(events, rejects, decoded.messages)
+        return (
+            featured.features,
+            decoded.messages[featured.rows],
+            decoded.messages[featured.filtered],
+            events.take(pa.array(featured.rows)),
+        )
+
+
+def _keep(
+    mask: np.ndarray, features: pa.RecordBatch, rows: np.ndarray, events: pa.RecordBatch
+) -> tuple[pa.RecordBatch, np.ndarray, pa.RecordBatch]:
+    if mask.all():
+        return features, rows, events
+    keep = pa.array(mask)
+    return features.filter(keep), rows[mask], events.filter(keep)
+
+
+def _score(outputs: dict[str, np.ndarray], n: int) -> tuple[np.ndarray, pa.Array]:
+    """The monitored score, float64[n], and all outputs as JSON where there is more than it.
+
+    The score is the output named `score`, else the first; the first number of it a row.
+    """
+    if not outputs:
+        return np.empty(n), pa.nulls(n, pa.string())
+    name = "score" if "score" in outputs else next(iter(outputs))
+    score = outputs[name].reshape(n, -1)[:, 0].astype(np.float64)
+    if len(outputs) == 1 and outputs[name].size == n:
+        return score, pa.nulls(n, pa.string())
+    frame = pd.DataFrame({key: list(value) for key, value in outputs.items()})
+    return score, pa.array(frame.to_json(orient="records", lines=True).splitlines(), pa.string())

@@ -1,0 +1,155 @@
+"""Feature queries in Flink SQL: the check that they only enrich, and the SQL around them."""
+
+import sqlglot
+from sqlglot import exp
+
+from driftline import names
+from driftline.config import FieldType, Input, Query
+from driftline.errors import ConfigError
+
+# Clauses that could drop, merge or multiply events.
+_REFUSED = {
+    "where": "WHERE",
+    "group": "GROUP BY",
+    "having": "HAVING",
+    "distinct": "DISTINCT",
+    "limit": "LIMIT",
+    "offset": "OFFSET",
+    "order": "ORDER BY",
+    "qualify": "QUALIFY",
+    "joins": "JOIN",
+    "laterals": "LATERAL",
+    "match": "MATCH_RECOGNIZE",
+    "with_": "WITH",
+    "with": "WITH",
+}
+
+
+def check(query: Query) -> None:
+    """See that a query gives exactly one row an event, with what it says it adds.
+
+    It must read `SELECT *, <expression> AS <column>, ... FROM events`, with windows over events
+    (`OVER`) as the only aggregates. To leave events out, it adds a boolean column `keep`.
+
+    Raises:
+        ConfigError: naming the clause, or the columns that differ from the declared ones.
+
+    >>> check(Query(query="SELECT *, amount * 2 AS twice FROM events", columns={"twice": "float"}))
+    """
+    select = _parsed(query.query)
+    for part, clause in _REFUSED.items():
+        if select.args.get(part):
+            raise ConfigError(
+                f"the feature query has {clause}: it must give exactly one row an event; add a "
+                f"boolean column {names.KEEP!r} to leave events out"
+            )
+    for inner in select.find_all(exp.Subquery, exp.Union, exp.Explode, exp.Unnest):
+        raise ConfigError(f"the feature query has a {inner.key}: only one SELECT FROM events")
+    _check_source(select)
+    _check_aggregates(select)
+    _check_columns(select, set(query.columns))
+
+
+def _parsed(text: str) -> exp.Select:
+    try:
+        statements = sqlglot.parse(text)
+    except sqlglot.errors.ParseError as error:
+        raise ConfigError(f"can't read the feature query: {error}") from None
+    if len(statements) != 1 or not isinstance(statements[0], exp.Select):
+        raise ConfigError("the feature query must be one SELECT")
+    return statements[0]
+
+
+def _check_source(select: exp.Select) -> None:
+    tables = [table.name for table in select.find_all(exp.Table)]
+    if tables != ["events"]:
+        raise ConfigError(f"the feature query reads {', '.join(tables)!r}: only the view 'events'")
+
+
+def _check_aggregates(select: exp.Select) -> None:
+    for call in select.find_all(exp.AggFunc):
+        if call.find_ancestor(exp.Window) is None:
+            raise ConfigError(
+                f"the feature query aggregates {call.sql()!r} without OVER: it would merge events"
+            )
+
+
+def _check_columns(select: exp.Select, declared: set[str]) -> None:
+    first, *added = select.expressions
+    if not isinstance(first, exp.Star):
+        raise ConfigError("the feature query must start with SELECT *, then add columns")
+    found = {column.alias for column in added if isinstance(column, exp.Alias)}
+    if len(found) != len(added):
+        raise ConfigError("each column that the feature query adds needs a name: ... AS name")
+    if found != declared:
+        raise ConfigError(
+            f"the feature query adds {sorted(found)}, features.sql.columns declares "
+            f"{sorted(declared)}: make them equal"
+        )
+
+
+# What each field type is in Flink SQL.
+SQL_TYPES: dict[FieldType, str] = {
+    "int": "BIGINT",
+    "float": "DOUBLE",
+    "string": "STRING",
+    "bool": "BOOLEAN",
+}
+
+
+def field_expression(key: str, kind: FieldType) -> str:
+    """A field of the JSON in `body`, NULL where the decoder would reject it."""
+    text = _json_text(key)
+    if kind == "string":
+        return text
+    if kind == "int":  # 1.0 is a whole number too
+        return f"COALESCE(TRY_CAST({text} AS BIGINT), CAST(TRY_CAST({text} AS DOUBLE) AS BIGINT))"
+    return f"TRY_CAST({text} AS {SQL_TYPES[kind]})"
+
+
+def time_expression(settings: Input) -> str:
+    """The event time as TIMESTAMP_LTZ(3), NULL where it cannot be read or is not accepted."""
+    text = _json_text(settings.event_time)
+    if settings.time_format == "iso8601":
+        time = _iso_expression(text)
+    else:
+        factor = {"epoch_s": 1_000.0, "epoch_ms": 1.0, "epoch_us": 0.001}[settings.time_format]
+        millis = f"TRY_CAST({text} AS DOUBLE) * {factor}"
+        # the largest time that Flink can hold is far beyond any range that is accepted
+        time = (
+            f"CASE WHEN ABS({millis}) < 2.0E14"
+            f" THEN TO_TIMESTAMP_LTZ(CAST({millis} AS BIGINT), 3) END"
+        )
+    first, last = _accepted(settings)
+    return f"CASE WHEN {time} >= {first} AND {time} <= {last} THEN {time} END"
+
+
+def _json_text(key: str) -> str:
+    path = key.replace("'", "''")
+    return f"JSON_VALUE(CAST(body AS STRING), '$[''{path}'']')"
+
+
+def _iso_expression(text: str) -> str:
+    local = f"REGEXP_REPLACE({text}, '^(.{{10}})[T ](.*?)(Z|[+-]\\d\\d:?\\d\\d)?$', '$1 $2')"
+    hours = f"REGEXP_EXTRACT({text}, '([+-]\\d\\d):?\\d\\d$', 1)"
+    minutes = f"REGEXP_EXTRACT({text}, '([+-])\\d\\d:?(\\d\\d)$', 2)"
+    east = (
+        f"COALESCE(TRY_CAST({hours} AS INT) * 60 + CASE WHEN {hours} LIKE '-%'"
+        f" THEN -1 ELSE 1 END * TRY_CAST({minutes} AS INT), 0)"
+    )
+    utc = f"TIMESTAMPADD(MINUTE, -({east}), TRY_CAST({local} AS TIMESTAMP(3)))"
+    return f"CAST({utc} AS TIMESTAMP_LTZ(3))"
+
+
+def _accepted(settings: Input) -> tuple[str, str]:
+    accept = settings.accept
+    if accept.since is not None and accept.until is not None:
+        return tuple(  # type: ignore[return-value]
+            f"TO_TIMESTAMP_LTZ({int(instant.timestamp() * 1_000)}, 3)"
+            for instant in (accept.since, accept.until)
+        )
+    past, future = accept.past.total_seconds(), accept.future.total_seconds()
+    return (
+        f"TIMESTAMPADD(SECOND, {-int(past)}, kafka_time)",
+        f"TIMESTAMPADD(SECOND, {int(future)}, kafka_time)",
+    )

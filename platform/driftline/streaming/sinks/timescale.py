@@ -1,0 +1,36 @@
+"""Predictions to TimescaleDB. Delivery: exactly once, proven by the ledger."""
+
+from driftline.config import Config
+from driftline.profile.binning import Binning
+from driftline.records import ScoredBatch, StoredBatch
+from driftline.storage.reconnect import Reconnecting
+from driftline.storage.write import Target, Writer
+
+
+class TimescaleSink:
+    """Durable on return, idempotent by offset; blocks while the database is down.
+
+    Parameters:
+        config: with the model `name` in it.
+        name: the model.
+        binning: how its values are profiled; None for no profiles.
+    """
+
+    def __init__(self, config: Config, name: str, binning: Binning | None) -> None:
+        model = config.model(name)
+        target = Target(name, model.input.topic, binning, model.segments)
+        self._writer = Reconnecting(
+            config.local_postgres(), lambda connection: Writer(connection, target)
+        )
+
+    def write(self, batch: ScoredBatch) -> StoredBatch:
+        """Store the batch, however often the database has to be asked.
+
+        Raises:
+            psycopg.OperationalError, ServiceError: the database stayed away for minutes.
+        """
+        return self._writer.call(lambda writer: writer.write(batch))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._writer.close()

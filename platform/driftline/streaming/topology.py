@@ -1,0 +1,201 @@
+"""The job's topology, on one screen: topics in, the logging functions, topics out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pyflink.table import StatementSet, TableEnvironment
+
+from driftline.config import Config, Model
+from driftline.names import EVENT_ID, EVENT_TIME, KAFKA_OFFSET, KAFKA_PARTITION, LATE
+from driftline.streaming.connector import java_properties
+from driftline.streaming.functions import log_labels, log_predictions
+from driftline.streaming.query import SQL_TYPES, field_expression, time_expression
+
+Offsets = Mapping[int, int]  # partition -> first offset to read
+
+POSITION = f"{KAFKA_PARTITION}, {KAFKA_OFFSET}, kafka_time"
+
+
+def build(
+    t_env: TableEnvironment, config: Config, name: str, starts: Mapping[str, Offsets]
+) -> StatementSet:
+    """The statements of a model's job.
+
+    Parameters:
+        t_env: a streaming table environment.
+        config: with the model `name` in it.
+        starts: topic -> where to begin when no checkpoint says so.
+    """
+    model = config.model(name)
+    kafka = java_properties(config.local_kafka())
+    statements = t_env.create_statement_set()
+
+    _source(t_env, "messages", model.input.topic, kafka, starts, _event_time(model))
+    _feature_views(t_env, model)
+    t_env.create_temporary_system_function("log_predictions", log_predictions(config, name))
+    added = "".join(f", {column}" for column in _added(model))
+    t_env.create_temporary_view(
+        "logged",
+        t_env.sql_query(f"SELECT log_predictions(body, {POSITION}, {LATE}{added}) AS p FROM featured"),
+    )
+    statements.add_insert_sql(_publish(t_env, name, model, kafka))
+
+    if model.labels is not None:
+        _source(t_env, "label_messages", model.labels.topic, kafka, starts)
+        t_env.create_temporary_system_function("log_labels", log_labels(config, name))
+        _hole(t_env, "labelled", "logged BOOLEAN")
+        statements.add_insert_sql(
+            f"INSERT INTO labelled SELECT log_labels(body, {POSITION}) FROM label_messages"
+        )
+    return statements
+
+
+def _source(
+    t_env: TableEnvironment,
+    table: str,
+    topic: str,
+    kafka: Mapping[str, str],
+    starts: Mapping[str, Offsets],
+    event_time: str = "",
+) -> None:
+    """A topic as raw bytes with their positions."""
+    options: dict[str, Any] = {
+        "connector": "kafka",
+        "topic": topic,
+        "format": "raw",
+        "scan.startup.mode": "earliest-offset",
+        "properties.auto.offset.reset": "earliest",
+        "properties.isolation.level": "read_committed",
+        "properties.max.partition.fetch.bytes": "16777216",  # an event of 5 MB must pass
+        **{f"properties.{key}": value for key, value in kafka.items()},
+    }
+    if starts.get(topic):
+        options["scan.startup.mode"] = "specific-offsets"
+        options["scan.startup.specific-offsets"] = ";".join(
+            f"partition:{partition},offset:{offset}"
+            for partition, offset in sorted(starts[topic].items())
+        )
+    if event_time:
+        # late or not is decided once, in the order of one reader: two would not agree
+        options["scan.parallelism"] = "1"
+    t_env.execute_sql(
+        f"""CREATE TEMPORARY TABLE {table} (
+              body BYTES,
+              {KAFKA_PARTITION} INT METADATA FROM 'partition' VIRTUAL,
+              {KAFKA_OFFSET} BIGINT METADATA FROM 'offset' VIRTUAL,
+              kafka_time TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL
+              {event_time}
+            ) WITH ({with_options(options)})"""
+    )
+
+
+def _event_time(model: Model) -> str:
+    """The event time column and its watermark, for feature queries with windows."""
+    query = model.features.sql
+    if query is None:
+        return ""
+    slack = query.out_of_order.total_seconds()
+    return f""",
+              {EVENT_TIME} AS {time_expression(model.input)},
+              WATERMARK FOR {EVENT_TIME} AS {EVENT_TIME} - INTERVAL '{slack:.3f}' SECOND(6, 3)"""
+
+
+def _feature_views(t_env: TableEnvironment, model: Model) -> None:
+    """`featured`: every message once, with the columns that the feature query adds.
+
+    The query decides no message's fate. What has no usable time, or comes too late for its
+    window, goes around it with NULLs; the function that logs judges all alike.
+    """
+    if model.features.sql is None:
+        t_env.execute_sql(
+            f"CREATE TEMPORARY VIEW featured AS SELECT body, {POSITION}, FALSE AS {LATE} FROM messages"
+        )
+        return
+    t_env.execute_sql(f"CREATE TEMPORARY VIEW events AS {events_query(model, 'messages', ON_TIME)}")
+    t_env.execute_sql(f"CREATE TEMPORARY VIEW enriched AS {model.features.sql.query}")
+    added = _added(model)
+    nulls = "".join(
+        f", CAST(NULL AS {SQL_TYPES[kind]})" for kind in model.features.sql.columns.values()
+    )
+    typed = "".join(
+        f", CAST({column} AS {SQL_TYPES[kind]}) AS {column}"
+        for column, kind in model.features.sql.columns.items()
+    )
+    t_env.execute_sql(
+        f"""CREATE TEMPORARY VIEW featured AS
+            SELECT body, {POSITION}, FALSE AS {LATE}{typed} FROM enriched
+            UNION ALL
+            SELECT body, {POSITION}, {EVENT_TIME} IS NOT NULL AS {LATE}{nulls}
+              FROM messages WHERE NOT ({ON_TIME})"""
+    )
+    del added
+
+
+ON_TIME = (
+    f"{EVENT_TIME} IS NOT NULL AND (CURRENT_WATERMARK({EVENT_TIME}) IS NULL"
+    f" OR {EVENT_TIME} > CURRENT_WATERMARK({EVENT_TIME}))"
+)
+
+
+def events_query(model: Model, table: str, condition: str) -> str:
+    """The view `events` that feature queries read: position, id, time and the declared fields."""
+    settings = model.input
+    fields = "".join(
+        f", {field_expression(field.key or name, field.type)} AS {name}"
+        for name, field in settings.fields.items()
+        if name not in (EVENT_ID, EVENT_TIME)
+    )
+    identity = field_expression(settings.event_id, "string")
+    return (
+        f"SELECT body, {POSITION}, {EVENT_TIME}, {identity} AS {EVENT_ID}{fields}"
+        f" FROM {table} WHERE {condition}"
+    )
+
+
+def _added(model: Model) -> list[str]:
+    return list(model.features.sql.columns) if model.features.sql else []
+
+
+def _publish(t_env: TableEnvironment, name: str, model: Model, kafka: Mapping[str, str]) -> str:
+    """The insert that publishes the stored rows; it also keeps the planner from pruning the log."""
+    if model.output is None:
+        _hole(t_env, "published", "event_id STRING")
+        return "INSERT INTO published SELECT p.event_id FROM logged"
+    options = {
+        "connector": "kafka",
+        "topic": model.output.topic,
+        "key.format": "raw",
+        "key.fields": "event_id",
+        "value.format": "json",
+        "value.json.timestamp-format.standard": "ISO-8601",
+        "sink.delivery-guarantee": model.output.delivery.replace("_", "-"),
+        # below the broker's usual maximum of 15 minutes, above any checkpoint
+        "properties.transaction.timeout.ms": "840000",
+        "properties.max.request.size": "16777216",
+        "properties.compression.type": "lz4",
+        "properties.linger.ms": "20",
+        **{f"properties.{key}": value for key, value in kafka.items()},
+    }
+    if model.output.delivery == "exactly_once":
+        options["sink.transactional-id-prefix"] = f"driftline-{name}"
+    t_env.execute_sql(
+        f"""CREATE TEMPORARY TABLE published (
+              event_id STRING, event_time TIMESTAMP_LTZ(6), model STRING, model_version INT,
+              score DOUBLE, outputs STRING
+            ) WITH ({with_options(options)})"""
+    )
+    return f"""INSERT INTO published
+        SELECT p.event_id, p.event_time, '{name}', p.model_version, p.score, p.outputs
+          FROM logged WHERE p.event_id IS NOT NULL"""
+
+
+def _hole(t_env: TableEnvironment, table: str, columns: str) -> None:
+    t_env.execute_sql(
+        f"CREATE TEMPORARY TABLE {table} ({columns}) WITH ('connector' = 'blackhole')"
+    )
+
+
+def with_options(options: Mapping[str, str]) -> str:
+    """Table options as SQL, values quoted."""
+    quoted = (f"'{key}' = '{value.replace(chr(39), chr(39) * 2)}'" for key, value in options.items())
+    return ", ".join(quoted)
