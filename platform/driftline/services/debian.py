@@ -7,6 +7,7 @@ touched. The mirror is one that the machine's own sources already name.
 import os
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 from driftline.errors import ServiceError
@@ -18,6 +19,7 @@ _KEYRINGS = ("debian-archive-keyring.pgp", "debian-archive-keyring.gpg")
 _APT = "apt (the local TimescaleDB needs Debian; elsewhere give its address in driftline.yaml)"
 
 
+@cache
 def architecture() -> str:
     """Debian's name of this machine's architecture.
 
@@ -37,7 +39,7 @@ def mirrors(update_uris: str) -> list[str]:
     """Debian mirrors that a machine uses, best first.
 
     Args:
-        update_uris: What `apt-get update --print-uris` prints: apt itself has read all forms of source files.
+        update_uris: What `apt-get update --print-uris` prints; apt reads all forms of sources.
 
     Example:
         >>> mirrors("'http://m/debian/dists/bookworm/InRelease' m 0")

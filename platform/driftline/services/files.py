@@ -16,9 +16,19 @@ from driftline.errors import ServiceError
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder that only its owner enters, and return it."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.chmod(0o700)
+    """Make a folder that only its owner enters, and return it.
+
+    Raises:
+        ServiceError: it belongs to somebody else, or cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.chmod(0o700)
+    except OSError as error:
+        raise ServiceError(
+            f"can't use the folder {str(path)!r}: {error.strerror}"
+            " (give another `state` in driftline.yaml, or delete this one as its owner)"
+        ) from error
     return path
 
 
@@ -45,12 +55,14 @@ def read_json(path: Path, default: Any) -> Any:
     """The content of a JSON file, or `default` when there is none.
 
     Raises:
-        ServiceError: the file is there and is not JSON.
+        ServiceError: the file is there and cannot be read, or is not JSON.
     """
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
         return default
+    except OSError as error:
+        raise ServiceError(f"can't read {str(path)!r}: {error.strerror}") from error
     except ValueError as error:
         raise ServiceError(
             f"can't read {str(path)!r}: {error} (delete it and run `driftline up` again)"
@@ -63,6 +75,19 @@ def password(path: Path) -> str:
         private_folder(path.parent)
         write_private(path, secrets.token_urlsafe(24) + "\n")
     return path.read_text().strip()
+
+
+def require_password(path: Path, data: Path) -> None:
+    """Refuse to go on with data whose password is lost: a new one would not open them.
+
+    Raises:
+        ServiceError: `data` is there and the password's file is not.
+    """
+    if data.exists() and not path.exists():
+        raise ServiceError(
+            f"can't open {str(data)!r}: its password {str(path)!r} is gone"
+            f" (restore that file, or delete {str(data.parent)!r} to start with nothing)"
+        )
 
 
 def require_space(path: Path, megabytes: int, purpose: str) -> None:

@@ -9,7 +9,13 @@ from typing import Any
 from confluent_kafka.admin import AdminClient
 
 from driftline.services.cache import Say
-from driftline.services.files import password, private_folder, require_space, write_private
+from driftline.services.files import (
+    password,
+    private_folder,
+    require_password,
+    require_space,
+    write_private,
+)
 from driftline.services.jars import java, kafka_jars, kafka_version
 from driftline.services.ports import LOOPBACK
 from driftline.services.process import Command
@@ -71,6 +77,7 @@ class Kafka:
     """The broker; its client listener demands SCRAM-SHA-256."""
 
     name = "kafka"
+    section = "kafka"
     port_names: tuple[str, ...] = ("kafka", "kafka_controller")
     stop_signal: signal.Signals = signal.SIGTERM
     start_seconds = 90.0
@@ -78,6 +85,7 @@ class Kafka:
     def prepare(self, place: Place, say: Say) -> None:
         """Fetch the jars and format the storage, where not done before."""
         jars = kafka_jars(say)
+        require_password(_password_file(place), place.folder / "data")
         private_folder(place.folder)
         write_private(_properties(place), _settings(place))
         if not (place.folder / "data" / "meta.properties").exists():

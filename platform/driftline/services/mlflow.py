@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from driftline.services.cache import Say
-from driftline.services.files import password, private_folder, write_private
+from driftline.services.files import password, private_folder, require_password, write_private
 from driftline.services.ports import LOOPBACK
 from driftline.services.process import Command
 from driftline.services.service import Place
@@ -22,12 +22,14 @@ class MLflow:
     """MLflow on SQLite, artifacts served through it, every request with a password."""
 
     name = "mlflow"
+    section = "mlflow"
     port_names: tuple[str, ...] = ("mlflow",)
     stop_signal: signal.Signals = signal.SIGTERM
     start_seconds = 120.0
 
     def prepare(self, place: Place, say: Say) -> None:  # noqa: ARG002 # nothing takes long
         """Write the log-in settings."""
+        require_password(_password_file(place), place.folder / "auth.db")
         private_folder(place.folder)
         write_private(place.folder / "auth.ini", _auth_settings(place))
 

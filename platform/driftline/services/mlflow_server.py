@@ -8,13 +8,13 @@ import os
 import sys
 from pathlib import Path
 
-import uvicorn
-from mlflow import environment_variables, server
-from mlflow.server import constants
-
 
 def serve(store: str, artifacts: str, host: str, port: int) -> None:
     """Serve MLflow with log-in, artifacts included, until SIGTERM."""
+    import uvicorn
+    from mlflow import environment_variables, server
+    from mlflow.server import constants
+
     os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = store
     os.environ[constants.ARTIFACT_ROOT_ENV_VAR] = "mlflow-artifacts:/"
     os.environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = artifacts

@@ -1,9 +1,12 @@
 """Free loopback ports, chosen once and kept."""
 
+import secrets
 import socket
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+_LOWEST = 15000
 
 
 def is_free(port: int) -> bool:
@@ -19,13 +22,16 @@ def is_free(port: int) -> bool:
 
 
 def choose(taken: Iterable[int] = ()) -> int:
-    """A free loopback port that is not among `taken`."""
+    """A free loopback port that is not among `taken`.
+
+    It is below the range that the kernel gives to outgoing connections: one of those could take
+    the port while its server is down, even a client that tries to reach that very server.
+    """
     avoid = set(taken)
+    candidates = range(_LOWEST, _ephemeral())
     while True:
-        with socket.socket() as probe:
-            probe.bind((LOOPBACK, 0))
-            port = int(probe.getsockname()[1])
-        if port not in avoid:
+        port = secrets.choice(candidates)
+        if port not in avoid and is_free(port):
             return port
 
 
@@ -48,3 +54,8 @@ def assign(
         if old is not None:
             say(f"port {old} of {name} is taken by another program, using {ports[name]}")
     return ports
+
+
+def _ephemeral() -> int:
+    text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
+    return max(int(text.split()[0]), _LOWEST + 5000)

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from driftline.errors import ServiceError
 from driftline.services.files import read_json, write_json
 
 # Telemetry off for everything that is started.
@@ -83,21 +84,29 @@ class ProcessId:
 
 
 def spawn(command: Command, log: Path) -> ProcessId:
-    """Start a process in a session of its own, with its output appended to a log."""
+    """Start a process in a session of its own, with its output appended to a log.
+
+    Raises:
+        ServiceError: the system refuses to start it.
+    """
     account = command.account
     with log.open("ab") as output:
-        child = subprocess.Popen(
-            command.argv,
-            cwd=command.cwd,
-            env={**os.environ, **QUIET, **command.env},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=[] if account else None,
-        )
+        try:
+            child = subprocess.Popen(
+                command.argv,
+                cwd=command.cwd,
+                env={**os.environ, **QUIET, **command.env},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                user=account.uid if account else None,
+                group=account.gid if account else None,
+                extra_groups=[] if account else None,
+            )
+        except OSError as error:
+            who = f" as user {account.uid}" if account else ""
+            raise ServiceError(f"can't run {command.argv[0]!r}{who}: {error.strerror}") from error
     _children[child.pid] = child
     return ProcessId.of(child.pid)
 

@@ -57,6 +57,8 @@ def run(
         )
     except subprocess.TimeoutExpired as error:
         raise ServiceError(f"{failure}: no answer within {timeout:.0f} s") from error
+    except OSError as error:
+        raise ServiceError(f"{failure}: {error}") from error
     if done.returncode != 0:
         raise ServiceError(f"{failure}: {last_lines(done.stdout)}")
     return done.stdout

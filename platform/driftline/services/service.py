@@ -25,6 +25,7 @@ class Service(Protocol):
     """One server of the stack: how it is made, started, asked and stopped."""
 
     name: str
+    section: str  # its part of `stack.json`
     port_names: tuple[str, ...]  # the first is the one that clients connect to
     stop_signal: signal.Signals
     start_seconds: float  # how long a slow machine may take

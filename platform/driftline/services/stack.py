@@ -1,7 +1,7 @@
 """The local stack: start, stop and look at its services, and say where they are."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,6 @@ from driftline.services.timescaledb import TimescaleDB
 SERVICES: dict[str, Service] = {
     service.name: service for service in (MLflow(), Kafka(), TimescaleDB())
 }
-_SECTIONS = {"timescaledb": "postgres", "kafka": "kafka", "mlflow": "mlflow"}
 _LOG_BYTES = 20_000_000
 _GRACE = 30.0
 
@@ -45,6 +44,7 @@ class Stack:
 
     Args:
         state_dir: Folder for data, logs, secrets and process ids; made when missing.
+        services: What there is to start, by name, the slowest first.
 
     Example:
         >>> from pathlib import Path
@@ -52,12 +52,13 @@ class Stack:
         ['stopped', 'stopped', 'stopped']
     """
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, services: Mapping[str, Service] = SERVICES) -> None:
         self.folder = state_dir.absolute()
+        self.services = services
 
     def up(
         self,
-        services: Sequence[str] = tuple(_SECTIONS),
+        services: Collection[str] | None = None,
         progress: Callable[[str, str], None] = lambda _name, _text: None,
     ) -> None:
         """Start what does not run, and wait until each answers a real request.
@@ -65,13 +66,13 @@ class Stack:
         What this call started is stopped again when it fails or is interrupted.
 
         Args:
-            services: Which of `SERVICES`; the others run elsewhere, or are not needed.
-            progress: Told `(service, what happens)`.
+            services: which of them, all by default; the others run elsewhere, or are not needed.
+            progress: told `(service, what happens)`.
 
         Raises:
-            ServiceError: a service cannot be fetched, made or started; the message ends with its log.
+            ServiceError: a service cannot be fetched, made or started; with its last log lines.
         """
-        chosen = [service for name, service in SERVICES.items() if name in services]
+        chosen = self._chosen(services)
         with self._lock(lambda text: progress("stack", text)):
             started: list[Service] = []
 
@@ -96,20 +97,17 @@ class Stack:
                     self._stop(service)
                 raise
 
-    def down(self, services: Sequence[str] = tuple(_SECTIONS)) -> list[str]:
+    def down(self, services: Collection[str] | None = None) -> list[str]:
         """Stop services by their own process id; returns the names of those that ran."""
+        chosen = self._chosen(services)
         if not self.folder.is_dir():
             return []
         with self._lock(lambda _: None):
-            return [
-                name
-                for name in reversed(SERVICES)
-                if name in services and self._stop(SERVICES[name])
-            ]
+            return [service.name for service in reversed(chosen) if self._stop(service)]
 
     def status(self) -> list[ServiceStatus]:
         """Each service's state, asked with a real request."""
-        return [self._status(service) for service in SERVICES.values()]
+        return [self._status(service) for service in self.services.values()]
 
     def logs(self, service: str, lines: int = 50) -> str:
         """The last lines of a service's log.
@@ -117,12 +115,20 @@ class Stack:
         Raises:
             ServiceError: there is no such service, or it never ran.
         """
-        if service not in SERVICES:
-            raise ServiceError(f"no service {service!r} (there are {', '.join(SERVICES)})")
+        self._chosen([service])
         path = self._log(service)
         if not path.exists():
             raise ServiceError(f"no log of {service!r}: it never ran below {str(self.folder)!r}")
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+    def _chosen(self, names: Collection[str] | None) -> list[Service]:
+        for name in names or ():
+            if name not in self.services:
+                known = ", ".join(self.services)
+                raise ServiceError(f"no service {name!r} in the local stack (there are {known})")
+        return [
+            service for name, service in self.services.items() if names is None or name in names
+        ]
 
     @contextmanager
     def _lock(self, on_wait: Say) -> Iterator[None]:
@@ -205,8 +211,8 @@ class Stack:
         """Write `stack.json`: every service that was ever started here, for `config.py`."""
         known = self._ports()
         content: dict[str, Any] = {
-            _SECTIONS[name]: service.address(self._place(service))
-            for name, service in SERVICES.items()
+            service.section: service.address(self._place(service))
+            for service in self.services.values()
             if service.port_names[0] in known
         }
         write_json(self.folder / "stack.json", content)

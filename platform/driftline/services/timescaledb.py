@@ -23,7 +23,13 @@ from psycopg import sql
 from driftline.errors import ServiceError
 from driftline.services import debian
 from driftline.services.cache import Say, populate, readable_cache_folder
-from driftline.services.files import password, private_folder, require_space, write_private
+from driftline.services.files import (
+    password,
+    private_folder,
+    require_password,
+    require_space,
+    write_private,
+)
 from driftline.services.ports import LOOPBACK
 from driftline.services.process import Account, Command
 from driftline.services.run import run
@@ -75,6 +81,7 @@ class TimescaleDB:
     """One PostgreSQL cluster with the database `driftline` and its three login roles."""
 
     name = "timescaledb"
+    section = "postgres"
     port_names: tuple[str, ...] = ("timescaledb",)
     stop_signal: signal.Signals = signal.SIGINT  # PostgreSQL's fast shutdown
     start_seconds = 90.0
@@ -83,6 +90,7 @@ class TimescaleDB:
         """Fetch the programs and make the cluster, where not done before."""
         root = _programs(say)
         data = place.folder / "data"
+        require_password(_password_file(place, "superuser"), data)
         if not (data / "PG_VERSION").exists():
             require_space(place.folder, 500, "a new TimescaleDB cluster")
             say("creating the TimescaleDB cluster")
@@ -120,7 +128,7 @@ class TimescaleDB:
                 _ensure_role(connection, user, password(_password_file(place, name)))
             _ensure_database(connection)
         with _connect(place, DATABASE) as connection:
-            connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+            _ensure_extension(connection)
 
     def address(self, place: Place) -> dict[str, Any]:
         """Host, port, database, and user and password file of each role."""
@@ -255,12 +263,12 @@ def _clear_lock(data: Path) -> None:
 
 def _inside(data: Path) -> list[int]:
     """Programs of ours that work in a data folder."""
+    folder, programs = data.resolve(), _root().resolve()
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if (entry / "cwd").readlink() == data.resolve() and (
-                (entry / "exe").readlink().is_relative_to(_root().resolve())
-            ):
+            here = (entry / "cwd").readlink() == folder
+            if here and (entry / "exe").readlink().is_relative_to(programs):
                 found.append(int(entry.name))
     return found
 
@@ -315,3 +323,11 @@ def _ensure_database(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
     connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
     guests = sql.SQL(", ").join(sql.Identifier(ROLES[role]) for role in ("write", "read"))
     connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, guests))
+
+
+def _ensure_extension(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+    # Newer packages may have come; the update must be the first statement of a session.
+    try:
+        connection.execute("ALTER EXTENSION timescaledb UPDATE")
+    except psycopg.errors.UndefinedObject:
+        connection.execute("CREATE EXTENSION timescaledb")
