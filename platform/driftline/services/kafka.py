@@ -84,8 +84,8 @@ class Kafka:
 
     def prepare(self, place: Place, say: Say) -> None:
         """Fetch the jars and format the storage, where not done before."""
-        jars = kafka_jars(say)
         require_password(_password_file(place), place.folder / "data")
+        jars = kafka_jars(say)
         private_folder(place.folder)
         write_private(_properties(place), _settings(place))
         if not (place.folder / "data" / "meta.properties").exists():

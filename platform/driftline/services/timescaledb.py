@@ -88,9 +88,9 @@ class TimescaleDB:
 
     def prepare(self, place: Place, say: Say) -> None:
         """Fetch the programs and make the cluster, where not done before."""
-        root = _programs(say)
         data = place.folder / "data"
         require_password(_password_file(place, "superuser"), data)
+        root = _programs(say)
         if not (data / "PG_VERSION").exists():
             require_space(place.folder, 500, "a new TimescaleDB cluster")
             say("creating the TimescaleDB cluster")
