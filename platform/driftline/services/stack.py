@@ -75,22 +75,8 @@ class Stack:
         chosen = self._chosen(services)
         with self._lock(lambda text: progress("stack", text)):
             started: list[Service] = []
-
-            def start(service: Service) -> None:
-                started.append(service)
-                self._start(service, _saying(progress, service.name))
-
             try:
-                for service in chosen:
-                    if not self._alive(service):
-                        start(service)
-                for service in chosen:
-                    ready = self._ready(service, _saying(progress, service.name))
-                    if not ready and service not in started:  # it was dying when we looked
-                        start(service)
-                        ready = self._ready(service, _saying(progress, service.name))
-                    if not ready:
-                        raise self._failure(service, "ended at once")
+                self._bring_up(chosen, started, progress)
                 self._write_addresses()
             except BaseException:
                 for service in started:
@@ -135,6 +121,26 @@ class Stack:
         private_folder(self.folder)
         with file_lock(self.folder / "lock", on_wait=on_wait):
             yield
+
+    def _bring_up(
+        self, chosen: list[Service], started: list[Service], progress: Callable[[str, str], None]
+    ) -> None:
+        """Start all that do not run, then wait for each; `started` grows as it happens."""
+
+        def start(service: Service) -> None:
+            started.append(service)
+            self._start(service, _saying(progress, service.name))
+
+        for service in chosen:
+            if not self._alive(service):
+                start(service)
+        for service in chosen:
+            ready = self._ready(service, _saying(progress, service.name))
+            if not ready and service not in started:  # it was dying when we looked
+                start(service)
+                ready = self._ready(service, _saying(progress, service.name))
+            if not ready:
+                raise self._failure(service, "ended at once")
 
     def _start(self, service: Service, say: Say) -> None:
         assigned = ports.assign(self._ports(), service.port_names, say)
