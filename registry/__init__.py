@@ -1,1 +1,1 @@
-
+"""Model versions in MLflow: registering, finding, caching, loading."""

@@ -1,0 +1,81 @@
+"""Versions from the registry, kept in a local folder and checked every time."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from driftline.errors import RegistryError
+from registry import layout
+from registry.client import answering
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def resolve(client: "MlflowClient", name: str, alias: str) -> int:
+    """The version that an alias points to now.
+
+    Raises:
+        RegistryError: no such model or alias, or the registry is down.
+    """
+    with answering(f"can't find model {name!r}@{alias}"):
+        return int(client.get_model_version_by_alias(name, alias).version)
+
+
+def fetch(client: "MlflowClient", name: str, version: int, folder: Path) -> Path:
+    """The files of a version, downloaded once; checked against the version's digest each time.
+
+    Args:
+        client: see `registry.client.connect`.
+        name: the registered model.
+        version: its version.
+        folder: the cache; many processes may share it.
+
+    Returns:
+        The version's folder: `layout.MODEL` and driftline's artifacts are in it.
+
+    Raises:
+        RegistryError: no such version, its files are not those that were registered, they could
+            run code, or the registry is down.
+    """
+    with answering(f"can't find version {version} of model {name!r}"):
+        found = client.get_model_version(name, str(version))
+    expected = found.tags.get(layout.DIGEST_TAG)
+    if expected is None:
+        raise RegistryError(
+            f"version {version} of model {name!r} has no digest: it was not registered by "
+            "driftline, run 'driftline models register' with its SavedModel"
+        )
+    path = folder / name / f"{version}-{expected[:16]}"
+    if not path.is_dir():
+        _download(client, name, version, path)
+    actual = layout.digest(path)
+    if actual != expected:
+        raise RegistryError(
+            f"the files of version {version} of model {name!r} in {str(path)!r} are not those that "
+            f"were registered (sha256 {actual[:16]}, expected {expected[:16]}): delete the folder "
+            "to fetch them again; if that does not help, they were changed in the registry"
+        )
+    layout.refuse_code(path)
+    return path
+
+
+def _download(client: "MlflowClient", name: str, version: int, path: Path) -> None:
+    from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - heavy
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".fetch-", dir=path.parent))
+    try:
+        with answering(f"can't fetch version {version} of model {name!r}"):
+            source = client.get_model_version_download_uri(name, str(version))
+            uri = client.tracking_uri
+            got = download_artifacts(artifact_uri=source, dst_path=str(temporary), tracking_uri=uri)
+        try:
+            os.replace(got, path)
+        except OSError:
+            if not path.is_dir():  # else another process was first
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,79 @@
+"""The connection to MLflow."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from driftline.config import Mlflow
+from driftline.errors import RegistryError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+#: MLflow's codes for a name, version or alias that does not exist.
+NOT_THERE = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
+
+_TIMEOUT = "10"  # seconds a request
+_RETRIES = "2"
+
+
+def connect(settings: Mlflow) -> "MlflowClient":
+    """A client of the registry that has answered.
+
+    MLflow takes logins and limits from the environment only, so this sets them for the process.
+
+    Args:
+        settings: with an address, see `Config.local_mlflow`.
+
+    Raises:
+        ConfigError: the password or token cannot be read.
+        RegistryError: nothing answers there, or it refuses the login.
+    """
+    _set_environment(settings)
+    import mlflow  # noqa: PLC0415 - heavy
+
+    client = mlflow.MlflowClient(settings.tracking_uri, registry_uri=settings.tracking_uri)
+    with answering(f"can't use MLflow at {settings.tracking_uri!r}"):
+        client.search_registered_models(max_results=1)
+    return client
+
+
+@contextmanager
+def answering(failure: str) -> Iterator[None]:
+    """Turn what MLflow raises into a `RegistryError` that starts with `failure`."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - heavy
+    from requests import RequestException  # noqa: PLC0415 - heavy
+
+    try:
+        yield
+    except (MlflowException, RequestException) as error:
+        reason = str(error).splitlines()[0]
+        hint = (
+            "driftline models list shows what exists"
+            if getattr(error, "error_code", None) in NOT_THERE
+            else "driftline status shows whether it runs"
+        )
+        raise RegistryError(f"{failure}: {reason} ({hint})") from error
+
+
+def _set_environment(settings: Mlflow) -> None:
+    values = {
+        "MLFLOW_TRACKING_URI": settings.tracking_uri,
+        "MLFLOW_TRACKING_USERNAME": settings.username,
+        "MLFLOW_TRACKING_PASSWORD": settings.password.read() if settings.password else None,
+        "MLFLOW_TRACKING_TOKEN": settings.token.read() if settings.token else None,
+        "MLFLOW_TRACKING_SERVER_CERT_PATH": str(settings.ca_file) if settings.ca_file else None,
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": _TIMEOUT,
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": _RETRIES,
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+    }
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

@@ -1,0 +1,68 @@
+"""MLflow's description of a version, so that its UI and `mlflow.pyfunc.load_model` know it too."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import yaml
+
+from registry import layout
+from registry.loaders.saved_model import SIGNATURE
+from registry.runtime import Runtime, Tensor
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema
+
+_EXAMPLE_ROWS = 5
+
+
+def write(folder: Path, runtime: Runtime, features: pa.Table) -> None:
+    """Write MLmodel, the requirements and an input example into a version's folder.
+
+    Args:
+        folder: with the SavedModel at `layout.MODEL`.
+        runtime: the loaded model.
+        features: the reference; its first rows become the example.
+    """
+    from mlflow import pyfunc, tensorflow  # noqa: PLC0415 - heavy
+    from mlflow.models import Model  # noqa: PLC0415 - heavy
+    from mlflow.models.utils import _save_example  # noqa: PLC0415 - heavy
+
+    model = Model(signature=_signature(runtime))
+    example = features.select(list(runtime.inputs)).slice(0, _EXAMPLE_ROWS).to_pandas()
+    _save_example(model, example, str(folder))
+    # this flavor's way to call a SavedModel by signature; its others re-save the model or pickle
+    model.add_flavor(
+        "tensorflow",
+        model_type="tf1-estimator",
+        saved_model_dir=layout.MODEL,
+        meta_graph_tags=["serve"],
+        signature_def_key=SIGNATURE,
+    )
+    pyfunc.add_to_model(model, loader_module="mlflow.tensorflow", conda_env="conda.yaml")
+    requirements = tensorflow.get_default_pip_requirements()
+    (folder / "requirements.txt").write_text("\n".join(requirements) + "\n")
+    (folder / "conda.yaml").write_text(yaml.safe_dump(tensorflow.get_default_conda_env()))
+    model.save(str(folder / layout.MANIFEST))
+
+
+def _signature(runtime: Runtime) -> "ModelSignature":
+    from mlflow.models import ModelSignature  # noqa: PLC0415 - heavy
+
+    return ModelSignature(inputs=_schema(runtime.inputs), outputs=_schema(runtime.outputs))
+
+
+def _schema(tensors: Any) -> "Schema":
+    from mlflow.types import Schema  # noqa: PLC0415 - heavy
+
+    return Schema([_spec(name, tensor) for name, tensor in tensors.items()])
+
+
+def _spec(name: str, tensor: Tensor) -> Any:
+    from mlflow.types import TensorSpec  # noqa: PLC0415 - heavy
+
+    dtype = np.dtype(str) if tensor.dtype.kind == "O" else tensor.dtype
+    shape = tuple(-1 if size is None else size for size in tensor.shape)
+    return TensorSpec(dtype, (-1, *shape), name)

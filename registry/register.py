@@ -1,0 +1,176 @@
+"""Register a SavedModel: its signature, its frozen binning and its reference profile."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from driftline import names
+from driftline.config import Mlflow
+from driftline.errors import RegistryError
+from driftline.profile.binning import Binning
+from driftline.profile.build import build
+from driftline.profile.recount import reference
+from registry import layout, manifest
+from registry.client import answering, connect
+from registry.loaders import saved_model as loader
+from registry.runtime import Runtime, score
+from registry.versions import Version, champion_binning, find
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_BATCH = 10_000
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is known of a version's making; shown in MLflow's run.
+
+    Attributes:
+        definition: hash of the feature definition that made the reference, "" when unknown.
+        params: anything that was chosen.
+        metrics: anything that was measured.
+    """
+
+    definition: str = ""
+    params: Mapping[str, str] | None = None
+    metrics: Mapping[str, float] | None = None
+
+
+def register(
+    settings: Mlflow,
+    name: str,
+    saved_model: Path,
+    features: pa.Table,
+    *,
+    scores: npt.ArrayLike | None = None,
+    alias: str | None = None,
+    training: Training | None = None,
+    rebin: bool = False,
+) -> Version:
+    """Make a SavedModel a version of a registered model; the same one again gives the old version.
+
+    The binning is the champion's when it has the same columns, so that profiles of both versions
+    can be compared; else it is frozen from `features`.
+
+    Args:
+        settings: where the registry is.
+        name: the registered model; made when it does not exist.
+        saved_model: folder that Keras' `model.export` or `tf.saved_model.save` wrote.
+        features: the reference, n rows: the model's inputs and further columns to monitor.
+        scores: n scores of the reference; computed with the model when not given.
+        alias: set to the version, such as champion.
+        training: how the version was made.
+        rebin: freeze new bins even when the champion's would fit.
+
+    Raises:
+        RegistryError: no usable SavedModel, features that do not fit it, or the registry is down.
+        SchemaError: a feature column cannot be profiled.
+    """
+    client = connect(settings)
+    made = training or Training()
+    with tempfile.TemporaryDirectory(prefix="driftline-register-") as temporary:
+        folder = Path(temporary) / "model"
+        shutil.copytree(layout.saved_model_folder(saved_model), folder / layout.MODEL)
+        runtime = loader.load(folder)
+        usable = _usable(runtime, features)
+        known = np.asarray(_scores(runtime, usable) if scores is None else scores)
+        binning = None if rebin else _kept_binning(client, name, usable)
+        _write_reference(folder, usable, known, binning or build(usable, known))
+        manifest.write(folder, runtime, usable)
+        layout.refuse_code(folder)
+        version = find(client, name, layout.digest(folder), made.definition)
+        if version is None:
+            version = _upload(client, name, folder, made)
+    if alias is not None:
+        with answering(f"can't set alias {alias!r} of model {name!r}"):
+            client.set_registered_model_alias(name, alias, str(version.version))
+    return version if alias is None else replace(version, aliases=(alias,))
+
+
+def _usable(runtime: Runtime, features: pa.Table) -> pa.Table:
+    """The reference without rows that the model cannot take, as one batch."""
+    runtime.check(features.schema)
+    if len(features) == 0:
+        raise RegistryError("the reference has no rows: give the features of the training data")
+    batch = features.combine_chunks().to_batches()[0]
+    bad, columns = runtime.unusable(batch)
+    if bad.all():
+        raise RegistryError(
+            f"no row of the reference can be scored, {', '.join(columns)} is missing in each"
+        )
+    return features.filter(pa.array(~bad)) if bad.any() else features
+
+
+def _scores(runtime: Runtime, features: pa.Table) -> npt.NDArray[np.float64]:
+    batches = features.combine_chunks().to_batches(max_chunksize=_BATCH)
+    return np.concatenate([score(runtime.predict(batch)) for batch in batches])
+
+
+def _write_reference(
+    folder: Path, features: pa.Table, scores: npt.NDArray[np.float64], binning: Binning
+) -> None:
+    path = folder / names.BINNING_ARTIFACT
+    path.parent.mkdir(parents=True)
+    path.write_text(binning.to_json())
+    profile = reference(features, scores, binning)
+    (folder / names.REFERENCE_ARTIFACT).write_bytes(profile.pack())
+
+
+def _kept_binning(client: "MlflowClient", name: str, features: pa.Table) -> Binning | None:
+    """The champion's binning, when it has bins of the right kinds for exactly these features."""
+    kept = champion_binning(client, name)
+    if kept is None:
+        return None
+    own = {bins.name: bins.kind for bins in build(features.slice(0, 1), [0.0]).columns}
+    return kept if {bins.name: bins.kind for bins in kept.columns} == own else None
+
+
+def _upload(client: "MlflowClient", name: str, folder: Path, training: Training) -> Version:
+    digest = layout.digest(folder)
+    binning = Binning.from_json((folder / names.BINNING_ARTIFACT).read_text())
+    tags = {
+        layout.DIGEST_TAG: digest,
+        layout.DEFINITION_TAG: training.definition,
+        layout.BINNING_TAG: binning.id,
+    }
+    with answering(f"can't register model {name!r}"):
+        experiment = _experiment(client, name)
+        run = client.create_run(experiment, run_name=digest[:8])
+        run_id = run.info.run_id
+        for param, text in (training.params or {}).items():
+            client.log_param(run_id, param, text)
+        for metric, number in (training.metrics or {}).items():
+            client.log_metric(run_id, metric, number)
+        model_id = _log_model(client, experiment, name, run_id, folder)
+        if not client.search_registered_models(f"name = '{name}'", max_results=1):
+            client.create_registered_model(name)
+        made = client.create_model_version(
+            name, source=f"models:/{model_id}", run_id=run_id, tags=tags, model_id=model_id
+        )
+        client.set_terminated(run_id)
+    return Version.of(made)
+
+
+def _experiment(client: "MlflowClient", name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    return str(found.experiment_id if found else client.create_experiment(name))
+
+
+def _log_model(
+    client: "MlflowClient", experiment: str, name: str, run_id: str, folder: Path
+) -> str:
+    from mlflow.entities import LoggedModelOutput  # noqa: PLC0415 - heavy
+
+    logged = client.create_logged_model(experiment, name=name, source_run_id=run_id)
+    client.log_model_artifacts(logged.model_id, str(folder))
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(run_id, models=[LoggedModelOutput(model_id=logged.model_id, step=0)])
+    return str(logged.model_id)

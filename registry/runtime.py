@@ -1,0 +1,55 @@
+"""What a loaded model version can do, whatever runs it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from driftline import names
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output of a model.
+
+    Attributes:
+        dtype: of numpy; `object` for text.
+        shape: without the batch dimension: () or (1,) for an input.
+    """
+
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...]
+
+
+class Runtime(Protocol):
+    """A loaded model version."""
+
+    inputs: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
+
+    def check(self, features: pa.Schema) -> None:
+        """Raise `RegistryError` unless every input has a feature column of a type that fits."""
+
+    def unusable(self, features: pa.RecordBatch) -> tuple[npt.NDArray[np.bool_], Sequence[str]]:
+        """Rows that lack an input that may not be missing.
+
+        Returns:
+            bool[n], true for such rows, and the names of the columns at fault.
+        """
+
+    def predict(self, features: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
+        """The outputs by name, each with n rows; columns that are no inputs are ignored."""
+
+
+def score(outputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
+    """The monitored score: the output named `score`, else the first; a row's first number.
+
+    >>> score({"late": np.array([[0.25], [0.5]], np.float32)})
+    array([0.25, 0.5 ])
+    """
+    name = names.SCORE if names.SCORE in outputs else next(iter(outputs))
+    values = outputs[name]
+    return values.reshape(len(values), -1)[:, 0].astype(np.float64)
