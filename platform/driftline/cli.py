@@ -1,0 +1,239 @@
+"""The `driftline` command. Each command is a few lines that call below; heavy imports stay there."""
+
+import contextlib
+import json
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from driftline import __version__
+from driftline.errors import DriftlineError
+
+app = typer.Typer(
+    name="driftline",
+    help="ML observability and model monitoring for models that run on event streams.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+config_app = typer.Typer(help="Check and describe driftline.yaml.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+ConfigPath = Annotated[
+    Path, typer.Option("--config", "-c", help="The config file.", envvar="DRIFTLINE_CONFIG")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+DEFAULT_CONFIG = Path("driftline.yaml")
+
+out = Console()
+err = Console(stderr=True)
+
+
+def main() -> None:
+    """Run the command; a `DriftlineError` is printed without a traceback, exit code 1."""
+    try:
+        app()
+    except DriftlineError as error:
+        err.print(f"[red]error:[/red] {_plain(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("interrupted")
+        sys.exit(130)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+) -> None:
+    """ML observability and model monitoring for models that run on event streams."""
+    if version:
+        out.print(f"driftline {__version__}", highlight=False)
+        raise typer.Exit
+    level = logging.INFO if verbose else logging.WARNING
+    handler = RichHandler(console=err, show_path=False)
+    logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="Where to write it.")] = DEFAULT_CONFIG,
+) -> None:
+    """Write a commented driftline.yaml to start from."""
+    from driftline.template import TEMPLATE
+
+    try:
+        with path.open("x") as file:
+            file.write(TEMPLATE)
+    except FileExistsError:
+        raise DriftlineError(f"{str(path)!r} exists already: name another path") from None
+    out.print(f"wrote {path}; 'driftline config check' says whether it can be used")
+
+
+@config_app.command("check")
+def config_check(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Check the file, its secrets, and every model's feature definition."""
+    from driftline.streaming.check import check_model
+    from driftline.config import load
+
+    loaded = load(config)
+    for name in loaded.models:
+        check_model(loaded, name)
+    if as_json:
+        out.print_json(json.dumps({"config": str(config), "models": list(loaded.models)}))
+    else:
+        models = ", ".join(loaded.models) or "no models yet"
+        out.print(f"[green]ok[/green] {config}: {models}")
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON Schema of driftline.yaml, for editors."""
+    from driftline.config import json_schema
+
+    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+
+
+@app.command()
+def up(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Start the local services that the config asks for, and wait until they answer."""
+    from driftline.config import load
+    from driftline.services.stack import Stack
+
+    loaded = load(config)
+    stack = Stack(loaded.state)
+    with err.status("starting") as status:
+        stack.up(
+            loaded.local_services(),
+            progress=lambda name, text: status.update(f"{name}: {text}"),
+        )
+    _print_status(stack)
+
+
+@app.command()
+def down(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Stop the local services; their data stays."""
+    from driftline.config import load
+    from driftline.services.stack import Stack
+
+    Stack(load(config).state).down()
+    out.print("stopped")
+
+
+@app.command()
+def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Show the local services: state, address, version. Exit code 1 when one is not ready."""
+    from driftline.config import load
+    from driftline.services.stack import Stack
+
+    loaded = load(config)
+    stack = Stack(loaded.state)
+    ready = _print_status(stack, as_json=as_json)
+    if not ready:
+        raise typer.Exit(1)
+
+
+@app.command()
+def logs(
+    service: Annotated[str, typer.Argument(help="timescaledb, kafka or mlflow.")],
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1)] = 50,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Print the end of a local service's log."""
+    from driftline.config import load
+    from driftline.services.stack import Stack
+
+    sys.stdout.write(Stack(load(config).state).logs(service, lines) + "\n")
+
+
+@app.command()
+def migrate(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Bring the database's schema to this version, with a typed table for every model."""
+    from driftline.config import load
+    from driftline.storage.schema import migrate as migrate_schema
+    from driftline.streaming.features import FeatureDefinition
+
+    loaded = load(config)
+    features = {name: FeatureDefinition(model).schema for name, model in loaded.models.items()}
+    migrate_schema(loaded, features)
+    out.print(f"[green]ok[/green] schema is current; tables for {', '.join(features) or 'no models'}")
+
+
+@app.command()
+def run(
+    model: Annotated[str, typer.Argument(help="A model of the config.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    restore: Annotated[
+        Optional[str],
+        typer.Option(help="Checkpoint or savepoint to start from; 'none' for none. Default: newest."),
+    ] = None,
+    cluster: Annotated[
+        Optional[str], typer.Option(help="host:port of a Flink cluster, instead of this machine.")
+    ] = None,
+) -> None:
+    """Run a model's job and keep it running, until Ctrl-C."""
+    from driftline.config import load
+    from driftline.streaming.check import check_ready
+    from driftline.streaming.supervise import Supervisor
+
+    loaded = load(config)
+    check_ready(loaded, model)
+    if cluster is not None:
+        from driftline.streaming.cluster import submit
+
+        out.print(f"submitted as job {submit(config, loaded, model, cluster, restore)}")
+        return
+    logging.getLogger("driftline").setLevel(logging.INFO)
+    supervisor = Supervisor(config, loaded, model, restore)
+    with stops_on_signals(supervisor):
+        supervisor.run()
+
+
+@contextlib.contextmanager
+def stops_on_signals(supervisor: "Supervisor") -> Iterator[None]:  # type: ignore[name-defined] # noqa: F821
+    """Ctrl-C and SIGTERM stop the job with a savepoint."""
+    previous = {
+        number: signal.signal(number, lambda *_: supervisor.stop())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _print_status(stack: "Stack", *, as_json: bool = False) -> bool:  # type: ignore[name-defined] # noqa: F821
+    from dataclasses import asdict
+
+    rows = stack.status()
+    if as_json:
+        out.print_json(json.dumps([asdict(row) for row in rows], default=str))
+    else:
+        table = Table("service", "state", "address", "version", "pid", "detail")
+        for row in rows:
+            colour = "green" if row.ready else "red"
+            cells = (row.address, row.version, row.pid, row.detail)
+            table.add_row(
+                row.name,
+                f"[{colour}]{row.state}[/{colour}]",
+                *("" if cell is None else str(cell) for cell in cells),
+            )
+        out.print(table)
+    return all(row.ready for row in rows)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+if __name__ == "__main__":
+    main()

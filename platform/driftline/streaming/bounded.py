@@ -1,0 +1,176 @@
+"""The feature definition over history, as one bounded run: what training and references use.
+
+The same SQL, the same decoder and the same transform as the stream, over a file of events.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyflink.table import DataTypes, TableEnvironment
+from pyflink.table.udf import FunctionContext, ScalarFunction, udf
+
+from driftline.config import AcceptedTime, Config, Model
+from driftline.errors import DriftlineError
+from driftline.names import EVENT_ID, EVENT_TIME, KAFKA_OFFSET, KAFKA_PARTITION
+from driftline.streaming.decode import ARROW_TYPES, DECODERS
+from driftline.streaming.features import FeatureDefinition
+from driftline.streaming.job import flink_settings, table_environment
+from driftline.streaming.query import SQL_TYPES, time_expression
+from driftline.streaming.rejects import Rejects
+from driftline.streaming.topology import events_query, with_options
+
+_FLINK_TYPES = {
+    "int": DataTypes.BIGINT(),
+    "float": DataTypes.DOUBLE(),
+    "string": DataTypes.STRING(),
+    "bool": DataTypes.BOOLEAN(),
+}
+_KINDS = {arrow: kind for kind, arrow in ARROW_TYPES.items()}
+REASON = "reject_reason"
+
+
+class MakeFeatures(ScalarFunction):
+    """Decodes a batch and makes its features; a bad event gives its reason instead."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._definition: FeatureDefinition
+
+    def open(self, function_context: FunctionContext) -> None:
+        """Load the transform, once a worker."""
+        self._definition = FeatureDefinition(self._model)
+        self._decode = DECODERS[self._model.input.decoder](self._model.input)
+
+    def eval(self, body: pd.Series, *added: pd.Series) -> pd.DataFrame:
+        """One batch of n lines in, n rows of id, time, reason and features out."""
+        payloads = body.tolist()
+        rejects = Rejects(payloads)
+        decoded = self._decode(payloads, np.full(len(payloads), np.datetime64(0, "us")), rejects)
+        schema = self._definition.added
+        columns = [
+            pa.array(column, field.type, from_pandas=True).take(pa.array(decoded.messages))
+            for column, field in zip(added, schema, strict=True)
+        ]
+        events = pa.RecordBatch.from_arrays(
+            [*decoded.events.columns, *columns], schema=self._definition.events
+        )
+        made = self._definition(events, rejects, decoded.messages)
+        at = np.full(len(payloads), -1, dtype=np.int64)
+        at[decoded.messages[made.rows]] = np.arange(len(made.rows))
+        index = pa.array(at, mask=at < 0)
+        chosen = events.take(pa.array(made.rows))
+        frame = {
+            EVENT_ID: chosen.column(EVENT_ID).take(index),
+            EVENT_TIME: chosen.column(EVENT_TIME).cast(pa.timestamp("us")).take(index),
+            REASON: _reasons(rejects, len(payloads)),
+            **{name: made.features.column(name).take(index) for name in made.features.schema.names},
+        }
+        return pd.DataFrame({name: _to_pandas(column) for name, column in frame.items()})
+
+
+def features_of(config: Config, name: str, lines: Path) -> pa.Table:
+    """The features of recorded events, as the stream would make them if none came late.
+
+    Parameters:
+        config: with the model `name` in it.
+        name: the model.
+        lines: a file with one event a line, or a folder of such files.
+
+    Returns:
+        event_id, event_time, then the feature columns; a row for each event that was kept.
+
+    Raises:
+        DriftlineError: the file is missing, or not one of its lines is a usable event.
+    """
+    if not lines.exists():
+        raise DriftlineError(f"no file {str(lines)!r} with one event a line")
+    model = _any_time(config.model(name))
+    definition = FeatureDefinition(model)
+    settings = flink_settings(config, name) | {"parallelism.default": "1"}
+    t_env = table_environment(settings, bounded=True)
+    _view(t_env, model, lines)
+    row = DataTypes.ROW(
+        [
+            DataTypes.FIELD(EVENT_ID, DataTypes.STRING()),
+            DataTypes.FIELD(EVENT_TIME, DataTypes.TIMESTAMP_LTZ(6)),
+            DataTypes.FIELD(REASON, DataTypes.STRING()),
+            *(
+                DataTypes.FIELD(field.name, _FLINK_TYPES[_KINDS[field.type]])
+                for field in definition.schema
+            ),
+        ]
+    )
+    function = udf(MakeFeatures(model), result_type=row, func_type="pandas")
+    t_env.create_temporary_system_function("make_features", function)
+    added = "".join(f", {column}" for column in definition.added.names)
+    columns = [EVENT_ID, EVENT_TIME, REASON, *definition.schema.names]
+    chosen = ", ".join(f"f.{column} AS {column}" for column in columns)
+    result = t_env.sql_query(
+        f"SELECT {chosen} FROM (SELECT make_features(body{added}) AS f FROM featured)"
+    )
+    return _checked(result.to_pandas(), definition, lines)
+
+
+def _view(t_env: TableEnvironment, model: Model, lines: Path) -> None:
+    """`featured`: every line, with the columns that the feature query adds."""
+    options = {"connector": "filesystem", "path": lines.resolve().as_uri(), "format": "raw"}
+    t_env.execute_sql(f"CREATE TEMPORARY TABLE lines (body BYTES) WITH ({with_options(options)})")
+    query = model.features.sql
+    if query is None:
+        t_env.execute_sql("CREATE TEMPORARY VIEW featured AS SELECT body FROM lines")
+        return
+    t_env.execute_sql(
+        f"""CREATE TEMPORARY VIEW messages AS
+            SELECT body, 0 AS {KAFKA_PARTITION}, CAST(0 AS BIGINT) AS {KAFKA_OFFSET},
+                   {time_expression(model.input)} AS kafka_time,
+                   {time_expression(model.input)} AS {EVENT_TIME} FROM lines"""
+    )
+    on_time = f"{EVENT_TIME} IS NOT NULL"
+    t_env.execute_sql(f"CREATE TEMPORARY VIEW events AS {events_query(model, 'messages', on_time)}")
+    t_env.execute_sql(f"CREATE TEMPORARY VIEW enriched AS {query.query}")
+    typed = "".join(
+        f", CAST({column} AS {SQL_TYPES[kind]}) AS {column}" for column, kind in query.columns.items()
+    )
+    nulls = "".join(f", CAST(NULL AS {SQL_TYPES[kind]})" for kind in query.columns.values())
+    t_env.execute_sql(
+        f"""CREATE TEMPORARY VIEW featured AS SELECT body{typed} FROM enriched
+            UNION ALL SELECT body{nulls} FROM messages WHERE NOT ({on_time})"""
+    )
+
+
+def _any_time(model: Model) -> Model:
+    """History has no Kafka timestamp to be near to."""
+    accept = AcceptedTime.model_validate({"since": "0001-01-02", "until": "9999-12-30"})
+    return model.model_copy(update={"input": model.input.model_copy(update={"accept": accept})})
+
+
+def _reasons(rejects: Rejects, n: int) -> pa.Array:
+    reasons: list[str | None] = [None] * n
+    for reject in rejects.batch().to_pylist():
+        reasons[reject["message"]] = reject["reason"]
+    return pa.array(reasons, pa.string())
+
+
+def _to_pandas(column: pa.Array) -> pd.Series:
+    """Whole numbers and bools keep their type beside missing ones."""
+    if pa.types.is_timestamp(column.type) or not column.null_count:
+        return column.to_pandas()
+    return pd.Series(column.to_pylist(), dtype=object)
+
+
+def _checked(frame: pd.DataFrame, definition: FeatureDefinition, lines: Path) -> pa.Table:
+    good = frame[frame[EVENT_ID].notna()].drop(columns=REASON)
+    if good.empty:
+        reasons = frame[REASON].value_counts().head(3).to_dict()
+        raise DriftlineError(f"no usable event in {str(lines)!r}: {reasons or 'it is empty'}")
+    schema = pa.schema(
+        [
+            pa.field(EVENT_ID, pa.string()),
+            pa.field(EVENT_TIME, pa.timestamp("us", tz="UTC")),
+            *definition.schema,
+        ]
+    )
+    columns = [pa.array(good[field.name], field.type, from_pandas=True) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema).sort_by(EVENT_TIME)

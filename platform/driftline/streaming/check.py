@@ -1,0 +1,65 @@
+"""Whether a model's job could run: the definition by itself, then with the services it needs."""
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from driftline.config import Config, Model
+from driftline.errors import ConfigError, ServiceError
+from driftline.storage import schema
+from driftline.storage.broker import librdkafka
+from driftline.storage.connection import connect
+from driftline.streaming import query
+from driftline.streaming.features import FeatureDefinition
+
+_PATIENCE = 15.0  # seconds for the broker's answer
+
+
+def check_model(config: Config, name: str) -> None:
+    """See that the config alone describes a job that could run.
+
+    Raises:
+        ConfigError: naming the model and what is wrong.
+    """
+    model = config.model(name)
+    try:
+        if model.features.sql is not None:
+            query.check(model.features.sql)
+        features = FeatureDefinition(model).schema
+    except ConfigError as error:
+        raise ConfigError(f"model {name!r}: {error}") from error
+    for segment in model.segments:
+        if segment not in features.names:
+            known = ", ".join(features.names)
+            raise ConfigError(f"model {name!r}: segment {segment!r} is no feature (there: {known})")
+
+
+def check_ready(config: Config, name: str) -> None:
+    """See that the database and the topics are there for a model's job.
+
+    Raises:
+        ConfigError, SchemaError, ServiceError: what is missing, and how to make it.
+    """
+    check_model(config, name)
+    model = config.model(name)
+    with connect(config.local_postgres(), "write", autocommit=True) as connection:
+        schema.check(connection, name, FeatureDefinition(model).schema)
+    _check_topics(config, model)
+
+
+def _check_topics(config: Config, model: Model) -> None:
+    kafka = config.local_kafka()
+    try:
+        there = AdminClient(librdkafka(kafka)).list_topics(timeout=_PATIENCE).topics
+    except KafkaException as error:
+        raise ServiceError(
+            f"can't reach Kafka at {kafka.bootstrap!r}: {error}: check that it runs, and "
+            "kafka.bootstrap, security_protocol, username and password"
+        ) from error
+    wanted = [model.input.topic]
+    wanted += [section.topic for section in (model.output, model.labels) if section is not None]
+    missing = [topic for topic in wanted if topic not in there]
+    if missing:
+        raise ServiceError(
+            f"Kafka at {kafka.bootstrap!r} has no topic {', '.join(map(repr, missing))}: create "
+            "it, or correct its name in driftline.yaml"
+        )

@@ -1,0 +1,31 @@
+"""Finding the checkpoint or savepoint that a job starts from."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+from driftline.errors import ConfigError
+
+
+def newest(folder: str, *, before: int = 0) -> str | None:
+    """The newest complete checkpoint or savepoint below a folder, None when there is none.
+
+    Each run has its own sub-folder; a checkpoint is complete when its `_metadata` is there.
+
+    Parameters:
+        folder: a `file:` URI or a path.
+        before: how many of the newest to pass over.
+
+    Raises:
+        ConfigError: the folder is on a file system that only Flink can read.
+    """
+    url = urlparse(folder)
+    if url.scheme not in ("", "file"):
+        raise ConfigError(
+            f"can't look for checkpoints in {folder!r}: name one with --restore, or --restore none"
+        )
+    complete = sorted(
+        Path(unquote(url.path)).rglob("_metadata"), key=lambda path: path.stat().st_mtime_ns
+    )
+    if len(complete) <= before:
+        return None
+    return complete[-1 - before].parent.resolve().as_uri()

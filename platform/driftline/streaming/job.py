@@ -1,0 +1,116 @@
+"""The Flink job of one model: `python -m driftline.streaming.job`.
+
+`driftline run` starts and supervises it; Flink's own `flink run -py` can start it too.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from pyflink.common import Configuration
+from pyflink.table import EnvironmentSettings, TableEnvironment
+
+from driftline.config import Config, Model, load
+from driftline.services.jars import flink_connector_jars
+from driftline.streaming.topology import Offsets, build
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Build the topology, submit it, and wait for it unless it was submitted to a cluster."""
+    options = _parse(arguments)
+    config = load(options.config)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    settings = flink_settings(config, options.model, restore=options.restore)
+    t_env = table_environment(settings)
+    starts = {topic: {int(p): o for p, o in at.items()} for topic, at in options.starts.items()}
+    result = build(t_env, config, options.model, starts).execute()
+    client = result.get_job_client()
+    if client is not None:
+        print(json.dumps({"job_id": str(client.get_job_id())}), flush=True)  # noqa: T201 - read by the supervisor
+    if not options.detached:
+        result.wait()
+
+
+def table_environment(settings: Mapping[str, str], *, bounded: bool = False) -> TableEnvironment:
+    """A table environment with these Flink settings."""
+    configuration = Configuration()
+    for key, value in settings.items():
+        configuration.set_string(key, value)
+    builder = EnvironmentSettings.new_instance().with_configuration(configuration)
+    builder = builder.in_batch_mode() if bounded else builder.in_streaming_mode()
+    return TableEnvironment.create(builder.build())
+
+
+def flink_settings(config: Config, name: str, *, restore: str | None = None) -> dict[str, str]:
+    """Flink's settings for a model's job; what `flink.properties` says wins."""
+    flink, model = config.flink, config.model(name)
+    settings = {
+        "pipeline.name": f"driftline {name}",
+        "pipeline.jars": ";".join(_jars()),
+        "parallelism.default": str(flink.parallelism),
+        "table.local-time-zone": "UTC",
+        "execution.checkpointing.interval": _millis(flink.checkpoint_interval.total_seconds()),
+        "execution.checkpointing.dir": checkpoint_folder(config, name),
+        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+        "execution.checkpointing.num-retained": "3",
+        # a checkpoint fails while the database is away; the job waits, it does not fail
+        "execution.checkpointing.tolerable-failed-checkpoints": "1000000",
+        "execution.checkpointing.timeout": "12 min",
+        "restart-strategy.type": "exponential-delay",
+        "restart-strategy.exponential-delay.initial-backoff": "1 s",
+        "restart-strategy.exponential-delay.max-backoff": "30 s",
+        "restart-strategy.exponential-delay.attempts-before-reset-backoff": "6",
+        "taskmanager.memory.managed.size": "128m",
+        "taskmanager.memory.network.max": "128m",
+        **_python(model),
+    }
+    if model.features.sql is not None:
+        idle = _millis(model.features.sql.idle_timeout.total_seconds())
+        settings["table.exec.source.idle-timeout"] = idle
+    if restore is not None:
+        settings["execution.state-recovery.path"] = restore
+    return settings | flink.properties
+
+
+def checkpoint_folder(config: Config, name: str) -> str:
+    """Where a model's checkpoints are, as a URI."""
+    if config.flink.checkpoint_dir is not None:
+        return f"{config.flink.checkpoint_dir.rstrip('/')}/{name}"
+    return (config.state / "checkpoints" / name).resolve().as_uri()
+
+
+def _python(model: Model) -> dict[str, str]:
+    rows = str(model.stream.rows)
+    return {
+        "python.executable": sys.executable,
+        "python.client.executable": sys.executable,
+        "python.fn-execution.bundle.size": rows,
+        "python.fn-execution.arrow.batch.size": rows,
+        "python.fn-execution.bundle.time": str(int(model.stream.time.total_seconds() * 1_000)),
+    }
+
+
+def _jars() -> list[str]:
+    folder = flink_connector_jars(lambda _: None)
+    return [path.resolve().as_uri() for path in sorted(folder.rglob("*.jar"))]
+
+
+def _millis(seconds: float) -> str:
+    return f"{int(seconds * 1_000)} ms"
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--restore", help="checkpoint or savepoint to start from")
+    parser.add_argument("--starts", type=json.loads, default={}, help='{"topic": {"0": 17}}')
+    parser.add_argument("--detached", action="store_true", help="submit and return")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""`driftline run`: keeps a model's job running on Flink's mini cluster.
+
+Flink restarts what fails inside the job. What kills the JVM, the supervisor mends: it starts the
+job again from the newest complete checkpoint, waits longer each time, and gives up loudly when
+the job fails again and again without a single message settled.
+"""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from driftline.config import Config
+from driftline.errors import DriftlineError
+from driftline.storage.connection import connect
+from driftline.streaming.checkpoints import newest
+
+ATTEMPTS = 5  # failures in a row without progress
+BACKOFF_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
+STOP_SECONDS = 180.0  # a savepoint waits for the batch in flight
+
+log = logging.getLogger(__name__)
+
+
+class JobFailed(DriftlineError):
+    """The job keeps failing without progress."""
+
+
+@dataclass
+class Supervisor:
+    """Runs one model's job until it is told to stop.
+
+    Parameters:
+        config_path: the `driftline.yaml` that the job's processes read.
+        config: the same, loaded.
+        model: which model.
+        restore: a checkpoint to start from, "none" for none; default the newest complete one.
+    """
+
+    config_path: Path
+    config: Config
+    model: str
+    restore: str | None = None
+    _child: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _stopping: signal.Signals | None = field(default=None, init=False)
+
+    @property
+    def log_path(self) -> Path:
+        """Where the job and its JVM write."""
+        return self.config.state / "logs" / f"job-{self.model}.log"
+
+    def run(self) -> None:
+        """Run until `stop`, or until the job ends by itself.
+
+        Raises:
+            JobFailed: `ATTEMPTS` failures in a row without progress.
+        """
+        failures = 0
+        while self._stopping is None:
+            settled = self._settled()
+            if self._run_once(failures) == 0:
+                return
+            if self._stopping is not None:
+                return
+            failures = 0 if self._settled() > settled else failures + 1
+            if failures >= ATTEMPTS:
+                raise JobFailed(self._last_words())
+            pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
+            log.warning("job of %s ended; starting it again in %.0f s", self.model, pause)
+            self._sleep(pause)
+
+    def stop(self, *, drain: bool = False) -> None:
+        """Stop the job with a savepoint; `drain` first lets all windows close.
+
+        Safe to call from a signal handler or another thread; `run` returns when it is done.
+        """
+        self._stopping = signal.SIGUSR1 if drain else signal.SIGTERM
+        if self._child is not None and self._child.poll() is None:
+            self._child.send_signal(self._stopping)
+
+    def _run_once(self, failures: int) -> int:
+        restore = self._restore_path(failures)
+        arguments = ["--config", str(self.config_path), "--model", self.model]
+        if restore is not None:
+            arguments += ["--restore", restore]
+        else:
+            arguments += ["--starts", json.dumps(self._starts())]
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_path.open("ab") as output:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "driftline.streaming.job", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=job_environment(self.config),
+                start_new_session=True,
+            )
+        log.info("job of %s started, pid %d, from %s", self.model, self._child.pid, restore)
+        try:
+            return self._wait(self._child)
+        finally:
+            end_session(self._child.pid)
+
+    def _wait(self, child: subprocess.Popen[bytes]) -> int:
+        deadline: float | None = None
+        while (code := child.poll()) is None:
+            if self._stopping is not None:
+                deadline = deadline or time.monotonic() + STOP_SECONDS
+                if time.monotonic() > deadline:
+                    log.error("job of %s did not stop in time; ending it", self.model)
+                    return -1
+            time.sleep(0.1)
+        return code
+
+    def _restore_path(self, failures: int) -> str | None:
+        """The checkpoint to start from; after repeated failure, an older one."""
+        if self.restore is not None:
+            return None if self.restore == "none" else self.restore
+        from driftline.streaming.job import checkpoint_folder  # noqa: PLC0415 - imports Flink
+
+        return newest(checkpoint_folder(self.config, self.model), before=max(0, failures - 1))
+
+    def _starts(self) -> dict[str, dict[int, int]]:
+        """Where to begin without a checkpoint: behind what is settled, where that is enough.
+
+        A topic that is published to, and windows, need all of it again: what is settled is not
+        stored twice.
+        """
+        model = self.config.model(self.model)
+        if model.output is not None or model.features.sql is not None:
+            return {}
+        with connect(self.config.local_postgres(), "read", autocommit=True) as connection:
+            rows = connection.execute(
+                """SELECT s.topic, s.partition, upper((array_agg(r ORDER BY r))[1])
+                     FROM driftline.source s
+                     JOIN (SELECT source, unnest(range_agg(offsets)) AS r
+                             FROM driftline.ledger GROUP BY source) l ON l.source = s.id
+                    WHERE s.model = %s GROUP BY s.topic, s.partition""",
+                (self.model,),
+            ).fetchall()
+        starts: dict[str, dict[int, int]] = {}
+        for topic, partition, offset in rows:
+            starts.setdefault(topic, {})[partition] = offset
+        return starts
+
+    def _settled(self) -> int:
+        """How many messages have their outcome; 0 when the database cannot be asked now."""
+        try:
+            with connect(self.config.local_postgres(), "read", autocommit=True) as connection:
+                row = connection.execute(
+                    """SELECT coalesce(sum(logged + duplicate + rejected + filtered), 0)
+                         FROM driftline.ledger WHERE source IN
+                              (SELECT id FROM driftline.source WHERE model = %s)""",
+                    (self.model,),
+                ).fetchone()
+        except DriftlineError:
+            return 0
+        return int(row[0]) if row else 0
+
+    def _last_words(self) -> str:
+        lines = self.log_path.read_text(errors="replace").splitlines()
+        causes = [line for line in lines if "Error" in line or "Exception" in line][-5:]
+        return (
+            f"job of {self.model!r} failed {ATTEMPTS} times in a row without progress "
+            f"(all of it in {str(self.log_path)!r}):\n" + "\n".join(causes)
+        )
+
+    def _sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while self._stopping is None and time.monotonic() < until:
+            time.sleep(0.1)
+
+
+def job_environment(config: Config) -> Mapping[str, str]:
+    """The environment of the job's processes: real Python workers, no telemetry, a small heap."""
+    jvm = (
+        f"-Xmx{config.flink.memory} -XX:+UseG1GC -XX:MaxDirectMemorySize=512m"
+        " --add-opens=java.base/java.util=ALL-UNNAMED --add-opens=java.base/java.lang=ALL-UNNAMED"
+    )
+    return {
+        **os.environ,
+        "_python_worker_execution_mode": "process",
+        "JVM_ARGS": jvm,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "FLINK_LOG_DIR": str(config.state / "logs"),
+    }
+
+
+def end_session(leader: int) -> None:
+    """End every process of a session that a dead leader may have left: the JVM, its workers."""
+    left = [process for process in psutil.process_iter() if _session(process.pid) == leader]
+    for process in left:
+        process.terminate()
+    _, alive = psutil.wait_procs(left, timeout=10)
+    for process in alive:
+        process.kill()
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except (ProcessLookupError, PermissionError):
+        return None

@@ -1,0 +1,68 @@
+"""The commented config that `driftline init` writes."""
+
+TEMPLATE = """\
+# driftline.yaml: everything that driftline knows of your services and models.
+# 'driftline config check' checks it; 'driftline config schema' prints its JSON Schema for editors.
+# Passwords never stand here: {env: NAME} names an environment variable, {file: PATH} a file.
+
+# Where the local services, logs, checkpoints and downloaded models live.
+state: .driftline
+
+# 'local' is the stack that 'driftline up' starts on this machine; or give an address.
+kafka:
+  bootstrap: local                      # broker1:9093,broker2:9093
+  # security_protocol: SASL_SSL         # PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL
+  # sasl_mechanism: SCRAM-SHA-256       # PLAIN, SCRAM-SHA-256, SCRAM-SHA-512
+  # username: driftline
+  # password: {env: KAFKA_PASSWORD}
+  # ca_file: certs/ca.pem
+
+postgres:
+  host: local                           # db.example.com
+  # port: 5432
+  # database: driftline
+  # sslmode: verify-full
+  # sslrootcert: certs/ca.pem
+  # roles:                              # only 'migrate' may change the schema
+  #   migrate: {user: driftline_migrate, password: {env: PG_MIGRATE_PASSWORD}}
+  #   write: {user: driftline_write, password: {env: PG_WRITE_PASSWORD}}
+  #   read: {user: driftline_read, password: {env: PG_READ_PASSWORD}}
+
+mlflow:
+  tracking_uri: local                   # https://mlflow.example.com
+  # username: driftline
+  # password: {env: MLFLOW_PASSWORD}
+
+flink:
+  parallelism: 1                        # at most the partitions of the input topic are of use
+  checkpoint_interval: 10 s
+  # properties: {taskmanager.memory.network.max: 256m}
+
+models:
+  payments:                             # the name of the model in driftline
+    input:
+      topic: payments
+      event_id: id                      # names the event; the same id and time again is a duplicate
+      event_time: time                  # when it happened
+      time_format: iso8601              # or epoch_s, epoch_ms, epoch_us
+      fields:                           # int, float, string or bool; {type: int, key: userAge} renames
+        amount: float
+        country: string
+        age: int
+      required: [amount]                # an event without it is rejected; others may be missing
+      accept: {past: 7 d, future: 5 min}  # around Kafka's timestamp; a replay: {since: ..., until: ...}
+    # features:
+    #   transform: mypackage.features:transform   # RecordBatch -> RecordBatch, vectorised
+    #   sql:                                      # event-time windows, in Flink SQL
+    #     query: |
+    #       SELECT *, COUNT(*) OVER (PARTITION BY country ORDER BY event_time
+    #         RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW) AS country_1h
+    #       FROM events
+    #     columns: {country_1h: int}
+    #     out_of_order: 1 min
+    registry: {name: payments, alias: champion}   # the registered model in MLflow
+    output: {topic: payments-scored, delivery: exactly_once}
+    # labels: {topic: payments-labels, event_id: id, label: fraud, time: time}
+    segments: [country]                 # profiles are also kept for the commonest values of these
+    stream: {latency: balanced}         # low, balanced or throughput
+"""
