@@ -1,16 +1,13 @@
 """PostgreSQL with TimescaleDB, from Debian's packages.
 
-The packages are unpacked and started through their own dynamic loader, so the machine's C library
-does not matter. PostgreSQL refuses to run as root: then it runs as an ordinary user. That user
-cannot pass through a closed folder such as root's home on the way to its data; it is started
-inside its data folder and calls it /proc/self/cwd.
+PostgreSQL refuses to run as root: then it runs as an ordinary user. That user cannot pass through
+a closed folder such as root's home on the way to its data; the server is started inside its data
+folder and calls it /proc/self/cwd.
 """
 
 import contextlib
-import hashlib
 import os
 import pwd
-import shlex
 import shutil
 import signal
 import time
@@ -21,8 +18,8 @@ import psycopg
 from psycopg import sql
 
 from driftline.errors import ServiceError
-from driftline.services import debian
-from driftline.services.cache import Say, populate, readable_cache_folder
+from driftline.services import postgres_tree
+from driftline.services.cache import Say
 from driftline.services.files import (
     password,
     private_folder,
@@ -35,23 +32,10 @@ from driftline.services.process import Account, Command
 from driftline.services.run import run
 from driftline.services.service import Place
 
-SUITE = "trixie"
-MAJOR = "17"
-PACKAGES = (
-    f"postgresql-{MAJOR} postgresql-client-{MAJOR} postgresql-{MAJOR}-timescaledb libpq5 libc6"
-    " libzstd1 liblz4-1 libxml2 libpam0g libssl3t64 libgssapi-krb5-2 zlib1g libldap2 libicu76"
-    " libsystemd0 libxxhash0 liblzma5 libaudit1 libkrb5-3 libk5crypto3 libcom-err2"
-    " libkrb5support0 libsasl2-2 libstdc++6 libgcc-s1 libcap2 libcap-ng0 libkeyutils1"
-    " libreadline8t64 libtinfo6"
-).split()
-_UNUSED = ("usr/share/doc", "usr/share/locale", "usr/share/man", "usr/share/postgresql-common")
-PROGRAMS = ("postgres", "initdb", "psql", "pg_controldata", "pg_dump", "pg_restore")
-
 DATABASE = "driftline"
 SUPERUSER = "postgres"
 ROLES = {name: f"driftline_{name}" for name in ("migrate", "write", "read")}
 
-_RECIPE = "1"  # part of the cache's key: raise it when what is unpacked changes
 _CWD = "/proc/self/cwd"
 _SETTINGS = """\
 listen_addresses = '{host}'
@@ -90,11 +74,11 @@ class TimescaleDB:
         """Fetch the programs and make the cluster, where not done before."""
         data = place.folder / "data"
         require_password(_password_file(place, "superuser"), data)
-        root = _programs(say)
+        tree = postgres_tree.fetch(say)
         if not (data / "PG_VERSION").exists():
             require_space(place.folder, 500, "a new TimescaleDB cluster")
             say("creating the TimescaleDB cluster")
-            _initdb(root, place, data)
+            _initdb(tree, place, data)
         _clear_lock(data)
         account = _account(data)
         settings = _SETTINGS.format(host=LOOPBACK, port=place.ports["timescaledb"])
@@ -104,7 +88,7 @@ class TimescaleDB:
     def command(self, place: Place) -> Command:
         """The server, started inside its data folder."""
         return Command(
-            argv=[str(_bin(_root()) / "postgres"), "-D", _CWD],
+            argv=[str(postgres_tree.programs(postgres_tree.location()) / "postgres"), "-D", _CWD],
             cwd=place.folder / "data",
             env={"LC_ALL": "C", "PGTZ": "GMT"},
             account=_account(place.folder / "data"),
@@ -164,57 +148,7 @@ def ordinary_account() -> Account | None:
     )
 
 
-def _programs(say: Say) -> Path:
-    root = _root()
-
-    def build(folder: Path) -> None:
-        say(f"downloading TimescaleDB (about 40 MB, Debian {SUITE})")
-        work = folder / "apt"
-        work.mkdir()
-        versions = debian.unpack(debian.fetch(PACKAGES, SUITE, work, say), folder)
-        shutil.rmtree(work)
-        (folder / "versions.txt").write_text("\n".join(versions) + "\n")
-        _arrange(folder, root)
-
-    return populate(root, build, megabytes=400, say=say)
-
-
-def _root() -> Path:
-    key = hashlib.sha256("\n".join((_RECIPE, SUITE, *PACKAGES)).encode()).hexdigest()[:12]
-    return readable_cache_folder() / f"timescaledb-{SUITE}-{debian.architecture()}-{key}"
-
-
-def _bin(root: Path) -> Path:
-    return root / "usr/lib/postgresql" / MAJOR / "bin"
-
-
-def _arrange(folder: Path, root: Path) -> None:
-    """Leave out what is not needed, and put a wrapper with the right loader before each program.
-
-    `root` is where `folder` will stand: a wrapper names its loader by an absolute path.
-    """
-    for name in _UNUSED:
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for path in [*folder.rglob("llvmjit*"), *folder.rglob("bitcode")]:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    loader = next((folder / "usr/lib").glob("*-linux-gnu/ld-linux-*.so.*")).relative_to(folder)
-    elf = _bin(folder).with_name("elf")
-    elf.mkdir()
-    for name in PROGRAMS:
-        (_bin(folder) / name).rename(elf / name)
-        wrapper = _bin(folder) / name
-        argv = [
-            root / loader,
-            *("--argv0", _bin(root) / name),
-            *("--library-path", (root / loader).parent),
-            _bin(root).with_name("elf") / name,
-        ]
-        quoted = " ".join(shlex.quote(str(word)) for word in argv)
-        wrapper.write_text(f'#!/bin/sh\nexec {quoted} "$@"\n')
-        wrapper.chmod(0o755)
-
-
-def _initdb(root: Path, place: Place, data: Path) -> None:
+def _initdb(tree: Path, place: Place, data: Path) -> None:
     account = ordinary_account()
     shutil.rmtree(data, ignore_errors=True)  # what an interrupted initdb left
     for folder in (private_folder(place.folder), private_folder(data)):
@@ -224,7 +158,7 @@ def _initdb(root: Path, place: Place, data: Path) -> None:
     try:
         run(
             [
-                str(_bin(root) / "initdb"),
+                str(postgres_tree.programs(tree) / "initdb"),
                 *("-D", _CWD, "-U", SUPERUSER, "--pwfile=../password", "--auth=scram-sha-256"),
                 *("-E", "UTF8", "--locale=C", "--locale-provider=builtin"),
                 "--builtin-locale=C.UTF-8",
@@ -263,7 +197,7 @@ def _clear_lock(data: Path) -> None:
 
 def _inside(data: Path) -> list[int]:
     """Programs of ours that work in a data folder."""
-    folder, programs = data.resolve(), _root().resolve()
+    folder, programs = data.resolve(), postgres_tree.location().resolve()
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
