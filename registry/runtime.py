@@ -52,4 +52,6 @@ def score(outputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
     """
     name = names.SCORE if names.SCORE in outputs else next(iter(outputs))
     values = outputs[name]
-    return values.reshape(len(values), -1)[:, 0].astype(np.float64)
+    while values.ndim > 1:
+        values = values[:, 0]
+    return values.astype(np.float64)

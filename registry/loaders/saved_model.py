@@ -74,7 +74,8 @@ class SavedModel:
             name: tf.constant(_values(features.column(name), tensor))
             for name, tensor in self.inputs.items()
         }
-        return {name: value.numpy() for name, value in self._signature(**tensors).items()}
+        results = self._signature(**tensors)
+        return {name: results[name].numpy() for name in self.outputs}
 
 
 def load(folder: Path) -> SavedModel:
@@ -184,5 +185,6 @@ def _unusable(column: pa.Array, dtype: np.dtype[Any]) -> npt.NDArray[np.bool_] |
 def _values(column: pa.Array, tensor: Tensor) -> npt.NDArray[Any]:
     if tensor.dtype.kind == "O" and column.null_count:
         column = column.fill_null("")
-    values = np.asarray(column.to_numpy(zero_copy_only=False)).astype(tensor.dtype, copy=False)
-    return values.reshape(-1, *tensor.shape)
+    values = np.asarray(column.to_numpy(zero_copy_only=False))
+    with np.errstate(over="ignore"):  # 1e308 is infinite as float32: the caller sees the score
+        return values.astype(tensor.dtype, copy=False).reshape(-1, *tensor.shape)

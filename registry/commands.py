@@ -1,0 +1,101 @@
+"""`driftline models …`; heavy imports stay in the functions, so that `--help` is instant."""
+
+# ruff: noqa: PLC0415
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from driftline import names
+from driftline.errors import RegistryError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from registry.versions import Version
+
+models = typer.Typer(help="Model versions in the registry.", no_args_is_help=True)
+
+ConfigPath = Annotated[
+    Path, typer.Option("--config", "-c", help="The config file.", envvar="DRIFTLINE_CONFIG")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+DEFAULT_CONFIG = Path("driftline.yaml")
+
+
+@models.command()
+def register(  # noqa: PLR0917 - one parameter an option
+    path: Annotated[Path, typer.Argument(help="Folder of a TensorFlow SavedModel.")],
+    name: Annotated[str, typer.Option(help="The registered model; made if it is new.")],
+    reference: Annotated[Path, typer.Option(help="Parquet file: the features to compare with.")],
+    alias: Annotated[
+        str | None, typer.Option(help="Set it to the version; champion is served.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="A column of the file that is no feature; repeatable.")
+    ] = None,
+    rebin: Annotated[
+        bool, typer.Option(help="Freeze new bins even when the champion's would fit.")
+    ] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Register a SavedModel with its signature, binning and reference profile."""
+    from driftline.config import load
+    from registry.register import register as register_version
+
+    settings = load(config).local_mlflow()
+    features = _read(reference, exclude or [])
+    version = register_version(settings, name, path, features, alias=alias, rebin=rebin)
+    _print([version], as_json)
+
+
+@models.command("list")
+def list_versions(
+    name: Annotated[str | None, typer.Option(help="Only this registered model.")] = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show the versions of the registered models and their aliases."""
+    from driftline.config import load
+    from registry.client import connect
+    from registry.versions import versions
+
+    client = connect(load(config).local_mlflow())
+    _print(versions(client, name), as_json)
+
+
+def _read(path: Path, exclude: list[str]) -> "pa.Table":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RegistryError(
+            f"can't read the reference {str(path)!r} as Parquet: {error}"
+        ) from error
+    absent = sorted(set(exclude) - set(table.column_names))
+    if absent:
+        raise RegistryError(
+            f"the reference has no column {absent[0]!r} (there: {', '.join(table.column_names)})"
+        )
+    others = {*names.SYSTEM_COLUMNS, *exclude}
+    return table.select([column for column in table.column_names if column not in others])
+
+
+def _print(found: "list[Version]", as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps([asdict(version) for version in found], indent=2))
+        return
+    table = Table(Column("model", overflow="fold"), "version", "aliases", "binning", "digest")
+    for version in found:
+        aliases = ", ".join(version.aliases)
+        short = version.digest[:12] or "not registered by driftline"
+        table.add_row(version.name, str(version.version), aliases, version.binning, short)
+    Console().print(table)

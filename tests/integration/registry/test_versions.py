@@ -1,0 +1,185 @@
+"""A SavedModel's way through a real MLflow server."""
+
+import json
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from driftline import names
+from driftline.config import Config, Mlflow, Secret
+from driftline.errors import RegistryError
+from driftline.profile.binning import Binning
+from driftline.profile.profile import Profile
+from driftline.services.stack import Stack
+from registry import layout
+from registry.cache import fetch, resolve
+from registry.client import connect
+from registry.commands import models
+from registry.loaders import LOADERS
+from registry.register import Training, register
+from registry.versions import versions
+from tests.unit.registry import saved_models
+
+
+@pytest.fixture(scope="module")
+def settings(stack: Stack) -> Mlflow:
+    return Config(state=stack.folder).local_mlflow()
+
+
+@pytest.fixture
+def name() -> str:
+    return f"test-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved_models.save(tmp_path_factory.mktemp("saved") / "model")
+
+
+def features(n: int = 1_000, seed: int = 0) -> pa.Table:
+    random = np.random.default_rng(seed)
+    return pa.table(
+        {
+            "x": random.normal(size=n),
+            "k": random.integers(0, 9, n),
+            "c": random.choice(["a", "b"], n),
+            "b": random.random(n) < 0.5,
+            "monitored": random.normal(size=n),
+        }
+    )
+
+
+def test_from_a_saved_model_to_a_served_one(
+    settings: Mlflow, name: str, saved: Path, tmp_path: Path
+) -> None:
+    made = Training("0123abcd", {"seed": "7"}, {"auc": 0.9})
+    version = register(settings, name, saved, features(), alias="champion", training=made)
+    assert (version.version, version.definition, version.aliases) == (1, "0123abcd", ("champion",))
+    client = connect(settings)
+    assert resolve(client, name, "champion") == 1
+    folder = fetch(client, name, 1, tmp_path)
+    assert fetch(client, name, 1, tmp_path) == folder
+    runtime = LOADERS["saved_model"](folder)
+    outputs = runtime.predict(features(3).to_batches()[0])
+    assert len(outputs["score"]) == 3
+    binning = Binning.from_json((folder / names.BINNING_ARTIFACT).read_text())
+    assert binning.id == version.binning
+    reference = Profile.of(binning, (folder / names.REFERENCE_ARTIFACT).read_bytes())
+    assert reference.rows == 1_000
+    assert reference.column("monitored").mean() == pytest.approx(
+        np.mean(features()["monitored"].to_numpy()), abs=0.02
+    )
+    run = client.get_run(version.run_id)
+    assert (run.data.params, run.data.metrics) == ({"seed": "7"}, {"auc": 0.9})
+    assert run.info.status == "FINISHED"
+    assert versions(client, name) == [version]
+
+
+def test_mlflow_itself_understands_the_version(settings: Mlflow, name: str, saved: Path) -> None:
+    import mlflow
+
+    register(settings, name, saved, features())
+    model = mlflow.pyfunc.load_model(f"models:/{name}/1")
+    assert model.metadata.signature.inputs.input_names() == ["b", "c", "k", "x"]
+    rows = features(4).to_pandas().astype({"k": "int32", "x": "float32"})
+    outputs = model.predict(rows)
+    assert outputs["score"] == pytest.approx(rows["x"] * 2 + rows["k"])
+
+
+def test_the_same_model_again_is_the_same_version(settings: Mlflow, name: str, saved: Path) -> None:
+    first = register(settings, name, saved, features(), alias="champion")
+    again = register(settings, name, saved, features(), alias="champion")
+    other_definition = register(settings, name, saved, features(), training=Training("new"))
+    assert again == first
+    assert other_definition.version == 2
+
+
+def test_a_new_version_keeps_the_champions_bins(
+    settings: Mlflow, name: str, saved: Path, tmp_path: Path
+) -> None:
+    first = register(settings, name, saved, features(), alias="champion")
+    better = saved_models.save(tmp_path / "better", factor=3.0)
+    second = register(settings, name, better, features(seed=1))
+    rebinned = register(settings, name, better, features(seed=1), rebin=True)
+    wider = features().append_column("new", pa.array(np.zeros(1_000)))
+    with_more_columns = register(settings, name, better, wider)
+    assert second.version == 2
+    assert second.binning == first.binning
+    assert len({first.binning, rebinned.binning, with_more_columns.binning}) == 3
+
+
+def test_changed_files_are_refused(
+    settings: Mlflow, name: str, saved: Path, tmp_path: Path
+) -> None:
+    register(settings, name, saved, features())
+    client = connect(settings)
+    folder = fetch(client, name, 1, tmp_path)
+    with (folder / layout.MODEL / "saved_model.pb").open("ab") as graph:
+        graph.write(b"!")
+    with pytest.raises(RegistryError, match="are not those that were registered"):
+        fetch(client, name, 1, tmp_path)
+
+
+def test_versions_of_others_are_refused(settings: Mlflow, name: str, tmp_path: Path) -> None:
+    client = connect(settings)
+    client.create_registered_model(name)
+    run = client.create_run(client.create_experiment(name))
+    client.create_model_version(name, run.info.artifact_uri, run.info.run_id)
+    with pytest.raises(RegistryError, match=r"version 1 of model .* has no digest"):
+        fetch(client, name, 1, tmp_path)
+    assert versions(client, name)[0].digest == ""
+
+
+def test_what_does_not_exist_is_named(settings: Mlflow, name: str, tmp_path: Path) -> None:
+    client = connect(settings)
+    with pytest.raises(RegistryError, match=f"can't find model '{name}'@champion: .*models list"):
+        resolve(client, name, "champion")
+    with pytest.raises(RegistryError, match=f"can't find version 9 of model '{name}'"):
+        fetch(client, name, 9, tmp_path)
+    with pytest.raises(RegistryError, match=f"no registered model '{name}'"):
+        versions(client, name)
+
+
+def test_a_wrong_password_is_refused(settings: Mlflow, tmp_path: Path) -> None:
+    wrong = tmp_path / "password"
+    wrong.write_text("wrong")
+    other = settings.model_copy(update={"password": Secret(file=wrong)})
+    with pytest.raises(RegistryError, match=r"can't use MLflow at .*401"):
+        connect(other)
+    connect(settings)
+
+
+def test_references_that_do_not_fit(settings: Mlflow, name: str, saved: Path) -> None:
+    with pytest.raises(RegistryError, match="model input 'x' has no feature column"):
+        register(settings, name, saved, features().drop_columns(["x"]))
+    with pytest.raises(RegistryError, match="the reference has no rows"):
+        register(settings, name, saved, features(0))
+    missing = features().set_column(1, "k", pa.nulls(1_000, pa.int64()))
+    with pytest.raises(RegistryError, match="no row of the reference can be scored, k is missing"):
+        register(settings, name, saved, missing)
+
+
+def test_the_commands(stack: Stack, name: str, saved: Path, tmp_path: Path) -> None:
+    config = tmp_path / "driftline.yaml"
+    config.write_text(yaml.safe_dump({"state": str(stack.folder)}))
+    table = features().append_column("label", pa.array(np.zeros(1_000)))
+    pq.write_table(table, tmp_path / "reference.parquet")
+    reference = ["--name", name, "--reference", str(tmp_path / "reference.parquet")]
+    common = ["--config", str(config)]
+    arguments = ["register", str(saved), *reference, "--alias", "champion", "--exclude", "label"]
+    result = CliRunner().invoke(models, [*arguments, *common, "--json"], catch_exceptions=False)
+    made = json.loads(result.stdout)
+    assert (made[0]["version"], made[0]["aliases"]) == (1, ["champion"])
+    listed = CliRunner().invoke(models, ["list", "--name", name, *common, "--json"])
+    assert json.loads(listed.stdout) == made
+    shown = CliRunner().invoke(models, ["list", "--name", name, *common])
+    assert name in shown.stdout
+    assert "champion" in shown.stdout
+    absent = CliRunner().invoke(models, [*arguments, "--exclude", "nothing", *common])
+    assert str(absent.exception).startswith("the reference has no column 'nothing' (there: x, k")

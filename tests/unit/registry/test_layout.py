@@ -1,0 +1,70 @@
+"""What a version's folder may hold."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from driftline.errors import RegistryError
+from registry import layout
+
+
+def version(folder: Path, loader: str = "mlflow.tensorflow", **extra: object) -> Path:
+    """A folder like a version's; its model is not loaded here."""
+    (folder / layout.MODEL / "variables").mkdir(parents=True)
+    (folder / layout.MODEL / "saved_model.pb").write_bytes(b"graph")
+    (folder / layout.MODEL / "variables" / "variables.index").write_bytes(b"weights")
+    (folder / "driftline").mkdir()
+    (folder / "driftline" / "binning.json").write_text("{}")
+    flavors = {"python_function": {"loader_module": loader}, "tensorflow": {}, **extra}
+    (folder / layout.MANIFEST).write_text(yaml.safe_dump({"flavors": flavors}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "changed", ["tf2model/variables/variables.index", "driftline/binning.json"]
+)
+def test_the_digest_covers_what_is_loaded(tmp_path: Path, changed: str) -> None:
+    folder = version(tmp_path / "v")
+    before = layout.digest(folder)
+    (folder / changed).write_text("other")
+    assert layout.digest(folder) != before
+
+
+def test_the_digest_ignores_the_manifest(tmp_path: Path) -> None:
+    folder = version(tmp_path / "v")
+    before = layout.digest(folder)
+    (folder / layout.MANIFEST).write_text("flavors: {}")
+    assert layout.digest(folder) == before
+    assert layout.digest(version(tmp_path / "w")) == before
+
+
+def test_an_ordinary_version_is_accepted(tmp_path: Path) -> None:
+    layout.refuse_code(version(tmp_path / "v"))
+
+
+@pytest.mark.parametrize("name", ["python_model.pkl", "tf2model/x.cloudpickle", "a.joblib"])
+def test_a_pickle_is_refused(tmp_path: Path, name: str) -> None:
+    folder = version(tmp_path / "v")
+    (folder / name).write_bytes(b"")
+    with pytest.raises(RegistryError, match="is a pickle, which runs code when it is loaded"):
+        layout.refuse_code(folder)
+
+
+def test_another_loader_is_refused(tmp_path: Path) -> None:
+    folder = version(tmp_path / "v", loader="mlflow.pyfunc.model")
+    with pytest.raises(RegistryError, match=r"the model's loader is 'mlflow.pyfunc.model': only"):
+        layout.refuse_code(folder)
+
+
+def test_code_of_its_own_is_refused(tmp_path: Path) -> None:
+    folder = version(tmp_path / "v", tensorflow={"code": "code"})
+    with pytest.raises(RegistryError, match="the model brings Python code of its own"):
+        layout.refuse_code(folder)
+
+
+def test_no_manifest(tmp_path: Path) -> None:
+    folder = version(tmp_path / "v")
+    (folder / layout.MANIFEST).unlink()
+    with pytest.raises(RegistryError, match="no MLmodel in"):
+        layout.refuse_code(folder)

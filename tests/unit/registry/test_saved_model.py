@@ -1,0 +1,115 @@
+"""Running a SavedModel by columns."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from driftline.errors import RegistryError
+from registry.loaders import LOADERS, saved_model
+from registry.runtime import score
+from tests.unit.registry import saved_models
+
+SCHEMA = pa.schema([("x", pa.float64()), ("k", pa.int64()), ("c", pa.string()), ("b", pa.bool_())])
+
+
+def batch(rows: list[tuple[object, ...]]) -> pa.RecordBatch:
+    arrays = [pa.array([row[i] for row in rows], SCHEMA.field(i).type) for i in range(4)]
+    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["(None,)", "(None, 1)"])
+def model(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> saved_model.SavedModel:
+    folder = saved_models.save(tmp_path_factory.mktemp("model") / "m", wide=request.param)
+    loaded = LOADERS["saved_model"](folder)
+    assert isinstance(loaded, saved_model.SavedModel)
+    return loaded
+
+
+def test_it_predicts_from_named_columns(model: saved_model.SavedModel) -> None:
+    rows = batch([(1.5, 1, "a", True), (None, 2, None, False), (-1.0, 0, "ä", True)])
+    outputs = model.predict(rows)
+    assert score(outputs) == pytest.approx([4.0, np.nan, -2.0], nan_ok=True)
+    assert outputs["copied"].ravel().tolist() == [b"a", b"", "ä".encode()]
+    assert set(model.inputs) == {"x", "k", "c", "b"}
+    assert set(model.outputs) == {"score", "copied", "both"}
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 10_000])
+def test_any_batch_size(model: saved_model.SavedModel, n: int) -> None:
+    outputs = model.predict(batch([(0.5 * i, i, "c", False) for i in range(n)]))
+    assert score(outputs) == pytest.approx([2.0 * i for i in range(n)])
+
+
+def test_columns_that_are_no_inputs_are_ignored(model: saved_model.SavedModel) -> None:
+    rows = batch([(1.0, 1, "a", True)])
+    wider = pa.RecordBatch.from_arrays(
+        [pa.array(["?"]), *rows.columns], names=["other", *SCHEMA.names]
+    )
+    assert score(model.predict(wider)).tolist() == [3.0]
+    model.check(wider.schema)
+
+
+def test_missing_whole_numbers_and_bools_are_unusable(model: saved_model.SavedModel) -> None:
+    rows = batch(
+        [
+            (None, 1, None, True),
+            (1.0, None, "a", True),
+            (1.0, 1, "a", None),
+            (1.0, 2**31, "a", True),
+        ]
+    )
+    bad, columns = model.unusable(rows)
+    assert bad.tolist() == [False, True, True, True]
+    assert sorted(columns) == ["b", "k"]
+    good = rows.filter(pa.array(~bad))
+    assert model.unusable(good)[0].tolist() == [False]
+    model.predict(good)
+
+
+def test_a_usable_batch_names_no_columns(model: saved_model.SavedModel) -> None:
+    bad, columns = model.unusable(batch([(1.0, 1, "a", True)]))
+    assert (bad.tolist(), list(columns)) == ([False], [])
+
+
+def test_a_number_too_large_for_the_input_is_infinite(model: saved_model.SavedModel) -> None:
+    assert score(model.predict(batch([(1e308, 1, "a", True)]))).tolist() == [np.inf]
+
+
+def test_check_names_the_column(model: saved_model.SavedModel) -> None:
+    with pytest.raises(RegistryError, match=r"model input 'b' has no feature column \(there: x"):
+        model.check(SCHEMA.remove(3))
+    with pytest.raises(RegistryError, match="model input 'c' takes text, but its feature column"):
+        model.check(SCHEMA.set(2, pa.field("c", pa.int64())))
+    with pytest.raises(RegistryError, match="model input 'k' takes int32, but its feature column"):
+        model.check(SCHEMA.set(1, pa.field("k", pa.float64())))
+
+
+def test_a_matrix_has_no_named_columns(tmp_path: Path) -> None:
+    folder = saved_models.save_matrix(tmp_path / "m")
+    with pytest.raises(RegistryError, match=r"model input 'x' has rows of shape \(3,\): export"):
+        saved_model.load(folder)
+
+
+def test_an_output_without_rows_is_refused(tmp_path: Path) -> None:
+    folder = saved_models.save_scalar(tmp_path / "m")
+    with pytest.raises(RegistryError, match=r"output 'y' of the SavedModel .* for one row"):
+        saved_model.load(folder)
+
+
+def test_no_saved_model(tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match=r"no SavedModel \(saved_model.pb\) in"):
+        saved_model.load(tmp_path)
+    (tmp_path / "saved_model.pb").write_bytes(b"nonsense")
+    with pytest.raises(RegistryError, match="can't load the SavedModel in"):
+        saved_model.load(tmp_path)
+
+
+def test_the_score_is_the_first_output_unless_one_is_named_so() -> None:
+    assert score({"a": np.array([1.0, 2.0]), "z": np.zeros(2)}).tolist() == [1.0, 2.0]
+    named = np.array([[1.0], [2.0]])
+    assert score({"a": np.zeros(2), "score": named}).tolist() == [1.0, 2.0]
+    assert score({"classes": np.array([[0.1, 0.9]])}).tolist() == [0.1]
