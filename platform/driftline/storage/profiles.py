@@ -1,0 +1,231 @@
+"""Stored profiles: any window is a sum of rows, and compaction keeps the rows few."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import NamedTuple
+
+from driftline import names
+from driftline.profile import pack
+from driftline.profile.binning import Binning
+from driftline.profile.profile import Profile
+from driftline.storage.connection import Connection
+
+# Age, by the model's clock, from which rows are merged to so many minutes.
+_HOURS_AFTER = timedelta(days=2)
+_DAYS_AFTER = timedelta(days=90)
+# Packed rows that one transaction of a compaction reads at most, unless one bucket has more.
+_ROWS_AT_ONCE = 20_000
+
+_COLUMNS = "bucket, span_minutes, version, role, segment, binning_id, rows, cells"
+
+
+class ProfileRow(NamedTuple):
+    """One packed row: the counts of `span_minutes` from `bucket` on.
+
+    Attributes:
+        rows: how many events were counted.
+        cells: packed counts and sums, for `driftline.profile.pack`.
+    """
+
+    bucket: datetime
+    span_minutes: int
+    version: int
+    role: str
+    segment: str
+    binning_id: str
+    rows: int
+    cells: bytes
+
+
+def read(
+    connection: Connection,
+    model: str,
+    since: datetime,
+    until: datetime,
+    *,
+    version: int | None = None,
+    role: str = names.SERVED,
+    segment: str | None = names.ALL_ROWS,
+) -> list[ProfileRow]:
+    """The packed rows of a window of event time, in order of their buckets.
+
+    A row is given whole when it overlaps the window at all; after compaction (2 days) rows are
+    hours and after 90 days days, so older windows should start and end on those.
+
+    Parameters:
+        since, until: the window is [since, until).
+        version: only this model version; None gives all.
+        segment: only this segment; None gives all, marginal ones beside all rows.
+    """
+    rows = connection.execute(
+        f"""SELECT {_COLUMNS} FROM driftline.profile
+             WHERE model = %(model)s AND role = %(role)s
+               AND bucket < %(until)s AND bucket > %(since)s - interval '1 day'
+               AND bucket + span_minutes * interval '1 minute' > %(since)s
+               AND (%(version)s::int IS NULL OR version = %(version)s)
+               AND (%(segment)s::text IS NULL OR segment = %(segment)s)
+             ORDER BY bucket, id""",  # noqa: S608 - a constant
+        {
+            "model": model,
+            "role": role,
+            "since": since,
+            "until": until,
+            "version": version,
+            "segment": segment,
+        },
+    ).fetchall()
+    return [ProfileRow(*row) for row in rows]
+
+
+def window(
+    connection: Connection,
+    model: str,
+    binning: Binning,
+    since: datetime,
+    until: datetime,
+    *,
+    version: int | None = None,
+    role: str = names.SERVED,
+    segment: str = names.ALL_ROWS,
+) -> Profile:
+    """The profile of a window: the sum of the rows that `read` gives, of one binning."""
+    rows = read(connection, model, since, until, version=version, role=role, segment=segment)
+    return Profile.of(binning, *(row.cells for row in rows if row.binning_id == binning.id))
+
+
+class Compacted(NamedTuple):
+    """How many rows a compaction read, and how many it left in their place."""
+
+    before: int
+    after: int
+
+
+def compact(connection: Connection, model: str, now: datetime | None = None) -> Compacted:
+    """Merge the rows of closed minutes: one a minute, after 2 days an hour, after 90 days a day.
+
+    Readers see the old rows or the merged one, never both and never neither; writers go on, and
+    what they add later is merged next time. When another compaction of the model runs, it ends.
+
+    Parameters:
+        connection: as role `write`, in no transaction.
+        now: the model's clock; by default the newest minute that it has counted, so that a replay
+            of the past ages like the original, but never later than the real time.
+    """
+    clock = now or _clock(connection, model)
+    if clock is None:
+        return Compacted(0, 0)
+    days_end = _floor(clock - _DAYS_AFTER, 1440)
+    hours_end = _floor(clock - _HOURS_AFTER, 60)
+    minutes_end = _floor(clock, 1)
+    before = after = 0
+    for span, since, until in (
+        (1440, datetime(1, 1, 2, tzinfo=UTC), days_end),
+        (60, days_end, hours_end),
+        (1, hours_end, minutes_end),
+    ):
+        for buckets in _batches(_busy(connection, model, span, since, until)):
+            merged = _merge(connection, model, span, buckets)
+            if merged is None:
+                return Compacted(before, after)
+            before, after = before + merged.before, after + merged.after
+    return Compacted(before, after)
+
+
+def _clock(connection: Connection, model: str) -> datetime | None:
+    row = connection.execute(
+        """SELECT least(max(bucket) + interval '1 minute', clock_timestamp())
+             FROM driftline.profile WHERE model = %s""",
+        [model],
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def _floor(time: datetime, minutes: int) -> datetime:
+    return datetime.fromtimestamp(time.timestamp() // (60 * minutes) * 60 * minutes, UTC)
+
+
+def _busy(
+    connection: Connection, model: str, span: int, since: datetime, until: datetime
+) -> list[tuple[datetime, int]]:
+    """The buckets that have something to merge, and how many rows each has now."""
+    return connection.execute(
+        """SELECT target, sum(n)::bigint
+             FROM (SELECT date_bin(%(span)s * interval '1 minute', bucket, 'epoch') AS target,
+                          count(*) AS n, min(span_minutes) AS finest
+                     FROM driftline.profile
+                    WHERE model = %(model)s AND bucket >= %(since)s AND bucket < %(until)s
+                      AND span_minutes <= %(span)s
+                    GROUP BY target, version, role, segment, binning_id) AS groups
+            GROUP BY target HAVING bool_or(n > 1 OR finest < %(span)s) ORDER BY target""",
+        {"model": model, "span": span, "since": since, "until": until},
+    ).fetchall()
+
+
+def _batches(busy: Iterable[tuple[datetime, int]]) -> Iterator[list[datetime]]:
+    batch: list[datetime] = []
+    total = 0
+    for bucket, rows in busy:
+        if batch and total + rows > _ROWS_AT_ONCE:
+            yield batch
+            batch, total = [], 0
+        batch.append(bucket)
+        total += rows
+    if batch:
+        yield batch
+
+
+def _merge(
+    connection: Connection, model: str, span: int, buckets: list[datetime]
+) -> Compacted | None:
+    """Replace the rows of some buckets by one each; None when another compaction runs."""
+    with connection.transaction():
+        mine = connection.execute(
+            "SELECT pg_try_advisory_xact_lock(hashtextextended('driftline.profiles ' || %s, 0))",
+            [model],
+        ).fetchone()
+        if mine != (True,):
+            return None
+        rows = _take(connection, model, span, buckets)
+        merged = list(_sums(rows, span))
+        connection.cursor().executemany(
+            f"INSERT INTO driftline.profile (model, {_COLUMNS})"  # noqa: S608 - a constant
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            [(model, *row) for row in merged],
+        )
+    return Compacted(len(rows), len(merged))
+
+
+def _take(
+    connection: Connection, model: str, span: int, buckets: list[datetime]
+) -> list[ProfileRow]:
+    """Delete the rows of some buckets, and give what was deleted, whoever added more since."""
+    rows = connection.execute(
+        f"""DELETE FROM driftline.profile
+             WHERE model = %(model)s AND bucket >= %(first)s AND bucket < %(end)s
+               AND span_minutes <= %(span)s
+               AND date_bin(%(span)s * interval '1 minute', bucket, 'epoch') = ANY(%(buckets)s)
+             RETURNING {_COLUMNS}""",  # noqa: S608 - a constant
+        {
+            "model": model,
+            "span": span,
+            "first": buckets[0],
+            "end": buckets[-1] + timedelta(minutes=span),
+            "buckets": buckets,
+        },
+    ).fetchall()
+    return [ProfileRow(*row) for row in rows]
+
+
+def _sums(rows: list[ProfileRow], span: int) -> Iterator[ProfileRow]:
+    def key(row: ProfileRow) -> tuple[datetime, int, str, str, str]:
+        return (_floor(row.bucket, span), row.version, row.role, row.segment, row.binning_id)
+
+    for (bucket, *_), some in groupby(sorted(rows, key=key), key=key):
+        group = list(some)
+        yield group[0]._replace(
+            bucket=bucket,
+            span_minutes=span,
+            rows=sum(row.rows for row in group),
+            cells=pack.add(row.cells for row in group),
+        )
