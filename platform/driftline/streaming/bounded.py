@@ -94,7 +94,7 @@ def features_of(config: Config, name: str, lines: Path) -> pa.Table:
     row = DataTypes.ROW(
         [
             DataTypes.FIELD(EVENT_ID, DataTypes.STRING()),
-            DataTypes.FIELD(EVENT_TIME, DataTypes.TIMESTAMP_LTZ(6)),
+            DataTypes.FIELD(EVENT_TIME, DataTypes.TIMESTAMP(6)),
             DataTypes.FIELD(REASON, DataTypes.STRING()),
             *(
                 DataTypes.FIELD(field.name, _FLINK_TYPES[_KINDS[field.type]])

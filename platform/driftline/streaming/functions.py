@@ -4,10 +4,6 @@ Flink finishes its Python bundle before a checkpoint passes, so what a function 
 before it returns is never behind a checkpoint.
 """
 
-import logging
-import os
-import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,15 +17,13 @@ from driftline.records import PUBLISHED, StoredBatch
 from driftline.streaming.decode import DECODERS
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.labels import LabelLog
-from driftline.streaming.process import Messages, Process, Served
+from driftline.streaming.process import Messages, Process
 from driftline.streaming.serving import Serving
 from driftline.streaming.sinks import SINKS, Sink
 
-log = logging.getLogger(__name__)
-
 PUBLISHED_ROW = DataTypes.ROW(
     [
-        DataTypes.FIELD("event_time", DataTypes.TIMESTAMP_LTZ(6)),
+        DataTypes.FIELD("event_time", DataTypes.TIMESTAMP(6)),
         DataTypes.FIELD("event_id", DataTypes.STRING()),
         DataTypes.FIELD("model_version", DataTypes.INT()),
         DataTypes.FIELD("score", DataTypes.DOUBLE()),
@@ -72,7 +66,7 @@ class LogPredictions(ScalarFunction):
         partition: pd.Series,
         offset: pd.Series,
         kafka_time: pd.Series,
-        late: pd.Series,
+        late: pd.Series | bool,
         *added: pd.Series,
     ) -> pd.DataFrame:
         """One batch of n messages in, n rows of `PUBLISHED_ROW` out."""
@@ -81,7 +75,7 @@ class LogPredictions(ScalarFunction):
             partition=partition.to_numpy(np.int32),
             offset=offset.to_numpy(np.int64),
             kafka_time=_utc(kafka_time),
-            late=late.to_numpy(bool),
+            late=np.broadcast_to(np.asarray(late, dtype=bool), len(body)),  # or one literal
             added=self._added(added, len(body)),
         )
         batch = self._process(messages, self._serving.served())

@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -14,16 +13,7 @@ from driftline.records import POSITION, PREDICTION, ScoredBatch
 from driftline.streaming.decode import JsonDecoder
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.rejects import Rejects
-
-
-class Runtime(Protocol):
-    """A loaded model, as far as scoring needs it."""
-
-    def unusable(self, features: pa.RecordBatch) -> tuple[np.ndarray, Sequence[str]]:
-        """Rows that lack an input that may not be missing, bool[n], and the columns at fault."""
-
-    def predict(self, features: pa.RecordBatch) -> dict[str, np.ndarray]:
-        """The outputs by name, each with n rows."""
+from registry.runtime import Runtime, score
 
 
 @dataclass(frozen=True)
@@ -90,21 +80,21 @@ class Process:
         features, rows, events = _keep(good, features, rows, events)
         outputs = served.runtime.predict(features) if len(features) else {}
         elapsed_ms = (time.perf_counter() - started) * 1_000
-        score, others = _score(outputs, len(features))
-        finite = np.isfinite(score)
+        scores, others = _outputs(outputs, len(features))
+        finite = np.isfinite(scores)
         if not finite.all():
             rejects.add_where(
-                ~finite, rows, "not_finite_score", lambda row: f"the model gave {score[row]!r}"
+                ~finite, rows, "not_finite_score", lambda row: f"the model gave {scores[row]!r}"
             )
             features, rows, events = _keep(finite, features, rows, events)
-            score, others = score[finite], others.filter(pa.array(finite))
-        n = len(score)
+            scores, others = scores[finite], others.filter(pa.array(finite))
+        n = len(scores)
         now = datetime.now(UTC)
         head = [
             events.column("event_time"),
             events.column("event_id"),
             pa.array(np.full(n, served.version, np.int32)),
-            pa.array(score),
+            pa.array(scores),
             others,
             pa.array(messages.late[rows]),
             pa.array(np.full(n, now.replace(tzinfo=None), "datetime64[us]"), pa.timestamp("us", "UTC")),
@@ -142,16 +132,12 @@ def _keep(
     return features.filter(keep), rows[mask], events.filter(keep)
 
 
-def _score(outputs: dict[str, np.ndarray], n: int) -> tuple[np.ndarray, pa.Array]:
-    """The monitored score, float64[n], and all outputs as JSON where there is more than it.
-
-    The score is the output named `score`, else the first; the first number of it a row.
-    """
+def _outputs(outputs: dict[str, np.ndarray], n: int) -> tuple[np.ndarray, pa.Array]:
+    """The monitored score, float64[n], and all outputs as JSON where there is more than it."""
     if not outputs:
         return np.empty(n), pa.nulls(n, pa.string())
-    name = "score" if "score" in outputs else next(iter(outputs))
-    score = outputs[name].reshape(n, -1)[:, 0].astype(np.float64)
-    if len(outputs) == 1 and outputs[name].size == n:
-        return score, pa.nulls(n, pa.string())
-    frame = pd.DataFrame({key: list(value) for key, value in outputs.items()})
-    return score, pa.array(frame.to_json(orient="records", lines=True).splitlines(), pa.string())
+    if len(outputs) == 1 and next(iter(outputs.values())).size == n:
+        return score(outputs), pa.nulls(n, pa.string())
+    frame = pd.DataFrame({name: list(values) for name, values in outputs.items()})
+    lines = frame.to_json(orient="records", lines=True).splitlines()
+    return score(outputs), pa.array(lines, pa.string())

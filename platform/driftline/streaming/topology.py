@@ -113,7 +113,6 @@ def _feature_views(t_env: TableEnvironment, model: Model) -> None:
         return
     t_env.execute_sql(f"CREATE TEMPORARY VIEW events AS {events_query(model, 'messages', ON_TIME)}")
     t_env.execute_sql(f"CREATE TEMPORARY VIEW enriched AS {model.features.sql.query}")
-    added = _added(model)
     nulls = "".join(
         f", CAST(NULL AS {SQL_TYPES[kind]})" for kind in model.features.sql.columns.values()
     )
@@ -128,7 +127,6 @@ def _feature_views(t_env: TableEnvironment, model: Model) -> None:
             SELECT body, {POSITION}, {EVENT_TIME} IS NOT NULL AS {LATE}{nulls}
               FROM messages WHERE NOT ({ON_TIME})"""
     )
-    del added
 
 
 ON_TIME = (
@@ -185,7 +183,7 @@ def _publish(t_env: TableEnvironment, name: str, model: Model, kafka: Mapping[st
             ) WITH ({with_options(options)})"""
     )
     return f"""INSERT INTO published
-        SELECT p.event_id, p.event_time, '{name}', p.model_version, p.score, p.outputs
+        SELECT p.event_id, CAST(p.event_time AS TIMESTAMP_LTZ(6)), '{name}', p.model_version, p.score, p.outputs
           FROM logged WHERE p.event_id IS NOT NULL"""
 
 
