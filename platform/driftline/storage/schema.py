@@ -75,6 +75,21 @@ def declare(config: Config, model: str, features: pa.Schema, *, widen: bool = Fa
         community.apply(driver(connection), config.storage)
 
 
+def expire(config: Config) -> list[str]:
+    """Drop rows older than `storage.keep_rows`, where the server has no policy that does it.
+
+    Returns:
+        The chunks that were dropped.
+
+    Raises:
+        ServiceError: the database cannot be reached.
+    """
+    if config.storage.keep_rows is None:
+        return []
+    with _transaction(config.local_postgres()) as connection:
+        return community.expire(driver(connection), config.storage)
+
+
 def check(connection: Connection, model: str, features: pa.Schema) -> None:
     """See that the database is what this version, and this model, need; changes nothing.
 
