@@ -1,0 +1,74 @@
+"""The demo's data against what the package's files say."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from driftline.demo import flights
+
+APRIL, MAY = datetime(2013, 4, 1, tzinfo=UTC), datetime(2013, 5, 1, tzinfo=UTC)
+EVENTS = flights.events(APRIL, MAY)
+LABELS = flights.labels(APRIL, MAY)
+
+
+def test_an_event_is_a_departure_in_the_period_in_order() -> None:
+    times = EVENTS["time"].to_pylist()
+    assert times == sorted(times)
+    assert times[0] >= APRIL
+    assert times[-1] < MAY
+    assert 27_000 < len(EVENTS) < 29_000
+
+
+def test_ids_are_unique_all_year_and_stable() -> None:
+    year = flights.events(datetime(2013, 1, 1, tzinfo=UTC), datetime(2014, 1, 2, tzinfo=UTC))
+    assert len(year) == 336_776 - 8_255  # all flights but the cancelled ones
+    assert pc.count_distinct(year["event_id"]).as_py() == len(year)
+    assert "2013-01-01-UA-1545-EWR" in year["event_id"].to_pylist()
+
+
+def test_a_flight_as_the_files_have_it() -> None:
+    first = flights.events(datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 1, 2, tzinfo=UTC))
+    row = first.filter(pc.equal(first["event_id"], "2013-01-01-UA-1545-EWR")).to_pylist()[0]
+    assert row["time"] == datetime(2013, 1, 1, 10, 17, tzinfo=UTC)  # 5:17 in New York
+    assert (row["dest"], row["distance"], row["dep_delay"]) == ("IAH", 1400.0, 2.0)
+    assert (row["temp"], row["visib"]) == (39.02, 10.0)
+
+
+def test_the_columns_are_the_declared_fields() -> None:
+    assert EVENTS.column_names == ["event_id", "time", *flights.FIELDS]
+    assert pa.types.is_floating(EVENTS.schema.field("temp").type)
+    assert EVENTS["pressure"].null_count > 0
+    assert EVENTS["dep_delay"].null_count == 0
+
+
+def test_labels_come_when_the_flight_has_arrived() -> None:
+    departed = dict(zip(EVENTS["event_id"].to_pylist(), EVENTS["time"].to_pylist(), strict=True))
+    times = LABELS["time"].to_pylist()
+    assert times == sorted(times)
+    assert 0.97 < len(LABELS) / len(EVENTS) < 1
+    took = [
+        time - departed[flight]
+        for time, flight in zip(times, LABELS["event_id"].to_pylist(), strict=True)
+    ]
+    assert min(took) > timedelta(minutes=20)
+    assert max(took) < timedelta(hours=13)
+
+
+def test_late_is_more_than_fifteen_minutes() -> None:
+    delays = LABELS["arr_delay"].to_numpy()
+    assert (LABELS["late"].to_numpy() == (delays > 15)).all()
+    assert 0.1 < np.mean(delays > 15) < 0.4
+
+
+def test_json_lines_hold_the_same_values() -> None:
+    sample = EVENTS.slice(100, 50)
+    rows = [json.loads(line) for line in flights.to_json_lines(sample)]
+    for row, expected in zip(rows, sample.to_pylist(), strict=True):
+        assert datetime.fromisoformat(row.pop("time")) == expected.pop("time")
+        assert row == pytest.approx(expected, rel=1e-9)  # ten decimals are written
+    labels = json.loads(flights.to_json_lines(LABELS)[0])
+    assert labels["late"] in (True, False)
