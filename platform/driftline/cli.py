@@ -197,6 +197,46 @@ def run(
         supervisor.run()
 
 
+@app.command()
+def features(
+    model: Annotated[str, typer.Argument(help="A model of the config.")],
+    events: Annotated[Path, typer.Argument(help="A file with one event a line, or a folder.")],
+    to: Annotated[Path, typer.Option(help="The Parquet file to write.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Make training or reference data of recorded events, as the stream would make them."""
+    from driftline.config import load
+    from driftline.streaming.history import features_of_history
+
+    with err.status("a bounded run of the feature definition"):
+        table = features_of_history(config, load(config), model, events, to)
+    out.print(f"wrote {len(table):,} rows to {to}", highlight=False)
+
+
+@app.command()
+def demo(
+    events: Annotated[
+        Optional[int], typer.Option(min=1, help="How many flights; default: all from April on.")
+    ] = None,
+    rate: Annotated[
+        Optional[float], typer.Option(min=0.1, help="Events a second; default: as fast as it goes.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the training, and of what comes broken.")] = 0,
+    keep_running: Annotated[
+        bool, typer.Option("--keep-running", help="Leave the services running at the end.")
+    ] = False,
+    state: Annotated[Path, typer.Option(help="Where its services and files live.")] = Path(
+        ".driftline"
+    ),
+) -> None:
+    """Run the main job on real flights, from an empty machine to the proof."""
+    from driftline.demo.run import Demo
+
+    report = Demo(state.resolve(), out, events, rate, seed, keep_running).run()
+    if not report.ok:
+        raise typer.Exit(1)
+
+
 @contextlib.contextmanager
 def stops_on_signals(supervisor: "Supervisor") -> Iterator[None]:  # type: ignore[name-defined] # noqa: F821
     """Ctrl-C and SIGTERM stop the job with a savepoint."""

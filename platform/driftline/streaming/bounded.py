@@ -174,3 +174,19 @@ def _checked(frame: pd.DataFrame, definition: FeatureDefinition, lines: Path) ->
     )
     columns = [pa.array(good[field.name], field.type, from_pandas=True) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema).sort_by(EVENT_TIME)
+
+
+def main() -> None:
+    """`python -m driftline.streaming.bounded CONFIG MODEL EVENTS PARQUET`."""
+    import sys  # noqa: PLC0415
+
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    from driftline.config import load  # noqa: PLC0415
+
+    config, model, events, target = sys.argv[1:]
+    pq.write_table(features_of(load(Path(config)), model, Path(events)), target)
+
+
+if __name__ == "__main__":
+    main()

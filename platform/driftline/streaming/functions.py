@@ -14,6 +14,8 @@ from pyflink.table.udf import FunctionContext, ScalarFunction, UserDefinedScalar
 
 from driftline.config import Config
 from driftline.records import PUBLISHED, StoredBatch
+from driftline.storage.connection import connect
+from driftline.storage.versions import record
 from driftline.streaming.decode import DECODERS
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.labels import LabelLog
@@ -52,7 +54,10 @@ class LogPredictions(ScalarFunction):
         model = self._config.model(self._name)
         self._definition = FeatureDefinition(model)
         self._process = Process(DECODERS[model.input.decoder](model.input), self._definition)
-        self._serving = Serving(self._config, self._name)
+        schema, digest = self._definition.schema, self._definition.digest
+        self._serving = Serving(self._config, self._name, schema, digest)
+        with connect(self._config.local_postgres(), "write") as connection:
+            record(connection, self._serving.record())
         self._sink = SINKS["timescaledb"](self._config, self._name, self._serving.binning)
 
     def close(self) -> None:

@@ -4,18 +4,26 @@
 """
 
 import argparse
+import contextlib
 import json
 import logging
+import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from pyflink.common import Configuration
+import psutil
+from pyflink.common import Configuration, JobClient
 from pyflink.table import EnvironmentSettings, TableEnvironment
 
 from driftline.config import Config, Model, load
 from driftline.services.jars import flink_connector_jars
-from driftline.streaming.topology import Offsets, build
+from driftline.streaming.topology import build
+
+log = logging.getLogger("driftline.job")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -28,10 +36,45 @@ def main(arguments: list[str] | None = None) -> None:
     starts = {topic: {int(p): o for p, o in at.items()} for topic, at in options.starts.items()}
     result = build(t_env, config, options.model, starts).execute()
     client = result.get_job_client()
-    if client is not None:
-        print(json.dumps({"job_id": str(client.get_job_id())}), flush=True)  # noqa: T201 - read by the supervisor
-    if not options.detached:
-        result.wait()
+    log.info("job %s of %s submitted", client.get_job_id(), options.model)
+    if options.detached:
+        return
+    _obey_signals(client, checkpoint_folder(config, options.model))
+    _end_with_parent()
+    result.wait()
+
+
+def _obey_signals(client: JobClient, folder: str) -> None:
+    """SIGTERM stops the job with a savepoint; SIGUSR1 lets all windows close first."""
+
+    def stop(number: int, _: object) -> None:
+        drain = number == signal.SIGUSR1
+        log.info("stopping with a savepoint%s", ", draining" if drain else "")
+        # in a thread: the main one may be inside a call to the JVM
+        threading.Thread(
+            target=lambda: log.info(
+                "savepoint at %s", client.stop_with_savepoint(drain, folder).result()
+            )
+        ).start()
+
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+
+
+def _end_with_parent() -> None:
+    """End at once when the supervisor is gone: two jobs of one model must not run."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def table_environment(settings: Mapping[str, str], *, bounded: bool = False) -> TableEnvironment:

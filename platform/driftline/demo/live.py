@@ -1,0 +1,192 @@
+"""The demo in a terminal: the job at work, then what it did."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from threading import Thread
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from driftline.config import Config
+from driftline.demo import settings
+from driftline.demo.replay import Message, Replay
+from driftline.errors import DriftlineError
+from driftline.storage.connection import connect
+from driftline.streaming import watch
+from driftline.streaming.supervise import Supervisor
+from registry.versions import Version
+
+_LOOK = 0.5  # seconds
+_QUIET = 3.0  # seconds without progress after the last message: only open windows still wait
+_PLAIN = 5.0  # seconds between lines where there is no terminal
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What is sent, and how many flights it has."""
+
+    replay: Replay
+    messages: Iterator[Message]
+    flights: int
+
+
+@dataclass
+class Course:
+    """How the stream went.
+
+    Attributes:
+        latest: the last look.
+        seconds: from the first to the last settled message.
+        fastest: most events settled in a second.
+        inference_ms, lag_ms: the last median and 99th percentile seen.
+    """
+
+    latest: watch.Progress = field(default_factory=watch.Progress)
+    seconds: float = 0.0
+    fastest: float = 0.0
+    rate: float = 0.0
+    inference_ms: tuple[float, float] | None = None
+    lag_ms: tuple[float, float] | None = None
+    _began: float | None = None
+    _moved: float = field(default_factory=time.monotonic)
+
+    def see(self, progress: watch.Progress) -> None:
+        """Take in one look."""
+        now = time.monotonic()
+        new = progress.events - self.latest.events
+        if new or progress.labels != self.latest.labels:
+            self._began = self._began or now
+            self.rate = new / max(now - self._moved, _LOOK)
+            self.fastest = max(self.fastest, self.rate)
+            self.seconds = now - self._began
+            self._moved = now
+        elif self.quiet > 2 * _LOOK:
+            self.rate = 0.0
+        self.inference_ms = progress.inference_ms or self.inference_ms
+        self.lag_ms = progress.lag_ms or self.lag_ms
+        self.latest = progress
+
+    @property
+    def quiet(self) -> float:
+        """Seconds since something was settled."""
+        return time.monotonic() - self._moved
+
+
+class _Failing(Thread):
+    """A thread whose error is raised where it is joined."""
+
+    error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except BaseException as error:  # noqa: BLE001 - raised again by `check`
+            self.error = error
+
+    def check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+def stream(
+    console: Console, config: Config, supervisor: Supervisor, replayed: Replayed
+) -> Course:
+    """Run the job over the replay, showing it, until all is settled; then stop it, drained.
+
+    Raises:
+        DriftlineError: the job or the replay failed.
+    """
+    job = _Failing(target=supervisor.run)
+    sender = _Failing(target=replayed.replay.run, args=(replayed.messages,))
+    job.start()
+    sender.start()
+    try:
+        course = _follow(console, config, job, sender, replayed)
+        with console.status("closing the last windows, taking a savepoint"):
+            supervisor.stop(drain=True)
+            job.join()
+        job.check()
+        with connect(config.local_postgres(), "read", autocommit=True) as connection:
+            course.see(watch.Watch(connection, settings.MODEL).look())
+        return course
+    finally:
+        replayed.replay.stop.set()
+        supervisor.stop()
+        job.join()
+        sender.join()
+
+
+def _follow(
+    console: Console, config: Config, job: _Failing, sender: _Failing, replayed: Replayed
+) -> Course:
+    course = Course()
+    bar = Progress(
+        TextColumn("[bold]flights"), BarColumn(None), MofNCompleteColumn(), TimeElapsedColumn()
+    )
+    task = bar.add_task("events", total=replayed.flights)
+    spoken = 0.0
+    with (
+        connect(config.local_postgres(), "read", autocommit=True) as connection,
+        Live(console=console, auto_refresh=False, transient=True) as shown,
+    ):
+        watching = watch.Watch(connection, settings.MODEL)
+        while not _settled(course, sender):
+            job.check()
+            sender.check()
+            if not job.is_alive():
+                raise DriftlineError("the job ended before the replay did: see its log")
+            course.see(watching.look())
+            sent = replayed.replay.sent[settings.EVENTS]
+            bar.update(task, completed=course.latest.logged)
+            if console.is_terminal:
+                shown.update(Group(bar, _facts(course, sent)), refresh=True)
+            elif time.monotonic() - spoken > _PLAIN:
+                spoken = time.monotonic()
+                console.print(_line(course, sent, replayed.flights), highlight=False)
+            time.sleep(_LOOK)
+    return course
+
+
+def _settled(course: Course, sender: _Failing) -> bool:
+    return not sender.is_alive() and course.latest.events > 0 and course.quiet > _QUIET
+
+
+def _facts(course: Course, sent: int) -> Table:
+    latest = course.latest
+    table = Table.grid(padding=(0, 3))
+    table.add_row("events/s", f"{course.rate:,.0f}", "model version", str(latest.version or "-"))
+    table.add_row("inference p50 / p99", _millis(course.inference_ms), "rejected", f"{latest.rejected:,}")
+    table.add_row("end to end p50 / p99", _millis(course.lag_ms), "duplicates", f"{latest.duplicate:,}")
+    table.add_row("lag", f"{max(sent - latest.events, 0):,} events", "labels", f"{latest.labels:,}")
+    return table
+
+
+def _line(course: Course, sent: int, flights: int) -> str:
+    latest = course.latest
+    return (
+        f"{latest.logged:,} of {flights:,} flights, {course.rate:,.0f} events/s, "
+        f"lag {max(sent - latest.events, 0):,}, rejected {latest.rejected:,}, "
+        f"version {latest.version or '-'}"
+    )
+
+
+def _millis(pair: tuple[float, float] | None) -> str:
+    return "-" if pair is None else f"{pair[0]:,.1f} / {pair[1]:,.1f} ms"
+
+
+def summary(course: Course, version: Version) -> RenderableType:
+    """What the job did, for the end."""
+    latest = course.latest
+    mean = latest.events / course.seconds if course.seconds else 0.0
+    table = Table("", "", title="the stream", title_justify="left", show_header=False)
+    table.add_row("predictions logged", f"{latest.logged:,}")
+    table.add_row("labels logged", f"{latest.labels:,}")
+    table.add_row("duplicates, rejected", f"{latest.duplicate:,}, {latest.rejected:,}")
+    table.add_row("events/s, mean and fastest", f"{mean:,.0f}, {course.fastest:,.0f}")
+    table.add_row("inference of a batch, p50 / p99", _millis(course.inference_ms))
+    table.add_row("Kafka to stored row, p50 / p99", _millis(course.lag_ms))
+    table.add_row("model", f"{version.name} version {version.version}")
+    return table

@@ -1,0 +1,182 @@
+"""The demo: real flights through the real job, ending with a proof."""
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+from rich.console import Console
+
+from driftline.config import Config, load
+from driftline.demo import flights, live, replay, settings, train
+from driftline.services.stack import Stack
+from driftline.storage.audit import AuditReport, audit
+from driftline.storage.connection import connect
+from driftline.storage.forget import forget
+from driftline.storage.schema import migrate
+from driftline.streaming.check import check_ready
+from driftline.streaming.features import FeatureDefinition
+from driftline.streaming.history import features_of_history
+from driftline.streaming.supervise import Supervisor
+from registry.client import connect as connect_registry
+from registry.register import Training, register
+from registry.versions import Version, versions
+
+TRAINED_FROM = datetime(2013, 1, 1, tzinfo=UTC)
+REPLAYED_FROM = datetime(2013, 4, 1, tzinfo=UTC)
+REPLAYED_UNTIL = datetime(2014, 1, 3, tzinfo=UTC)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One run of the demo.
+
+    Parameters:
+        state: folder of the local services and of all that the demo writes.
+        console: where to show it.
+        events: how many flights to replay, None for all from April on.
+        rate: events a second, None for as fast as it goes.
+        seed: of the training, and of which events come twice or broken.
+        keep_running: leave the services running.
+    """
+
+    state: Path
+    console: Console
+    events: int | None = None
+    rate: float | None = None
+    seed: int = 0
+    keep_running: bool = False
+
+    @property
+    def config_path(self) -> Path:
+        """The `driftline.yaml` that the demo writes."""
+        return self.state / "demo" / "driftline.yaml"
+
+    def run(self) -> AuditReport:
+        """Run it; what it started is stopped again, whatever happens."""
+        settings.write(self.config_path, self.state)
+        config = load(self.config_path)
+        check = FeatureDefinition(config.model(settings.MODEL))
+        with self._services() as stack:
+            version = self._prepare(config, check, stack)
+            self._say(f"model {version.name} version {version.version} is champion")
+            progress = live.stream(
+                self.console, config, self._supervisor(config), self._replay(config)
+            )
+            with self.console.status("auditing: every record against the store"):
+                report = audit(config, settings.MODEL, deep=True, complete=True)
+        self.console.print(live.summary(progress, version))
+        self.console.print(report)
+        return report
+
+    @contextmanager
+    def _services(self) -> Iterator[Stack]:
+        """The local services; those that ran before go on running."""
+        stack = Stack(self.state)
+        running = {service.name for service in stack.status() if service.state != "stopped"}
+        started = [name for name in stack.services if name not in running]
+        try:
+            yield stack
+        finally:
+            if started and not self.keep_running:
+                self._say(f"stopping {', '.join(started)}")
+                stack.down(started)
+
+    def _prepare(self, config: Config, definition: FeatureDefinition, stack: Stack) -> Version:
+        with self.console.status("starting") as status, ThreadPoolExecutor(1) as pool:
+            # the features need no service: both start at once
+            features = pool.submit(self._training_features, config, definition)
+            stack.up(progress=lambda name, text: status.update(f"{name}: {text}"))
+            for service in stack.status():
+                self._say(f"{service.name} {service.version} at {service.address}")
+            status.update("schema")
+            migrate(config, {settings.MODEL: definition.schema})
+            self._reset(config)
+            status.update("features of January to March, through the stream's own definition")
+            table = features.result()
+            self._say(f"{len(table):,} flights of January to March as training data")
+            status.update("training")
+            version = self._champion(config, definition, table)
+        check_ready(config, settings.MODEL)
+        return version
+
+    def _reset(self, config: Config) -> None:
+        """Forget an earlier replay: this one brings the same events again."""
+        with connect(config.local_postgres(), "migrate") as connection:
+            forget(connection, settings.MODEL)
+        replay.make_topics(config.local_kafka())
+        shutil.rmtree(self.state / "checkpoints" / settings.MODEL, ignore_errors=True)
+
+    def _training_features(self, config: Config, definition: FeatureDefinition) -> pa.Table:
+        import pyarrow.parquet as pq  # noqa: PLC0415
+
+        target = self.state / "demo" / f"features-{definition.digest[:16]}.parquet"
+        if target.is_file():
+            return pq.read_table(target)
+        lines = self.state / "demo" / "history.jsonl"
+        history = flights.events(TRAINED_FROM, REPLAYED_FROM)
+        lines.write_bytes(b"\n".join(flights.to_json_lines(history)) + b"\n")
+        partial = target.with_suffix(".partial")
+        made = features_of_history(self.config_path, config, settings.MODEL, lines, partial)
+        partial.rename(target)
+        return made
+
+    def _champion(self, config: Config, definition: FeatureDefinition, table: pa.Table) -> Version:
+        """The version that an earlier run trained of the same, else a new one."""
+        note = self.state / "demo" / "trained.json"
+        wanted = {"definition": definition.digest, "seed": self.seed, "rows": len(table)}
+        known = json.loads(note.read_text()) if note.is_file() else {}
+        if known.get("wanted") == wanted:
+            client = connect_registry(config.local_mlflow())
+            for version in versions(client, settings.MODEL):
+                if version.version == known["version"] and "champion" in version.aliases:
+                    return version
+        version = self._train(config, definition, table)
+        note.write_text(json.dumps({"wanted": wanted, "version": version.version}))
+        return version
+
+    def _train(self, config: Config, definition: FeatureDefinition, table: pa.Table) -> Version:
+        labels = flights.labels(TRAINED_FROM, REPLAYED_FROM).select(["event_id", "late"])
+        joined = table.join(labels, "event_id", join_type="inner").sort_by("event_time")
+        features = joined.select(definition.schema.names).combine_chunks()
+        folder = self.state / "demo" / "saved_model"
+        shutil.rmtree(folder, ignore_errors=True)
+        trained = train.train(features, joined["late"].to_numpy(), folder, seed=self.seed)
+        self._say(f"trained: AUC {trained.metrics['auc']:.3f} on the last weeks of March")
+        return register(
+            config.local_mlflow(),
+            settings.MODEL,
+            trained.path,
+            features,
+            alias="champion",
+            training=Training(definition.digest, {"seed": str(self.seed)}, trained.metrics),
+        )
+
+    def _supervisor(self, config: Config) -> Supervisor:
+        return Supervisor(self.config_path, config, settings.MODEL, restore="none")
+
+    def _replay(self, config: Config) -> live.Replayed:
+        events = flights.events(REPLAYED_FROM, REPLAYED_UNTIL).slice(0, self.events)
+        labels = flights.labels(REPLAYED_FROM, REPLAYED_UNTIL)
+        if self.events is not None:
+            labels = labels.join(events.select(["event_id"]), "event_id", join_type="inner")
+            labels = labels.sort_by("time")
+        messages = replay.messages(
+            flights.to_json_lines(events),
+            events["time"].to_numpy(),
+            flights.to_json_lines(labels),
+            labels["time"].to_numpy(),
+            self.seed,
+        )
+        return live.Replayed(replay.Replay(config.local_kafka(), self.rate), messages, len(events))
+
+    def _say(self, text: str) -> None:
+        self.console.print(f"[dim]·[/dim] {text}", highlight=False)

@@ -1,0 +1,64 @@
+"""The demo's driftline.yaml: real flights, replayed from April on."""
+
+from pathlib import Path
+
+import yaml
+
+from driftline.demo import flights
+
+MODEL = "flights-late"
+EVENTS, SCORED, LABELS = "flights", "flights-scored", "flights-labels"
+PARTITIONS = 2
+
+_QUERY = """\
+SELECT *,
+  COUNT(*) OVER last_hour AS origin_departures_1h,
+  AVG(dep_delay) OVER last_hour AS origin_mean_delay_1h
+FROM events
+WINDOW last_hour AS (PARTITION BY origin ORDER BY event_time
+  RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW)
+"""
+
+
+def write(path: Path, state: Path) -> None:
+    """Write the config; `state` is the folder of the local services."""
+    span = {"since": "2013-01-01", "until": "2014-01-03"}
+    config = {
+        "state": str(state.resolve()),
+        "models": {
+            MODEL: {
+                "input": {
+                    "topic": EVENTS,
+                    "event_id": "event_id",
+                    "event_time": "time",
+                    "fields": dict(flights.FIELDS),
+                    "required": ["carrier", "origin", "dest"],
+                    "accept": span,
+                },
+                "features": {
+                    "sql": {
+                        "query": _QUERY,
+                        "columns": {"origin_departures_1h": "int", "origin_mean_delay_1h": "float"},
+                        "out_of_order": "1 min",
+                        "idle_timeout": "10 s",
+                    },
+                    "transform": "driftline.demo.features:transform",
+                },
+                "registry": {"name": MODEL, "alias": "champion"},
+                "output": {"topic": SCORED, "delivery": "exactly_once"},
+                "labels": {
+                    "topic": LABELS,
+                    "event_id": "event_id",
+                    "label": "late",
+                    "type": "bool",
+                    "time": "time",
+                    "accept": span,
+                },
+                "segments": ["origin"],
+                "stream": {"latency": "balanced"},
+            }
+        },
+        "flink": {"checkpoint_interval": "5 s"},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("# written by 'driftline demo'\n" + yaml.safe_dump(config, sort_keys=False))

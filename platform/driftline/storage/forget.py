@@ -1,0 +1,35 @@
+"""Erasing all that is stored of one model."""
+
+from psycopg import sql
+
+from driftline import names
+from driftline.storage.connection import Connection
+
+_BY_MODEL = ("profile", "dirty_window", "label", "reference", "model_version")
+_BY_SOURCE = ("ledger", "duplicate", "rejected")
+
+
+def forget(connection: Connection, model: str) -> None:
+    """Erase a model's predictions, labels, rejects, profiles and ledger; the schema stays.
+
+    Its events count as never read: a job that starts at the beginning of the topic logs them anew.
+
+    Parameters:
+        connection: as role `migrate`.
+    """
+    sources = "SELECT id FROM driftline.source WHERE model = %s"
+    with connection.transaction():
+        for table in _BY_SOURCE:
+            connection.execute(
+                sql.SQL("DELETE FROM {} WHERE source IN (" + sources + ")").format(_named(table)),
+                (model,),
+            )
+        for table in (*_BY_MODEL, "source"):
+            connection.execute(
+                sql.SQL("DELETE FROM {} WHERE model = %s").format(_named(table)), (model,)
+            )
+        connection.execute(sql.SQL("TRUNCATE {}").format(_named(names.prediction_table(model))))
+
+
+def _named(table: str) -> sql.Identifier:
+    return sql.Identifier(names.SCHEMA, table)

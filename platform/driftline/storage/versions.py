@@ -1,0 +1,74 @@
+"""The model versions that the store has rows of: where they come from, and how they are binned."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from driftline.profile.binning import Binning
+from driftline.storage.connection import Connection
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One version as the job serves it.
+
+    Attributes:
+        model: the model's name in the config.
+        version: its number in the registry.
+        run_id: MLflow's run that made it.
+        digest: sha256 over the files that are loaded.
+        signature: inputs and outputs, as MLflow's JSON.
+        features_hash: of the feature definition that serves it.
+        binning: how its values are profiled.
+        reference: the packed profile of its training data.
+        reference_rows: how many rows that profile counts.
+    """
+
+    model: str
+    version: int
+    run_id: str
+    digest: str
+    signature: dict[str, Any]
+    features_hash: str
+    binning: Binning
+    reference: bytes
+    reference_rows: int
+
+
+def record(connection: Connection, version: ModelVersion) -> None:
+    """Store a version with its binning and reference, unless it is stored already.
+
+    Parameters:
+        connection: as role `write`.
+    """
+    with connection.transaction():
+        connection.execute(
+            "INSERT INTO driftline.binning (id, spec) VALUES (%s, %s::jsonb) ON CONFLICT DO NOTHING",
+            (version.binning.id, version.binning.to_json()),
+        )
+        connection.execute(
+            """INSERT INTO driftline.model_version
+                 (model, version, run_id, digest, signature, features_hash, binning_id)
+               VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
+            (
+                version.model,
+                version.version,
+                version.run_id,
+                version.digest,
+                Jsonb(version.signature),
+                version.features_hash,
+                version.binning.id,
+            ),
+        )
+        connection.execute(
+            """INSERT INTO driftline.reference (model, version, binning_id, rows, cells, origin)
+               VALUES (%s, %s, %s, %s, %s, 'registration') ON CONFLICT DO NOTHING""",
+            (
+                version.model,
+                version.version,
+                version.binning.id,
+                version.reference_rows,
+                version.reference,
+            ),
+        )
