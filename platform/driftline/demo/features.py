@@ -35,8 +35,9 @@ def transform(batch: pa.RecordBatch) -> pa.RecordBatch:
         "time_sin": _numbers(np.sin(angle)),
         "time_cos": _numbers(np.cos(angle)),
         "distance_log": _numbers(np.log(np.maximum(_floats(batch, "distance"), 1))),
-        "wind_east": _numbers(-speed * np.sin(direction)),
-        "wind_north": _numbers(-speed * np.cos(direction)),
+        # rounded, so that a calm is 0 and not 1e-16 to either side
+        "wind_east": _numbers(np.round(-speed * np.sin(direction), 6)),
+        "wind_north": _numbers(np.round(-speed * np.cos(direction), 6)),
     }
     return pa.RecordBatch.from_pydict(columns)
 
