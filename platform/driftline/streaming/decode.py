@@ -3,15 +3,16 @@
 The parse is the one loop over rows on the hot path; everything after it works on whole columns.
 """
 
-from collections.abc import Sequence
+import contextlib
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,6 +21,7 @@ from driftline.names import EVENT_ID, EVENT_TIME
 from driftline.streaming.rejects import Rejects
 
 ID_LIMIT = 512  # characters; a B-tree entry must stay below a third of a page
+VALUE_LIMIT = 100  # characters of a value that an error names
 
 ARROW_TYPES: dict[FieldType, pa.DataType] = {
     "int": pa.int64(),
@@ -37,7 +39,15 @@ _PARSED: dict[FieldType, Any] = {
     "string": str | None,
     "bool": bool | None,
 }
-_PER_SECOND = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+_SCALE = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}  # microseconds
+_NOT_A_TIME = np.datetime64("NaT", "us")
+# Python alone would take any character between date and time.
+_ISO = re.compile(
+    r"\d{4}-\d\d-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d+)?)?)?(Z|[+-]\d\d(:?[0-5]\d)?)?)?", re.ASCII
+)
+# What `datetime` can hold in any time zone: clients of the store can read no other time.
+_FIRST, _LAST = np.datetime64("0001-01-02", "us"), np.datetime64("9999-12-30", "us")
+_PARSE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -107,7 +117,8 @@ class JsonDecoder:
         """
         parsed, messages = self._parse(payloads, rejects)
         columns = list(zip(*map(self._columns, parsed), strict=True)) or [()] * len(self._index)
-        ids = _ids(columns[self._index[self._settings.event_id]], messages, rejects)
+        key = self._settings.event_id
+        ids = _ids(key, columns[self._index[key]], messages, rejects)
         times = _times(columns[self._index[self._settings.event_time]], self._settings.time_format)
         self._check_times(times, columns, messages, kafka_time, rejects)
         arrays = [ids, pa.array(times.astype("datetime64[us]"), TIMESTAMP, from_pandas=True)]
@@ -115,9 +126,10 @@ class JsonDecoder:
             values = columns[self._index[self._keys[name]]]
             array = _column(name, field.type, values, messages, rejects)
             if name in self._settings.required:
-                missing = array.is_null().to_numpy(zero_copy_only=False)
                 text = f"required field {name!r} is missing"
-                rejects.add_where(missing, messages, "missing_field", lambda _, t=text: t)
+                rejects.add_where(
+                    _mask(array.is_null()), messages, "missing_field", lambda _, t=text: t
+                )
             arrays.append(array)
         events = pa.RecordBatch.from_arrays(arrays, schema=self.schema)
         if rejects:  # some that parsed may have been rejected after
@@ -130,14 +142,14 @@ class JsonDecoder:
     ) -> tuple[list[Any], np.ndarray]:
         try:  # nearly every batch is clean: no bookkeeping for it
             return list(map(self._decode, payloads)), np.arange(len(payloads), dtype=np.int32)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
+        except _PARSE_ERRORS:
             pass
         parsed, messages = [], []
         for message, payload in enumerate(payloads):
             try:
                 parsed.append(self._decode(payload))  # type: ignore[arg-type]
                 messages.append(message)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError) as error:
+            except _PARSE_ERRORS as error:
                 rejects.add(message, *_parse_failure(payload, error))
         return parsed, np.array(messages, dtype=np.int32)
 
@@ -161,22 +173,25 @@ class JsonDecoder:
                 unknown & ~missing,
                 messages,
                 "unreadable_event_time",
-                lambda row: f"event time {key!r} is {raw[row]!r}, not {expected}",
+                lambda row: f"event time {key!r} is {_shown(raw[row])}, not {expected}",
             )
         first, last = accepted(self._settings.accept, kafka_time[messages])
         rejects.add_where(
             ~unknown & ((times < first) | (times > last)),
             messages,
             "event_time_out_of_range",
-            lambda row: f"event time {key!r} is {raw[row]!r}, outside the accepted range",
+            lambda row: f"event time {key!r} is {_shown(raw[row])}, outside the accepted range",
         )
 
 
 def accepted(accept: AcceptedTime, kafka_time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The first and the last event time, datetime64[us], accepted for each message."""
     if accept.since is not None and accept.until is not None:
-        return _instant(accept.since), _instant(accept.until)
-    return kafka_time - np.timedelta64(accept.past), kafka_time + np.timedelta64(accept.future)
+        first, last = _instant(accept.since), _instant(accept.until)
+    else:
+        first = kafka_time - np.timedelta64(accept.past)
+        last = kafka_time + np.timedelta64(accept.future)
+    return np.maximum(first, _FIRST), np.minimum(last, _LAST)
 
 
 def _instant(value: datetime) -> np.ndarray:
@@ -192,45 +207,77 @@ def _parse_failure(payload: bytes | None, error: Exception) -> tuple[str, str]:
     if isinstance(error, RecursionError):
         return "too_deep", "nested deeper than the parser allows"
     if isinstance(error, msgspec.ValidationError):
-        return "wrong_type" if " - at `" in str(error) else "not_an_object", str(error)
+        return _wrong_type(payload, str(error))
     return "malformed_json", str(error)
 
 
-def _ids(values: tuple[Any, ...], messages: np.ndarray, rejects: Rejects) -> pa.Array:
+def _wrong_type(payload: bytes, error: str) -> tuple[str, str]:
+    expected, at_field, rest = error.partition(" - at `$.")
+    if not at_field:
+        return "not_an_object", error
+    key = rest.removesuffix("`")
+    try:
+        value = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])[key]
+    except _PARSE_ERRORS:  # what follows the wrong value is worse
+        return "wrong_type", f"field {key!r}: {expected}"
+    shown = bytes(memoryview(value)[:VALUE_LIMIT]).decode(errors="replace")
+    return "wrong_type", f"field {key!r} is {shown}: {expected}"
+
+
+def _shown(value: object) -> str:
+    """A value as an error names it, which may be megabytes long."""
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**VALUE_LIMIT else f"{value.bit_length()} bits long"
+    return repr(value[:VALUE_LIMIT] if isinstance(value, str) else value)
+
+
+def _ids(key: str, values: tuple[Any, ...], messages: np.ndarray, rejects: Rejects) -> pa.Array:
     """The event ids as text; the reasons that an id cannot be used go to `rejects`."""
     try:
         array = pa.array(values, pa.string())
     except (pa.ArrowInvalid, pa.ArrowTypeError):  # whole numbers among them
         array = pa.array([None if v is None else str(v) for v in values], pa.string())
+
+    def reject(mask: pa.Array, code: str, detail: Callable[[int], str]) -> None:
+        rejects.add_where(_mask(mask), messages, code, detail)
+
     if array.null_count:
-        missing = array.is_null().to_numpy(zero_copy_only=False)
-        rejects.add_where(missing, messages, "missing_event_id", lambda _: "the event id is null")
-    length = pc.fill_null(pc.utf8_length(array), 1)
-    if len(array) and pc.min(length).as_py() == 0:
-        blank = pc.equal(length, 0).to_numpy(zero_copy_only=False)
-        rejects.add_where(blank, messages, "missing_event_id", lambda _: "the event id is empty")
-    if len(array) and pc.max(length).as_py() > ID_LIMIT:
-        too_long = pc.greater(length, ID_LIMIT).to_numpy(zero_copy_only=False)
-        text = f"the event id is longer than {ID_LIMIT} characters"
-        rejects.add_where(too_long, messages, "event_id_too_long", lambda _: text)
-    _reject_nul(EVENT_ID, array, messages, rejects)
+        reject(array.is_null(), "missing_event_id", lambda _: f"event id {key!r} is missing")
+    length = pc.utf8_length(array)
+    shortest, longest = pc.min_max(length).as_py().values()
+    if shortest == 0:
+        reject(pc.equal(length, 0), "missing_event_id", lambda _: f"event id {key!r} is empty")
+    if longest is not None and longest > ID_LIMIT:
+        detail = f"event id {key!r} is {{}}..., longer than {ID_LIMIT} characters"
+        reject(
+            pc.greater(length, ID_LIMIT),
+            "event_id_too_long",
+            lambda row: detail.format(repr(array[row].as_py()[:VALUE_LIMIT])),
+        )
+    reject_nul(f"event id {key!r}", array, messages, rejects)
     return array
 
 
 def _times(values: tuple[Any, ...], time_format: str) -> np.ndarray:
-    """Event times as datetime64[us], NaT where there is none or it cannot be read."""
+    """Event times as datetime64[us][n], NaT where there is none or it cannot be read.
+
+    What a value means does not depend on its neighbours, only how fast it is read.
+    """
     if time_format == "iso8601":
         return _iso_times(values)
-    scale = _PER_SECOND[time_format]
-    numbers = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
-    fits = np.abs(numbers) < 2**62 / scale  # False for NaN too
-    exact = all(type(v) is int for v in values)
-    if exact and fits.all():
-        return (np.array(values, dtype=np.int64) * scale).astype("datetime64[us]")
-    micros = np.where(fits, numbers, 0.0) * scale
-    return np.where(
-        fits, np.round(micros).astype(np.int64).astype("datetime64[us]"), np.datetime64("NaT")
-    )
+    scale = _SCALE[time_format]
+    if set(map(type, values)) == {int}:
+        with contextlib.suppress(OverflowError):
+            numbers = np.array(values, dtype=np.int64)
+            if np.abs(numbers).max() < 2**62 // scale:
+                return (numbers * scale).astype("datetime64[us]")
+    return np.array([_epoch_time(value, scale) for value in values], dtype="datetime64[us]")
+
+
+def _epoch_time(value: float | None, scale: int) -> np.datetime64:
+    if value is None or not abs(value) < 2**62 // scale:
+        return _NOT_A_TIME
+    return np.datetime64(round(value * scale), "us")
 
 
 def _iso_times(values: tuple[Any, ...]) -> np.ndarray:
@@ -238,54 +285,65 @@ def _iso_times(values: tuple[Any, ...]) -> np.ndarray:
         array = pc.cast(pa.array(values, pa.string()), TIMESTAMP)
         return array.to_numpy(zero_copy_only=False).astype("datetime64[us]")
     except pa.ArrowInvalid:
-        parsed = pd.to_datetime(pd.Series(values), format="ISO8601", utc=True, errors="coerce")
-        times = parsed.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
-    for row in np.flatnonzero(np.isnat(times)):  # pandas ends in 2262
-        times[row] = _far_time(values[row])
-    return times
+        return np.array([_iso_time(value) for value in values], dtype="datetime64[us]")
 
 
-def _far_time(value: str | None) -> np.datetime64:
+def _iso_time(value: str | None) -> np.datetime64 | datetime:
+    """A time without a zone is UTC."""
+    if value is None or not _ISO.fullmatch(value):
+        return _NOT_A_TIME
     try:
-        return pa.scalar(value, pa.string()).cast(TIMESTAMP).as_py().replace(tzinfo=None)
-    except (pa.ArrowInvalid, AttributeError, ValueError, OverflowError):
-        return np.datetime64("NaT")
+        time = datetime.fromisoformat(value)
+        return time.replace(tzinfo=None) - (time.utcoffset() or timedelta(0))
+    except (ValueError, OverflowError):
+        pass
+    try:  # the year 0
+        micros = pa.scalar(value, pa.string()).cast(TIMESTAMP).value
+        return np.datetime64(micros, "us")
+    except pa.ArrowInvalid:
+        return _NOT_A_TIME
 
 
 def _column(
     name: str, kind: FieldType, values: tuple[Any, ...], messages: np.ndarray, rejects: Rejects
 ) -> pa.Array:
-    if kind == "int":
-        return _int_column(name, values, messages, rejects)
+    if kind == "int" and float in set(map(type, values)):
+        values = _whole(name, values, messages, rejects)
     array = pa.array(values, ARROW_TYPES[kind])
     if kind == "string":
-        _reject_nul(name, array, messages, rejects)
+        reject_nul(f"field {name!r}", array, messages, rejects)
     return array
 
 
-def _int_column(
+def _whole(
     name: str, values: tuple[Any, ...], messages: np.ndarray, rejects: Rejects
-) -> pa.Array:
-    try:
-        return pa.array(values, pa.int64())
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        pass
+) -> tuple[int | None, ...]:
+    """Whole numbers that were written as 1.0; the others are rejected."""
     whole: list[int | None] = []
     for row, value in enumerate(values):
         fits = value is None or (float(value).is_integer() and -(2**63) <= value < 2**63)
         if not fits:
-            detail = f"field {name!r} is {value!r}, not a whole number of 64 bits"
+            detail = f"field {name!r} is {value!r}: Expected a whole number of 64 bits"
             rejects.add(int(messages[row]), "wrong_type", detail)
         whole.append(int(value) if fits and value is not None else None)
-    return pa.array(whole, pa.int64())
+    return tuple(whole)
 
 
-def _reject_nul(name: str, array: pa.Array, messages: np.ndarray, rejects: Rejects) -> None:
-    found = pc.match_substring(array, "\0")  # PostgreSQL's text cannot hold it
+def reject_nul(what: str, array: pa.Array, messages: np.ndarray, rejects: Rejects) -> None:
+    """Reject texts with a NUL character: PostgreSQL cannot hold them."""
+    found = pc.match_substring(array, "\0")
     if pc.any(found).as_py():
-        mask = pc.fill_null(found, False).to_numpy(zero_copy_only=False)
-        detail = f"field {name!r} has a NUL character"
-        rejects.add_where(mask, messages, "nul_character", lambda _: detail)
+        rejects.add_where(
+            _mask(found),
+            messages,
+            "nul_character",
+            lambda row: f"{what} is {_shown(array[row].as_py())}: it has a NUL character",
+        )
+
+
+def _mask(found: pa.Array) -> np.ndarray:
+    mask: np.ndarray = pc.fill_null(found, False).to_numpy(zero_copy_only=False)
+    return mask
 
 
 DECODERS: dict[str, type[JsonDecoder]] = {"json": JsonDecoder}
