@@ -8,9 +8,11 @@ folder when it is needed.
 import json
 import os
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlparse
 
 import yaml
 from pydantic import (
@@ -21,6 +23,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
@@ -31,6 +34,8 @@ from driftline.errors import ConfigError, ServiceError
 LOCAL = "local"
 
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST = timedelta(days=1_000_000)
+_SECRET = re.compile("pass|secret|token|jaas", re.IGNORECASE)
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)\s*$")
 
 
@@ -45,13 +50,26 @@ def parse_duration(text: object) -> timedelta:
     match = _DURATION.match(str(text))
     if match is None:
         raise ValueError("a number and a unit of ms, s, min, h or d, such as '10 s'")
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if seconds > _LONGEST.total_seconds():
+        raise ValueError(f"at most {_LONGEST.days} d")
+    return timedelta(seconds=seconds)
 
 
 def _identifier(value: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,58}", value):
         raise ValueError("lower-case letters, digits and _, starting with a letter, at most 59")
     return value
+
+
+def _located(value: Path, info: ValidationInfo) -> Path:
+    """Relative to the folder of the file that it stands in."""
+    folder = (info.context or {}).get("folder")
+    return value if folder is None else Path(os.path.abspath(folder / value))
+
+
+def _located_uri(value: str, info: ValidationInfo) -> str:
+    return value if urlparse(value).scheme else str(_located(Path(value), info))
 
 
 def _utc(value: datetime) -> datetime:
@@ -65,6 +83,9 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": _DURATION.pattern, "examples": ["10 s"]}),
 ]
 Identifier = Annotated[str, AfterValidator(_identifier)]
+Located = Annotated[Path, AfterValidator(_located)]
+# Characters that JSON, JSON paths and SQL would each have to escape in their own way are refused.
+Key = Annotated[str, Field(pattern=r"""^[^"'`\\\x00-\x1f]+$""")]
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 FieldType = Literal["int", "float", "string", "bool"]
@@ -81,7 +102,7 @@ class Secret(Settings):
     """Where a password is: the name of an environment variable, or a file."""
 
     env: str | None = None
-    file: Path | None = None
+    file: Located | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -103,7 +124,7 @@ class Secret(Settings):
         assert self.file is not None
         try:
             return self.file.read_text().strip()
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"can't read the secret in {str(self.file)!r}: {error}") from error
 
 
@@ -122,9 +143,9 @@ class Kafka(Settings):
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-256"
     username: str | None = None
     password: Secret | None = None
-    ca_file: Path | None = Field(None, description="PEM file of the authorities to trust")
-    certificate_file: Path | None = Field(None, description="PEM client certificate")
-    key_file: Path | None = Field(None, description="PEM key of the client certificate")
+    ca_file: Located | None = Field(None, description="PEM file of the authorities to trust")
+    certificate_file: Located | None = Field(None, description="PEM client certificate")
+    key_file: Located | None = Field(None, description="PEM key of the client certificate")
     key_password: Secret | None = None
 
 
@@ -146,9 +167,9 @@ class Postgres(Settings):
     port: int = Field(5432, ge=1, le=65535)
     database: str = "driftline"
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
-    sslrootcert: Path | None = None
-    sslcert: Path | None = None
-    sslkey: Path | None = None
+    sslrootcert: Located | None = None
+    sslcert: Located | None = None
+    sslkey: Located | None = None
     roles: PostgresRoles = PostgresRoles()
 
 
@@ -156,7 +177,8 @@ class Storage(Settings):
     """What becomes of old rows; profiles and the ledger stay, so that history and proof stay."""
 
     compress_after: Duration | None = Field(
-        timedelta(days=30), description="needs TimescaleDB's community edition, else nothing is done"
+        timedelta(days=30),
+        description="needs TimescaleDB's community edition, else nothing is done",
     )
     keep_rows: Duration | None = Field(
         None, description="drop predictions, labels and rejects that are older; default: never"
@@ -170,15 +192,17 @@ class Mlflow(Settings):
     username: str | None = None
     password: Secret | None = None
     token: Secret | None = Field(None, description="bearer token, instead of a password")
-    ca_file: Path | None = None
+    ca_file: Located | None = None
 
 
 class Flink(Settings):
     """How the job runs."""
 
     parallelism: int = Field(1, ge=1, le=1024)
-    checkpoint_interval: Duration = timedelta(seconds=10)
-    checkpoint_dir: str | None = Field(None, description="a folder or URI; default in the state")
+    checkpoint_interval: Duration = Field(timedelta(seconds=10), gt=timedelta(0))
+    checkpoint_dir: Annotated[str, AfterValidator(_located_uri)] | None = Field(
+        None, description="a folder or URI; default in the state"
+    )
     memory: str = Field("1g", pattern=r"^\d+[mg]$", description="heap of the local JVM")
     properties: dict[str, str] = Field(
         default_factory=dict, description="any Flink setting, passed through as it is"
@@ -192,7 +216,16 @@ class EventField(Settings):
     """
 
     type: FieldType
-    key: str | None = Field(None, description="the key in the event, where it differs")
+    key: Key | None = Field(None, description="the key in the event, where it differs")
+
+
+def _long_field(field: object) -> object:
+    return {"type": field} if isinstance(field, str) else field
+
+
+ShortField = Annotated[
+    EventField, BeforeValidator(_long_field, json_schema_input_type=FieldType | EventField)
+]
 
 
 class AcceptedTime(Settings):
@@ -217,23 +250,18 @@ class Input(Settings):
 
     topic: Topic
     decoder: Literal["json"] = "json"
-    event_id: str = Field(description="field that names the event; text or a whole number")
-    event_time: str = Field(description="field with the time of the event")
+    event_id: Key = Field(description="field that names the event; text or a whole number")
+    event_time: Key = Field(description="field with the time of the event")
     time_format: Literal["iso8601", "epoch_s", "epoch_ms", "epoch_us"] = "iso8601"
-    fields: dict[Identifier, EventField] = Field(min_length=1)
+    fields: dict[Identifier, ShortField] = Field(min_length=1)
     required: tuple[str, ...] = Field((), description="fields that may not be missing")
     accept: AcceptedTime = AcceptedTime()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _short_fields(cls, data: Any) -> Any:
-        if isinstance(data, dict) and isinstance(data.get("fields"), dict):
-            long = {
-                name: {"type": field} if isinstance(field, str) else field
-                for name, field in data["fields"].items()
-            }
-            return {**data, "fields": long}
-        return data
+    @model_validator(mode="after")
+    def _each_key_once(self) -> Self:
+        keys = [field.key or name for name, field in self.fields.items()]
+        _refuse_repeated([self.event_id, self.event_time, *keys])
+        return self
 
     @model_validator(mode="after")
     def _required_are_fields(self) -> Self:
@@ -241,6 +269,12 @@ class Input(Settings):
             if name not in self.fields:
                 raise ValueError(f"required field {name!r} is not in fields")
         return self
+
+
+def _refuse_repeated(keys: list[str]) -> None:
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ValueError(f"key {key!r} of the event is used twice: name it once")
 
 
 class Query(Settings):
@@ -283,12 +317,17 @@ class Labels(Settings):
     """The topic that brings the truth, later."""
 
     topic: Topic
-    event_id: str = "event_id"
-    label: str = Field("label", description="field with the truth")
+    event_id: Key = "event_id"
+    label: Key = Field("label", description="field with the truth")
     type: Literal["float", "int", "bool"] = Field("float", description="what the truth is")
-    time: str = Field("time", description="field with the time at which the truth was known")
+    time: Key = Field("time", description="field with the time at which the truth was known")
     time_format: Literal["iso8601", "epoch_s", "epoch_ms", "epoch_us"] = "iso8601"
     accept: AcceptedTime = AcceptedTime()
+
+    @model_validator(mode="after")
+    def _each_key_once(self) -> Self:
+        _refuse_repeated([self.event_id, self.label, self.time])
+        return self
 
 
 class Stream(Settings):
@@ -296,14 +335,15 @@ class Stream(Settings):
 
     latency: Literal["low", "balanced", "throughput"] = "balanced"
     batch_rows: int | None = Field(None, ge=1, le=1_000_000)
-    batch_time: Duration | None = None
+    batch_time: Duration | None = Field(None, gt=timedelta(0))
 
     @property
     def rows(self) -> int:
         """Messages in a batch, at most."""
-        return self.batch_rows or {"low": 1_000, "balanced": 10_000, "throughput": 20_000}[
-            self.latency
-        ]
+        return (
+            self.batch_rows
+            or {"low": 1_000, "balanced": 10_000, "throughput": 20_000}[self.latency]
+        )
 
     @property
     def time(self) -> timedelta:
@@ -327,11 +367,7 @@ class Model(Settings):
     def _no_reserved_names(self) -> Self:
         added = self.features.sql.columns if self.features.sql else {}
         for name in (*self.input.fields, *added):
-            taken = name in names.SYSTEM_COLUMNS and name not in (
-                self.input.event_id,
-                self.input.event_time,
-            )
-            if taken:
+            if name in names.SYSTEM_COLUMNS:
                 raise ValueError(f"field {name!r} is a column of driftline's own: rename it")
         for name in added:
             if name in self.input.fields:
@@ -342,7 +378,7 @@ class Model(Settings):
 class Config(Settings):
     """All of `driftline.yaml`."""
 
-    state: Path = Path(".driftline")
+    state: Located = Field(Path(".driftline"), validate_default=True)
     kafka: Kafka = Kafka()
     postgres: Postgres = Postgres()
     storage: Storage = Storage()
@@ -420,18 +456,41 @@ def load(path: Path) -> Config:
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from error
+        raise ConfigError(_explain_yaml(path, error)) from None
+    problems = [f"{path}:{line}: {key}: is there twice" for line, key in _repeated_keys(tree)]
+    if problems:
+        raise ConfigError("\n".join(problems))
     try:
-        config = Config.model_validate({} if data is None else data)
+        context = {"folder": path.absolute().parent}
+        return Config.model_validate({} if data is None else data, context=context)
     except ValidationError as error:
         raise ConfigError(_explain(path, tree, error)) from None
-    state = config.state if config.state.is_absolute() else path.parent / config.state
-    return config.model_copy(update={"state": state.resolve()})
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of `driftline.yaml`, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+
+
+def _explain_yaml(path: Path, error: yaml.YAMLError) -> str:
+    """Where and what, without the text itself: it may hold a secret."""
+    mark = getattr(error, "problem_mark", None)
+    line = 1 if mark is None else mark.line + 1
+    return f"{path}:{line}: not YAML: {getattr(error, 'problem', None) or 'unreadable'}"
+
+
+def _repeated_keys(node: yaml.Node | None) -> Iterator[tuple[int, str]]:
+    """Line and name of the keys that a mapping has twice; YAML would let the last one win."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                yield key.start_mark.line + 1, str(key.value)
+            seen.add(key.value)
+            yield from _repeated_keys(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _repeated_keys(item)
 
 
 def _explain(path: Path, tree: yaml.Node | None, error: ValidationError) -> str:
@@ -441,7 +500,8 @@ def _explain(path: Path, tree: yaml.Node | None, error: ValidationError) -> str:
         where = ".".join(keys) or "the file"
         message = problem["msg"].removeprefix("Value error, ")
         value = problem["input"]
-        shown = "" if isinstance(value, dict) else f" = {value!r}"
+        hidden = isinstance(value, dict) or any(map(_SECRET.search, keys))
+        shown = "" if hidden else f" = {value!r}"
         lines.append(f"{path}:{_line(tree, keys)}: {where}{shown}: {message}")
     return "\n".join(lines)
 
