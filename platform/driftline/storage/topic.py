@@ -21,7 +21,7 @@ from driftline.storage.broker import librdkafka
 from driftline.storage.intervals import Ints
 
 _TIMEOUT = 30.0  # seconds for one answer of the broker
-_POLL = 0.2  # seconds that a part of a batch may wait for the rest
+_POLL = 0.05  # seconds that a part of a batch may wait for the rest
 _AT_ONCE = 10_000
 _LARGEST_RECORD = 64 * 1024 * 1024
 _UNKNOWN_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)

@@ -109,24 +109,30 @@ class World:
         producer.flush()
         return offsets
 
+    @staticmethod
+    def event(number: int) -> dict[str, Any]:
+        """The event of a number; ten seconds lie between two."""
+        return {
+            "event_id": f"e{number}",
+            "event_time": START + timedelta(seconds=10 * number),
+            "amount": None if number % 7 == 0 else float(number % 50),
+            "items": number % 5,
+            "country": ["de", "fr", "it"][number % 3],
+        }
+
     def events(self, n: int) -> list[dict[str, Any]]:
-        """n new events, ten seconds apart."""
-        return [
-            {
-                "event_id": f"e{number}",
-                "event_time": START + timedelta(seconds=10 * number),
-                "amount": None if number % 7 == 0 else float(number % 50),
-                "items": number % 5,
-                "country": ["de", "fr", "it"][number % 3],
-            }
-            for number in itertools.islice(self._numbers, n)
-        ]
+        """The next n events."""
+        return [self.event(number) for number in itertools.islice(self._numbers, n)]
+
+    def produce_events(self, events: list[dict[str, Any]], partition: int = 0) -> list[int]:
+        """Put events into a partition of the input topic; gives their offsets."""
+        values = [json.dumps(event, default=str).encode() for event in events]
+        return self.produce(self.section.input.topic, values, partition)
 
     def feed(self, n: int, partition: int = 0, **outcome: Any) -> list[int]:
         """Produce n events to the input topic and log them; gives their offsets."""
         events = self.events(n)
-        values = [json.dumps(event, default=str).encode() for event in events]
-        offsets = self.produce(self.section.input.topic, values, partition)
+        offsets = self.produce_events(events, partition)
         self.log(events, offsets, partition, **outcome)
         return offsets
 
@@ -135,6 +141,7 @@ class World:
         events: list[dict[str, Any]],
         offsets: list[int],
         partition: int = 0,
+        *,
         rejected: int = 0,
         filtered: int = 0,
         publish: bool = True,
@@ -158,7 +165,9 @@ class World:
                     "message": np.arange(n - rejected, n, dtype=np.int32),
                     "reason": ["not json"] * rejected,
                     "detail": ["unexpected end of data"] * rejected,
-                    "payload": [json.dumps(e, default=str).encode() for e in events[n - rejected :]],
+                    "payload": [
+                        json.dumps(e, default=str).encode() for e in events[n - rejected :]
+                    ],
                 },
                 schema=REJECT,
             ),
@@ -174,7 +183,7 @@ class World:
     def sql(self, statement: str, *values: Any) -> list[Any]:
         """Run a statement as the owner of the tables."""
         with connect(self.config.postgres, "migrate", autocommit=True) as connection:
-            cursor = connection.execute(statement, values)  # type: ignore[arg-type]
+            cursor = connection.execute(statement, values)
             return cursor.fetchall() if cursor.description else []
 
 

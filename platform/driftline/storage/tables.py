@@ -1,0 +1,156 @@
+"""The fixed tables as SQLAlchemy metadata, for queries; migrations make them, this only knows them.
+
+The typed table of a model's predictions is not among them: `prediction_table` reads it from the
+database.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import INT8MULTIRANGE, JSONB
+
+from driftline import names
+
+_TIME = sa.DateTime(timezone=True)
+_CLOCK = sa.text("clock_timestamp()")
+
+metadata = sa.MetaData(schema=names.SCHEMA)
+
+source = sa.Table(
+    "source",
+    metadata,
+    sa.Column("id", sa.Integer, sa.Identity(always=True), primary_key=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("stream", sa.Text, nullable=False),
+    sa.Column("topic", sa.Text, nullable=False),
+    sa.Column("partition", sa.Integer, nullable=False),
+    sa.UniqueConstraint("model", "stream", "topic", "partition", name="source_key"),
+    sa.CheckConstraint("stream IN ('events', 'labels')", name="source_stream"),
+)
+
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("committed_at", _TIME, server_default=_CLOCK, nullable=False),
+    sa.Column("source", sa.Integer, nullable=False),
+    sa.Column("first_offset", sa.BigInteger, nullable=False),
+    sa.Column("last_offset", sa.BigInteger, nullable=False),
+    sa.Column("offsets", INT8MULTIRANGE, nullable=False),
+    sa.Column("logged", sa.BigInteger, nullable=False),
+    sa.Column("duplicate", sa.BigInteger, nullable=False),
+    sa.Column("rejected", sa.BigInteger, nullable=False),
+    sa.Column("filtered", sa.BigInteger, nullable=False),
+    sa.Index("ledger_source_offset", "source", "last_offset"),
+)
+
+duplicate = sa.Table(
+    "duplicate",
+    metadata,
+    sa.Column("seen_at", _TIME, server_default=_CLOCK, nullable=False),
+    sa.Column("source", sa.Integer, nullable=False),
+    sa.Column("kafka_offset", sa.BigInteger, nullable=False),
+    sa.Column("event_id", sa.Text, nullable=False),
+    sa.Column("event_time", _TIME, nullable=False),
+)
+
+rejected = sa.Table(
+    "rejected",
+    metadata,
+    sa.Column("rejected_at", _TIME, server_default=_CLOCK, nullable=False),
+    sa.Column("source", sa.Integer, nullable=False),
+    sa.Column("kafka_offset", sa.BigInteger, nullable=False),
+    sa.Column("kafka_time", _TIME, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("payload", sa.LargeBinary),
+    sa.Column("replayed_at", _TIME),
+)
+
+label = sa.Table(
+    "label",
+    metadata,
+    sa.Column("label_time", _TIME, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("event_id", sa.Text, nullable=False),
+    sa.Column("label", sa.Double, nullable=False),
+    sa.Column("source", sa.Integer, nullable=False),
+    sa.Column("kafka_offset", sa.BigInteger, nullable=False),
+    sa.Column("kafka_time", _TIME, nullable=False),
+    sa.Column("logged_at", _TIME, server_default=_CLOCK, nullable=False),
+    sa.Index("label_key", "model", "label_time", "event_id", unique=True),
+    sa.Index(
+        "label_offset",
+        "kafka_offset",
+        postgresql_using="brin",
+        postgresql_with={"autosummarize": "on"},
+    ),
+)
+
+_profile_id = sa.Sequence("profile_id", metadata=metadata, data_type=sa.BigInteger, cache=100)
+_dirty_window_id = sa.Sequence("dirty_window_id", metadata=metadata, data_type=sa.BigInteger)
+
+profile = sa.Table(
+    "profile",
+    metadata,
+    sa.Column("bucket", _TIME, nullable=False),
+    sa.Column("id", sa.BigInteger, server_default=_profile_id.next_value(), nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("span_minutes", sa.SmallInteger, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("segment", sa.Text, nullable=False),
+    sa.Column("binning_id", sa.Text, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("cells", sa.LargeBinary, nullable=False),
+    sa.CheckConstraint("span_minutes IN (1, 60, 1440)", name="profile_span"),
+    sa.Index("profile_model_bucket", "model", "bucket"),
+)
+
+dirty_window = sa.Table(
+    "dirty_window",
+    metadata,
+    sa.Column("marked_at", _TIME, server_default=_CLOCK, nullable=False),
+    sa.Column("id", sa.BigInteger, server_default=_dirty_window_id.next_value(), nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("minutes", INT8MULTIRANGE, nullable=False),
+    sa.Index("dirty_window_model_marked_at", "model", "marked_at"),
+)
+
+model = sa.Table(
+    "model",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("prediction_table", sa.Text, nullable=False),
+    sa.Column("declared_at", _TIME, server_default=_CLOCK, nullable=False),
+)
+
+binning = sa.Table(
+    "binning",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("spec", JSONB, nullable=False),
+    sa.Column("created_at", _TIME, server_default=_CLOCK, nullable=False),
+)
+
+model_version = sa.Table(
+    "model_version",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("run_id", sa.Text),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("signature", JSONB, nullable=False),
+    sa.Column("features_hash", sa.Text, nullable=False),
+    sa.Column("binning_id", sa.Text, nullable=False),
+    sa.Column("registered_at", _TIME, server_default=_CLOCK, nullable=False),
+)
+
+reference = sa.Table(
+    "reference",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("binning_id", sa.Text, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("cells", sa.LargeBinary, nullable=False),
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("created_at", _TIME, server_default=_CLOCK, nullable=False),
+)

@@ -1,0 +1,316 @@
+"""The audit proves what is right, and finds each fault that is planted."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from driftline.errors import AuditError
+from driftline.storage.audit import AuditReport, audit
+from driftline.storage.broker import librdkafka
+
+MODEL = "fraud"
+
+
+def check(world: Any, **options: Any) -> AuditReport:
+    return audit(world.config, MODEL, **{"complete": True, **options})
+
+
+def kinds(report: AuditReport) -> set[str]:
+    return {one.kind for one in report.differences}
+
+
+def offsets(report: AuditReport, kind: str) -> list[tuple[int, int]]:
+    return [pair for one in report.differences if one.kind == kind for pair in one.offsets]
+
+
+@pytest.fixture
+def fed(world: Any) -> Any:
+    """Two partitions: 300 and 200 events, some rejected, filtered, duplicate."""
+    world.feed(300)
+    world.feed(200, partition=1, rejected=7, filtered=3)
+    again = [world.event(number) for number in range(5)]
+    world.log(again, world.produce_events(again))
+    return world
+
+
+def test_all_agrees(fed: Any) -> None:
+    report = check(fed, deep=True)
+    assert report.ok, report.to_json()
+    events = report.events
+    assert (events.read, events.logged, events.duplicate) == (505, 490, 5)
+    assert (events.rejected, events.filtered, events.pending) == (7, 3, 0)
+    assert report.profiled == report.published == 490
+    assert json.loads(report.to_json())["events"]["read"] == 505
+
+
+def test_records_without_an_outcome_are_pending_until_the_stream_is_complete(fed: Any) -> None:
+    (offset,) = fed.produce(fed.section.input.topic, [b"{}"])
+    live = check(fed, complete=False)
+    assert live.ok
+    assert live.events.pending == 1
+    report = check(fed)
+    assert kinds(report) == {"missing"}
+    assert offsets(report, "missing") == [(offset, offset)]
+
+
+def test_a_gap_before_the_last_outcome_is_missing(fed: Any) -> None:
+    (lost,) = fed.produce(fed.section.input.topic, [b"{}"])
+    fed.feed(10)
+    report = check(fed, complete=False)
+    assert kinds(report) == {"missing"}
+    assert offsets(report, "missing") == [(lost, lost)]
+
+
+def test_a_record_of_a_partition_never_read_is_pending(world: Any) -> None:
+    world.feed(10)
+    world.produce(world.section.input.topic, [b"{}", b"{}"], partition=1)
+    report = check(world, complete=False)
+    assert report.ok
+    assert report.events.pending == 2
+
+
+def test_a_deleted_row_is_found(fed: Any) -> None:
+    fed.sql("DELETE FROM driftline.prediction_fraud WHERE kafka_offset = 17 AND source = 1")
+    report = check(fed)
+    assert kinds(report) == {"logged lost", "profile", "not in the store"}
+    assert offsets(report, "logged lost") == [(17, 17)]
+
+
+@pytest.mark.parametrize("table", ["rejected", "duplicate"])
+def test_a_deleted_reject_or_duplicate_is_found(fed: Any, table: str) -> None:
+    ((offset,),) = fed.sql(
+        f"DELETE FROM driftline.{table} WHERE kafka_offset ="
+        f" (SELECT min(kafka_offset) FROM driftline.{table}) RETURNING kafka_offset"
+    )
+    report = check(fed)
+    assert kinds(report) == {f"{table} lost"}
+    assert any(a <= offset <= b for a, b in offsets(report, f"{table} lost"))
+    assert sum(one.count for one in report.differences) == 1
+
+
+def test_an_offset_that_the_ledger_lost_is_found(fed: Any) -> None:
+    fed.sql(
+        "UPDATE driftline.ledger SET offsets = offsets - '{[40,41)}', logged = logged - 1"
+        " WHERE source = 1 AND first_offset <= 40 AND last_offset >= 40"
+    )
+    report = check(fed)
+    assert kinds(report) == {"missing", "not in the ledger"}
+    assert offsets(report, "missing") == offsets(report, "not in the ledger") == [(40, 40)]
+
+
+def test_a_range_counted_twice_is_found(fed: Any) -> None:
+    fed.sql("INSERT INTO driftline.ledger SELECT * FROM driftline.ledger WHERE source = 2")
+    report = check(fed)
+    assert kinds(report) == {"counted twice"}
+    assert offsets(report, "counted twice") == [(0, 199)]
+
+
+def test_a_wrong_count_is_found(fed: Any) -> None:
+    fed.sql("UPDATE driftline.ledger SET filtered = filtered + 1 WHERE source = 2")
+    report = check(fed)
+    assert kinds(report) == {"miscounted"}
+    assert "filtered 4; the rows are 190, 0, 7" in report.differences[0].detail
+
+
+def test_an_outcome_of_the_wrong_kind_is_found(fed: Any) -> None:
+    fed.sql(
+        "UPDATE driftline.ledger SET filtered = filtered + 1, logged = logged - 1 WHERE source = 2"
+    )
+    assert kinds(check(fed)) == {"miscounted"}
+
+
+def test_an_offset_that_is_in_no_topic_is_found(fed: Any) -> None:
+    fed.sql(
+        "UPDATE driftline.ledger SET offsets = offsets + '{[1000,1001)}', filtered = filtered + 1,"
+        " last_offset = 1000 WHERE source = 2"
+    )
+    report = check(fed)
+    assert kinds(report) == {"not in the topic"}
+    assert offsets(report, "not in the topic") == [(1000, 1000)]
+
+
+def test_a_row_logged_twice_is_found(fed: Any) -> None:
+    fed.sql(
+        "CREATE TEMP TABLE again AS SELECT * FROM driftline.prediction_fraud"
+        " WHERE source = 1 AND kafka_offset = 5;"
+        " UPDATE again SET event_id = event_id || '-again';"
+        " INSERT INTO driftline.prediction_fraud SELECT * FROM again"
+    )
+    report = check(fed)
+    assert kinds(report) == {"logged twice", "profile", "unpublished"}
+    assert offsets(report, "logged twice") == [(5, 5)]
+
+
+def test_two_outcomes_of_one_offset_are_found(fed: Any) -> None:
+    fed.sql(
+        "INSERT INTO driftline.rejected (source, kafka_offset, kafka_time, reason, detail)"
+        " VALUES (1, 5, now(), 'x', 'y')"
+    )
+    report = check(fed)
+    assert kinds(report) == {"two outcomes", "miscounted"}
+    assert offsets(report, "two outcomes") == [(5, 5)]
+
+
+def test_a_duplicate_of_nothing_is_found(fed: Any) -> None:
+    fed.sql("UPDATE driftline.duplicate SET event_id = 'nobody' WHERE kafka_offset = 300")
+    report = check(fed)
+    assert kinds(report) == {"duplicate of nothing"}
+    assert offsets(report, "duplicate of nothing") == [(300, 300)]
+
+
+def test_a_wrong_profile_count_is_found_with_its_minute(fed: Any) -> None:
+    fed.sql(
+        "UPDATE driftline.profile SET rows = rows + 1"
+        " WHERE bucket = '2024-03-01T00:05Z' AND segment = ''"
+    )
+    report = check(fed)
+    assert kinds(report) == {"profile"}
+    assert report.differences[0].detail == (
+        "version 1, 2024-03-01 00:05 (1 min): profile 7, rows 6"
+    )
+
+
+def test_a_profile_of_a_time_without_rows_is_found(fed: Any) -> None:
+    fed.sql(
+        "INSERT INTO driftline.profile (bucket, model, span_minutes, version, role, segment,"
+        " binning_id, rows, cells) SELECT '2001-01-01Z', model, span_minutes, version, role,"
+        " segment, binning_id, rows, cells FROM driftline.profile LIMIT 1"
+    )
+    assert kinds(check(fed)) == {"profile"}
+
+
+def test_a_wrong_cell_is_found_by_a_deep_audit_alone(fed: Any) -> None:
+    fed.sql("UPDATE driftline.prediction_fraud SET amount = 39.5 WHERE kafka_offset = 3")
+    assert check(fed).ok
+    report = check(fed, deep=True)
+    assert kinds(report) == {"profile cells"}
+    assert report.differences[0].where == "version 1, 2024-03-01"
+    assert report.differences[0].detail == "columns amount count otherwise"
+
+
+def test_a_prediction_published_twice_is_found(fed: Any) -> None:
+    record = {"event_id": "e3", "event_time": "2024-03-01T00:00:30.000Z", "model": MODEL}
+    value = json.dumps({**record, "model_version": 1, "score": 3 / 7 + 0.1, "outputs": None})
+    fed.produce(fed.section.output.topic, [value.encode()], partition=1)
+    report = check(fed)
+    assert kinds(report) == {"published twice"}
+    assert "'e3'" in report.differences[0].detail
+
+
+def test_twice_is_right_when_at_least_once_was_promised(make_world: Callable[..., Any]) -> None:
+    world = make_world(delivery="at_least_once")
+    world.feed(10)
+    record = {"event_id": "e3", "event_time": "2024-03-01T00:00:30Z", "model": MODEL}
+    value = json.dumps({**record, "model_version": 1, "score": 3 / 7 + 0.1, "outputs": None})
+    world.produce(world.section.output.topic, [value.encode()])
+    report = check(world)
+    assert report.ok, report.to_json()
+    assert report.published == 10
+
+
+@pytest.mark.parametrize("field", ["score", "model_version"])
+def test_a_prediction_published_otherwise_is_found(world: Any, field: str) -> None:
+    world.feed(10, publish=False)
+    for number, row in enumerate(world.event(number) for number in range(10)):
+        record = {
+            "event_id": row["event_id"],
+            "event_time": row["event_time"].isoformat(),
+            "model_version": 1,
+            "score": row["items"] / 7 + 0.1,
+        }
+        if number == 4:
+            record[field] = 2
+        world.produce(world.section.output.topic, [json.dumps(record).encode()])
+    report = check(world)
+    assert kinds(report) == {"published otherwise"}
+    assert "'e4' at 0:4" in report.differences[0].detail
+
+
+def test_an_unpublished_row_is_missed_when_it_is_old_enough(fed: Any) -> None:
+    fed.feed(4, publish=False)
+    live = check(fed, complete=False)
+    assert live.ok
+    assert (live.awaiting, live.published) == (4, 490)
+    report = check(fed)
+    assert kinds(report) == {"unpublished"}
+    assert report.differences[0].count == 4
+
+
+def test_what_is_no_prediction_in_the_output_topic_is_found(fed: Any) -> None:
+    record = {"event_id": "x", "event_time": "2024-03-01T00:00:00Z"}
+    stranger = json.dumps({**record, "model_version": 1, "score": 1}).encode()
+    fed.produce(fed.section.output.topic, [b"?", stranger], partition=1)
+    report = check(fed)
+    assert kinds(report) == {"unreadable", "not in the store"}
+
+
+def test_records_deleted_by_kafka_are_proven_by_the_ledger(fed: Any) -> None:
+    admin = AdminClient(librdkafka(fed.config.kafka))
+    below = TopicPartition(fed.section.input.topic, 0, 100)
+    for deleted in admin.delete_records([below]).values():
+        deleted.result(30)
+    report = check(fed)
+    assert report.ok, report.to_json()
+    assert report.events.read == 505
+
+
+def test_predictions_deleted_by_kafka_are_not_missed(fed: Any) -> None:
+    admin = AdminClient(librdkafka(fed.config.kafka))
+    below = TopicPartition(fed.section.output.topic, 0, 300)
+    for deleted in admin.delete_records([below]).values():
+        deleted.result(30)
+    report = check(fed)
+    assert report.ok, report.to_json()
+    assert report.published == 490
+
+
+def test_rows_dropped_by_retention_are_proven_by_ledger_and_profiles(fed: Any) -> None:
+    fed.sql("SELECT set_chunk_time_interval('driftline.prediction_fraud', INTERVAL '1 day')")
+    month = timedelta(days=30)
+    late = [{**event, "event_time": event["event_time"] + month} for event in fed.events(20)]
+    fed.log(late, fed.produce_events(late))
+    fed.sql(
+        "SELECT drop_chunks('driftline.prediction_fraud', older_than => '2024-03-20'::timestamptz)"
+    )
+    report = check(fed, deep=True)
+    assert report.ok, report.to_json()
+    assert (report.events.logged, report.events.expired) == (510, 490)
+    assert report.profiled == 510
+    fed.sql("DELETE FROM driftline.prediction_fraud WHERE event_id = 'e510'")
+    assert "logged lost" in kinds(check(fed))
+
+
+def test_a_range_is_widened_to_whole_ledger_rows(fed: Any) -> None:
+    report = check(fed, offsets={0: (290, 302)})
+    assert report.ok, report.to_json()
+    events = report.events
+    assert (events.read, events.logged, events.duplicate) == (305, 300, 5)
+    assert report.profiled is None
+    assert report.published == 300
+    fed.sql("DELETE FROM driftline.prediction_fraud WHERE kafka_offset = 17 AND source = 2")
+    report = check(fed, offsets={1: (0, 50)})
+    assert kinds(report) == {"logged lost", "profile"}
+    assert offsets(report, "logged lost") == [(17, 17), (190, 192)]  # the last are filtered
+
+
+def test_a_range_by_time_holds_what_was_produced_then(fed: Any) -> None:
+    between = datetime.now(UTC)
+    fed.feed(10)
+    assert check(fed, since=between).events.read == 10
+    assert check(fed, until=between).events.read == 505
+
+
+def test_what_is_unknown_is_said(fed: Any) -> None:
+    with pytest.raises(AuditError, match=r"has no partition 9"):
+        check(fed, offsets={9: (0, 1)})
+    gone = fed.section.model_copy(
+        update={"input": fed.section.input.model_copy(update={"topic": "no-such-topic"})}
+    )
+    config = fed.config.model_copy(update={"models": {MODEL: gone}})
+    with pytest.raises(AuditError, match=r"there is no topic 'no-such-topic'"):
+        audit(config, MODEL)

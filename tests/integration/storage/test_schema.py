@@ -1,0 +1,377 @@
+"""Migrations, privileges, and the typed tables of the models, on a real TimescaleDB."""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from psycopg import sql
+
+from driftline import names
+from driftline.config import Config, Login, Secret, Storage
+from driftline.errors import SchemaError, ServiceError
+from driftline.storage import community, schema
+from driftline.storage.connection import connect, driver, engine
+from driftline.storage.sources import source_ids
+from driftline.storage.tables import metadata
+
+FEATURES = pa.schema(
+    [
+        ("amount", pa.float64()),
+        ("items", pa.int64()),
+        ("country", pa.dictionary(pa.int32(), pa.string())),
+        ("is_new", pa.bool_()),
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def migrated(empty_database: Callable[[], Config]) -> Config:
+    config = empty_database()
+    schema.migrate(config, {"fraud": FEATURES})
+    return config
+
+
+def columns(config: Config, model: str) -> dict[str, str]:
+    with connect(config.postgres, "read") as connection:
+        rows = connection.execute(
+            "SELECT column_name, data_type FROM information_schema.columns"
+            " WHERE table_schema = 'driftline' AND table_name = %s ORDER BY ordinal_position",
+            [names.prediction_table(model)],
+        ).fetchall()
+    return dict(rows)
+
+
+def test_metadata_is_the_migrated_database(migrated: Config) -> None:
+    def ours(name: str | None, kind: str, _: Any) -> bool:
+        if kind == "schema":
+            return name == names.SCHEMA
+        return kind != "table" or not str(name).startswith(("prediction_", "alembic_"))
+
+    options = {"include_schemas": True, "include_name": ours, "compare_server_default": True}
+    with engine(migrated.postgres, "read").connect() as connection:
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, metadata) == []
+        assert set(metadata.tables) == {
+            f"driftline.{name}"
+            for (name,) in driver(connection).execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'driftline'"
+                " AND tablename NOT LIKE 'prediction%' AND tablename <> 'alembic_version'"
+            )
+        }
+
+
+def test_time_series_are_hypertables_on_their_times(migrated: Config) -> None:
+    with connect(migrated.postgres, "read") as connection:
+        found = connection.execute(
+            "SELECT hypertable_name, column_name FROM timescaledb_information.dimensions"
+            " WHERE hypertable_schema = 'driftline'"
+        ).fetchall()
+    assert dict(found) == {
+        "ledger": "committed_at",
+        "duplicate": "seen_at",
+        "rejected": "rejected_at",
+        "label": "label_time",
+        "profile": "bucket",
+        "dirty_window": "marked_at",
+        "prediction_fraud": "event_time",
+    }
+
+
+def test_features_have_columns_of_their_names_and_types(migrated: Config) -> None:
+    found = columns(migrated, "fraud")
+    assert tuple(found)[:12] == names.SYSTEM_COLUMNS
+    assert {name: found[name] for name in FEATURES.names} == {
+        "amount": "double precision",
+        "items": "bigint",
+        "country": "text",
+        "is_new": "boolean",
+    }
+
+
+def test_migrating_again_changes_nothing(migrated: Config) -> None:
+    before = columns(migrated, "fraud")
+    schema.migrate(migrated, {"fraud": FEATURES})
+    assert columns(migrated, "fraud") == before
+    with connect(migrated.postgres, "read") as connection:
+        schema.check(connection, "fraud", FEATURES)
+
+
+def test_revisions_can_be_taken_back(empty_database: Callable[[], Config]) -> None:
+    from alembic import command
+    from alembic.config import Config as AlembicConfig
+
+    config = empty_database()
+    schema.migrate(config)
+    settings = AlembicConfig()
+    settings.set_main_option("script_location", str(Path(__file__).parents[3] / "alembic"))
+    with engine(config.postgres, "migrate").begin() as connection:
+        settings.attributes["connection"] = connection
+        command.downgrade(settings, "base")
+        left = driver(connection).execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'driftline'"
+        )
+        assert left.fetchall() == [("alembic_version",)]
+    schema.migrate(config)
+
+
+def test_a_new_version_adds_columns(empty_database: Callable[[], Config]) -> None:
+    config = empty_database()
+    schema.migrate(config, {"fraud": FEATURES})
+    more = FEATURES.append(pa.field("speed", pa.float32())).append(pa.field('odd "x"', pa.string()))
+    schema.declare(config, "fraud", more)
+    found = columns(config, "fraud")
+    assert (found["speed"], found['odd "x"']) == ("double precision", "text")
+    fewer = pa.schema([("amount", pa.float64())])
+    schema.declare(config, "fraud", fewer)
+    assert columns(config, "fraud") == found
+
+
+def test_a_changed_type_is_refused_and_an_int_is_widened_when_asked(
+    empty_database: Callable[[], Config],
+) -> None:
+    config = empty_database()
+    schema.migrate(config, {"fraud": FEATURES})
+    float_items = pa.schema([("items", pa.float64()), ("added", pa.int64())])
+    with pytest.raises(
+        SchemaError, match=r"'items' of model 'fraud' is int in the database and float now: widen"
+    ):
+        schema.declare(config, "fraud", float_items)
+    assert "added" not in columns(config, "fraud")  # all or nothing
+    schema.declare(config, "fraud", float_items, widen=True)
+    assert columns(config, "fraud")["items"] == "double precision"
+    with pytest.raises(SchemaError, match=r"'country' .* is string .* int now: give the new"):
+        schema.declare(config, "fraud", pa.schema([("country", pa.int64())]), widen=True)
+    with connect(config.postgres, "read") as connection, pytest.raises(SchemaError, match="float"):
+        schema.check(connection, "fraud", FEATURES)
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ([("score", pa.float64())], "'score' .* driftline's own: rename it"),
+        ([("xmin", pa.int64())], "'xmin' .* PostgreSQL's own: rename it"),
+        ([("a", pa.int64()), ("a", pa.int64())], "'a' of model 'bad' is there twice"),
+        ([("", pa.int64())], "can't be a column: a name has 1 to 63 bytes"),
+        ([("ü" * 32, pa.int64())], "can't be a column: a name has 1 to 63 bytes"),
+        ([("when", pa.timestamp("us"))], r"'when' .* type 'timestamp\[us\]': make it an int"),
+        ([("big", pa.uint64())], r"'big' .* type 'uint64': make it an int"),
+        ([(f"f{i}", pa.float64()) for i in range(1_000)], "1000 features .* log fewer"),
+    ],
+)
+def test_features_that_no_table_can_hold_are_refused(
+    migrated: Config, features: list[tuple[str, pa.DataType]], message: str
+) -> None:
+    with pytest.raises(SchemaError, match=message):
+        schema.declare(migrated, "bad", pa.schema(features))
+    assert columns(migrated, "bad") == {}
+
+
+def test_a_table_holds_as_many_features_as_are_accepted(migrated: Config) -> None:
+    many = pa.schema([(f"f{i}", pa.float64()) for i in range(900)])
+    schema.declare(migrated, "wide", many)
+    with connect(migrated.postgres, "write") as connection:
+        connection.execute(
+            sql.SQL(
+                "INSERT INTO driftline.prediction_wide (event_time, event_id, model_version, score,"
+                " late, source, kafka_offset, kafka_time, scored_at, inference_ms, lag_ms, {})"
+                " SELECT now(), repeat('x', 512), 1, 1, false, 1, 1, now(), now(), 1, 1, {}"
+            ).format(
+                sql.SQL(", ").join(map(sql.Identifier, many.names)),
+                sql.SQL(", ").join([sql.SQL("1.5")] * len(many)),
+            )
+        )
+
+
+def test_declaring_at_the_same_time_is_safe(migrated: Config) -> None:
+    errors: list[Exception] = []
+
+    def declare(extra: str) -> None:
+        try:
+            schema.declare(migrated, "busy", FEATURES.append(pa.field(extra, pa.int64())))
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=declare, args=(f"extra_{i}",)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert {f"extra_{i}" for i in range(6)} <= columns(migrated, "busy").keys()
+
+
+def test_a_table_in_use_is_not_waited_for(
+    migrated: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "_PATIENCE", "SET LOCAL lock_timeout = '200ms'")
+    wider = FEATURES.append(pa.field("later", pa.int64()))
+    with connect(migrated.postgres, "read") as connection:
+        connection.execute("SELECT * FROM driftline.prediction_fraud")
+        with pytest.raises(SchemaError, match="in use by a long transaction: nothing was changed"):
+            schema.declare(migrated, "fraud", wider)
+    schema.declare(migrated, "fraud", wider)
+
+
+def test_what_is_missing_is_said(empty_database: Callable[[], Config]) -> None:
+    config = empty_database()
+    with connect(config.postgres, "read") as connection:
+        with pytest.raises(SchemaError, match=r"at revision None, this version needs '0004'"):
+            schema.check(connection, "fraud", FEATURES)
+        schema.migrate(config)
+        with pytest.raises(SchemaError, match="model 'fraud' has no prediction table"):
+            schema.check(connection, "fraud", FEATURES)
+        schema.declare(config, "fraud", FEATURES.remove(1))
+        with pytest.raises(SchemaError, match="lacks the columns 'items': run 'driftline migrate'"):
+            schema.check(connection, "fraud", FEATURES)
+
+
+def test_a_missing_role_is_said_and_nothing_is_done(empty_database: Callable[[], Config]) -> None:
+    config = empty_database()
+    roles = config.postgres.roles.model_copy(update={"read": Login(user="nobody_here")})
+    unknown = config.model_copy(
+        update={"postgres": config.postgres.model_copy(update={"roles": roles})}
+    )
+    with pytest.raises(SchemaError, match=r"no role 'nobody_here' \(postgres.roles.read.user\)"):
+        schema.migrate(unknown)
+    with connect(config.postgres, "migrate") as connection:
+        assert connection.execute("SELECT to_regnamespace('driftline')").fetchone() == (None,)
+
+
+def refused(config: Config, role: Any, statement: str) -> None:
+    with (
+        connect(config.postgres, role) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO driftline.model (name, prediction_table) VALUES ('a', 'b')",
+        "DELETE FROM driftline.prediction_fraud",
+        "UPDATE driftline.rejected SET replayed_at = now()",
+        "CREATE TABLE driftline.mine (x int)",
+        "CREATE TABLE public.mine (x int)",
+        "CREATE TEMP TABLE mine (x int)",
+        "SELECT nextval('driftline.profile_id')",
+    ],
+)
+def test_the_read_role_cannot_change_anything(migrated: Config, statement: str) -> None:
+    refused(migrated, "read", statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE driftline.prediction_fraud SET score = 1",
+        "DELETE FROM driftline.prediction_fraud",
+        "DELETE FROM driftline.rejected",
+        "DELETE FROM driftline.duplicate",
+        "DELETE FROM driftline.label",
+        "UPDATE driftline.rejected SET reason = ''",
+        "UPDATE driftline.ledger SET logged = 1",
+        "UPDATE driftline.profile SET rows = 1",
+        "TRUNCATE driftline.ledger",
+        "INSERT INTO driftline.alembic_version VALUES ('x')",
+        "CREATE TABLE driftline.mine (x int)",
+        "CREATE TABLE public.mine (x int)",
+        "ALTER TABLE driftline.prediction_fraud ADD COLUMN mine int",
+        "DROP TABLE driftline.source",
+        "SELECT drop_chunks('driftline.prediction_fraud', older_than => now())",
+    ],
+)
+def test_the_write_role_cannot_change_the_schema_or_the_past(
+    migrated: Config, statement: str
+) -> None:
+    with connect(migrated.postgres, "write") as connection:
+        connection.execute(
+            "INSERT INTO driftline.prediction_fraud (event_time, event_id, model_version, late,"
+            " source, kafka_offset, kafka_time, scored_at, inference_ms, lag_ms) VALUES"
+            " (now(), 'x', 1, false, 1, 1, now(), now(), 1, 1) ON CONFLICT DO NOTHING"
+        )
+    try:
+        refused(migrated, "write", statement)
+    except psycopg.errors.lookup("TS000"):  # how drop_chunks words it in some versions
+        assert "drop_chunks" in statement
+
+
+def test_the_roles_can_do_their_work(migrated: Config) -> None:
+    with connect(migrated.postgres, "write") as connection:
+        assert source_ids(connection, "fraud", "events", "t", [3, 1, 3]).keys() == {1, 3}
+        first = source_ids(connection, "fraud", "events", "t", [1, 2])
+        assert source_ids(connection, "fraud", "events", "t", [2, 1]) == first
+        connection.execute("CREATE TEMP TABLE mine (x int) ON COMMIT DROP")
+        connection.execute(
+            "INSERT INTO driftline.dirty_window (model, minutes) VALUES ('fraud', '{[1,2)}')"
+        )
+        connection.execute("DELETE FROM driftline.dirty_window")
+        connection.execute("DELETE FROM driftline.ledger")
+        connection.execute("UPDATE driftline.rejected SET replayed_at = now()")
+    with connect(migrated.postgres, "read") as connection:
+        for table in [*metadata.tables.values()]:
+            name = sql.Identifier("driftline", table.name)
+            connection.execute(sql.SQL("SELECT count(*) FROM {}").format(name))
+        connection.execute("SELECT count(*) FROM driftline.prediction_fraud")
+
+
+def test_tables_that_come_later_can_be_read(migrated: Config) -> None:
+    with connect(migrated.postgres, "migrate") as connection:
+        connection.execute("CREATE TABLE driftline.later (x int)")
+    with connect(migrated.postgres, "read") as connection:
+        connection.execute("SELECT * FROM driftline.later")
+    with connect(migrated.postgres, "write") as connection:
+        connection.execute("INSERT INTO driftline.later VALUES (1)")
+    refused(migrated, "write", "DELETE FROM driftline.later")
+    with connect(migrated.postgres, "migrate") as connection:
+        connection.execute("DROP TABLE driftline.later")
+
+
+def test_old_rows_expire_where_the_server_has_no_policies(
+    empty_database: Callable[[], Config],
+) -> None:
+    config = empty_database()
+    schema.migrate(config, {"fraud": FEATURES})
+    row = (
+        "INSERT INTO driftline.prediction_fraud (event_time, event_id, model_version, late, source,"
+        " kafka_offset, kafka_time, scored_at, inference_ms, lag_ms)"
+        " VALUES (now() - %s::interval, 'x', 1, false, 1, 1, now(), now(), 1, 1)"
+    )
+    with connect(config.postgres, "write") as connection:
+        for age in (timedelta(days=1), timedelta(days=100)):
+            connection.execute(row, [age])
+    assert schema.expire(config) == []
+    limited = config.model_copy(update={"storage": Storage(keep_rows=timedelta(days=30))})
+    with connect(config.postgres, "migrate") as connection:
+        has_policies = community.available(connection)
+    assert len(schema.expire(limited)) == (0 if has_policies else 1)
+
+
+def test_connection_errors_say_what_to_do_and_no_password(migrated: Config, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("hunter2-is-wrong\n")
+    good = migrated.postgres
+    login = Login(user=good.roles.read.user, password=Secret(file=password))
+    wrong = good.model_copy(update={"roles": good.roles.model_copy(update={"read": login})})
+    for settings, message in (
+        (good.model_copy(update={"port": 1}), "can't connect to PostgreSQL at .*:1'.*driftline up"),
+        (good.model_copy(update={"database": "nope"}), "has no database 'nope': create it"),
+        (good.model_copy(update={"sslmode": "require"}), "SSL.*postgres.host, port and sslmode"),
+        (wrong, r"refuses the account 'driftline_read': check postgres.roles.read"),
+    ):
+        with pytest.raises(ServiceError, match=message) as raised:
+            connect(settings, "read")
+        assert "hunter2" not in str(raised.value)
+
+
+def test_a_connection_gives_up_on_locks_when_told(migrated: Config) -> None:
+    with connect(migrated.postgres, "write", lock_timeout=timedelta(milliseconds=1_500)) as one:
+        assert one.execute("SHOW lock_timeout").fetchone() == ("1500ms",)
+        assert one.execute("SHOW application_name").fetchone() == ("driftline-write",)
