@@ -36,6 +36,8 @@ LOCAL = "local"
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST = timedelta(days=1_000_000)
 _SECRET = re.compile("pass|secret|token|jaas", re.IGNORECASE)
+# Characters that JSON, JSON paths and SQL would each have to escape in their own way.
+_KEY = re.compile(r"""^[^"'`\\\x00-\x1f]+$""")
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)\s*$")
 
 
@@ -54,6 +56,23 @@ def parse_duration(text: object) -> timedelta:
     if seconds > _LONGEST.total_seconds():
         raise ValueError(f"at most {_LONGEST.days} d")
     return timedelta(seconds=seconds)
+
+
+def _seconds(duration: timedelta) -> str:
+    digits = f"{duration.total_seconds():.6f}".rstrip("0").rstrip(".")
+    return f"{digits} s"
+
+
+def _positive(duration: timedelta) -> timedelta:
+    if not duration:
+        raise ValueError("more than 0 s")
+    return duration
+
+
+def _key(value: str) -> str:
+    if not _KEY.fullmatch(value):
+        raise ValueError("a key without quotes, backslashes and control characters")
+    return value
 
 
 def _identifier(value: str) -> str:
@@ -79,13 +98,15 @@ def _utc(value: datetime) -> datetime:
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
-    PlainSerializer(lambda d: f"{d.total_seconds():g} s", return_type=str),
+    PlainSerializer(_seconds, return_type=str),
     WithJsonSchema({"type": "string", "pattern": _DURATION.pattern, "examples": ["10 s"]}),
 ]
 Identifier = Annotated[str, AfterValidator(_identifier)]
+Wait = Annotated[Duration, AfterValidator(_positive)]
 Located = Annotated[Path, AfterValidator(_located)]
-# Characters that JSON, JSON paths and SQL would each have to escape in their own way are refused.
-Key = Annotated[str, Field(pattern=r"""^[^"'`\\\x00-\x1f]+$""")]
+Key = Annotated[
+    str, AfterValidator(_key), WithJsonSchema({"type": "string", "pattern": _KEY.pattern})
+]
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 FieldType = Literal["int", "float", "string", "bool"]
@@ -116,16 +137,18 @@ class Secret(Settings):
         Raises:
             ConfigError: the variable is not set, or the file cannot be read.
         """
-        if self.env is not None:
-            value = os.environ.get(self.env)
-            if value is None:
-                raise ConfigError(f"environment variable {self.env!r} is not set: export it")
-            return value
-        assert self.file is not None
+        if self.file is None:
+            return self._from_environment()
         try:
             return self.file.read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"can't read the secret in {str(self.file)!r}: {error}") from error
+
+    def _from_environment(self) -> str:
+        value = os.environ.get(self.env or "")
+        if value is None:
+            raise ConfigError(f"environment variable {self.env!r} is not set: export it")
+        return value
 
 
 class Login(Settings):
@@ -199,7 +222,7 @@ class Flink(Settings):
     """How the job runs."""
 
     parallelism: int = Field(1, ge=1, le=1024)
-    checkpoint_interval: Duration = Field(timedelta(seconds=10), gt=timedelta(0))
+    checkpoint_interval: Wait = timedelta(seconds=10)
     checkpoint_dir: Annotated[str, AfterValidator(_located_uri)] | None = Field(
         None, description="a folder or URI; default in the state"
     )
@@ -335,7 +358,7 @@ class Stream(Settings):
 
     latency: Literal["low", "balanced", "throughput"] = "balanced"
     batch_rows: int | None = Field(None, ge=1, le=1_000_000)
-    batch_time: Duration | None = Field(None, gt=timedelta(0))
+    batch_time: Wait | None = None
 
     @property
     def rows(self) -> int:
