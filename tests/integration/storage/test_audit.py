@@ -5,13 +5,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from driftline.errors import AuditError
+from driftline.records import POSITION, REJECT
 from driftline.storage.audit import AuditReport, audit
 from driftline.storage.broker import librdkafka
+from driftline.storage.connection import connect
+from driftline.storage.labels import LabelBatch, LabelWriter
 
 MODEL = "fraud"
 
@@ -314,3 +319,52 @@ def test_what_is_unknown_is_said(fed: Any) -> None:
     config = fed.config.model_copy(update={"models": {MODEL: gone}})
     with pytest.raises(AuditError, match=r"there is no topic 'no-such-topic'"):
         audit(config, MODEL)
+
+
+def log_labels(world: Any, labels: list[dict[str, Any]], rejected: int = 0) -> None:
+    """Produce labels, and log them as the job does; the last become rejects."""
+    values = [json.dumps(one, default=str).encode() for one in labels]
+    offsets = world.produce(world.section.labels.topic, values)
+    n, m = len(labels), len(labels) - rejected
+    batch = LabelBatch(
+        positions=pa.RecordBatch.from_pydict(
+            {"partition": [0] * n, "offset": offsets, "kafka_time": [datetime.now(UTC)] * n},
+            schema=POSITION,
+        ),
+        event_id=pa.array([one["event_id"] for one in labels[:m]], pa.string()),
+        label_time=pa.array([one["time"] for one in labels[:m]], pa.timestamp("us", tz="UTC")),
+        label=pa.array([one["label"] for one in labels[:m]], pa.float64()),
+        messages=np.arange(m, dtype=np.int32),
+        rejects=pa.RecordBatch.from_pydict(
+            {
+                "message": list(range(m, n)),
+                "reason": ["no label"] * rejected,
+                "detail": [""] * rejected,
+                "payload": values[m:],
+            },
+            schema=REJECT,
+        ),
+    )
+    with connect(world.config.postgres, "write") as connection:
+        LabelWriter(connection, MODEL, world.section.labels.topic).write(batch)
+
+
+def test_labels_are_proven_like_events(make_world: Callable[..., Any]) -> None:
+    world = make_world(labels=True)
+    world.feed(10)
+    labels = [
+        {**world.event(n), "time": world.event(n)["event_time"], "label": 1.0} for n in range(9)
+    ]
+    log_labels(world, labels, rejected=1)
+    log_labels(world, labels[:3])
+    report = check(world)
+    assert report.ok, report.to_json()
+    assert report.labels is not None
+    counts = report.labels
+    assert (counts.read, counts.logged, counts.duplicate, counts.rejected) == (12, 8, 3, 1)
+    world.sql("DELETE FROM driftline.label WHERE event_id = 'e5'")
+    report = check(world)
+    assert kinds(report) == {"logged lost"}
+    assert offsets(report, "logged lost") == [(5, 5)]
+    world.sql("DELETE FROM driftline.label WHERE event_id = 'e2'")
+    assert "duplicate of nothing" in kinds(check(world))

@@ -1,0 +1,77 @@
+"""The commands, on real services: what they print and their exit codes."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner, Result
+
+from driftline.storage import commands
+
+MODEL = "fraud"
+
+app = typer.Typer()
+for command in (commands.audit, commands.republish, commands.compact):
+    app.command()(command)
+app.add_typer(commands.rejected, name="rejected")
+
+
+@pytest.fixture
+def run(world: Any, tmp_path: Path) -> Any:
+    """Runs a command with the world's config written to a file."""
+    world.feed(20, rejected=2)
+    content = json.loads(world.config.model_dump_json(exclude_none=True))
+    path = tmp_path / "driftline.yaml"
+    path.write_text(yaml.safe_dump(content))
+
+    def invoke(*arguments: str) -> Result:
+        environment = {**os.environ, "COLUMNS": "200", "DRIFTLINE_CONFIG": str(path)}
+        return CliRunner(env=environment).invoke(app, list(arguments))
+
+    return invoke
+
+
+def test_audit(world: Any, run: Any) -> None:
+    result = run("audit", MODEL, "--deep", "--complete")
+    assert result.exit_code == 0, result.output
+    assert "logged 18 = profiled 18 (every cell) = published 18  all agrees" in result.output
+    assert run("audit", MODEL, "--until", "2020-01-01", "--json").exit_code == 0
+    world.sql("DELETE FROM driftline.prediction_fraud WHERE event_id = 'e7'")
+    result = run("audit", MODEL)
+    assert result.exit_code == 1
+    assert "1 logged rows are gone" in result.output
+    assert "; offsets 7\n" in result.output
+    content = json.loads(run("audit", MODEL, "--json").output)
+    assert content["ok"] is False
+
+
+def test_rejected(run: Any) -> None:
+    content = json.loads(run("rejected", "list", MODEL, "--json").output)
+    assert content["reasons"] == [
+        {"stream": "events", "reason": "not json", "messages": 2, "replayed": 0}
+    ]
+    assert [one["offset"] for one in content["messages"]] == [19, 18]
+    assert json.loads(content["messages"][0]["payload"])["event_id"] == "e19"
+    assert "[0]:19" in run("rejected", "list", MODEL).output
+    assert "sent 0" in run("rejected", "replay", MODEL, "--reason", "other").output
+    assert json.loads(run("rejected", "replay", MODEL, "--json").output) == {
+        "sent": 2,
+        "without_value": 0,
+    }
+    assert "sent 0" in run("rejected", "replay", MODEL).output
+
+
+def test_republish_and_compact(world: Any, run: Any) -> None:
+    world.feed(5, publish=False)
+    assert json.loads(run("republish", MODEL, "--json").output) == {"published": 0}
+    assert json.loads(run("republish", MODEL, "--now", "--json").output) == {"published": 5}
+    done = json.loads(run("compact", MODEL, "--json").output)
+    assert (done["model"], done["ledger_days"]) == (MODEL, 0)
+    world.feed(5)  # ends the minute that the five before began
+    done = json.loads(run("compact", MODEL, "--json").output)
+    assert (done["profile_rows"], done["merged_to"]) == (2, 1)
+    assert run("audit", MODEL, "--deep").exit_code == 0
