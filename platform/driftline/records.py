@@ -1,10 +1,10 @@
 """The records that travel the hot path: the batch that a sink is given, and what it stored."""
 
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
-
+from numpy.typing import NDArray
 
 #: Where a message stands in its topic.
 POSITION = pa.schema(
@@ -61,9 +61,9 @@ class ScoredBatch:
 
     positions: pa.RecordBatch
     predictions: pa.RecordBatch
-    messages: np.ndarray
+    messages: NDArray[Any]
     rejects: pa.RecordBatch
-    filtered: np.ndarray
+    filtered: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class StoredBatch:
     """
 
     predictions: pa.RecordBatch
-    messages: np.ndarray
+    messages: NDArray[Any]
     logged: int
     duplicate: int
     repeated: int

@@ -1,9 +1,12 @@
 """Inserting rows of which some may be there already."""
 
+from typing import Any
+
 import numpy as np
 import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from psycopg import sql
 
 from driftline import names
@@ -32,7 +35,7 @@ class Inserter:
         self._key = key
         self._careful = 0
 
-    def insert(self, rows: pa.RecordBatch) -> np.ndarray:
+    def insert(self, rows: pa.RecordBatch) -> NDArray[Any]:
         """Insert the rows whose key is not there yet; tells which were, bool[n]."""
         if len(rows) == 0:
             return np.ones(0, dtype=bool)
@@ -46,7 +49,7 @@ class Inserter:
         self._careful -= 1
         return self._insert_careful(rows)
 
-    def _insert_careful(self, rows: pa.RecordBatch) -> np.ndarray:
+    def _insert_careful(self, rows: pa.RecordBatch) -> NDArray[Any]:
         table = sql.Identifier(names.SCHEMA, self._table)
         columns = sql.SQL(", ").join(map(sql.Identifier, rows.schema.names))
         incoming = sql.SQL("CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT {} FROM {} LIMIT 0")
@@ -66,7 +69,7 @@ class Inserter:
         return _among(rows, np.array(inserted, dtype=np.int64).reshape(-1, 2))
 
 
-def _among(rows: pa.RecordBatch, keys: np.ndarray) -> np.ndarray:
+def _among(rows: pa.RecordBatch, keys: NDArray[Any]) -> NDArray[Any]:
     """Which rows have their (source, kafka_offset) among the keys, int64[k, 2]."""
     pair = np.dtype([("source", np.int64), ("offset", np.int64)])
     wanted = np.empty(len(keys), dtype=pair)

@@ -1,9 +1,11 @@
 """Labels into their table, each once."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from driftline.storage.connection import Connection
 from driftline.storage.insert import Inserter
@@ -25,7 +27,7 @@ class LabelBatch:
     event_id: pa.Array
     label_time: pa.Array
     label: pa.Array
-    messages: np.ndarray
+    messages: NDArray[Any]
     rejects: pa.RecordBatch
 
 
@@ -44,7 +46,7 @@ class LabelWriter:
         self._ledger = Ledger(connection, model, "labels", topic)
         self._inserter = Inserter(connection, "label", ("model", "label_time", "event_id"))
 
-    def write(self, batch: LabelBatch) -> np.ndarray:
+    def write(self, batch: LabelBatch) -> NDArray[Any]:
         """Store what is new; tells which messages this call stored as labels, bool[n].
 
         A label that says the same of the same event at the same time is a duplicate; one with
@@ -76,7 +78,7 @@ class LabelWriter:
         stored[messages[inserted]] = True
         return stored
 
-    def _rows(self, batch: LabelBatch, sources: np.ndarray) -> pa.RecordBatch:
+    def _rows(self, batch: LabelBatch, sources: NDArray[Any]) -> pa.RecordBatch:
         positions = batch.positions.take(pa.array(batch.messages))
         return pa.RecordBatch.from_pydict(
             {

@@ -6,10 +6,11 @@ comes again, after a crash or from a second worker, finds its offsets settled.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from psycopg.types.multirange import Multirange
+from numpy.typing import NDArray
 
 from driftline import names
 from driftline.storage.connection import Connection
@@ -33,17 +34,19 @@ class Ledger:
         self._key = (model, stream, topic)
         self._sources: dict[int, int] = {}
 
-    def sources(self, positions: pa.RecordBatch) -> np.ndarray:
+    def sources(self, positions: pa.RecordBatch) -> NDArray[Any]:
         """The source id of each message, int32[n]."""
         partitions = positions.column("partition").to_numpy()
         distinct = np.unique(partitions)
         if not set(distinct.tolist()) <= self._sources.keys():
             with self._connection.transaction():
-                self._sources = source_ids(self._connection, *self._key, distinct.tolist())
+                found = source_ids(self._connection, *self._key, distinct.tolist())
+            self._sources |= found
         ids = np.array([self._sources[p] for p in distinct.tolist()], dtype=np.int32)
-        return ids[np.searchsorted(distinct, partitions)]
+        each: NDArray[Any] = ids[np.searchsorted(distinct, partitions)]
+        return each
 
-    def claim(self, sources: np.ndarray, positions: pa.RecordBatch) -> np.ndarray:
+    def claim(self, sources: NDArray[Any], positions: pa.RecordBatch) -> NDArray[Any]:
         """Lock the batch's partitions until the transaction ends.
 
         Returns:
@@ -51,6 +54,9 @@ class Ledger:
         """
         distinct = np.unique(sources).tolist()
         offsets = positions.column("offset").to_numpy()
+        repeated = np.zeros(len(offsets), dtype=bool)
+        if len(offsets) == 0:
+            return repeated
         first, last = int(offsets.min()), int(offsets.max())
         self._connection.execute(
             "SELECT pg_advisory_xact_lock(%s, s) FROM unnest(%s::int[]) AS s ORDER BY s",
@@ -64,15 +70,16 @@ class Ledger:
                 GROUP BY source""",
             (first, last, distinct, first, last),
         ).fetchall()
-        repeated = np.zeros(len(offsets), dtype=bool)
         for source, ranges in settled:
             mine = sources == source
-            assert isinstance(ranges, Multirange)
             repeated[mine] = contains(ranges, offsets[mine])
         return repeated
 
     def settle(
-        self, sources: np.ndarray, positions: pa.RecordBatch, outcomes: Mapping[str, np.ndarray]
+        self,
+        sources: NDArray[Any],
+        positions: pa.RecordBatch,
+        outcomes: Mapping[str, NDArray[Any]],
     ) -> None:
         """Write the outcomes down: one row a partition.
 
@@ -101,7 +108,7 @@ class Ledger:
             )
 
     def keep_rejects(
-        self, rejects: pa.RecordBatch, sources: np.ndarray, positions: pa.RecordBatch
+        self, rejects: pa.RecordBatch, sources: NDArray[Any], positions: pa.RecordBatch
     ) -> None:
         """Store rejected messages whole, with their reasons; `rejects` has rows of `REJECT`."""
         if len(rejects) == 0:

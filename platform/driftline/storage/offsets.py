@@ -1,15 +1,17 @@
 """Sets of offsets, as PostgreSQL's multiranges and as numpy arrays."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from psycopg.types.multirange import Multirange
 from psycopg.types.range import Range
 
 from driftline.errors import AuditError
 
 
-def to_multirange(offsets: np.ndarray) -> Multirange[int]:
+def to_multirange(offsets: NDArray[Any]) -> Multirange[int]:
     """A set of offsets, int64[n] in any order, as PostgreSQL stores it.
 
     >>> [(r.lower, r.upper) for r in to_multirange(np.array([7, 3, 4, 5]))]
@@ -24,7 +26,7 @@ def to_multirange(offsets: np.ndarray) -> Multirange[int]:
     return Multirange(Range(int(a), int(b) + 1) for a, b in zip(first, last, strict=True))
 
 
-def contains(ranges: Iterable[Range[int]], offsets: np.ndarray) -> np.ndarray:
+def contains(ranges: Iterable[Range[int]], offsets: NDArray[Any]) -> NDArray[Any]:
     """Which of the offsets, int64[n], lie in the ascending, disjoint ranges: bool[n].
 
     >>> contains([Range(3, 6)], np.array([2, 3, 5, 6]))
@@ -35,7 +37,8 @@ def contains(ranges: Iterable[Range[int]], offsets: np.ndarray) -> np.ndarray:
         return np.zeros(len(offsets), dtype=bool)
     lower, upper = np.array(bounds, dtype=np.int64).T
     index = np.searchsorted(lower, offsets, side="right") - 1
-    return (index >= 0) & (offsets < upper[index])
+    inside: NDArray[Any] = (index >= 0) & (offsets < upper[index])
+    return inside
 
 
 def _bounds(one: Range[int]) -> tuple[int, int]:

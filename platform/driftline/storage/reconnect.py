@@ -62,7 +62,8 @@ class Reconnecting(Generic[W]):
             before_sleep=before_sleep_log(log, logging.WARNING),
             reraise=True,
         )
-        return retrying(self._call_once, write)
+        done: T = retrying(self._call_once, write)
+        return done
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""

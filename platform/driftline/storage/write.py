@@ -1,11 +1,13 @@
-"""The write that makes a batch durable, once: rows, rejects, profile and ledger in one transaction."""
+"""The write that makes a batch durable, once: rows, rejects, profile, ledger, one transaction."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from psycopg import sql
 
 from driftline import names
@@ -70,7 +72,7 @@ class Writer:
             return self._with_earlier(stored, sources, batch.positions, np.flatnonzero(repeated))
 
     def _write_new(
-        self, batch: ScoredBatch, sources: np.ndarray, repeated: np.ndarray
+        self, batch: ScoredBatch, sources: NDArray[Any], repeated: NDArray[Any]
     ) -> StoredBatch:
         new = ~repeated[batch.messages]
         messages = batch.messages[new]
@@ -113,6 +115,7 @@ class Writer:
         n = len(counts)
         columns = {
             **{name: counts.column(name) for name in counts.schema.names},
+            "rows": counts.column("rows").cast(pa.int64()),  # a day's sum may exceed 32 bits
             "model": pa.array([self._target.model] * n, pa.string()),
             "span_minutes": pa.array(np.ones(n, np.int16)),
             "version": pa.array(np.full(n, version, np.int32)),
@@ -129,9 +132,9 @@ class Writer:
     def _with_earlier(
         self,
         stored: StoredBatch,
-        sources: np.ndarray,
+        sources: NDArray[Any],
         positions: pa.RecordBatch,
-        repeated: np.ndarray,
+        repeated: NDArray[Any],
     ) -> StoredBatch:
         """Add the rows that earlier writes stored for the repeated messages, int64[k]."""
         offsets = positions.column("offset").to_numpy()
@@ -152,8 +155,7 @@ class Writer:
         columns = list(zip(*rows, strict=True)) or [()] * len(PUBLISHED)
         earlier = [pa.array(c, f.type) for c, f in zip(columns, PUBLISHED, strict=True)]
         merged = [
-            pa.concat_arrays(pair)
-            for pair in zip(stored.predictions.columns, earlier, strict=True)
+            pa.concat_arrays(pair) for pair in zip(stored.predictions.columns, earlier, strict=True)
         ]
         return StoredBatch(
             pa.RecordBatch.from_arrays(merged, schema=PUBLISHED),
@@ -164,7 +166,7 @@ class Writer:
         )
 
 
-def _rows(batch: ScoredBatch, sources: np.ndarray) -> pa.RecordBatch:
+def _rows(batch: ScoredBatch, sources: NDArray[Any]) -> pa.RecordBatch:
     """The predictions as the table holds them."""
     positions = batch.positions.take(pa.array(batch.messages))
     kafka_time = positions.column("kafka_time")

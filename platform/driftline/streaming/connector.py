@@ -1,6 +1,9 @@
 """How Flink's Kafka connector reaches the broker, and the tables over its topics."""
 
+from pathlib import Path
+
 from driftline.config import Kafka
+from driftline.errors import ConfigError
 
 # The connector's jar carries its own copy of the Kafka client, under this prefix.
 _SHADED = "org.apache.flink.kafka.shaded."
@@ -13,7 +16,7 @@ def java_properties(settings: Kafka) -> dict[str, str]:
         settings: a section with a real address: `Config.local_kafka()`, not `Config.kafka`.
 
     Raises:
-        ConfigError: a secret that cannot be read.
+        ConfigError: SASL without an account, a secret or a certificate that cannot be read.
 
     >>> java_properties(Kafka(bootstrap="localhost:9092"))["bootstrap.servers"]
     'localhost:9092'
@@ -23,19 +26,25 @@ def java_properties(settings: Kafka) -> dict[str, str]:
         "security.protocol": settings.security_protocol,
         "enable.metrics.push": "false",
     }
-    if settings.username is not None and settings.password is not None:
-        properties |= _sasl(settings.sasl_mechanism, settings.username, settings.password.read())
+    if settings.security_protocol.startswith("SASL"):
+        properties |= _sasl(settings)
     if settings.security_protocol.endswith("SSL"):
         properties |= _tls(settings)
     return properties
 
 
-def _sasl(mechanism: str, username: str, password: str) -> dict[str, str]:
-    package = "plain.Plain" if mechanism == "PLAIN" else "scram.Scram"
+def _sasl(settings: Kafka) -> dict[str, str]:
+    if settings.username is None or settings.password is None:
+        raise ConfigError(
+            f"kafka.security_protocol is {settings.security_protocol!r} without an account: "
+            "give kafka.username and kafka.password"
+        )
+    package = "plain.Plain" if settings.sasl_mechanism == "PLAIN" else "scram.Scram"
     module = f"{_SHADED}org.apache.kafka.common.security.{package}LoginModule"
-    account = f'username="{_quoted(username)}" password="{_quoted(password)}"'
+    password = _quoted(settings.password.read())
+    account = f'username="{_quoted(settings.username)}" password="{password}"'
     return {
-        "sasl.mechanism": mechanism,
+        "sasl.mechanism": settings.sasl_mechanism,
         "sasl.jaas.config": f"{module} required {account};",
     }
 
@@ -45,18 +54,21 @@ def _quoted(text: str) -> str:
 
 
 def _tls(settings: Kafka) -> dict[str, str]:
-    properties = {}
-    if settings.ca_file is not None:
-        properties |= {
-            "ssl.truststore.type": "PEM",
-            "ssl.truststore.certificates": settings.ca_file.read_text(),
-        }
-    if settings.certificate_file is not None and settings.key_file is not None:
-        properties |= {
-            "ssl.keystore.type": "PEM",
-            "ssl.keystore.certificate.chain": settings.certificate_file.read_text(),
-            "ssl.keystore.key": settings.key_file.read_text(),
-        }
+    files: dict[str, Path | None] = {
+        "ssl.truststore.certificates": settings.ca_file,
+        "ssl.keystore.certificate.chain": settings.certificate_file,
+        "ssl.keystore.key": settings.key_file,
+    }
+    properties = {key: _pem(path) for key, path in files.items() if path is not None}
+    for store in {key.split(".")[1] for key in properties}:
+        properties[f"ssl.{store}.type"] = "PEM"
     if settings.key_password is not None:
         properties["ssl.key.password"] = settings.key_password.read()
     return properties
+
+
+def _pem(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"can't read the certificate or key in {str(path)!r}: {error}") from error

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from driftline.config import AcceptedTime, FieldType, Input
 from driftline.names import EVENT_ID, EVENT_TIME
@@ -60,7 +61,7 @@ class Decoded:
     """
 
     events: pa.RecordBatch
-    messages: np.ndarray
+    messages: NDArray[Any]
 
 
 class JsonDecoder:
@@ -93,7 +94,7 @@ class JsonDecoder:
             rename={attribute: key for key, attribute in attributes.items()},
             gc=False,
         )
-        self._decode = msgspec.json.Decoder(struct).decode
+        self._decode: Callable[[Any], Any] = msgspec.json.Decoder(struct).decode
         self._columns = attrgetter(*attributes.values())
         self._index = {key: index for index, key in enumerate(types)}
         self._keys = keys
@@ -106,7 +107,7 @@ class JsonDecoder:
         )
 
     def __call__(
-        self, payloads: Sequence[bytes | None], kafka_time: np.ndarray, rejects: Rejects
+        self, payloads: Sequence[bytes | None], kafka_time: NDArray[Any], rejects: Rejects
     ) -> Decoded:
         """Decode n payloads; those that are no events go to `rejects`.
 
@@ -126,10 +127,7 @@ class JsonDecoder:
             values = columns[self._index[self._keys[name]]]
             array = _column(name, field.type, values, messages, rejects)
             if name in self._settings.required:
-                text = f"required field {name!r} is missing"
-                rejects.add_where(
-                    _mask(array.is_null()), messages, "missing_field", lambda _, t=text: t
-                )
+                _reject_missing(name, array, messages, rejects)
             arrays.append(array)
         events = pa.RecordBatch.from_arrays(arrays, schema=self.schema)
         if rejects:  # some that parsed may have been rejected after
@@ -139,7 +137,7 @@ class JsonDecoder:
 
     def _parse(
         self, payloads: Sequence[bytes | None], rejects: Rejects
-    ) -> tuple[list[Any], np.ndarray]:
+    ) -> tuple[list[Any], NDArray[Any]]:
         try:  # nearly every batch is clean: no bookkeeping for it
             return list(map(self._decode, payloads)), np.arange(len(payloads), dtype=np.int32)
         except _PARSE_ERRORS:
@@ -147,7 +145,7 @@ class JsonDecoder:
         parsed, messages = [], []
         for message, payload in enumerate(payloads):
             try:
-                parsed.append(self._decode(payload))  # type: ignore[arg-type]
+                parsed.append(self._decode(payload))
                 messages.append(message)
             except _PARSE_ERRORS as error:
                 rejects.add(message, *_parse_failure(payload, error))
@@ -155,10 +153,10 @@ class JsonDecoder:
 
     def _check_times(
         self,
-        times: np.ndarray,
+        times: NDArray[Any],
         columns: list[tuple[Any, ...]],
-        messages: np.ndarray,
-        kafka_time: np.ndarray,
+        messages: NDArray[Any],
+        kafka_time: NDArray[Any],
         rejects: Rejects,
     ) -> None:
         key = self._settings.event_time
@@ -184,7 +182,7 @@ class JsonDecoder:
         )
 
 
-def accepted(accept: AcceptedTime, kafka_time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def accepted(accept: AcceptedTime, kafka_time: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """The first and the last event time, datetime64[us], accepted for each message."""
     if accept.since is not None and accept.until is not None:
         first, last = _instant(accept.since), _instant(accept.until)
@@ -194,7 +192,7 @@ def accepted(accept: AcceptedTime, kafka_time: np.ndarray) -> tuple[np.ndarray, 
     return np.maximum(first, _FIRST), np.minimum(last, _LAST)
 
 
-def _instant(value: datetime) -> np.ndarray:
+def _instant(value: datetime) -> NDArray[Any]:
     return np.datetime64(value.replace(tzinfo=None), "us")  # type: ignore[return-value]
 
 
@@ -231,7 +229,7 @@ def _shown(value: object) -> str:
     return repr(value[:VALUE_LIMIT] if isinstance(value, str) else value)
 
 
-def _ids(key: str, values: tuple[Any, ...], messages: np.ndarray, rejects: Rejects) -> pa.Array:
+def _ids(key: str, values: tuple[Any, ...], messages: NDArray[Any], rejects: Rejects) -> pa.Array:
     """The event ids as text; the reasons that an id cannot be used go to `rejects`."""
     try:
         array = pa.array(values, pa.string())
@@ -258,7 +256,7 @@ def _ids(key: str, values: tuple[Any, ...], messages: np.ndarray, rejects: Rejec
     return array
 
 
-def _times(values: tuple[Any, ...], time_format: str) -> np.ndarray:
+def _times(values: tuple[Any, ...], time_format: str) -> NDArray[Any]:
     """Event times as datetime64[us][n], NaT where there is none or it cannot be read.
 
     What a value means does not depend on its neighbours, only how fast it is read.
@@ -280,10 +278,11 @@ def _epoch_time(value: float | None, scale: int) -> np.datetime64:
     return np.datetime64(round(value * scale), "us")
 
 
-def _iso_times(values: tuple[Any, ...]) -> np.ndarray:
+def _iso_times(values: tuple[Any, ...]) -> NDArray[Any]:
     try:  # Arrow reads only the strict form with a zone, several times faster
         array = pc.cast(pa.array(values, pa.string()), TIMESTAMP)
-        return array.to_numpy(zero_copy_only=False).astype("datetime64[us]")
+        times: NDArray[Any] = array.to_numpy(zero_copy_only=False).astype("datetime64[us]")
+        return times
     except pa.ArrowInvalid:
         return np.array([_iso_time(value) for value in values], dtype="datetime64[us]")
 
@@ -305,7 +304,11 @@ def _iso_time(value: str | None) -> np.datetime64 | datetime:
 
 
 def _column(
-    name: str, kind: FieldType, values: tuple[Any, ...], messages: np.ndarray, rejects: Rejects
+    name: str,
+    kind: FieldType,
+    values: tuple[Any, ...],
+    messages: NDArray[Any],
+    rejects: Rejects,
 ) -> pa.Array:
     if kind == "int" and float in set(map(type, values)):
         values = _whole(name, values, messages, rejects)
@@ -316,7 +319,7 @@ def _column(
 
 
 def _whole(
-    name: str, values: tuple[Any, ...], messages: np.ndarray, rejects: Rejects
+    name: str, values: tuple[Any, ...], messages: NDArray[Any], rejects: Rejects
 ) -> tuple[int | None, ...]:
     """Whole numbers that were written as 1.0; the others are rejected."""
     whole: list[int | None] = []
@@ -329,7 +332,12 @@ def _whole(
     return tuple(whole)
 
 
-def reject_nul(what: str, array: pa.Array, messages: np.ndarray, rejects: Rejects) -> None:
+def _reject_missing(name: str, array: pa.Array, messages: NDArray[Any], rejects: Rejects) -> None:
+    text = f"required field {name!r} is missing"
+    rejects.add_where(_mask(array.is_null()), messages, "missing_field", lambda _: text)
+
+
+def reject_nul(what: str, array: pa.Array, messages: NDArray[Any], rejects: Rejects) -> None:
     """Reject texts with a NUL character: PostgreSQL cannot hold them."""
     found = pc.match_substring(array, "\0")
     if pc.any(found).as_py():
@@ -341,8 +349,8 @@ def reject_nul(what: str, array: pa.Array, messages: np.ndarray, rejects: Reject
         )
 
 
-def _mask(found: pa.Array) -> np.ndarray:
-    mask: np.ndarray = pc.fill_null(found, False).to_numpy(zero_copy_only=False)
+def _mask(found: pa.Array) -> NDArray[Any]:
+    mask: NDArray[Any] = pc.fill_null(found, False).to_numpy(zero_copy_only=False)
     return mask
 
 

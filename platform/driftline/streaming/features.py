@@ -9,15 +9,18 @@ import inspect
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from driftline.config import Model
 from driftline.errors import ConfigError
 from driftline.names import KEEP, SYSTEM_COLUMNS
-from driftline.streaming.decode import ARROW_TYPES, DECODERS
+from driftline.streaming.decode import ARROW_TYPES, DECODERS, reject_nul
+from driftline.streaming.isolate import run_isolated
 from driftline.streaming.rejects import Rejects
 
 Transform = Callable[[pa.RecordBatch], pa.RecordBatch]
@@ -36,8 +39,8 @@ class Featured:
     """
 
     features: pa.RecordBatch
-    rows: np.ndarray
-    filtered: np.ndarray
+    rows: NDArray[Any]
+    filtered: NDArray[Any]
 
 
 class FeatureDefinition:
@@ -57,13 +60,18 @@ class FeatureDefinition:
         self.added = pa.schema([pa.field(name, ARROW_TYPES[kind]) for name, kind in added.items()])
         self.events = pa.schema([*decoded, *self.added])
         self._transform, source = _load(model.features.transform)
-        output = self._run(pa.RecordBatch.from_pylist([], schema=self.events))
-        self._filters = KEEP in output.schema.names
-        self.schema = pa.schema([field for field in output.schema if field.name != KEEP])
-        _check(self.schema, output.schema)
+        try:
+            self._output = self._transformed(_nothing(self.events)).schema
+        except Exception as error:
+            raise ConfigError(f"the transform fails without events: {_told(error)}") from error
+        _check(self._output)
+        self._filters = KEEP in self._output.names
+        self.schema = pa.schema([field for field in self._output if field.name != KEEP])
         self.digest = _digest(model, source)
 
-    def __call__(self, events: pa.RecordBatch, rejects: Rejects, messages: np.ndarray) -> Featured:
+    def __call__(
+        self, events: pa.RecordBatch, rejects: Rejects, messages: NDArray[Any]
+    ) -> Featured:
         """Features of a batch; an event that the transform fails on is rejected, the rest go on.
 
         Parameters:
@@ -72,21 +80,42 @@ class FeatureDefinition:
             messages: int32[n], the message of each event.
 
         Raises:
-            Exception: what the transform raised, when it fails on every event of a batch: then
-                the code is at fault, not the data.
+            Exception: what the transform raised, when it fails on every event of a large batch:
+                then the code is at fault, not the data.
         """
-        rows = np.arange(len(events), dtype=np.int32)
-        try:
-            output = self._run(events)
-        except Exception as error:
-            output, rows = self._without_failures(events, rejects, messages, error)
-        if not self._filters:
-            return Featured(output, rows, np.empty(0, np.int32))
-        keep = pc.fill_null(output.column(KEEP), False).to_numpy(zero_copy_only=False)
-        kept = output.filter(pa.array(keep)).select(self.schema.names)
-        return Featured(kept, rows[keep], rows[~keep])
 
-    def _run(self, events: pa.RecordBatch) -> pa.RecordBatch:
+        def failed(row: int, error: Exception) -> None:
+            rejects.add(int(messages[row]), "transform_failed", _told(error))
+
+        outputs, rows = run_isolated(self._checked, events, failed)
+        output = _joined(outputs, self._output)
+        filtered = np.empty(0, np.int32)
+        if self._filters:
+            keep = pc.fill_null(output.column(KEEP), False)
+            kept = keep.to_numpy(zero_copy_only=False)
+            output, rows, filtered = output.filter(keep), rows[kept], rows[~kept]
+        features = output.select(self.schema.names)
+        known = len(rejects)
+        for field in self.schema:
+            if field.type == pa.string():
+                what = f"feature {field.name!r}"
+                reject_nul(what, features.column(field.name), messages[rows], rejects)
+        if len(rejects) > known:
+            good = rejects.spared(messages[rows])
+            features, rows = features.filter(pa.array(good)), rows[good]
+        return Featured(features, rows, filtered)
+
+    def _checked(self, events: pa.RecordBatch) -> pa.RecordBatch:
+        """What the transform gives, as it said that it would without events."""
+        output = self._transformed(events)
+        if output.schema.names != self._output.names:
+            raise ConfigError(
+                f"the transform gave the columns {output.schema.names}, "
+                f"without events {self._output.names}: always give the same"
+            )
+        return output.cast(self._output)
+
+    def _transformed(self, events: pa.RecordBatch) -> pa.RecordBatch:
         output = self._transform(events)
         if not isinstance(output, pa.RecordBatch):
             raise ConfigError(f"the transform gave {type(output).__name__}, not a RecordBatch")
@@ -97,29 +126,20 @@ class FeatureDefinition:
             )
         return output
 
-    def _without_failures(
-        self, events: pa.RecordBatch, rejects: Rejects, messages: np.ndarray, error: Exception
-    ) -> tuple[pa.RecordBatch, np.ndarray]:
-        """Halve the batch until each failing event stands alone."""
-        good: list[tuple[int, pa.RecordBatch]] = []
-        todo = [(0, len(events))]
-        while todo:
-            start, size = todo.pop()
-            try:
-                good.append((start, self._run(events.slice(start, size))))
-            except Exception as failure:
-                if size > 1:
-                    half = size // 2
-                    todo += [(start, half), (start + half, size - half)]
-                else:
-                    detail = f"{type(failure).__name__}: {failure}"
-                    rejects.add(int(messages[start]), "transform_failed", detail)
-        if not good:
-            raise error
-        good.sort(key=lambda part: part[0])
-        rows = [np.arange(start, start + len(part), dtype=np.int32) for start, part in good]
-        table = pa.Table.from_batches([part for _, part in good]).combine_chunks()
-        return table.to_batches()[0], np.concatenate(rows)
+
+def _nothing(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([], schema=schema)
+
+
+def _joined(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    if len(batches) == 1:
+        return batches[0]
+    table = pa.Table.from_batches(batches, schema).combine_chunks()
+    return next(iter(table.to_batches()), _nothing(schema))
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
 
 
 def _load(name: str | None) -> tuple[Transform, str]:
@@ -127,10 +147,11 @@ def _load(name: str | None) -> tuple[Transform, str]:
         return _identity, ""
     module, _, function = name.partition(":")
     try:
-        transform: Transform = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"can't load the transform {name!r}: {error}") from error
-    return transform, inspect.getsource(importlib.import_module(module))
+        loaded = importlib.import_module(module)
+        transform: Transform = getattr(loaded, function)
+        return transform, inspect.getsource(loaded)
+    except Exception as error:  # a module may fail in any way
+        raise ConfigError(f"can't load the transform {name!r}: {_told(error)}") from error
 
 
 def _identity(events: pa.RecordBatch) -> pa.RecordBatch:
@@ -138,17 +159,20 @@ def _identity(events: pa.RecordBatch) -> pa.RecordBatch:
     return events.select([name for name in events.schema.names if name not in SYSTEM_COLUMNS])
 
 
-def _check(features: pa.Schema, output: pa.Schema) -> None:
+def _check(output: pa.Schema) -> None:
     if KEEP in output.names and output.field(KEEP).type != pa.bool_():
         raise ConfigError(f"the transform's column {KEEP!r} is not of type bool")
-    for field in features:
+    if set(output.names) <= {KEEP}:
+        raise ConfigError("the transform gives no features: give at least one column")
+    for field in output:
         if field.name in SYSTEM_COLUMNS:
             raise ConfigError(f"the transform's column {field.name!r} is driftline's own: rename")
+        if output.names.count(field.name) > 1:
+            raise ConfigError(f"the transform's column {field.name!r} is there twice: rename one")
         if field.type not in _STORED_TYPES:
             allowed = ", ".join(sorted(map(str, _STORED_TYPES)))
-            raise ConfigError(
-                f"the transform's column {field.name!r} is {field.type}: cast it to one of {allowed}"
-            )
+            column = f"the transform's column {field.name!r}"
+            raise ConfigError(f"{column} is {field.type}: cast it to one of {allowed}")
 
 
 def _digest(model: Model, source: str) -> str:

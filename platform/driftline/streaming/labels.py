@@ -1,10 +1,10 @@
 """Labels from their topic to the table, each once, by the same ledger as events."""
 
 from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from driftline.config import Config, Input, Labels
 from driftline.errors import ConfigError
@@ -39,23 +39,21 @@ class LabelLog:
     def write(
         self,
         payloads: Sequence[bytes | None],
-        partition: np.ndarray,
-        offset: np.ndarray,
-        kafka_time: np.ndarray,
-    ) -> np.ndarray:
+        partition: NDArray[Any],
+        offset: NDArray[Any],
+        kafka_time: NDArray[Any],
+    ) -> NDArray[Any]:
         """Store n messages; tells which are labels that this call stored, bool[n]."""
         rejects = Rejects(payloads)
         decoded = self._decode(payloads, kafka_time, rejects)
-        finite = pc.is_finite(decoded.events.column(LABEL)).to_numpy(zero_copy_only=False)
-        rejects.add_where(~finite, decoded.messages, "wrong_type", lambda _: "not a finite label")
         columns = (partition, offset, kafka_time)
         positions = [pa.array(c, f.type) for c, f in zip(columns, POSITION, strict=True)]
         batch = LabelBatch(
             positions=pa.RecordBatch.from_arrays(positions, schema=POSITION),
-            event_id=decoded.events.column(EVENT_ID).filter(pa.array(finite)),
-            label_time=decoded.events.column(EVENT_TIME).filter(pa.array(finite)),
-            label=decoded.events.column(LABEL).cast(pa.float64()).filter(pa.array(finite)),
-            messages=decoded.messages[finite],
+            event_id=decoded.events.column(EVENT_ID),
+            label_time=decoded.events.column(EVENT_TIME),
+            label=_numbers(decoded.events.column(LABEL)),
+            messages=decoded.messages,
             rejects=rejects.batch(),
         )
         return self._writer.call(lambda writer: writer.write(batch))
@@ -63,6 +61,11 @@ class LabelLog:
     def close(self) -> None:
         """Close the connection."""
         self._writer.close()
+
+
+def _numbers(label: pa.Array) -> pa.Array:
+    """Labels as they are stored; JSON has no infinity, and a missing one was rejected."""
+    return label.cast(pa.float64(), safe=False)  # whole numbers beyond 2**53 are rounded
 
 
 def _as_input(labels: Labels) -> Input:

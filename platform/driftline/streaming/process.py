@@ -4,14 +4,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from driftline.records import POSITION, PREDICTION, ScoredBatch
 from driftline.streaming.decode import JsonDecoder
 from driftline.streaming.features import FeatureDefinition
+from driftline.streaming.isolate import run_isolated
 from driftline.streaming.rejects import Rejects
 from registry.runtime import Runtime, score
 
@@ -37,10 +40,10 @@ class Messages:
     """
 
     payloads: Sequence[bytes | None]
-    partition: np.ndarray
-    offset: np.ndarray
-    kafka_time: np.ndarray
-    late: np.ndarray
+    partition: NDArray[Any]
+    offset: NDArray[Any]
+    kafka_time: NDArray[Any]
+    late: NDArray[Any]
     added: pa.RecordBatch
 
     def positions(self) -> pa.RecordBatch:
@@ -66,7 +69,8 @@ class Process:
         """Score a batch with one model version.
 
         Raises:
-            Exception: what the transform or the model raised, when nothing survives it.
+            Exception: what the transform or the model raised, when it fails on every event of a
+                large batch.
         """
         rejects = Rejects(messages.payloads)
         features, rows, filtered, events = self._features(messages, rejects)
@@ -78,18 +82,19 @@ class Process:
         started = time.perf_counter()
         good = ~bad
         features, rows, events = _keep(good, features, rows, events)
-        outputs = served.runtime.predict(features) if len(features) else {}
+        outputs, predicted = _predict(served.runtime, features, rows, rejects)
         elapsed_ms = (time.perf_counter() - started) * 1_000
+        features, rows, events = _keep(predicted, features, rows, events)
         scores, others = _outputs(outputs, len(features))
         finite = np.isfinite(scores)
         if not finite.all():
             rejects.add_where(
-                ~finite, rows, "not_finite_score", lambda row: f"the model gave {scores[row]!r}"
+                ~finite, rows, "not_finite_score", lambda row: f"the model gave {scores[row]}"
             )
             features, rows, events = _keep(finite, features, rows, events)
             scores, others = scores[finite], others.filter(pa.array(finite))
         n = len(scores)
-        now = datetime.now(UTC)
+        now = np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")
         head = [
             events.column("event_time"),
             events.column("event_id"),
@@ -97,7 +102,7 @@ class Process:
             pa.array(scores),
             others,
             pa.array(messages.late[rows]),
-            pa.array(np.full(n, now.replace(tzinfo=None), "datetime64[us]"), pa.timestamp("us", "UTC")),
+            pa.array(np.full(n, now), PREDICTION.field("scored_at").type),
             pa.array(np.full(n, elapsed_ms, np.float32)),
         ]
         predictions = pa.RecordBatch.from_arrays(
@@ -107,7 +112,7 @@ class Process:
 
     def _features(
         self, messages: Messages, rejects: Rejects
-    ) -> tuple[pa.RecordBatch, np.ndarray, np.ndarray, pa.RecordBatch]:
+    ) -> tuple[pa.RecordBatch, NDArray[Any], NDArray[Any], pa.RecordBatch]:
         """Features and events of the kept messages, their messages, and the filtered ones."""
         decoded = self._decoder(messages.payloads, messages.kafka_time, rejects)
         added = messages.added.take(pa.array(decoded.messages))
@@ -123,16 +128,33 @@ class Process:
         )
 
 
+def _predict(
+    runtime: Runtime, features: pa.RecordBatch, messages: NDArray[Any], rejects: Rejects
+) -> tuple[dict[str, NDArray[Any]], NDArray[Any]]:
+    """The outputs by name, and which of the n rows have them, bool[n]."""
+
+    def failed(row: int, error: Exception) -> None:
+        rejects.add(int(messages[row]), "model_failed", f"{type(error).__name__}: {error}")
+
+    good = np.zeros(len(features), dtype=bool)
+    if not len(features):
+        return {}, good
+    parts, rows = run_isolated(runtime.predict, features, failed)
+    good[rows] = True
+    names = parts[0] if parts else ()
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}, good
+
+
 def _keep(
-    mask: np.ndarray, features: pa.RecordBatch, rows: np.ndarray, events: pa.RecordBatch
-) -> tuple[pa.RecordBatch, np.ndarray, pa.RecordBatch]:
+    mask: NDArray[Any], features: pa.RecordBatch, rows: NDArray[Any], events: pa.RecordBatch
+) -> tuple[pa.RecordBatch, NDArray[Any], pa.RecordBatch]:
     if mask.all():
         return features, rows, events
     keep = pa.array(mask)
     return features.filter(keep), rows[mask], events.filter(keep)
 
 
-def _outputs(outputs: dict[str, np.ndarray], n: int) -> tuple[np.ndarray, pa.Array]:
+def _outputs(outputs: dict[str, NDArray[Any]], n: int) -> tuple[NDArray[Any], pa.Array]:
     """The monitored score, float64[n], and all outputs as JSON where there is more than it."""
     if not outputs:
         return np.empty(n), pa.nulls(n, pa.string())

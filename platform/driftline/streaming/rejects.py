@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from driftline.records import REJECT
 
@@ -40,13 +42,17 @@ class Rejects:
         self._found.setdefault(message, Reason(code, text))
 
     def add_where(
-        self, mask: np.ndarray, messages: np.ndarray, code: str, detail: Callable[[int], str]
+        self,
+        mask: NDArray[Any],
+        messages: NDArray[Any],
+        code: str,
+        detail: Callable[[int], str],
     ) -> None:
         """Reject the messages of the rows where the mask is set; `detail` gets the row."""
         for row in np.flatnonzero(mask):
             self.add(int(messages[row]), code, detail(int(row)))
 
-    def spared(self, messages: np.ndarray) -> np.ndarray:
+    def spared(self, messages: NDArray[Any]) -> NDArray[Any]:
         """Which of the messages, int32[m], are not rejected: bool[m]."""
         return ~np.isin(messages, np.fromiter(self._found, dtype=np.int64, count=len(self)))
 
