@@ -32,7 +32,7 @@ def write(path: Path, state: Path) -> None:
                     "event_id": "event_id",
                     "event_time": "time",
                     "fields": dict(flights.FIELDS),
-                    "required": ["carrier", "origin", "dest"],
+                    "required": ["carrier", "origin", "dest", "hour", "minute"],
                     "accept": span,
                 },
                 "features": {

@@ -88,8 +88,12 @@ def features_of(config: Config, name: str, lines: Path) -> pa.Table:
         raise DriftlineError(f"no file {str(lines)!r} with one event a line")
     model = _any_time(config.model(name))
     definition = FeatureDefinition(model)
-    settings = flink_settings(config, name) | {"parallelism.default": "1"}
-    t_env = table_environment(settings, bounded=True)
+    settings = {
+        key: value
+        for key, value in flink_settings(config, name).items()
+        if not key.startswith("execution.checkpointing.")  # one pass, nothing to resume
+    } | {"parallelism.default": "1"}
+    t_env = table_environment(settings)
     _view(t_env, model, lines)
     row = DataTypes.ROW(
         [
@@ -104,9 +108,9 @@ def features_of(config: Config, name: str, lines: Path) -> pa.Table:
     )
     function = udf(MakeFeatures(model), result_type=row, func_type="pandas")
     t_env.create_temporary_system_function("make_features", function)
-    added = "".join(f", {column}" for column in definition.added.names)
+    added = "".join(f", `{column}`" for column in definition.added.names)
     columns = [EVENT_ID, EVENT_TIME, REASON, *definition.schema.names]
-    chosen = ", ".join(f"f.{column} AS {column}" for column in columns)
+    chosen = ", ".join(f"f.`{column}` AS `{column}`" for column in columns)
     result = t_env.sql_query(
         f"SELECT {chosen} FROM (SELECT make_features(body{added}) AS f FROM featured)"
     )
@@ -115,23 +119,27 @@ def features_of(config: Config, name: str, lines: Path) -> pa.Table:
 
 def _view(t_env: TableEnvironment, model: Model, lines: Path) -> None:
     """`featured`: every line, with the columns that the feature query adds."""
-    options = {"connector": "filesystem", "path": lines.resolve().as_uri(), "format": "raw"}
-    t_env.execute_sql(f"CREATE TEMPORARY TABLE lines (body BYTES) WITH ({with_options(options)})")
     query = model.features.sql
+    columns = "body BYTES"
+    if query is not None:
+        # no watermark until the end of the file: nothing is late, all comes out in order of time
+        columns += f""",
+              {KAFKA_PARTITION} AS 0,
+              {KAFKA_OFFSET} AS CAST(0 AS BIGINT),
+              {EVENT_TIME} AS {time_expression(model.input)},
+              kafka_time AS {time_expression(model.input)},
+              WATERMARK FOR {EVENT_TIME} AS {EVENT_TIME} - INTERVAL '500' YEAR(3)"""
+    options = {"connector": "filesystem", "path": lines.resolve().as_uri(), "format": "raw"}
+    t_env.execute_sql(f"CREATE TEMPORARY TABLE messages ({columns}) WITH ({with_options(options)})")
     if query is None:
-        t_env.execute_sql("CREATE TEMPORARY VIEW featured AS SELECT body FROM lines")
+        t_env.execute_sql("CREATE TEMPORARY VIEW featured AS SELECT body FROM messages")
         return
-    t_env.execute_sql(
-        f"""CREATE TEMPORARY VIEW messages AS
-            SELECT body, 0 AS {KAFKA_PARTITION}, CAST(0 AS BIGINT) AS {KAFKA_OFFSET},
-                   {time_expression(model.input)} AS kafka_time,
-                   {time_expression(model.input)} AS {EVENT_TIME} FROM lines"""
-    )
     on_time = f"{EVENT_TIME} IS NOT NULL"
     t_env.execute_sql(f"CREATE TEMPORARY VIEW events AS {events_query(model, 'messages', on_time)}")
     t_env.execute_sql(f"CREATE TEMPORARY VIEW enriched AS {query.query}")
     typed = "".join(
-        f", CAST({column} AS {SQL_TYPES[kind]}) AS {column}" for column, kind in query.columns.items()
+        f", CAST(`{column}` AS {SQL_TYPES[kind]}) AS `{column}`"
+        for column, kind in query.columns.items()
     )
     nulls = "".join(f", CAST(NULL AS {SQL_TYPES[kind]})" for kind in query.columns.values())
     t_env.execute_sql(
@@ -142,7 +150,7 @@ def _view(t_env: TableEnvironment, model: Model, lines: Path) -> None:
 
 def _any_time(model: Model) -> Model:
     """History has no Kafka timestamp to be near to."""
-    accept = AcceptedTime.model_validate({"since": "0001-01-02", "until": "9999-12-30"})
+    accept = AcceptedTime.model_validate({"since": "1900-01-01", "until": "2200-01-01"})
     return model.model_copy(update={"input": model.input.model_copy(update={"accept": accept})})
 
 

@@ -77,14 +77,13 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def table_environment(settings: Mapping[str, str], *, bounded: bool = False) -> TableEnvironment:
-    """A table environment with these Flink settings."""
+def table_environment(settings: Mapping[str, str]) -> TableEnvironment:
+    """A streaming table environment with these Flink settings."""
     configuration = Configuration()
     for key, value in settings.items():
         configuration.set_string(key, value)
-    builder = EnvironmentSettings.new_instance().with_configuration(configuration)
-    builder = builder.in_batch_mode() if bounded else builder.in_streaming_mode()
-    return TableEnvironment.create(builder.build())
+    builder = EnvironmentSettings.new_instance().in_streaming_mode()
+    return TableEnvironment.create(builder.with_configuration(configuration).build())
 
 
 def flink_settings(config: Config, name: str, *, restore: str | None = None) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The job's topology, on one screen: topics in, the logging functions, topics out."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from pyflink.table import StatementSet, TableEnvironment
@@ -9,7 +10,7 @@ from driftline.config import Config, Model
 from driftline.names import EVENT_ID, EVENT_TIME, KAFKA_OFFSET, KAFKA_PARTITION, LATE
 from driftline.streaming.connector import java_properties
 from driftline.streaming.functions import log_labels, log_predictions
-from driftline.streaming.query import SQL_TYPES, field_expression, time_expression
+from driftline.streaming.query import SQL_TYPES, accepted_time_expression, field_expression
 
 Offsets = Mapping[int, int]  # partition -> first offset to read
 
@@ -33,7 +34,7 @@ def build(
     _source(t_env, "messages", model.input.topic, kafka, starts, _event_time(model))
     _feature_views(t_env, model)
     t_env.create_temporary_system_function("log_predictions", log_predictions(config, name))
-    added = "".join(f", {column}" for column in _added(model))
+    added = "".join(f", `{column}`" for column in _added(model))
     t_env.create_temporary_view(
         "logged",
         t_env.sql_query(f"SELECT log_predictions(body, {POSITION}, {LATE}{added}) AS p FROM featured"),
@@ -94,10 +95,17 @@ def _event_time(model: Model) -> str:
     query = model.features.sql
     if query is None:
         return ""
-    slack = query.out_of_order.total_seconds()
     return f""",
-              {EVENT_TIME} AS {time_expression(model.input)},
-              WATERMARK FOR {EVENT_TIME} AS {EVENT_TIME} - INTERVAL '{slack:.3f}' SECOND(6, 3)"""
+              {EVENT_TIME} AS {accepted_time_expression(model.input)},
+              WATERMARK FOR {EVENT_TIME} AS {EVENT_TIME} - {_interval(query.out_of_order)}"""
+
+
+def _interval(duration: timedelta) -> str:
+    """Flink takes days of at most two digits; the config allows no more."""
+    hours, rest = divmod(duration.seconds, 3_600)
+    minutes, seconds = divmod(rest, 60)
+    time = f"{hours:02}:{minutes:02}:{seconds:02}.{duration.microseconds // 1_000:03}"
+    return f"INTERVAL '{duration.days} {time}' DAY TO SECOND(3)"
 
 
 def _feature_views(t_env: TableEnvironment, model: Model) -> None:
@@ -117,14 +125,14 @@ def _feature_views(t_env: TableEnvironment, model: Model) -> None:
         f", CAST(NULL AS {SQL_TYPES[kind]})" for kind in model.features.sql.columns.values()
     )
     typed = "".join(
-        f", CAST({column} AS {SQL_TYPES[kind]}) AS {column}"
+        f", CAST(`{column}` AS {SQL_TYPES[kind]}) AS `{column}`"
         for column, kind in model.features.sql.columns.items()
     )
     t_env.execute_sql(
         f"""CREATE TEMPORARY VIEW featured AS
             SELECT body, {POSITION}, FALSE AS {LATE}{typed} FROM enriched
             UNION ALL
-            SELECT body, {POSITION}, {EVENT_TIME} IS NOT NULL AS {LATE}{nulls}
+            SELECT body, {POSITION}, TRUE AS {LATE}{nulls}
               FROM messages WHERE NOT ({ON_TIME})"""
     )
 
@@ -139,7 +147,7 @@ def events_query(model: Model, table: str, condition: str) -> str:
     """The view `events` that feature queries read: position, id, time and the declared fields."""
     settings = model.input
     fields = "".join(
-        f", {field_expression(field.key or name, field.type)} AS {name}"
+        f", {field_expression(field.key or name, field.type)} AS `{name}`"
         for name, field in settings.fields.items()
         if name not in (EVENT_ID, EVENT_TIME)
     )
