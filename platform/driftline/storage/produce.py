@@ -27,6 +27,7 @@ class Sender:
                 "message.max.bytes": _LARGEST_RECORD,
                 "linger.ms": 20,
                 "compression.type": "lz4",
+                "message.timeout.ms": 60_000,
             }
         )
 

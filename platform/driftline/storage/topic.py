@@ -20,8 +20,10 @@ from driftline.storage import intervals
 from driftline.storage.broker import librdkafka
 from driftline.storage.intervals import Ints
 
-_TIMEOUT = 30.0  # seconds for one answer of the broker
+_TIMEOUT = 10.0  # seconds for one answer of the broker
+_SILENCE = 30.0  # seconds without a record before its end, after which a topic is given up
 _POLL = 0.05  # seconds that a part of a batch may wait for the rest
+_SETTLED = 2.0  # seconds that markers of committed transactions may take
 _AT_ONCE = 10_000
 _LARGEST_RECORD = 64 * 1024 * 1024
 _UNKNOWN_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
@@ -57,6 +59,7 @@ class Topic:
 
     def __init__(self, settings: Kafka, name: str) -> None:
         self.name = name
+        self._problem: str | None = None
         self._consumer = Consumer(
             {
                 **librdkafka(settings),
@@ -67,6 +70,7 @@ class Topic:
                 "isolation.level": "read_committed",
                 "fetch.message.max.bytes": _LARGEST_RECORD,
                 "queued.min.messages": 100_000,
+                "error_cb": self._note,
             }
         )
 
@@ -78,7 +82,7 @@ class Topic:
 
     def bounds(self) -> Bounds:
         """First and end offset of each partition; empty when there is no such topic."""
-        with _explained(self.name):
+        with self._explained():
             listed = self._consumer.list_topics(self.name, timeout=_TIMEOUT).topics[self.name]
             if listed.error is not None:
                 if listed.error.code() in _UNKNOWN_TOPIC:
@@ -90,7 +94,7 @@ class Topic:
         """The first offset of each partition whose record is not older than a time."""
         at = int(when.timestamp() * 1_000)
         wanted = [TopicPartition(self.name, number, at) for number in partitions]
-        with _explained(self.name):
+        with self._explained():
             found = self._consumer.offsets_for_times(wanted, timeout=_TIMEOUT)
         ends = {number: self._watermarks(number)[1] for number in partitions}
         return {
@@ -107,31 +111,33 @@ class Topic:
         Raises:
             AuditError: the broker goes silent before the end.
         """
-        parts = {number: Partition(first, end) for number, (first, end) in wanted.items()}
-        open_parts = {number for number, part in parts.items() if part.low < part.end}
-        with _explained(self.name):
+        reading = _Reading(self.name, wanted, each)
+        with self._explained():
             self._consumer.assign(
-                [TopicPartition(self.name, number, parts[number].low) for number in open_parts]
+                [TopicPartition(self.name, n, wanted[n][0]) for n in reading.unfinished]
             )
-            while open_parts:
-                ended = set(_take(self._next(), parts, each)) & open_parts
-                self._consumer.pause([TopicPartition(self.name, number) for number in ended])
-                open_parts -= ended
+            while reading.unfinished:
+                finished = reading.take(self._consumer.consume(_AT_ONCE, _POLL))
+                self._consumer.pause([TopicPartition(self.name, number) for number in finished])
             self._consumer.unassign()
-            for number, part in parts.items():
+            for number, part in reading.parts.items():
                 part.low = max(part.low, self._watermarks(number)[0])
-        return parts
+        return reading.parts
 
-    def _next(self) -> list[Message]:
-        patience = time.monotonic() + _TIMEOUT
-        while time.monotonic() < patience:
-            messages: list[Message] = self._consumer.consume(_AT_ONCE, _POLL)
-            if messages:
-                return messages
-        raise AuditError(
-            f"topic {self.name!r} gave nothing for {_TIMEOUT:.0f} s before its end: "
-            "check the broker, then audit again"
-        )
+    def _note(self, error: KafkaError) -> None:
+        """The first reason is the cause; that no broker is left is what follows from it."""
+        self._problem = self._problem or error.str()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except KafkaException as error:
+            self._consumer.poll(0)  # calls _note with what went on meanwhile
+            reason = self._problem or error.args[0].str()
+            raise ServiceError(
+                f"can't read topic {self.name!r}: {reason}: check kafka.bootstrap and the account"
+            ) from None
 
     def _watermarks(self, partition: int) -> tuple[int, int]:
         low, high = self._consumer.get_watermark_offsets(
@@ -140,33 +146,64 @@ class Topic:
         return low, high
 
 
-def _take(messages: list[Message], parts: dict[int, Partition], each: Each | None) -> Iterator[int]:
-    """Note the offsets of some messages; yields the partitions that are read to their ends."""
-    offsets: dict[int, list[int]] = {number: [] for number in parts}
-    records = []
-    for message in messages:
-        partition, offset = message.partition(), message.offset()
-        if (error := message.error()) is None:
-            if offset < parts[partition].end:
-                offsets[partition].append(offset)
-                records.append(message)
-        elif error.code() != KafkaError._PARTITION_EOF:
-            raise KafkaException(error)
-        if offset is not None and (error is not None or offset + 1 >= parts[partition].end):
-            yield partition
-    for number, found in offsets.items():
-        if found:
-            parts[number].records = intervals.union(parts[number].records, intervals.of(found))
-    if each is not None and records:
-        each(records)
+class _Reading:
+    """How far the partitions are read.
 
+    A partition is finished at its end, or where committed records end: a transaction may be open
+    there, whose records nobody sees yet. But markers follow a commit a little later, so that end
+    counts only when it has stood for a while.
+    """
 
-@contextmanager
-def _explained(topic: str) -> Iterator[None]:
-    try:
-        yield
-    except KafkaException as error:
-        reason = error.args[0]
-        raise ServiceError(
-            f"can't read topic {topic!r}: {reason.str()}: check kafka.bootstrap and the account"
-        ) from None
+    def __init__(self, topic: str, wanted: Bounds, each: Each | None) -> None:
+        self.parts = {number: Partition(first, end) for number, (first, end) in wanted.items()}
+        self.unfinished = {number for number, part in self.parts.items() if part.low < part.end}
+        self._topic = topic
+        self._each = each
+        self._halted: dict[int, float] = {}
+        self._heard = time.monotonic()
+
+    def take(self, messages: list[Message]) -> set[int]:
+        """Note some messages; gives the partitions that are finished now."""
+        now = time.monotonic()
+        finished: set[int] = set()
+        records = []
+        offsets: dict[int, list[int]] = {number: [] for number in self.parts}
+        for message in messages:
+            partition, offset, error = message.partition(), message.offset(), message.error()
+            end = self.parts[partition].end
+            if error is None:
+                self._halted.pop(partition, None)
+                if offset < end:
+                    offsets[partition].append(offset)
+                    records.append(message)
+                if offset >= end - 1:
+                    finished.add(partition)
+            elif error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+            elif offset >= end:
+                finished.add(partition)
+            else:
+                self._halted[partition] = now
+        self._note(offsets)
+        if self._each is not None and records:
+            self._each(records)
+        self._require_progress(now, bool(messages))
+        finished |= {n for n, since in self._halted.items() if now - since > _SETTLED}
+        finished &= self.unfinished
+        self.unfinished -= finished
+        return finished
+
+    def _note(self, offsets: dict[int, list[int]]) -> None:
+        for number, found in offsets.items():
+            if found:
+                part = self.parts[number]
+                part.records = intervals.union(part.records, intervals.of(found))
+
+    def _require_progress(self, now: float, heard: bool) -> None:
+        if heard or self._halted:
+            self._heard = now
+        if now - self._heard > _SILENCE:
+            raise AuditError(
+                f"topic {self._topic!r} gave nothing for {_SILENCE:.0f} s before its end: "
+                "check the broker, then audit again"
+            )
