@@ -29,9 +29,13 @@ def test_only_the_failing_rows_are_left_out(values: list[int]) -> None:
     assert failed == [(row, "unlucky") for row in range(len(values)) if row not in good]
 
 
+def unexpected(row: int, error: Exception) -> None:
+    raise AssertionError(f"row {row} failed: {error}")
+
+
 def test_a_batch_without_failures_is_one_call() -> None:
     calls = []
-    run_isolated(lambda rows: calls.append(len(rows)), batch([1] * 500), pytest.fail)
+    run_isolated(lambda rows: calls.append(len(rows)), batch([1] * 500), unexpected)
     assert calls == [500]
 
 
@@ -44,7 +48,7 @@ def test_few_rows_that_all_fail_are_bad_data() -> None:
 
 def test_many_rows_that_all_fail_are_bad_code() -> None:
     with pytest.raises(ValueError, match="unlucky"):
-        run_isolated(no_thirteen, batch([13] * TOO_MANY), pytest.fail)
+        run_isolated(no_thirteen, batch([13] * TOO_MANY), unexpected)
 
 
 def test_many_failing_rows_beside_a_good_one_are_bad_data() -> None:
