@@ -1,5 +1,7 @@
 """Feature queries in Flink SQL: the check that they only enrich, and the SQL around them."""
 
+import re
+
 import sqlglot
 from sqlglot import exp
 
@@ -7,21 +9,16 @@ from driftline import names
 from driftline.config import FieldType, Input, Query
 from driftline.errors import ConfigError
 
-# Clauses that could drop, merge or multiply events.
-_REFUSED = {
-    "where": "WHERE",
+_HIGHLIGHT = re.compile(r"\x1b\[\d+m")  # the parser underlines what it means
+# The clauses that neither drop nor merge nor multiply events.
+_ALLOWED = {"expressions", "from_", "from", "windows"}
+_NAMES = {
     "group": "GROUP BY",
-    "having": "HAVING",
-    "distinct": "DISTINCT",
-    "limit": "LIMIT",
-    "offset": "OFFSET",
     "order": "ORDER BY",
-    "qualify": "QUALIFY",
     "joins": "JOIN",
     "laterals": "LATERAL",
     "match": "MATCH_RECOGNIZE",
     "with_": "WITH",
-    "with": "WITH",
 }
 
 
@@ -37,14 +34,13 @@ def check(query: Query) -> None:
     >>> check(Query(query="SELECT *, amount * 2 AS twice FROM events", columns={"twice": "float"}))
     """
     select = _parsed(query.query)
-    for part, clause in _REFUSED.items():
-        if select.args.get(part):
-            raise ConfigError(
-                f"the feature query has {clause}: it must give exactly one row an event; add a "
-                f"boolean column {names.KEEP!r} to leave events out"
-            )
-    for inner in select.find_all(exp.Subquery, exp.Union, exp.Explode, exp.Unnest):
-        raise ConfigError(f"the feature query has a {inner.key}: only one SELECT FROM events")
+    for part in (part for part, found in select.args.items() if found and part not in _ALLOWED):
+        raise ConfigError(
+            f"the feature query has {_NAMES.get(part, part.upper())}: it must give exactly one row "
+            f"an event; add a boolean column {names.KEEP!r} to leave events out"
+        )
+    if len(list(select.find_all(exp.Query))) > 1:
+        raise ConfigError("the feature query has a query inside: only one SELECT FROM events")
     _check_source(select)
     _check_aggregates(select)
     _check_columns(select, set(query.columns))
@@ -52,18 +48,28 @@ def check(query: Query) -> None:
 
 def _parsed(text: str) -> exp.Select:
     try:
-        statements = sqlglot.parse(text)
-    except sqlglot.errors.ParseError as error:
-        raise ConfigError(f"can't read the feature query: {error}") from None
+        statements = sqlglot.parse(text, dialect="spark")  # the nearest: backticks quote names
+    except sqlglot.errors.SqlglotError as error:
+        reason = _HIGHLIGHT.sub("", str(error))
+        raise ConfigError(f"can't read the feature query: {reason}") from None
     if len(statements) != 1 or not isinstance(statements[0], exp.Select):
         raise ConfigError("the feature query must be one SELECT")
     return statements[0]
 
 
 def _check_source(select: exp.Select) -> None:
-    tables = [table.name for table in select.find_all(exp.Table)]
-    if tables != ["events"]:
-        raise ConfigError(f"the feature query reads {', '.join(tables)!r}: only the view 'events'")
+    tables = list(select.find_all(exp.Table))
+    if [table.name for table in tables if _is_plain(table)] != ["events"] or len(tables) != 1:
+        read = ", ".join(table.sql() for table in tables) or "nothing"
+        raise ConfigError(f"the feature query reads {read!r}: only the view 'events', as it is")
+
+
+def _is_plain(table: exp.Table) -> bool:
+    """Not of another schema, not a sample, no time travel, no columns renamed."""
+    return {k for k, v in table.args.items() if v} <= {
+        "this",
+        "alias",
+    } and not table.alias_column_names
 
 
 def _check_aggregates(select: exp.Select) -> None:
@@ -76,7 +82,7 @@ def _check_aggregates(select: exp.Select) -> None:
 
 def _check_columns(select: exp.Select, declared: set[str]) -> None:
     first, *added = select.expressions
-    if not isinstance(first, exp.Star):
+    if not isinstance(first, exp.Star) or any(first.args.values()):
         raise ConfigError("the feature query must start with SELECT *, then add columns")
     found = {column.alias for column in added if isinstance(column, exp.Alias)}
     if len(found) != len(added):
@@ -107,21 +113,24 @@ def field_expression(key: str, kind: FieldType) -> str:
     return f"TRY_CAST({text} AS {SQL_TYPES[kind]})"
 
 
-def time_expression(settings: Input) -> str:
+def accepted_time_expression(settings: Input) -> str:
     """The event time as TIMESTAMP_LTZ(3), NULL where it cannot be read or is not accepted."""
-    text = _json_text(settings.event_time)
-    if settings.time_format == "iso8601":
-        time = _iso_expression(text)
-    else:
-        factor = {"epoch_s": 1_000.0, "epoch_ms": 1.0, "epoch_us": 0.001}[settings.time_format]
-        millis = f"TRY_CAST({text} AS DOUBLE) * {factor}"
-        # the largest time that Flink can hold is far beyond any range that is accepted
-        time = (
-            f"CASE WHEN ABS({millis}) < 2.0E14"
-            f" THEN TO_TIMESTAMP_LTZ(CAST({millis} AS BIGINT), 3) END"
-        )
+    time = time_expression(settings)
     first, last = _accepted(settings)
     return f"CASE WHEN {time} >= {first} AND {time} <= {last} THEN {time} END"
+
+
+def time_expression(settings: Input) -> str:
+    """The event time as TIMESTAMP_LTZ(3), NULL where it cannot be read."""
+    text = _json_text(settings.event_time)
+    if settings.time_format == "iso8601":
+        return _iso_expression(text)
+    factor = {"epoch_s": 1_000.0, "epoch_ms": 1.0, "epoch_us": 0.001}[settings.time_format]
+    millis = f"TRY_CAST({text} AS DOUBLE) * {factor}"
+    # Flink holds no time beyond the year 9999
+    return (
+        f"CASE WHEN ABS({millis}) < 2.0E14 THEN TO_TIMESTAMP_LTZ(CAST({millis} AS BIGINT), 3) END"
+    )
 
 
 def _json_text(key: str) -> str:
@@ -130,14 +139,15 @@ def _json_text(key: str) -> str:
 
 
 def _iso_expression(text: str) -> str:
-    local = f"REGEXP_REPLACE({text}, '^(.{{10}})[T ](.*?)(Z|[+-]\\d\\d:?\\d\\d)?$', '$1 $2')"
-    hours = f"REGEXP_EXTRACT({text}, '([+-]\\d\\d):?\\d\\d$', 1)"
-    minutes = f"REGEXP_EXTRACT({text}, '([+-])\\d\\d:?(\\d\\d)$', 2)"
-    east = (
-        f"COALESCE(TRY_CAST({hours} AS INT) * 60 + CASE WHEN {hours} LIKE '-%'"
-        f" THEN -1 ELSE 1 END * TRY_CAST({minutes} AS INT), 0)"
-    )
-    utc = f"TIMESTAMPADD(MINUTE, -({east}), TRY_CAST({local} AS TIMESTAMP(3)))"
+    """Flink casts no zone, so the offset is taken off by hand; seconds may be left out."""
+    parts = r"'^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d(\.\d+)?)?'"
+    day, minute, second = (f"REGEXP_EXTRACT({text}, {parts}, {group})" for group in (1, 2, 3))
+    local = f"{day} || ' ' || {minute} || COALESCE({second}, ':00')"
+    zone = r"'([+-]\d\d):?(\d\d)$'"
+    hours, minutes = (f"REGEXP_EXTRACT({text}, {zone}, {group})" for group in (1, 2))
+    sign = f"CASE WHEN {hours} LIKE '-%' THEN -1 ELSE 1 END"
+    east = f"COALESCE(TRY_CAST({hours} AS INT) * 60 + {sign} * TRY_CAST({minutes} AS INT), 0)"
+    utc = f"TRY_CAST({local} AS TIMESTAMP(3)) - ({east}) * INTERVAL '1' MINUTE"
     return f"CAST({utc} AS TIMESTAMP_LTZ(3))"
 
 
