@@ -1,7 +1,71 @@
-"""What all tests share."""
+"""The real services that tests share, and databases of their own on them."""
 
-from hypothesis import settings
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
-# how long an example takes says nothing on a shared machine
-settings.register_profile("driftline", deadline=None)
-settings.load_profile("driftline")
+import pytest
+from psycopg import sql
+
+from driftline.config import Config
+from driftline.services.stack import Stack
+from tests.databases import superuser
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running stack with its own data; stopped at the end.
+
+    `DRIFTLINE_TEST_STATE` names a state folder whose stack is used, and left running, instead.
+    """
+    kept = os.environ.get("DRIFTLINE_TEST_STATE")
+    running = Stack(Path(kept) if kept else tmp_path_factory.mktemp("stack") / "state")
+    running.up()
+    yield running
+    if not kept:
+        running.down()
+
+
+@pytest.fixture
+def addresses(stack: Stack) -> dict[str, Any]:
+    """Where the services of the shared stack are: the content of its `stack.json`."""
+    content: dict[str, Any] = json.loads((stack.folder / "stack.json").read_text())
+    return content
+
+
+@pytest.fixture(scope="session")
+def empty_database(stack: Stack) -> Iterator[Callable[[], Config]]:
+    """Makes databases as the stack does: owned by `migrate`, with the extension, else empty."""
+    made: list[str] = []
+    config = Config(state=stack.folder)
+    address = config.local_postgres()
+
+    def make() -> Config:
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        made.append(name)
+        identifier = sql.Identifier(name)
+        with superuser(stack, config, "postgres") as connection:
+            for statement in (
+                "CREATE DATABASE {} OWNER driftline_migrate",
+                "REVOKE ALL ON DATABASE {} FROM PUBLIC",
+                "GRANT CONNECT ON DATABASE {} TO driftline_write, driftline_read",
+            ):
+                connection.execute(sql.SQL(statement).format(identifier))
+        with superuser(stack, config, name) as connection:
+            connection.execute("CREATE EXTENSION timescaledb")
+        return config.model_copy(
+            update={
+                "postgres": address.model_copy(update={"database": name}),
+                "kafka": config.local_kafka(),
+            }
+        )
+
+    yield make
+    with superuser(stack, config, "postgres") as connection:
+        for name in made:
+            connection.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            )

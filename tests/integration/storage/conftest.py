@@ -9,74 +9,23 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-import psycopg
 import pyarrow as pa
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
-from psycopg import sql
 
 from driftline.config import Config, Model
 from driftline.profile.binning import Binning
 from driftline.profile.build import build
 from driftline.records import POSITION, PREDICTION, REJECT, ScoredBatch
-from driftline.services.stack import Stack
 from driftline.storage import schema
 from driftline.storage.broker import librdkafka
-from driftline.storage.connection import Connection, connect
+from driftline.storage.connection import connect
 from driftline.storage.write import Target, Writer
 
 FEATURES = pa.schema([("amount", pa.float64()), ("items", pa.int64()), ("country", pa.string())])
 MODEL = "fraud"
 START = datetime(2024, 3, 1, tzinfo=UTC)
-
-
-def superuser(stack: Stack, config: Config, database: str) -> Connection:
-    """A connection that may make databases, as nobody else in driftline."""
-    address = config.local_postgres()
-    return psycopg.connect(
-        host=address.host,
-        port=address.port,
-        user="postgres",
-        password=(stack.folder / "secrets" / "postgres_superuser").read_text().strip(),
-        dbname=database,
-        autocommit=True,
-    )
-
-
-@pytest.fixture(scope="session")
-def empty_database(stack: Stack) -> Iterator[Callable[[], Config]]:
-    """Makes databases as the stack does: owned by `migrate`, with the extension, else empty."""
-    made: list[str] = []
-    config = Config(state=stack.folder)
-    address = config.local_postgres()
-
-    def make() -> Config:
-        name = f"test_{uuid.uuid4().hex[:12]}"
-        made.append(name)
-        identifier = sql.Identifier(name)
-        with superuser(stack, config, "postgres") as connection:
-            for statement in (
-                "CREATE DATABASE {} OWNER driftline_migrate",
-                "REVOKE ALL ON DATABASE {} FROM PUBLIC",
-                "GRANT CONNECT ON DATABASE {} TO driftline_write, driftline_read",
-            ):
-                connection.execute(sql.SQL(statement).format(identifier))
-        with superuser(stack, config, name) as connection:
-            connection.execute("CREATE EXTENSION timescaledb")
-        return config.model_copy(
-            update={
-                "postgres": address.model_copy(update={"database": name}),
-                "kafka": config.local_kafka(),
-            }
-        )
-
-    yield make
-    with superuser(stack, config, "postgres") as connection:
-        for name in made:
-            connection.execute(
-                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-            )
 
 
 @dataclass
