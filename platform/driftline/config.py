@@ -384,6 +384,7 @@ class Model(Settings):
     output: Output | None = None
     labels: Labels | None = None
     segments: tuple[Identifier, ...] = Field((), description="feature columns to split profiles by")
+    profiles: bool = Field(True, description="count what is logged; without, nothing is monitored")
     stream: Stream = Stream()
 
     @model_validator(mode="after")

@@ -25,7 +25,7 @@ from driftline.storage.offsets import to_multirange
 class Target:
     """Where the predictions of one model go, and how they are profiled.
 
-    `binning=None` logs without profiles, which only a benchmark should want.
+    `binning=None` logs without profiles.
     """
 
     model: str

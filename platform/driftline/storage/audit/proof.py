@@ -80,27 +80,32 @@ def audit(
         }
         scope = None if asked.whole else judged["events"].scope
         window = profiles.ALWAYS if scope is None else _window(connection, model, scope)
-        profiled = profiles.compare(connection, model, window)
-        cells = list(profiles.recount_cells(connection, model, window)) if deep else []
+        profiled = None
+        cells: list[Difference] = []
+        if config.model(model).profiles:
+            profiled = profiles.compare(connection, model, window)
+            cells = list(profiles.recount_cells(connection, model, window)) if deep else []
         there, unpublished = publication.compare(connection, config, model, scope, allowed)
-    events = judged["events"].explained(profiled.expired, exact=asked.whole)
-    labels = judged.get("labels")
+    events, labels = judged["events"], judged.get("labels")
+    if profiled is not None:
+        events = events.explained(profiled.expired, exact=asked.whole)
+    else:
+        events = _unprofiled(config, events)
     if labels is not None:
-        # labels have no profile: where retention is on, it may have taken any of them
-        labels = labels.explained(labels.gone if config.storage.keep_rows else 0, exact=False)
+        labels = _unprofiled(config, labels)
     return AuditReport(
         model=model,
         made_at=datetime.now(UTC),
         events=events.counts,
         labels=labels.counts if labels else None,
-        profiled=profiled.total if asked.whole else None,
+        profiled=profiled.total if profiled and asked.whole else None,
         published=there.published + there.expired if there else None,
         awaiting=there.awaiting if there else 0,
         deep=deep,
         differences=(
             *events.differences,
             *(labels.differences if labels else ()),
-            *profiled.differences,
+            *(profiled.differences if profiled else ()),
             *cells,
             *unpublished,
         ),
@@ -172,6 +177,11 @@ class _Judged:
             differences.append(Difference("profile", "the profiles", expired - self.gone, detail))
         counts = dataclasses.replace(self.counts, expired=min(self.gone, expired))
         return dataclasses.replace(self, counts=counts, differences=tuple(differences))
+
+
+def _unprofiled(config: Config, judged: _Judged) -> _Judged:
+    """Without a profile to tell: where retention is on, it may have taken any of the rows."""
+    return judged.explained(judged.gone if config.storage.keep_rows else 0, exact=False)
 
 
 def _judge(

@@ -76,7 +76,7 @@ class AuditReport:
         events, labels: what became of the records of each stream; None when it has no topic, or
             was not asked for.
         profiled: rows that the profiles count; None for a part of the topic, where profiles are
-            compared for the minutes of its rows alone.
+            compared for the minutes of its rows alone, and for a model without profiles.
         published: logged rows that the output topic holds; None when there is none.
         awaiting: logged rows that are too young to be missed in the output topic.
         deep: whether every cell of the profiles was counted again.

@@ -18,7 +18,8 @@ class TimescaleSink:
 
     def __init__(self, config: Config, name: str, binning: Binning | None) -> None:
         model = config.model(name)
-        target = Target(name, model.input.topic, binning, model.segments)
+        counted = binning if model.profiles else None
+        target = Target(name, model.input.topic, counted, model.segments)
         self._writer = Reconnecting(
             config.local_postgres(), lambda connection: Writer(connection, target)
         )
