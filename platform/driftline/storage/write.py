@@ -96,7 +96,7 @@ class Writer:
         }
         self._ledger.settle(sources, batch.positions, outcomes)
         return StoredBatch(
-            logged.select(PUBLISHED.names),
+            logged.select(PUBLISHED.names).cast(PUBLISHED),
             messages[inserted],
             logged=len(logged),
             duplicate=len(rows) - len(logged),

@@ -17,9 +17,9 @@ from driftline.names import EVENT_ID, EVENT_TIME, KAFKA_OFFSET, KAFKA_PARTITION
 from driftline.streaming.decode import ARROW_TYPES, DECODERS
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.job import flink_settings, table_environment
-from driftline.streaming.query import SQL_TYPES, time_expression
+from driftline.streaming.query import SQL_TYPES, query_fields, time_expression
 from driftline.streaming.rejects import Rejects
-from driftline.streaming.topology import events_query, with_options
+from driftline.streaming.topology import with_options
 
 _FLINK_TYPES = {
     "int": DataTypes.BIGINT(),
@@ -135,7 +135,12 @@ def _view(t_env: TableEnvironment, model: Model, lines: Path) -> None:
         t_env.execute_sql("CREATE TEMPORARY VIEW featured AS SELECT body FROM messages")
         return
     on_time = f"{EVENT_TIME} IS NOT NULL"
-    t_env.execute_sql(f"CREATE TEMPORARY VIEW events AS {events_query(model, 'messages', on_time)}")
+    fields = "".join(f", {text} AS `{name}`" for name, text in query_fields(model).items())
+    t_env.execute_sql(
+        f"""CREATE TEMPORARY VIEW events AS
+            SELECT body, {KAFKA_PARTITION}, {KAFKA_OFFSET}, kafka_time, {EVENT_TIME}{fields}
+              FROM messages WHERE {on_time}"""
+    )
     t_env.execute_sql(f"CREATE TEMPORARY VIEW enriched AS {query.query}")
     typed = "".join(
         f", CAST(`{column}` AS {SQL_TYPES[kind]}) AS `{column}`"

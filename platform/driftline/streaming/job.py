@@ -30,7 +30,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Build the topology, submit it, and wait for it unless it was submitted to a cluster."""
     options = _parse(arguments)
     config = load(options.config)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
+    )
+    logging.getLogger("py4j").setLevel(logging.WARNING)
     settings = flink_settings(config, options.model, restore=options.restore)
     t_env = table_environment(settings)
     starts = {topic: {int(p): o for p, o in at.items()} for topic, at in options.starts.items()}

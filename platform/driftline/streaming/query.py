@@ -6,7 +6,7 @@ import sqlglot
 from sqlglot import exp
 
 from driftline import names
-from driftline.config import FieldType, Input, Query
+from driftline.config import FieldType, Input, Model, Query
 from driftline.errors import ConfigError
 
 _HIGHLIGHT = re.compile(r"\x1b\[\d+m")  # the parser underlines what it means
@@ -113,6 +113,22 @@ def field_expression(key: str, kind: FieldType) -> str:
     return f"TRY_CAST({text} AS {SQL_TYPES[kind]})"
 
 
+def query_fields(model: Model) -> dict[str, str]:
+    """The columns that the feature query mentions beside the time, and the SQL that reads each."""
+    query = model.features.sql
+    if query is None:
+        return {}
+    mentioned = {column.name for column in _parsed(query.query).find_all(exp.Column)}
+    fields = {
+        name: field_expression(field.key or name, field.type)
+        for name, field in model.input.fields.items()
+    }
+    identity = {names.EVENT_ID: field_expression(model.input.event_id, "string")}
+    return {
+        name: text for name, text in (identity | fields).items() if name in mentioned
+    }
+
+
 def accepted_time_expression(settings: Input) -> str:
     """The event time as TIMESTAMP_LTZ(3), NULL where it cannot be read or is not accepted."""
     time = time_expression(settings)
@@ -147,8 +163,10 @@ def _iso_expression(text: str) -> str:
     hours, minutes = (f"REGEXP_EXTRACT({text}, {zone}, {group})" for group in (1, 2))
     sign = f"CASE WHEN {hours} LIKE '-%' THEN -1 ELSE 1 END"
     east = f"COALESCE(TRY_CAST({hours} AS INT) * 60 + {sign} * TRY_CAST({minutes} AS INT), 0)"
-    utc = f"TRY_CAST({local} AS TIMESTAMP(3)) - ({east}) * INTERVAL '1' MINUTE"
-    return f"CAST({utc} AS TIMESTAMP_LTZ(3))"
+    zoned = f"TRY_CAST({local} AS TIMESTAMP(3)) - ({east}) * INTERVAL '1' MINUTE"
+    # nearly all times end in Z or have no zone, and each mention of `text` parses the JSON again
+    plain = f"TRY_CAST(REPLACE(REPLACE({text}, 'T', ' '), 'Z', '') AS TIMESTAMP(3))"
+    return f"CAST(COALESCE({plain}, {zoned}) AS TIMESTAMP_LTZ(3))"
 
 
 def _accepted(settings: Input) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from driftline.config import Config, Model
 from driftline.names import EVENT_ID, EVENT_TIME, KAFKA_OFFSET, KAFKA_PARTITION, LATE
 from driftline.streaming.connector import java_properties
 from driftline.streaming.functions import log_labels, log_predictions
-from driftline.streaming.query import SQL_TYPES, accepted_time_expression, field_expression
+from driftline.streaming.query import SQL_TYPES, accepted_time_expression, query_fields
 
 Offsets = Mapping[int, int]  # partition -> first offset to read
 
@@ -35,9 +35,16 @@ def build(
     _feature_views(t_env, model)
     t_env.create_temporary_system_function("log_predictions", log_predictions(config, name))
     added = "".join(f", `{column}`" for column in _added(model))
+    # the planner would push the function below a UNION, and so load the model twice; it leaves
+    # it above an UNNEST that the call depends on
     t_env.create_temporary_view(
         "logged",
-        t_env.sql_query(f"SELECT log_predictions(body, {POSITION}, {LATE}{added}) AS p FROM featured"),
+        t_env.sql_query(
+            f"""SELECT log_predictions(body, {POSITION}, is_late{added}) AS p
+                  FROM featured CROSS JOIN UNNEST(ARRAY[{LATE}]) AS barrier (is_late)"""
+            if added
+            else f"SELECT log_predictions(body, {POSITION}, {LATE}) AS p FROM featured"
+        ),
     )
     statements.add_insert_sql(_publish(t_env, name, model, kafka))
 
@@ -119,7 +126,20 @@ def _feature_views(t_env: TableEnvironment, model: Model) -> None:
             f"CREATE TEMPORARY VIEW featured AS SELECT body, {POSITION}, FALSE AS {LATE} FROM messages"
         )
         return
-    t_env.execute_sql(f"CREATE TEMPORARY VIEW events AS {events_query(model, 'messages', ON_TIME)}")
+    fields = query_fields(model)
+    named = "".join(f", `{name}`" for name in fields)
+    # once a message: the planner repeats an expression wherever it is used, but not an UNNEST
+    t_env.execute_sql(
+        f"""CREATE TEMPORARY VIEW parsed AS
+            SELECT body, {POSITION}, {EVENT_TIME}, known_time{named}
+              FROM messages CROSS JOIN UNNEST(ARRAY[
+                ROW({", ".join([EVENT_TIME_VALUE, *fields.values()])})
+              ]) AS once (known_time{named})"""
+    )
+    t_env.execute_sql(
+        f"""CREATE TEMPORARY VIEW events AS
+            SELECT body, {POSITION}, {EVENT_TIME}{named} FROM parsed WHERE {ON_TIME}"""
+    )
     t_env.execute_sql(f"CREATE TEMPORARY VIEW enriched AS {model.features.sql.query}")
     nulls = "".join(
         f", CAST(NULL AS {SQL_TYPES[kind]})" for kind in model.features.sql.columns.values()
@@ -133,29 +153,13 @@ def _feature_views(t_env: TableEnvironment, model: Model) -> None:
             SELECT body, {POSITION}, FALSE AS {LATE}{typed} FROM enriched
             UNION ALL
             SELECT body, {POSITION}, TRUE AS {LATE}{nulls}
-              FROM messages WHERE NOT ({ON_TIME})"""
+              FROM parsed WHERE NOT ({ON_TIME})"""
     )
 
 
-ON_TIME = (
-    f"{EVENT_TIME} IS NOT NULL AND (CURRENT_WATERMARK({EVENT_TIME}) IS NULL"
-    f" OR {EVENT_TIME} > CURRENT_WATERMARK({EVENT_TIME}))"
-)
-
-
-def events_query(model: Model, table: str, condition: str) -> str:
-    """The view `events` that feature queries read: position, id, time and the declared fields."""
-    settings = model.input
-    fields = "".join(
-        f", {field_expression(field.key or name, field.type)} AS `{name}`"
-        for name, field in settings.fields.items()
-        if name not in (EVENT_ID, EVENT_TIME)
-    )
-    identity = field_expression(settings.event_id, "string")
-    return (
-        f"SELECT body, {POSITION}, {EVENT_TIME}, {identity} AS {EVENT_ID}{fields}"
-        f" FROM {table} WHERE {condition}"
-    )
+EVENT_TIME_VALUE = f"CAST({EVENT_TIME} AS TIMESTAMP(3))"
+_WATERMARK = f"CAST(CURRENT_WATERMARK({EVENT_TIME}) AS TIMESTAMP(3))"
+ON_TIME = f"known_time IS NOT NULL AND (known_time > {_WATERMARK} OR {_WATERMARK} IS NULL)"
 
 
 def _added(model: Model) -> list[str]:

@@ -1,0 +1,95 @@
+"""What a running job has done so far, read from the store: for a terminal or a test to show."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from driftline import names
+from driftline.profile.binning import Binning
+from driftline.profile.profile import Profile
+from driftline.storage.connection import Connection
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Counts of a model's settled messages, and what is known of the latest ones.
+
+    Attributes:
+        logged, duplicate, rejected, filtered: of the events topic.
+        labels: settled messages of the labels topic.
+        version: the version of the latest predictions, None before the first.
+        inference_ms: median and 99th percentile of the latest predictions.
+        lag_ms: median and 99th percentile, from Kafka's timestamp to the write.
+    """
+
+    logged: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    filtered: int = 0
+    labels: int = 0
+    version: int | None = None
+    inference_ms: tuple[float, float] | None = None
+    lag_ms: tuple[float, float] | None = None
+
+    @property
+    def events(self) -> int:
+        """Messages of the events topic that have their outcome."""
+        return self.logged + self.duplicate + self.rejected + self.filtered
+
+
+class Watch:
+    """Reads a model's progress again and again; each look costs as much as what is new.
+
+    Parameters:
+        connection: as role `read`, in autocommit.
+        model: the model's name in the config.
+    """
+
+    def __init__(self, connection: Connection, model: str) -> None:
+        self._connection = connection
+        self._model = model
+        self._last_profile = 0
+        self._binnings: dict[str, Binning] = {}
+
+    def look(self) -> Progress:
+        """The progress now."""
+        counts = {"events": (0, 0, 0, 0), "labels": (0, 0, 0, 0)}
+        for stream, *outcomes in self._connection.execute(
+            """SELECT s.stream, sum(logged), sum(duplicate), sum(rejected), sum(filtered)
+                 FROM driftline.ledger l JOIN driftline.source s ON s.id = l.source
+                WHERE s.model = %s GROUP BY s.stream""",
+            (self._model,),
+        ):
+            counts[stream] = tuple(map(int, outcomes))  # type: ignore[assignment]
+        logged, duplicate, rejected, filtered = counts["events"]
+        return Progress(
+            logged, duplicate, rejected, filtered, sum(counts["labels"]), **self._latest()
+        )
+
+    def _latest(self) -> dict[str, Any]:
+        """Of the profile rows written since the last look."""
+        rows = self._connection.execute(
+            """SELECT id, version, binning_id, cells FROM driftline.profile
+                WHERE model = %s AND segment = %s AND id > %s ORDER BY id DESC LIMIT 500""",
+            (self._model, names.ALL_ROWS, self._last_profile),
+        ).fetchall()
+        if not rows:
+            return {}
+        self._last_profile, version, binning_id, _ = rows[0]
+        same = [cells for _, _, binning, cells in rows if binning == binning_id]
+        profile = Profile.of(self._binning(binning_id), *same)
+        return {
+            "version": version,
+            **{
+                name: tuple(profile.column(name).quantile(q) for q in (0.5, 0.99))
+                for name in (names.INFERENCE_MS, names.LAG_MS)
+            },
+        }
+
+    def _binning(self, binning_id: str) -> Binning:
+        if binning_id not in self._binnings:
+            row = self._connection.execute(
+                "SELECT spec::text FROM driftline.binning WHERE id = %s", (binning_id,)
+            ).fetchone()
+            assert row is not None, "a profile row names its binning"
+            self._binnings[binning_id] = Binning.from_json(row[0])
+        return self._binnings[binning_id]
