@@ -1,0 +1,151 @@
+"""A supervised job in a thread, its processes, and waiting for what it does."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+import psycopg
+
+from driftline.config import Config, load
+from driftline.errors import DriftlineError
+from driftline.storage.audit import AuditReport, audit
+from driftline.storage.connection import connect
+from driftline.streaming.checkpoints import newest
+from driftline.streaming.supervise import Supervisor
+from driftline.streaming.watch import Progress, Watch
+
+PATIENCE = 300.0  # seconds; for slow machines, nothing is expected to take as long
+
+
+class Running:
+    """The job of one model, run by a `Supervisor` in a thread; a context manager.
+
+    Leaving it stops the job whatever happened.
+
+    Parameters:
+        config_path: the `driftline.yaml`.
+        model: which model.
+    """
+
+    def __init__(self, config_path: Path, model: str) -> None:
+        self.config = load(config_path)
+        self.model = model
+        self.supervisor = Supervisor(config_path, self.config, model)
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=f"supervisor of {model}")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread.is_alive():
+            self.supervisor.stop()
+            self._thread.join()
+
+    def drain(self) -> None:
+        """Stop the job after all windows have closed."""
+        self.supervisor.stop(drain=True)
+        self._thread.join()
+        self._check()
+
+    def progress(self) -> Progress:
+        """What the store holds now."""
+        return progress(self.config, self.model)
+
+    def wait_until_settled(self, messages: int) -> Progress:
+        """Wait until so many messages have their outcome."""
+
+        def settled() -> Progress | None:
+            self._check()
+            assert self._thread.is_alive(), f"the job ended:\n{self.last_words()}"
+            seen = self.progress()
+            return seen if seen.events + seen.labels >= messages else None
+
+        return wait_for(settled, f"{messages} settled messages", self.last_words)
+
+    def wait_until_midstream(self, total: int) -> tuple[int, dict[str, list[int]]]:
+        """Wait until a checkpoint is complete and the stream flows.
+
+        Returns:
+            How many messages are settled, and the pids of the job's processes.
+        """
+        folder = str(self.config.state / "checkpoints" / self.model)
+        self.wait_until_settled(1)
+        pids = self.pids()
+        wait_for(lambda: newest(folder), "a complete checkpoint", self.last_words)
+        before = self.progress().events
+        return self.wait_until_settled(min(before + 1, total)).events, pids
+
+    def pids(self) -> dict[str, list[int]]:
+        """The pids of the job's own processes: jvm and workers."""
+        leader = self.supervisor._child
+        assert leader is not None
+        return processes(leader.pid)
+
+    def last_words(self) -> str:
+        """The end of the job's log."""
+        path = self.supervisor.log_path
+        return path.read_text(errors="replace")[-4_000:] if path.is_file() else "it has no log"
+
+    def _run(self) -> None:
+        try:
+            self.supervisor.run()
+        except BaseException as error:
+            self.error = error
+
+    def _check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+def processes(session: int) -> dict[str, list[int]]:
+    """The JVM and the Python workers in a session."""
+    found: dict[str, list[int]] = {"jvm": [], "worker": []}
+    for process in psutil.process_iter(["cmdline"]):
+        try:
+            if os.getsid(process.pid) != session:
+                continue
+        except ProcessLookupError:
+            continue
+        command = " ".join(process.info["cmdline"] or ())
+        if "PythonGatewayServer" in command:
+            found["jvm"].append(process.pid)
+        elif "beam_boot" in command:
+            found["worker"].append(process.pid)
+    return found
+
+
+def progress(config: Config, model: str) -> Progress:
+    """What the store holds of a model; nothing while the database is away."""
+    try:
+        with connect(config.local_postgres(), "read", autocommit=True) as connection:
+            return Watch(connection, model).look()
+    except (DriftlineError, psycopg.OperationalError):
+        return Progress()
+
+
+def rows(config: Config, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    """What a query gives."""
+    with connect(config.local_postgres(), "read", autocommit=True) as connection:
+        return connection.execute(statement, values).fetchall()
+
+
+def wait_for(condition: Callable[[], Any], what: str, words: Callable[[], str] = str) -> Any:
+    """Wait until a condition gives something true; gives it back."""
+    until = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < until, f"waited in vain for {what}\n{words()}"
+        time.sleep(0.05)
+    return found
+
+
+def proof(config: Config, model: str) -> AuditReport:
+    """The whole audit of a stream that has ended; it must agree."""
+    report = audit(config, model, complete=True, deep=True)
+    assert report.ok, report.differences
+    return report
