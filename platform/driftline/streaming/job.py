@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 from pyflink.common import Configuration, JobClient
+from pyflink.java_gateway import get_gateway
 from pyflink.table import EnvironmentSettings, TableEnvironment
 
 from driftline.config import Config, Model, load
@@ -54,15 +55,18 @@ def _obey_signals(client: JobClient, folder: str) -> None:
         drain = number == signal.SIGUSR1
         log.info("stopping with a savepoint%s", ", draining" if drain else "")
         # in a thread: the main one may be inside a call to the JVM
-        threading.Thread(
-            target=lambda: log.info(
-                "savepoint at %s", client.stop_with_savepoint(drain, folder).result()
-            )
-        ).start()
+        threading.Thread(target=_stop_with_savepoint, args=(client, folder, drain)).start()
 
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+
+
+def _stop_with_savepoint(client: JobClient, folder: str, drain: bool) -> None:
+    # PyFlink 2.3's own method calls a Java one that no longer exists
+    native = get_gateway().jvm.org.apache.flink.core.execution.SavepointFormatType.NATIVE
+    stopped = client._j_job_client.stopWithSavepoint(drain, folder, native)
+    log.info("savepoint at %s", stopped.get())
 
 
 def _end_with_parent() -> None:

@@ -182,6 +182,8 @@ class Supervisor:
 def job_environment(config: Config) -> Mapping[str, str]:
     """The environment of the job's processes: real Python workers, no telemetry, a small heap."""
     jvm = (
+        # the code that Flink generates for a feature query is one long method
+        "-XX:-DontCompileHugeMethods "
         f"-Xmx{config.flink.memory} -XX:+UseG1GC -XX:MaxDirectMemorySize=512m"
         " --add-opens=java.base/java.util=ALL-UNNAMED --add-opens=java.base/java.lang=ALL-UNNAMED"
     )

@@ -74,7 +74,6 @@ def _source(
         "scan.startup.mode": "earliest-offset",
         "properties.auto.offset.reset": "earliest",
         "properties.isolation.level": "read_committed",
-        "properties.max.partition.fetch.bytes": "16777216",  # an event of 5 MB must pass
         **{f"properties.{key}": value for key, value in kafka.items()},
     }
     if starts.get(topic):

@@ -80,4 +80,4 @@ def world(tmp_path_factory: pytest.TempPathFactory, exported: Path) -> Iterator[
         yield World(stack, folder)
     finally:
         stack.down()
-        shutil.rmtree(folder, ignore_errors=True)
+        if not __import__("os").environ.get("KEEP"): shutil.rmtree(folder, ignore_errors=True)

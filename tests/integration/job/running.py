@@ -18,6 +18,8 @@ from driftline.streaming.checkpoints import newest
 from driftline.streaming.supervise import Supervisor
 from driftline.streaming.watch import Progress, Watch
 
+Pids = dict[str, list[int]]  # the processes of a job: "jvm" and "worker"
+
 PATIENCE = 300.0  # seconds; for slow machines, nothing is expected to take as long
 
 
@@ -68,21 +70,8 @@ class Running:
 
         return wait_for(settled, f"{messages} settled messages", self.last_words)
 
-    def wait_until_midstream(self, total: int) -> tuple[int, dict[str, list[int]]]:
-        """Wait until a checkpoint is complete and the stream flows.
-
-        Returns:
-            How many messages are settled, and the pids of the job's processes.
-        """
-        folder = str(self.config.state / "checkpoints" / self.model)
-        self.wait_until_settled(1)
-        pids = self.pids()
-        wait_for(lambda: newest(folder), "a complete checkpoint", self.last_words)
-        before = self.progress().events
-        return self.wait_until_settled(min(before + 1, total)).events, pids
-
-    def pids(self) -> dict[str, list[int]]:
-        """The pids of the job's own processes: jvm and workers."""
+    def pids(self) -> Pids:
+        """The job's own processes."""
         leader = self.supervisor._child
         assert leader is not None
         return processes(leader.pid)
@@ -103,9 +92,17 @@ class Running:
             raise self.error
 
 
-def processes(session: int) -> dict[str, list[int]]:
+def wait_until_midstream(config: Config, model: str) -> None:
+    """Wait until a checkpoint is complete that is younger than the first settled messages."""
+    folder = str(config.state / "checkpoints" / model)
+    wait_for(lambda: progress(config, model).events, "the first settled message")
+    before = newest(folder)
+    wait_for(lambda: newest(folder) != before, "a checkpoint in mid-stream")
+
+
+def processes(session: int) -> Pids:
     """The JVM and the Python workers in a session."""
-    found: dict[str, list[int]] = {"jvm": [], "worker": []}
+    found: Pids = {"jvm": [], "worker": []}
     for process in psutil.process_iter(["cmdline"]):
         try:
             if os.getsid(process.pid) != session:
