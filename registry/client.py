@@ -6,13 +6,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from driftline.config import Mlflow
-from driftline.errors import RegistryError
+from driftline.errors import RegistryError, ServiceError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 #: MLflow's codes for a name, version or alias that does not exist.
 NOT_THERE = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
+#: What it says, or nothing at all, when it is not well itself.
+_AWAY = frozenset({None, "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"})
 
 _TIMEOUT = "10"  # seconds a request
 _RETRIES = "2"
@@ -28,7 +30,8 @@ def connect(settings: Mlflow) -> "MlflowClient":
 
     Raises:
         ConfigError: the password or token cannot be read.
-        RegistryError: nothing answers there, or it refuses the login.
+        RegistryError: it refuses the login.
+        ServiceError: nothing answers there.
     """
     _set_environment(settings)
     import mlflow  # noqa: PLC0415 - heavy
@@ -41,7 +44,12 @@ def connect(settings: Mlflow) -> "MlflowClient":
 
 @contextmanager
 def answering(failure: str) -> Iterator[None]:
-    """Turn what MLflow raises into a `RegistryError` that starts with `failure`."""
+    """Turn what MLflow raises into an error that starts with `failure`.
+
+    Raises:
+        ServiceError: it does not answer, or has failed itself.
+        RegistryError: it has answered, with a refusal.
+    """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - heavy
     from requests import RequestException  # noqa: PLC0415 - heavy
 
@@ -49,12 +57,14 @@ def answering(failure: str) -> Iterator[None]:
         yield
     except (MlflowException, RequestException) as error:
         reason = str(error).splitlines()[0]
+        code = getattr(error, "error_code", None)
         hint = (
             "driftline models list shows what exists"
-            if getattr(error, "error_code", None) in NOT_THERE
+            if code in NOT_THERE
             else "driftline status shows whether it runs"
         )
-        raise RegistryError(f"{failure}: {reason} ({hint})") from error
+        kind = ServiceError if code in _AWAY else RegistryError
+        raise kind(f"{failure}: {reason} ({hint})") from error
 
 
 def _set_environment(settings: Mlflow) -> None:

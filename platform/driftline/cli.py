@@ -1,4 +1,6 @@
-"""The `driftline` command. Each command is a few lines that call below; heavy imports stay there."""
+"""The `driftline` command: each a few lines that call below; heavy imports stay there."""
+
+# ruff: noqa: PLC0415 - `--help` is instant because commands import what they need
 
 import contextlib
 import json
@@ -7,7 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,6 +18,12 @@ from rich.table import Table
 
 from driftline import __version__
 from driftline.errors import DriftlineError
+from driftline.storage import commands as storage
+from registry.commands import models
+
+if TYPE_CHECKING:
+    from driftline.services.stack import Stack
+    from driftline.streaming.supervise import Supervisor
 
 app = typer.Typer(
     name="driftline",
@@ -26,6 +34,10 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Check and describe driftline.yaml.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(models, name="models")
+app.add_typer(storage.rejected, name="rejected")
+for command in (storage.audit, storage.republish, storage.compact):
+    app.command()(command)
 
 ConfigPath = Annotated[
     Path, typer.Option("--config", "-c", help="The config file.", envvar="DRIFTLINE_CONFIG")
@@ -81,8 +93,8 @@ def init(
 @config_app.command("check")
 def config_check(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Check the file, its secrets, and every model's feature definition."""
-    from driftline.streaming.check import check_model
     from driftline.config import load
+    from driftline.streaming.check import check_model
 
     loaded = load(config)
     for name in loaded.models:
@@ -155,7 +167,12 @@ def logs(
 
 
 @app.command()
-def migrate(config: ConfigPath = DEFAULT_CONFIG) -> None:
+def migrate(
+    config: ConfigPath = DEFAULT_CONFIG,
+    widen: Annotated[
+        bool, typer.Option("--widen", help="Turn int columns into float where features ask for it.")
+    ] = False,
+) -> None:
     """Bring the database's schema to this version, with a typed table for every model."""
     from driftline.config import load
     from driftline.storage.schema import migrate as migrate_schema
@@ -163,8 +180,30 @@ def migrate(config: ConfigPath = DEFAULT_CONFIG) -> None:
 
     loaded = load(config)
     features = {name: FeatureDefinition(model).schema for name, model in loaded.models.items()}
-    migrate_schema(loaded, features)
-    out.print(f"[green]ok[/green] schema is current; tables for {', '.join(features) or 'no models'}")
+    migrate_schema(loaded, features, widen=widen)
+    out.print(
+        f"[green]ok[/green] schema is current; tables for {', '.join(features) or 'no models'}"
+    )
+
+
+@app.command()
+def forget(
+    model: Annotated[str, typer.Argument(help="A model of the config.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Erase all that is stored of a model: predictions, labels, rejects, profiles, ledger."""
+    from driftline.config import load
+    from driftline.storage.connection import connect
+    from driftline.storage.forget import forget as forget_model
+
+    loaded = load(config)
+    loaded.model(model)
+    if not yes:
+        typer.confirm(f"Erase all that is stored of {model!r}?", abort=True)
+    with connect(loaded.local_postgres(), "migrate") as connection:
+        forget_model(connection, model)
+    out.print(f"forgot {model}")
 
 
 @app.command()
@@ -172,11 +211,13 @@ def run(
     model: Annotated[str, typer.Argument(help="A model of the config.")],
     config: ConfigPath = DEFAULT_CONFIG,
     restore: Annotated[
-        Optional[str],
-        typer.Option(help="Checkpoint or savepoint to start from; 'none' for none. Default: newest."),
+        str | None,
+        typer.Option(
+            help="Checkpoint or savepoint to start from; 'none' for none. Default: newest."
+        ),
     ] = None,
     cluster: Annotated[
-        Optional[str], typer.Option(help="host:port of a Flink cluster, instead of this machine.")
+        str | None, typer.Option(help="host:port of a Flink cluster, instead of this machine.")
     ] = None,
 ) -> None:
     """Run a model's job and keep it running, until Ctrl-C."""
@@ -216,10 +257,10 @@ def features(
 @app.command()
 def demo(
     events: Annotated[
-        Optional[int], typer.Option(min=1, help="How many flights; default: all from April on.")
+        int | None, typer.Option(min=1, help="How many flights; default: all from April on.")
     ] = None,
     rate: Annotated[
-        Optional[float], typer.Option(min=0.1, help="Events a second; default: as fast as it goes.")
+        float | None, typer.Option(min=0.1, help="Events a second; default: as fast as it goes.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the training, and of what comes broken.")] = 0,
     keep_running: Annotated[
@@ -238,7 +279,7 @@ def demo(
 
 
 @contextlib.contextmanager
-def stops_on_signals(supervisor: "Supervisor") -> Iterator[None]:  # type: ignore[name-defined] # noqa: F821
+def stops_on_signals(supervisor: "Supervisor") -> Iterator[None]:
     """Ctrl-C and SIGTERM stop the job with a savepoint."""
     previous = {
         number: signal.signal(number, lambda *_: supervisor.stop())
@@ -251,7 +292,7 @@ def stops_on_signals(supervisor: "Supervisor") -> Iterator[None]:  # type: ignor
             signal.signal(number, handler)
 
 
-def _print_status(stack: "Stack", *, as_json: bool = False) -> bool:  # type: ignore[name-defined] # noqa: F821
+def _print_status(stack: "Stack", *, as_json: bool = False) -> bool:
     from dataclasses import asdict
 
     rows = stack.status()

@@ -34,7 +34,7 @@ from driftline.errors import ConfigError, ServiceError
 LOCAL = "local"
 
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_LONGEST = timedelta(days=1_000_000)
+_LONGEST = timedelta(days=700_000)  # Kafka's times less that are still of this era
 _SECRET = re.compile("pass|secret|token|jaas", re.IGNORECASE)
 # Characters that JSON, JSON paths and SQL would each have to escape in their own way.
 _KEY = re.compile(r"""^[^"'`\\\x00-\x1f]+$""")
@@ -441,6 +441,15 @@ class Config(Settings):
         if self.mlflow.tracking_uri != LOCAL:
             return self.mlflow
         return Mlflow.model_validate(_with_file_secrets(self._stack("mlflow")))
+
+    def local_services(self) -> list[str]:
+        """The services that `driftline up` starts: those that are not an address."""
+        places = {
+            "timescaledb": self.postgres.host,
+            "kafka": self.kafka.bootstrap,
+            "mlflow": self.mlflow.tracking_uri,
+        }
+        return [name for name, place in places.items() if place == LOCAL]
 
     def _stack(self, service: str) -> dict[str, Any]:
         path = self.state / "stack.json"

@@ -45,12 +45,12 @@ models:
       event_id: id                      # names the event; the same id and time again is a duplicate
       event_time: time                  # when it happened
       time_format: iso8601              # or epoch_s, epoch_ms, epoch_us
-      fields:                           # int, float, string or bool; {type: int, key: userAge} renames
+      fields:                           # int, float, string, bool; {type: int, key: userAge}
         amount: float
         country: string
         age: int
       required: [amount]                # an event without it is rejected; others may be missing
-      accept: {past: 7 d, future: 5 min}  # around Kafka's timestamp; a replay: {since: ..., until: ...}
+      accept: {past: 7 d, future: 5 min}  # around Kafka's timestamp; or {since: , until: }
     # features:
     #   transform: mypackage.features:transform   # RecordBatch -> RecordBatch, vectorised
     #   sql:                                      # event-time windows, in Flink SQL

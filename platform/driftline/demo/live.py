@@ -21,6 +21,8 @@ from registry.versions import Version
 
 _LOOK = 0.5  # seconds
 _QUIET = 3.0  # seconds without progress after the last message: only open windows still wait
+_TAIL = 200  # events that open windows may hold, at most
+_STALLED = 180.0  # seconds without progress that no busy machine explains
 _PLAIN = 5.0  # seconds between lines where there is no terminal
 
 
@@ -83,7 +85,7 @@ class _Failing(Thread):
     def run(self) -> None:
         try:
             super().run()
-        except BaseException as error:  # noqa: BLE001 - raised again by `check`
+        except BaseException as error:  # raised again by `check`
             self.error = error
 
     def check(self) -> None:
@@ -91,9 +93,7 @@ class _Failing(Thread):
             raise self.error
 
 
-def stream(
-    console: Console, config: Config, supervisor: Supervisor, replayed: Replayed
-) -> Course:
+def stream(console: Console, config: Config, supervisor: Supervisor, replayed: Replayed) -> Course:
     """Run the job over the replay, showing it, until all is settled; then stop it, drained.
 
     Raises:
@@ -133,7 +133,7 @@ def _follow(
         Live(console=console, auto_refresh=False, transient=True) as shown,
     ):
         watching = watch.Watch(connection, settings.MODEL)
-        while not _settled(course, sender):
+        while not _settled(course, sender, replayed):
             job.check()
             sender.check()
             if not job.is_alive():
@@ -150,16 +150,29 @@ def _follow(
     return course
 
 
-def _settled(course: Course, sender: _Failing) -> bool:
-    return not sender.is_alive() and course.latest.events > 0 and course.quiet > _QUIET
+def _settled(course: Course, sender: _Failing, replayed: Replayed) -> bool:
+    if sender.is_alive():
+        return False
+    if course.quiet > _STALLED:
+        raise DriftlineError(
+            f"the job has settled nothing for {_STALLED:.0f} s: its log is below the state folder"
+        )
+    sent = replayed.replay.sent
+    left = sent[settings.EVENTS] - course.latest.events
+    labelled = course.latest.labels >= sent[settings.LABELS]
+    return left == 0 or (left <= _TAIL and labelled and course.quiet > _QUIET)
 
 
 def _facts(course: Course, sent: int) -> Table:
     latest = course.latest
     table = Table.grid(padding=(0, 3))
     table.add_row("events/s", f"{course.rate:,.0f}", "model version", str(latest.version or "-"))
-    table.add_row("inference p50 / p99", _millis(course.inference_ms), "rejected", f"{latest.rejected:,}")
-    table.add_row("end to end p50 / p99", _millis(course.lag_ms), "duplicates", f"{latest.duplicate:,}")
+    table.add_row(
+        "inference p50 / p99", _millis(course.inference_ms), "rejected", f"{latest.rejected:,}"
+    )
+    table.add_row(
+        "end to end p50 / p99", _millis(course.lag_ms), "duplicates", f"{latest.duplicate:,}"
+    )
     table.add_row("lag", f"{max(sent - latest.events, 0):,} events", "labels", f"{latest.labels:,}")
     return table
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from threading import Event
 
 import numpy as np
+import numpy.typing as npt
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -46,7 +47,9 @@ def make_topics(kafka: Kafka) -> None:
         for future in made.values():
             future.result(_PATIENCE)
     except KafkaException as error:
-        raise ServiceError(f"can't make the demo's topics at {kafka.bootstrap!r}: {error}") from error
+        raise ServiceError(
+            f"can't make the demo's topics at {kafka.bootstrap!r}: {error}"
+        ) from error
 
 
 def _wait_until_gone(admin: AdminClient, topics: set[str]) -> None:
@@ -59,9 +62,9 @@ def _wait_until_gone(admin: AdminClient, topics: set[str]) -> None:
 
 def messages(
     events: Sequence[bytes],
-    event_times: np.ndarray,
+    event_times: npt.NDArray[np.datetime64],
     labels: Sequence[bytes],
-    label_times: np.ndarray,
+    label_times: npt.NDArray[np.datetime64],
     seed: int,
 ) -> Iterator[Message]:
     """Events and labels merged by time, with a few events repeated and a few broken.

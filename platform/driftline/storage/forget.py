@@ -17,11 +17,13 @@ def forget(connection: Connection, model: str) -> None:
     Parameters:
         connection: as role `migrate`.
     """
-    sources = "SELECT id FROM driftline.source WHERE model = %s"
     with connection.transaction():
         for table in _BY_SOURCE:
             connection.execute(
-                sql.SQL("DELETE FROM {} WHERE source IN (" + sources + ")").format(_named(table)),
+                sql.SQL(
+                    "DELETE FROM {} WHERE source IN"
+                    " (SELECT id FROM driftline.source WHERE model = %s)"
+                ).format(_named(table)),
                 (model,),
             )
         for table in (*_BY_MODEL, "source"):

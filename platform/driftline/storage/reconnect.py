@@ -27,7 +27,7 @@ LOCK_TIMEOUT = timedelta(seconds=30)  # a dead client's transaction ends by its 
 
 # Worth another try: a connection lost at any point (even at COMMIT), a deadlock, a serialization
 # failure, a lock timeout, a server that starts up.
-_TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError, ServiceError)
+TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError, ServiceError)
 
 W = TypeVar("W")
 T = TypeVar("T")
@@ -56,7 +56,7 @@ class Reconnecting(Generic[W]):
             psycopg.OperationalError, ServiceError: still failing after `GIVE_UP`.
         """
         retrying = Retrying(
-            retry=retry_if_exception_type(_TRANSIENT),
+            retry=retry_if_exception_type(TRANSIENT),
             wait=wait_random_exponential(multiplier=0.2, max=5),
             stop=stop_after_delay(GIVE_UP),
             before_sleep=before_sleep_log(log, logging.WARNING),
@@ -77,6 +77,6 @@ class Reconnecting(Generic[W]):
                 self._connection = connect(self._postgres, "write", lock_timeout=LOCK_TIMEOUT)
                 self._writer = self._make(self._connection)
             return write(self._writer)
-        except _TRANSIENT:
+        except TRANSIENT:
             self.close()
             raise

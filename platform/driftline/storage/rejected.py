@@ -137,7 +137,7 @@ def _start(connection: Connection, model: str, which: Filter) -> tuple[datetime,
             WHERE {} AND r.payload IS NULL"""
     ).format(which.condition(model))
     row = connection.execute(query).fetchone()
-    assert row is not None  # noqa: S101 - an aggregate always has a row
+    assert row is not None
     return row[0], row[1]
 
 

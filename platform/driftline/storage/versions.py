@@ -44,7 +44,8 @@ def record(connection: Connection, version: ModelVersion) -> None:
     """
     with connection.transaction():
         connection.execute(
-            "INSERT INTO driftline.binning (id, spec) VALUES (%s, %s::jsonb) ON CONFLICT DO NOTHING",
+            """INSERT INTO driftline.binning (id, spec) VALUES (%s, %s::jsonb)
+               ON CONFLICT DO NOTHING""",
             (version.binning.id, version.binning.to_json()),
         )
         connection.execute(

@@ -4,6 +4,7 @@ The same SQL, the same decoder and the same transform as the stream, over a file
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,11 @@ from driftline.streaming.query import SQL_TYPES, query_fields, time_expression
 from driftline.streaming.rejects import Rejects
 from driftline.streaming.topology import with_options
 
+if TYPE_CHECKING:
+    Series = pd.Series[Any]
+else:  # pandas' own class takes no parameters at run time
+    Series = pd.Series
+
 _FLINK_TYPES = {
     "int": DataTypes.BIGINT(),
     "float": DataTypes.DOUBLE(),
@@ -31,19 +37,19 @@ _KINDS = {arrow: kind for kind, arrow in ARROW_TYPES.items()}
 REASON = "reject_reason"
 
 
-class MakeFeatures(ScalarFunction):
+class MakeFeatures(ScalarFunction):  # type: ignore[misc]  # pyflink ships no types
     """Decodes a batch and makes its features; a bad event gives its reason instead."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
         self._definition: FeatureDefinition
 
-    def open(self, function_context: FunctionContext) -> None:
+    def open(self, _: FunctionContext) -> None:
         """Load the transform, once a worker."""
         self._definition = FeatureDefinition(self._model)
         self._decode = DECODERS[self._model.input.decoder](self._model.input)
 
-    def eval(self, body: pd.Series, *added: pd.Series) -> pd.DataFrame:
+    def eval(self, body: Series, *added: Series) -> pd.DataFrame:
         """One batch of n lines in, n rows of id, time, reason and features out."""
         payloads = body.tolist()
         rejects = Rejects(payloads)
@@ -166,10 +172,11 @@ def _reasons(rejects: Rejects, n: int) -> pa.Array:
     return pa.array(reasons, pa.string())
 
 
-def _to_pandas(column: pa.Array) -> pd.Series:
+def _to_pandas(column: pa.Array) -> Series:
     """Whole numbers and bools keep their type beside missing ones."""
     if pa.types.is_timestamp(column.type) or not column.null_count:
-        return column.to_pandas()
+        plain: Series = column.to_pandas()
+        return plain
     return pd.Series(column.to_pylist(), dtype=object)
 
 

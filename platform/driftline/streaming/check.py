@@ -10,6 +10,7 @@ from driftline.storage.broker import librdkafka
 from driftline.storage.connection import connect
 from driftline.streaming import query
 from driftline.streaming.features import FeatureDefinition
+from driftline.streaming.serving import locate
 
 _PATIENCE = 15.0  # seconds for the broker's answer
 
@@ -34,16 +35,18 @@ def check_model(config: Config, name: str) -> None:
 
 
 def check_ready(config: Config, name: str) -> None:
-    """See that the database and the topics are there for a model's job.
+    """See that the database, the topics and the model's version are there for its job.
 
     Raises:
-        ConfigError, SchemaError, ServiceError: what is missing, and how to make it.
+        ConfigError, RegistryError, SchemaError: what is missing, and how to make it.
+        ServiceError: a service is away, or has no such topic.
     """
     check_model(config, name)
     model = config.model(name)
     with connect(config.local_postgres(), "write", autocommit=True) as connection:
         schema.check(connection, name, FeatureDefinition(model).schema)
     _check_topics(config, model)
+    locate(config, name)
 
 
 def _check_topics(config: Config, model: Model) -> None:

@@ -4,9 +4,10 @@ Flink finishes its Python bundle before a checkpoint passes, so what a function 
 before it returns is never behind a checkpoint.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 from pyflink.table import DataTypes
@@ -14,14 +15,21 @@ from pyflink.table.udf import FunctionContext, ScalarFunction, UserDefinedScalar
 
 from driftline.config import Config
 from driftline.records import PUBLISHED, StoredBatch
-from driftline.storage.connection import connect
+from driftline.storage.reconnect import Reconnecting
 from driftline.storage.versions import record
 from driftline.streaming.decode import DECODERS
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.labels import LabelLog
 from driftline.streaming.process import Messages, Process
+from driftline.streaming.refusal import told
 from driftline.streaming.serving import Serving
 from driftline.streaming.sinks import SINKS, Sink
+
+if TYPE_CHECKING:
+    Series = pd.Series[Any]
+    Times = npt.NDArray[np.datetime64]
+else:  # pandas' own classes take no parameters at run time
+    Series, Times = pd.Series, np.ndarray
 
 PUBLISHED_ROW = DataTypes.ROW(
     [
@@ -34,7 +42,7 @@ PUBLISHED_ROW = DataTypes.ROW(
 )
 
 
-class LogPredictions(ScalarFunction):
+class LogPredictions(ScalarFunction):  # type: ignore[misc]  # pyflink ships no types
     """Decodes, scores and logs a batch; gives the stored rows, NULL where none is stored."""
 
     def __init__(self, config: Config, model: str) -> None:
@@ -49,15 +57,20 @@ class LogPredictions(ScalarFunction):
         """It writes: the planner may neither repeat nor fold a call."""
         return False
 
-    def open(self, function_context: FunctionContext) -> None:
+    def open(self, _: FunctionContext) -> None:
         """Load the model and reach the database, once a worker."""
+        with told(self._config, self._name):
+            self._open()
+
+    def _open(self) -> None:
         model = self._config.model(self._name)
         self._definition = FeatureDefinition(model)
         self._process = Process(DECODERS[model.input.decoder](model.input), self._definition)
         schema, digest = self._definition.schema, self._definition.digest
         self._serving = Serving(self._config, self._name, schema, digest)
-        with connect(self._config.local_postgres(), "write") as connection:
-            record(connection, self._serving.record())
+        store = Reconnecting(self._config.local_postgres(), lambda connection: connection)
+        store.call(lambda connection: record(connection, self._serving.record()))
+        store.close()
         self._sink = SINKS["timescaledb"](self._config, self._name, self._serving.binning)
 
     def close(self) -> None:
@@ -67,12 +80,12 @@ class LogPredictions(ScalarFunction):
 
     def eval(
         self,
-        body: pd.Series,
-        partition: pd.Series,
-        offset: pd.Series,
-        kafka_time: pd.Series,
-        late: pd.Series | bool,
-        *added: pd.Series,
+        body: Series,
+        partition: Series,
+        offset: Series,
+        kafka_time: Series,
+        late: Series | bool,
+        *added: Series,
     ) -> pd.DataFrame:
         """One batch of n messages in, n rows of `PUBLISHED_ROW` out."""
         messages = Messages(
@@ -86,7 +99,7 @@ class LogPredictions(ScalarFunction):
         batch = self._process(messages, self._serving.served())
         return _published(self._sink.write(batch), len(body))
 
-    def _added(self, columns: tuple[pd.Series, ...], n: int) -> pa.RecordBatch:
+    def _added(self, columns: tuple[Series, ...], n: int) -> pa.RecordBatch:
         schema = self._definition.added
         if not columns:  # a batch without columns has no rows either; keep the count
             return pa.RecordBatch.from_struct_array(pa.array([{}] * n, pa.struct([])))
@@ -97,7 +110,7 @@ class LogPredictions(ScalarFunction):
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-class LogLabels(ScalarFunction):
+class LogLabels(ScalarFunction):  # type: ignore[misc]  # pyflink ships no types
     """Decodes and logs a batch of labels; gives True for each that is stored now or was before."""
 
     def __init__(self, config: Config, model: str) -> None:
@@ -109,18 +122,17 @@ class LogLabels(ScalarFunction):
         """It writes: the planner may neither repeat nor fold a call."""
         return False
 
-    def open(self, function_context: FunctionContext) -> None:
+    def open(self, _: FunctionContext) -> None:
         """Reach the database, once a worker."""
-        self._log = LabelLog(self._config, self._name)
+        with told(self._config, self._name):
+            self._log = LabelLog(self._config, self._name)
 
     def close(self) -> None:
         """Let go of the database."""
         if hasattr(self, "_log"):
             self._log.close()
 
-    def eval(
-        self, body: pd.Series, partition: pd.Series, offset: pd.Series, kafka_time: pd.Series
-    ) -> pd.Series:
+    def eval(self, body: Series, partition: Series, offset: Series, kafka_time: Series) -> Series:
         """One batch of n messages in, bool[n] out."""
         stored = self._log.write(
             body.tolist(),
@@ -145,7 +157,7 @@ def _vectorised(function: ScalarFunction, result: Any) -> UserDefinedScalarFunct
     return udf(function, result_type=result, func_type="pandas", deterministic=False)
 
 
-def _utc(times: pd.Series) -> np.ndarray:
+def _utc(times: Series) -> Times:
     """Flink's local-time series (the job's time zone is UTC) as datetime64[us][n]."""
     return times.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
 

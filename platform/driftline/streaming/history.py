@@ -12,7 +12,6 @@ from driftline.config import Config
 from driftline.errors import DriftlineError
 from driftline.streaming.supervise import end_session, job_environment
 
-
 _CAUSE = re.compile(r"(: |Caused by: |\S*(Exception|Error): )")
 
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
+import pyflink
 from pyflink.common import Configuration, JobClient
 from pyflink.java_gateway import get_gateway
 from pyflink.table import EnvironmentSettings, TableEnvironment
@@ -36,6 +37,10 @@ def main(arguments: list[str] | None = None) -> None:
     )
     logging.getLogger("py4j").setLevel(logging.WARNING)
     settings = flink_settings(config, options.model, restore=options.restore)
+    if options.detached:  # a cluster's class path lacks what runs Python functions
+        python = sorted(Path(pyflink.__file__).parent.glob("opt/flink-python-*.jar"))
+        jars = [settings["pipeline.jars"], *(path.as_uri() for path in python)]
+        settings["pipeline.jars"] = ";".join(jars)
     t_env = table_environment(settings)
     starts = {topic: {int(p): o for p, o in at.items()} for topic, at in options.starts.items()}
     result = build(t_env, config, options.model, starts).execute()
@@ -111,7 +116,9 @@ def flink_settings(config: Config, name: str, *, restore: str | None = None) -> 
         "restart-strategy.type": "exponential-delay",
         "restart-strategy.exponential-delay.initial-backoff": "1 s",
         "restart-strategy.exponential-delay.max-backoff": "30 s",
-        "restart-strategy.exponential-delay.attempts-before-reset-backoff": "6",
+        # then the supervisor takes over, which waits for services and tries an older checkpoint
+        "restart-strategy.exponential-delay.attempts-before-reset-backoff": "3",
+        "restart-strategy.exponential-delay.reset-backoff-threshold": "10 min",
         "taskmanager.memory.managed.size": "128m",
         "taskmanager.memory.network.max": "128m",
         **_python(model),

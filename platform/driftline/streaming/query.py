@@ -1,6 +1,7 @@
 """Feature queries in Flink SQL: the check that they only enrich, and the SQL around them."""
 
 import re
+from datetime import timedelta
 
 import sqlglot
 from sqlglot import exp
@@ -124,9 +125,7 @@ def query_fields(model: Model) -> dict[str, str]:
         for name, field in model.input.fields.items()
     }
     identity = {names.EVENT_ID: field_expression(model.input.event_id, "string")}
-    return {
-        name: text for name, text in (identity | fields).items() if name in mentioned
-    }
+    return {name: text for name, text in (identity | fields).items() if name in mentioned}
 
 
 def accepted_time_expression(settings: Input) -> str:
@@ -155,14 +154,14 @@ def _json_text(key: str) -> str:
 
 
 def _iso_expression(text: str) -> str:
-    """Flink casts no zone, so the offset is taken off by hand; seconds may be left out."""
-    parts = r"'^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d(\.\d+)?)?'"
-    day, minute, second = (f"REGEXP_EXTRACT({text}, {parts}, {group})" for group in (1, 2, 3))
-    local = f"{day} || ' ' || {minute} || COALESCE({second}, ':00')"
-    zone = r"'([+-]\d\d):?(\d\d)$'"
-    hours, minutes = (f"REGEXP_EXTRACT({text}, {zone}, {group})" for group in (1, 2))
-    sign = f"CASE WHEN {hours} LIKE '-%' THEN -1 ELSE 1 END"
-    east = f"COALESCE(TRY_CAST({hours} AS INT) * 60 + {sign} * TRY_CAST({minutes} AS INT), 0)"
+    """Flink casts no zone, so the offset is taken off by hand; minutes may be left out."""
+    parts = r"'^(\d{4}-\d\d-\d\d)[T ](\d\d)(:\d\d)?(:\d\d(\.\d+)?)?'"
+    day, hour, minute, second = (f"REGEXP_EXTRACT({text}, {parts}, {n})" for n in range(1, 5))
+    local = f"{day} || ' ' || {hour} || COALESCE({minute}, ':00') || COALESCE({second}, ':00')"
+    zone = r"'[T ].*([+-]\d\d):?(\d\d)?$'"
+    hours, minutes = (f"TRY_CAST(REGEXP_EXTRACT({text}, {zone}, {n}) AS INT)" for n in (1, 2))
+    sign = f"CASE WHEN REGEXP({text}, '-\\d\\d:?\\d*$') THEN -1 ELSE 1 END"
+    east = f"COALESCE({hours} * 60 + {sign} * COALESCE({minutes}, 0), 0)"
     zoned = f"TRY_CAST({local} AS TIMESTAMP(3)) - ({east}) * INTERVAL '1' MINUTE"
     # nearly all times end in Z or have no zone, and each mention of `text` parses the JSON again
     plain = f"TRY_CAST(REPLACE(REPLACE({text}, 'T', ' '), 'Z', '') AS TIMESTAMP(3))"
@@ -176,8 +175,15 @@ def _accepted(settings: Input) -> tuple[str, str]:
             f"TO_TIMESTAMP_LTZ({int(instant.timestamp() * 1_000)}, 3)"
             for instant in (accept.since, accept.until)
         )
-    past, future = accept.past.total_seconds(), accept.future.total_seconds()
-    return (
-        f"TIMESTAMPADD(SECOND, {-int(past)}, kafka_time)",
-        f"TIMESTAMPADD(SECOND, {int(future)}, kafka_time)",
-    )
+    return _shifted("kafka_time", -1, accept.past), _shifted("kafka_time", 1, accept.future)
+
+
+def _shifted(time: str, sign: int, duration: timedelta) -> str:
+    """Days and seconds by themselves: Flink adds at most 2**31 of a unit."""
+    if duration.days:
+        time = f"TIMESTAMPADD(DAY, {sign * duration.days}, {time})"
+    if duration.seconds:
+        time = f"TIMESTAMPADD(SECOND, {sign * duration.seconds}, {time})"
+    if millis := duration.microseconds // 1_000:
+        time = f"{time} {'+-'[sign < 0]} INTERVAL '0.{millis:03}' SECOND(1, 3)"
+    return time

@@ -1,6 +1,7 @@
 """The model version that a worker serves: resolved from the registry, checked, loaded, warmed."""
 
 import json
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,42 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
+@dataclass(frozen=True)
+class Located:
+    """A version's files on this machine, and what the registry says of it."""
+
+    folder: Path
+    version: Version
+
+    def artifact(self, name: str) -> Path:
+        """A file that registering has put beside the model."""
+        path = self.folder / name
+        if not path.is_file():
+            raise RegistryError(
+                f"model {self.version.name!r} version {self.version.version} has no {name}: "
+                "register it with 'driftline models register', which makes its reference profile"
+            )
+        return path
+
+
+def locate(config: Config, name: str) -> Located:
+    """The version that the model's alias points to now, fetched and checked, not yet loaded.
+
+    Raises:
+        RegistryError: the alias or the version's artifacts are missing, or changed since they
+            were registered.
+        ServiceError: the registry is down.
+    """
+    registered = config.model(name).registry
+    client = connect(config.local_mlflow())
+    version = resolve(client, registered.name, registered.alias)
+    folder = fetch(client, registered.name, version, config.state / "models")
+    located = Located(folder, _details(client, registered.name, version))
+    for artifact in (BINNING_ARTIFACT, REFERENCE_ARTIFACT):
+        located.artifact(artifact)
+    return located
+
+
 class Serving:
     """One worker's served version.
 
@@ -35,21 +72,18 @@ class Serving:
         definition: hash of the feature definition.
 
     Raises:
-        RegistryError: the registry is down, the alias or the version's artifacts are missing,
-            changed since they were registered, cannot be loaded, or need other features.
+        RegistryError: the alias or the version's artifacts are missing, changed since they were
+            registered, cannot be loaded, or need other features.
+        ServiceError: the registry is down.
     """
 
     def __init__(self, config: Config, name: str, features: pa.Schema, definition: str) -> None:
         self._name = name
         self._definition = definition
-        registered = config.model(name).registry
-        client = connect(config.local_mlflow())
-        version = resolve(client, registered.name, registered.alias)
-        self._folder = fetch(client, registered.name, version, config.state / "models")
-        self._version = _details(client, registered.name, version)
-        runtime = LOADERS["saved_model"](self._folder)
+        self._located = locate(config, name)
+        runtime = LOADERS["saved_model"](self._located.folder)
         runtime.check(features)
-        self._served = Served(version, runtime)
+        self._served = Served(self._located.version.version, runtime)
         self._warm(features)
 
     def served(self) -> Served:
@@ -59,31 +93,22 @@ class Serving:
     @cached_property
     def binning(self) -> Binning:
         """How the version's values are profiled."""
-        return Binning.from_json(self._artifact(BINNING_ARTIFACT).read_text())
+        return Binning.from_json(self._located.artifact(BINNING_ARTIFACT).read_text())
 
     def record(self) -> ModelVersion:
         """The version as the store keeps it."""
-        cells = self._artifact(REFERENCE_ARTIFACT).read_bytes()
+        cells = self._located.artifact(REFERENCE_ARTIFACT).read_bytes()
         return ModelVersion(
             model=self._name,
             version=self._served.version,
-            run_id=self._version.run_id,
-            digest=self._version.digest,
-            signature=_signature(self._folder / layout.MANIFEST),
+            run_id=self._located.version.run_id,
+            digest=self._located.version.digest,
+            signature=_signature(self._located.folder / layout.MANIFEST),
             features_hash=self._definition,
             binning=self.binning,
             reference=cells,
             reference_rows=Profile.of(self.binning, cells).rows,
         )
-
-    def _artifact(self, name: str) -> Path:
-        path = self._folder / name
-        if not path.is_file():
-            raise RegistryError(
-                f"model {self._version.name!r} version {self._version.version} has no {name}: "
-                "register it with 'driftline models register', which makes its reference profile"
-            )
-        return path
 
     def _warm(self, features: pa.Schema) -> None:
         """Predict once, so that the first batch does not pay for it."""

@@ -19,18 +19,21 @@ from pathlib import Path
 import psutil
 
 from driftline.config import Config
-from driftline.errors import DriftlineError
+from driftline.errors import DriftlineError, ServiceError
 from driftline.storage.connection import connect
+from driftline.streaming import refusal
+from driftline.streaming.check import check_ready
 from driftline.streaming.checkpoints import newest
 
-ATTEMPTS = 5  # failures in a row without progress
+ATTEMPTS = 3  # failures in a row without progress
 BACKOFF_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
+SERVICE_SECONDS = 5.0  # between two looks for services that are away
 STOP_SECONDS = 180.0  # a savepoint waits for the batch in flight
 
 log = logging.getLogger(__name__)
 
 
-class JobFailed(DriftlineError):
+class JobError(DriftlineError):
     """The job keeps failing without progress."""
 
 
@@ -61,8 +64,11 @@ class Supervisor:
         """Run until `stop`, or until the job ends by itself.
 
         Raises:
-            JobFailed: `ATTEMPTS` failures in a row without progress.
+            JobError: `ATTEMPTS` failures in a row without progress, or the job refuses to start.
+            DriftlineError: something that the job needs is not there at the beginning; later,
+                services that are away are waited for.
         """
+        check_ready(self.config, self.model)
         failures = 0
         while self._stopping is None:
             settled = self._settled()
@@ -72,10 +78,11 @@ class Supervisor:
                 return
             failures = 0 if self._settled() > settled else failures + 1
             if failures >= ATTEMPTS:
-                raise JobFailed(self._last_words())
+                raise JobError(self._last_words())
             pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
             log.warning("job of %s ended; starting it again in %.0f s", self.model, pause)
             self._sleep(pause)
+            self._wait_for_services()
 
     def stop(self, *, drain: bool = False) -> None:
         """Stop the job with a savepoint; `drain` first lets all windows close.
@@ -93,6 +100,7 @@ class Supervisor:
             arguments += ["--restore", restore]
         else:
             arguments += ["--starts", json.dumps(self._starts())]
+        refusal.note(self.config, self.model).unlink(missing_ok=True)
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as output:
             self._child = subprocess.Popen(
@@ -109,9 +117,20 @@ class Supervisor:
         finally:
             end_session(self._child.pid)
 
+    def _wait_for_services(self) -> None:
+        while self._stopping is None:
+            try:
+                return check_ready(self.config, self.model)
+            except ServiceError as error:
+                log.warning("the job of %s waits: %s", self.model, error)
+                self._sleep(SERVICE_SECONDS)
+
     def _wait(self, child: subprocess.Popen[bytes]) -> int:
         deadline: float | None = None
+        refused = refusal.note(self.config, self.model)
         while (code := child.poll()) is None:
+            if refused.is_file():
+                raise JobError(f"job of {self.model!r} can't start: {refused.read_text()}")
             if self._stopping is not None:
                 deadline = deadline or time.monotonic() + STOP_SECONDS
                 if time.monotonic() > deadline:

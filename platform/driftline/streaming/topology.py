@@ -7,7 +7,7 @@ from typing import Any
 from pyflink.table import StatementSet, TableEnvironment
 
 from driftline.config import Config, Model
-from driftline.names import EVENT_ID, EVENT_TIME, KAFKA_OFFSET, KAFKA_PARTITION, LATE
+from driftline.names import EVENT_TIME, KAFKA_OFFSET, KAFKA_PARTITION, LATE
 from driftline.streaming.connector import java_properties
 from driftline.streaming.functions import log_labels, log_predictions
 from driftline.streaming.query import SQL_TYPES, accepted_time_expression, query_fields
@@ -31,7 +31,7 @@ def build(
     kafka = java_properties(config.local_kafka())
     statements = t_env.create_statement_set()
 
-    _source(t_env, "messages", model.input.topic, kafka, starts, _event_time(model))
+    _source(t_env, "messages", model.input.topic, kafka, starts, event_time=_event_time(model))
     _feature_views(t_env, model)
     t_env.create_temporary_system_function("log_predictions", log_predictions(config, name))
     added = "".join(f", `{column}`" for column in _added(model))
@@ -64,6 +64,7 @@ def _source(
     topic: str,
     kafka: Mapping[str, str],
     starts: Mapping[str, Offsets],
+    *,
     event_time: str = "",
 ) -> None:
     """A topic as raw bytes with their positions."""
@@ -122,7 +123,8 @@ def _feature_views(t_env: TableEnvironment, model: Model) -> None:
     """
     if model.features.sql is None:
         t_env.execute_sql(
-            f"CREATE TEMPORARY VIEW featured AS SELECT body, {POSITION}, FALSE AS {LATE} FROM messages"
+            f"""CREATE TEMPORARY VIEW featured AS
+                SELECT body, {POSITION}, FALSE AS {LATE} FROM messages"""
         )
         return
     fields = query_fields(model)
@@ -194,7 +196,8 @@ def _publish(t_env: TableEnvironment, name: str, model: Model, kafka: Mapping[st
             ) WITH ({with_options(options)})"""
     )
     return f"""INSERT INTO published
-        SELECT p.event_id, CAST(p.event_time AS TIMESTAMP_LTZ(6)), '{name}', p.model_version, p.score, p.outputs
+        SELECT p.event_id, CAST(p.event_time AS TIMESTAMP_LTZ(6)), '{name}', p.model_version,
+               p.score, p.outputs
           FROM logged WHERE p.event_id IS NOT NULL"""
 
 
@@ -206,5 +209,7 @@ def _hole(t_env: TableEnvironment, table: str, columns: str) -> None:
 
 def with_options(options: Mapping[str, str]) -> str:
     """Table options as SQL, values quoted."""
-    quoted = (f"'{key}' = '{value.replace(chr(39), chr(39) * 2)}'" for key, value in options.items())
+    quoted = (
+        f"'{key}' = '{value.replace(chr(39), chr(39) * 2)}'" for key, value in options.items()
+    )
     return ", ".join(quoted)
