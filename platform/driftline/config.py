@@ -69,6 +69,12 @@ def _positive(duration: timedelta) -> timedelta:
     return duration
 
 
+def _days_of_two_digits(duration: timedelta) -> timedelta:
+    if duration.days > 99:
+        raise ValueError("less than 100 d")
+    return duration
+
+
 def _key(value: str) -> str:
     if not _KEY.fullmatch(value):
         raise ValueError("a key without quotes, backslashes and control characters")
@@ -305,7 +311,9 @@ class Query(Settings):
 
     query: str = Field(description="SELECT *, <expression> AS <column>, ... FROM events ...")
     columns: dict[Identifier, FieldType] = Field(min_length=1, description="what it adds")
-    out_of_order: Duration = Field(timedelta(minutes=1), description="how late is still in time")
+    out_of_order: Annotated[Duration, AfterValidator(_days_of_two_digits)] = Field(
+        timedelta(minutes=1), description="how late is still in time"
+    )
     idle_timeout: Duration = Field(
         timedelta(seconds=10), description="after this, a silent partition holds nothing back"
     )

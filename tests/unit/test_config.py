@@ -205,6 +205,10 @@ def test_every_problem_names_line_key_and_value(write: Any) -> None:
             r"'^[A-Za-z_][\w.]*:[A-Za-z_]\w*$'",
         ),
         (
+            MODEL + "    features: {sql: {query: Q, columns: {x: int}, out_of_order: 100 d}}\n",
+            "11: models.fraud.features.sql.out_of_order = '100 d': less than 100 d",
+        ),
+        (
             MODEL + "    features: {sql: {query: SELECT, columns: {amount: int}}}\n",
             "2: models.fraud: sql column 'amount' is already a field: name it otherwise",
         ),
@@ -229,7 +233,7 @@ def test_every_problem_names_line_key_and_value(write: Any) -> None:
         ),
         (
             changed("      fields:", "      accept: {past: 9999999999999 d}\n      fields:"),
-            "7: models.fraud.input.accept.past = '9999999999999 d': at most 1000000 d",
+            "7: models.fraud.input.accept.past = '9999999999999 d': at most 700000 d",
         ),
         (
             "storage: {keep_rows: forever}\n",
@@ -363,7 +367,7 @@ def test_a_secret_has_one_place(section: dict[str, str]) -> None:
         ("2 h", timedelta(hours=2)),
         ("7 d", timedelta(days=7)),
         ("0 s", timedelta(0)),
-        ("1000000 d", timedelta(days=1_000_000)),
+        ("700000 d", timedelta(days=700_000)),
         (timedelta(seconds=3), timedelta(seconds=3)),
     ],
 )
@@ -377,7 +381,7 @@ def test_no_durations(text: object) -> None:
         parse_duration(text)
 
 
-@given(st.timedeltas(timedelta(0), timedelta(days=1_000_000)))
+@given(st.timedeltas(timedelta(0), timedelta(days=700_000)))
 def test_durations_survive_being_written(duration: timedelta) -> None:
     accept = AcceptedTime(past=duration)
     found = AcceptedTime.model_validate(accept.model_dump()).past

@@ -221,11 +221,12 @@ def test_epoch_time_expression(time_format: str, factor: str) -> None:
 
 
 def test_accepted_around_kafkas_time() -> None:
-    settings = section(past="2 d", future="5 min")
+    settings = section(past="50 h", future="1500 ms")
     time = time_expression(settings)
     assert accepted_time_expression(settings) == (
-        f"CASE WHEN {time} >= TIMESTAMPADD(SECOND, -172800, kafka_time)"
-        f" AND {time} <= TIMESTAMPADD(SECOND, 300, kafka_time) THEN {time} END"
+        f"CASE WHEN {time} >= TIMESTAMPADD(SECOND, -7200, TIMESTAMPADD(DAY, -2, kafka_time))"
+        f" AND {time} <= TIMESTAMPADD(SECOND, 1, kafka_time) + INTERVAL '0.500' SECOND(1, 3)"
+        f" THEN {time} END"
     )
 
 

@@ -1,0 +1,301 @@
+"""What Flink's planner makes of a job: each function that writes is called at one place.
+
+No service is needed: planning reads no topic. The feature query's SQL is judged by Flink itself.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyflink.table import TableEnvironment
+
+from driftline.config import Config, FieldType, Input, Model
+from driftline.streaming.job import flink_settings, table_environment
+from driftline.streaming.query import accepted_time_expression, field_expression, time_expression
+from driftline.streaming.supervise import job_environment
+from driftline.streaming.topology import build
+from tests.unit.streaming.decoding import ANY_TIME, NOW, decode, event
+
+NAME = "fraud"
+WINDOW = """
+    SELECT *,
+      COUNT(*) OVER (PARTITION BY country ORDER BY event_time
+        RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW) AS last_hour,
+      AVG(amount) OVER (PARTITION BY country ORDER BY event_time
+        RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW) AS mean_amount
+    FROM events
+"""
+PLAIN_SQL = "SELECT *, amount * 2 AS twice, amount > 10 AS keep FROM events"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_heap(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """For the JVM that the first table environment starts; it ends with this process."""
+    config = Config(state=tmp_path_factory.mktemp("state"))
+    os.environ["JVM_ARGS"] = job_environment(config)["JVM_ARGS"]
+
+
+def section(**parts: Any) -> dict[str, Any]:
+    return {
+        "input": {
+            "topic": "payments",
+            "event_id": "id",
+            "event_time": "at",
+            "fields": {
+                "amount": "float",
+                "country": "string",
+                # words that SQL keeps for itself
+                "order": "int",
+                "user": "string",
+                "value": {"type": "bool", "key": "is new"},
+            },
+        },
+        "registry": {"name": NAME},
+        **parts,
+    }
+
+
+SQL = {"query": WINDOW, "columns": {"last_hour": "int", "mean_amount": "float"}}
+PARTS: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "output": {"output": {"topic": "scored"}},
+    "output-at-least-once": {"output": {"topic": "scored", "delivery": "at_least_once"}},
+    "labels": {"labels": {"topic": "truth"}},
+    "window": {"features": {"sql": SQL}},
+    "window-output": {"features": {"sql": SQL}, "output": {"topic": "scored"}},
+    "plain-sql": {
+        "features": {
+            "sql": {
+                "query": PLAIN_SQL,
+                "columns": {"twice": "float", "keep": "bool"},
+                "out_of_order": "36 h",
+            }
+        }
+    },
+    "everything": {
+        "features": {"sql": SQL},
+        "output": {"topic": "scored"},
+        "labels": {"topic": "truth"},
+    },
+}
+
+
+def config_of(folder: Path, model: dict[str, Any]) -> Config:
+    return Config.model_validate(
+        {
+            "state": folder,
+            "kafka": {"bootstrap": "127.0.0.1:9"},
+            "postgres": {"host": "127.0.0.1"},
+            "models": {NAME: Model.model_validate(model)},
+        }
+    )
+
+
+def optimized_plan(config: Config, starts: dict[str, dict[int, int]]) -> str:
+    t_env = table_environment(flink_settings(config, NAME))
+    text: str = build(t_env, config, NAME, starts).explain()
+    return text.partition("== Optimized Execution Plan ==")[2]
+
+
+@pytest.mark.parametrize("parts", PARTS, ids=str)
+def test_functions_that_write_are_called_at_one_place(tmp_path: Path, parts: str) -> None:
+    model = section(**PARTS[parts])
+    plan = optimized_plan(config_of(tmp_path, model), {})
+    assert len(re.findall(r"\blog_predictions\(", plan)) == 1, plan
+    assert len(re.findall(r"\blog_labels\(", plan)) == int("labels" in model), plan
+    # a plan that is shared says so where it is used again: the log must be no such part
+    logging = [line for line in plan.splitlines() if "log_predictions(" in line]
+    assert len(logging) == 1
+    assert "PythonCalc" in logging[0]
+    assert plan.count("Sink(table=[default_catalog.default_database.published]") == 1
+
+
+def test_what_is_published_is_not_computed_from_a_second_call(tmp_path: Path) -> None:
+    """The filter on the event's id must read the column of the call, not call again."""
+    plan = optimized_plan(config_of(tmp_path, section(**PARTS["everything"])), {})
+    assert "IS NOT NULL(p.event_id)" in plan or "p.event_id IS NOT NULL" in plan, plan
+
+
+def test_every_column_that_the_query_adds_reaches_the_log(tmp_path: Path) -> None:
+    plan = optimized_plan(config_of(tmp_path, section(**PARTS["window"])), {})
+    [call] = re.findall(r"log_predictions\(([^)]*)\)", plan)
+    assert len(call.split(",")) == 5 + len(SQL["columns"]), call
+
+
+def test_starts_are_given_to_the_reader(tmp_path: Path) -> None:
+    config = config_of(tmp_path, section(**PARTS["everything"]))
+    t_env = table_environment(flink_settings(config, NAME))
+    build(t_env, config, NAME, {"payments": {1: 7, 0: 12}})
+    shown = "".join(row[0] for row in t_env.execute_sql("SHOW CREATE TABLE messages").collect())
+    assert "'scan.startup.mode' = 'specific-offsets'" in shown
+    assert "'partition:0,offset:12;partition:1,offset:7'" in shown
+    labels = "".join(
+        row[0] for row in t_env.execute_sql("SHOW CREATE TABLE label_messages").collect()
+    )
+    assert "'scan.startup.mode' = 'earliest-offset'" in labels
+
+
+# The same event must have the same fields and time in SQL and in the decoder.
+
+
+@pytest.fixture(scope="module")
+def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Any]]:
+    """Evaluates SQL expressions over messages in Flink: a row of values for each message."""
+    config = config_of(tmp_path_factory.mktemp("flink"), section())
+    t_env: TableEnvironment = table_environment(flink_settings(config, NAME))
+
+    def evaluate(payloads: list[bytes], *expressions: str) -> list[Any]:
+        hexed = ", ".join(f"({n}, x'{body.hex()}')" for n, body in enumerate(payloads))
+        columns = ", ".join(f"CAST({text} AS STRING)" for text in expressions)
+        rows = t_env.sql_query(
+            f"""SELECT n, {columns} FROM (
+                  SELECT n, CAST(b AS BYTES) AS body,
+                         CAST(TIMESTAMP '{NOW.replace("T", " ")}' AS TIMESTAMP_LTZ(3)) AS kafka_time
+                    FROM (VALUES {hexed}) AS m (n, b))"""
+        ).execute()
+        with rows.collect() as found:
+            return [tuple(row)[1:] for row in sorted(found, key=lambda row: row[0])]
+
+    return evaluate
+
+
+def times_of(rows: list[Any]) -> list[datetime | None]:
+    return [
+        None if text is None else datetime.fromisoformat(text.rstrip("Z")).replace(tzinfo=UTC)
+        for (text, *_) in rows
+    ]
+
+
+READABLE = [
+    "2026-01-01T00:00:00Z",
+    "2026-01-01 00:00:00Z",
+    "2026-01-01T12:34:56",
+    "2026-01-01T12:34",
+    "2026-01-01T12:34Z",
+    "2026-01-01T12",
+    "2026-01-01",
+    "2026-01-01T12:34:56.5Z",
+    "2026-01-01T12:34:56.123",
+    "2026-01-01T12:34:56.123999Z",
+    "2026-01-01T12:34:56.123456789",
+    "2026-01-01T12:34:56+02:00",
+    "2026-01-01T12:34:56.25-0330",
+    "2026-01-01T12:34+02",
+    "2026-01-01T12:34:56-07",
+    "2026-01-01T12-0030",
+    "2026-01-01T00:00:00.75+05:30",
+    "2024-02-29T23:59:59.999Z",
+    "1969-12-31T23:59:59.999Z",
+    "1500-06-01T00:00:00Z",
+    "2300-06-01T00:00:00",
+]
+# Flink reads some that the decoder rejects (the 30th of February): the event may count in the
+# windows of others, as any event that is rejected for another reason.
+UNREADABLE = ["", "now", "2026", "01/02/2026", "yesterday 12:00:00Z", "T00:00:00Z"]
+
+
+def settings(**more: Any) -> Input:
+    return Input.model_validate(section()["input"] | more)
+
+
+def test_iso_times_are_those_of_the_decoder(evaluate: Callable[..., list[Any]]) -> None:
+    payloads = [event(at=f'"{text}"') for text in READABLE + UNREADABLE]
+    decoded = decode(payloads, accept=ANY_TIME).events
+    expected = [
+        decoded[n]["event_time"].replace(
+            microsecond=decoded[n]["event_time"].microsecond // 1_000 * 1_000
+        )
+        for n in range(len(READABLE))
+    ]
+    found = times_of(evaluate(payloads, time_expression(settings())))
+    assert dict(zip(READABLE + UNREADABLE, found, strict=True)) == dict(
+        zip(READABLE + UNREADABLE, [*expected, *[None] * len(UNREADABLE)], strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("time_format", "texts"),
+    [
+        ("epoch_s", ["0", "1767225600", "1767225600.25", "-1", "1e308", "9e11", "null", '"x"']),
+        ("epoch_ms", ["1767225600123", "1767225600123.9", "1.7672256e12", "-5", "[1]"]),
+        ("epoch_us", ["1767225600123456", "1e15"]),
+    ],
+)
+def test_epoch_times_are_those_of_the_decoder(
+    evaluate: Callable[..., list[Any]], time_format: str, texts: list[str]
+) -> None:
+    payloads = [event(at=text) for text in texts]
+    decoded = decode(payloads, accept=ANY_TIME, time_format=time_format).events
+    expression = time_expression(settings(time_format=time_format))
+    found = times_of(evaluate(payloads, expression))
+    for n, text in enumerate(texts):
+        if n in decoded:
+            time = found[n]
+            assert time is not None, text
+            assert abs(time - decoded[n]["event_time"]) < timedelta(milliseconds=1), text
+        else:
+            assert found[n] is None, text
+
+
+def test_accepted_times_are_those_of_the_decoder(evaluate: Callable[..., list[Any]]) -> None:
+    texts = [
+        "2025-12-31T00:00:00.000Z",
+        "2025-12-30T23:59:59.999Z",
+        "2026-01-01T00:00:01.500Z",
+        "2026-01-01T00:00:01.501Z",
+        "1500-01-01T00:00:00Z",
+        "9999-12-31T23:59:59Z",
+    ]
+    payloads = [event(at=f'"{text}"') for text in texts]
+    for accept in (
+        {"past": "1 d", "future": "1500 ms"},
+        {"since": "2025-12-31", "until": "2026-01-01T00:00:01.500Z"},
+    ):
+        decoded = decode(payloads, accept=accept).events
+        assert list(decoded) == [0, 2]
+        found = times_of(evaluate(payloads, accepted_time_expression(settings(accept=accept))))
+        assert found == [decoded[n]["event_time"] if n in decoded else None for n in range(6)]
+
+
+def test_any_range_can_be_accepted(evaluate: Callable[..., list[Any]]) -> None:
+    payloads = [event(at=f'"{text}"') for text in ("0110-01-01", "2025-01-01", "3940-01-01")]
+    accept = {"past": "700000 d", "future": "700000 d"}
+    decoded = decode(payloads, accept=accept).events
+    found = times_of(evaluate(payloads, accepted_time_expression(settings(accept=accept))))
+    assert found == [decoded[n]["event_time"] for n in range(3)]
+
+
+def test_fields_are_those_of_the_decoder(evaluate: Callable[..., list[Any]]) -> None:
+    payloads = [
+        event(x="1.5", n="3", s='"de"', b="true"),
+        event(x="-1e300", n="1.0", s='"a \\"quoted\\" \\u00e9 ü"', b="false"),
+        event(x="7", n="9223372036854775807", s='""'),
+        event(x="null", n="null", s="null", b="null"),
+    ]
+    kinds: dict[str, FieldType] = {"x": "float", "n": "int", "s": "string", "b": "bool"}
+    expressions = [field_expression(key, kind) for key, kind in kinds.items()]
+    found = [
+        (x and float(x), n and int(n), s, b and b == "TRUE")
+        for x, n, s, b in evaluate(payloads, *expressions)
+    ]
+    decoded = decode(payloads, fields=kinds).events
+    assert found == [tuple(decoded[n][name] for name in kinds) for n in range(len(payloads))]
+
+
+def test_keys_with_blanks_dots_and_letters_of_any_language(
+    evaluate: Callable[..., list[Any]],
+) -> None:
+    keys = ["a b", "a.b", "$", "größe", "[0]", "日本"]
+    payload = event(**{key: f'"{n}"' for n, key in enumerate(keys)})
+    [found] = evaluate([payload], *(field_expression(key, "string") for key in keys))
+    assert found == tuple(map(str, range(len(keys))))
+
+
+def test_what_is_no_json_has_no_fields(evaluate: Callable[..., list[Any]]) -> None:
+    payloads = [b"", b"\xff\xfe", b"null", b"[1]", b"{", b'"x"', b"{}", b"[" * 5_000]
+    found = evaluate(payloads, time_expression(settings()), field_expression("amount", "float"))
+    assert found == [(None, None)] * len(payloads)
