@@ -120,7 +120,8 @@ class Supervisor:
     def _wait_for_services(self) -> None:
         while self._stopping is None:
             try:
-                return check_ready(self.config, self.model)
+                check_ready(self.config, self.model)
+                return
             except ServiceError as error:
                 log.warning("the job of %s waits: %s", self.model, error)
                 self._sleep(SERVICE_SECONDS)

@@ -7,7 +7,7 @@ from typing import Any
 from pyflink.table import StatementSet, TableEnvironment
 
 from driftline.config import Config, Model
-from driftline.names import EVENT_TIME, KAFKA_OFFSET, KAFKA_PARTITION, LATE
+from driftline.names import EVENT_TIME, KAFKA_OFFSET, KAFKA_PARTITION, KEEP, LATE
 from driftline.streaming.connector import java_properties
 from driftline.streaming.functions import log_labels, log_predictions
 from driftline.streaming.query import SQL_TYPES, accepted_time_expression, query_fields
@@ -143,7 +143,9 @@ def _feature_views(t_env: TableEnvironment, model: Model) -> None:
     )
     t_env.execute_sql(f"CREATE TEMPORARY VIEW enriched AS {model.features.sql.query}")
     nulls = "".join(
-        f", CAST(NULL AS {SQL_TYPES[kind]})" for kind in model.features.sql.columns.values()
+        # whether to keep it is not known: it is kept
+        ", TRUE" if column == KEEP else f", CAST(NULL AS {SQL_TYPES[kind]})"
+        for column, kind in model.features.sql.columns.items()
     )
     typed = "".join(
         f", CAST(`{column}` AS {SQL_TYPES[kind]}) AS `{column}`"

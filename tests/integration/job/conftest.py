@@ -1,6 +1,7 @@
-"""A stack that tests may kill, a registered model, and configs of real jobs."""
+"""Worlds for real jobs: services, a registered model, and configs."""
 
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,68 +17,109 @@ from driftline.streaming.features import FeatureDefinition
 from registry.register import register
 from tests.integration.job import feed, saved_model
 
-REGISTERED = "purchases"
-
 
 @dataclass(frozen=True)
 class World:
-    """A stack of its own, with the model in its registry."""
+    """Services with a model in their registry, and a folder for what jobs write.
+
+    Attributes:
+        config: the services' addresses.
+        registered: the name of the registered model; its alias is champion.
+    """
 
     stack: Stack
+    config: Config
     folder: Path
+    registered: str
 
-    def write(self, models: dict[str, Any], **more: Any) -> Path:
-        """A `driftline.yaml` of some models: topics made, schema migrated."""
-        path = self.folder / f"{'-'.join(models)}.yaml"
-        content = {
-            "state": str(self.stack.folder),
-            "flink": {"parallelism": 2, "checkpoint_interval": "2 s"},
+    def section(self, model: str, **more: Any) -> dict[str, Any]:
+        """The config of one model, with topics of its own."""
+        return {
+            "input": {
+                "topic": self.topic(model, "events"),
+                "event_id": "id",
+                "event_time": "at",
+                "time_format": "epoch_ms",
+                "fields": {"amount": "float", "items": "int", "country": "string"},
+                "accept": {"since": "2024-01-01", "until": "2024-12-31"},
+            },
+            "registry": {"name": self.registered},
+            "output": {"topic": self.topic(model, "scored"), "delivery": "exactly_once"},
+            "segments": ["country"],
             **more,
-            "models": models,
+        }
+
+    def topic(self, model: str, what: str) -> str:
+        """The name of one of a model's topics."""
+        return f"{self.registered}-{model}-{what}"
+
+    def write(self, model: str, section: dict[str, Any], **more: Any) -> Path:
+        """A `driftline.yaml` of one model; its schema is migrated."""
+        path = self.folder / f"{model}.yaml"
+        addresses = {
+            "postgres": self.config.local_postgres(),
+            "kafka": self.config.local_kafka(),
+            "mlflow": self.config.local_mlflow(),
+        }
+        content = {
+            "state": str(self.folder / "state"),
+            "flink": {"parallelism": 2, "checkpoint_interval": "1 s"},
+            **{name: found.model_dump(mode="json") for name, found in addresses.items()},
+            **more,
+            "models": {model: section},
         }
         path.write_text(yaml.safe_dump(content))
-        config = load(path)
-        direct = Config(state=self.stack.folder, models=config.models)
-        migrate(direct, {name: FeatureDefinition(m).schema for name, m in config.models.items()})
+        models = load(path).models
+        features = {name: FeatureDefinition(model).schema for name, model in models.items()}
+        migrate(self.config, features)
         return path
 
-
-def section(name: str, **more: Any) -> dict[str, Any]:
-    """The config of one model, with topics of its own."""
-    return {
-        "input": {
-            "topic": f"{name}-events",
-            "event_id": "id",
-            "event_time": "at",
-            "time_format": "epoch_ms",
-            "fields": {"amount": "float", "items": "int", "country": "string"},
-            "accept": {"since": "2024-01-01", "until": "2024-12-31"},
-        },
-        "registry": {"name": REGISTERED},
-        "output": {"topic": f"{name}-scored", "delivery": "exactly_once"},
-        "segments": ["country"],
-        **more,
-    }
+    def make_topics(self, model: str, what: tuple[str, ...] = ("events", "scored")) -> None:
+        """Make a model's topics, empty."""
+        feed.make_topics(self.config.local_kafka(), [self.topic(model, one) for one in what])
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The SavedModel."""
-    return saved_model.save(tmp_path_factory.mktemp("model") / "saved_model")
+def make_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., World]]:
+    """Makes worlds on running services."""
+    saved: list[Path] = []
+    folders: list[Path] = []
+
+    def make(stack: Stack, config: Config) -> World:
+        saved[:] = saved or [saved_model.save(tmp_path_factory.mktemp("model") / "saved_model")]
+        folders.append(folder := tmp_path_factory.mktemp("job"))
+        world = World(stack, config, folder, f"purchases-{uuid.uuid4().hex[:8]}")
+        register(
+            config.local_mlflow(),
+            world.registered,
+            saved[0],
+            saved_model.reference(),
+            alias="champion",
+        )
+        return world
+
+    yield make
+    for folder in folders:  # checkpoints are large
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, exported: Path) -> Iterator[World]:
-    """A stack of its own: its services get killed."""
-    folder = tmp_path_factory.mktemp("job")
-    stack = Stack(folder / "state")
+def world(
+    stack: Stack, empty_database: Callable[[], Config], make_world: Callable[..., World]
+) -> World:
+    """A database and topics of its own on the shared stack."""
+    return make_world(stack, empty_database())
+
+
+@pytest.fixture(scope="module")
+def own_world(
+    tmp_path_factory: pytest.TempPathFactory, make_world: Callable[..., World]
+) -> Iterator[World]:
+    """A stack of its own, whose services may be killed."""
+    stack = Stack(tmp_path_factory.mktemp("stack") / "state")
     try:
         stack.up()
-        config = Config(state=stack.folder)
-        register(
-            config.local_mlflow(), REGISTERED, exported, saved_model.reference(), alias="champion"
-        )
-        yield World(stack, folder)
+        yield make_world(stack, Config(state=stack.folder))
     finally:
         stack.down()
-        if not __import__("os").environ.get("KEEP"): shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(stack.folder, ignore_errors=True)

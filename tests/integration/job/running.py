@@ -1,6 +1,8 @@
 """A supervised job in a thread, its processes, and waiting for what it does."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -68,7 +70,8 @@ class Running:
             seen = self.progress()
             return seen if seen.events + seen.labels >= messages else None
 
-        return wait_for(settled, f"{messages} settled messages", self.last_words)
+        seen: Progress = wait_for(settled, f"{messages} settled messages", self.last_words)
+        return seen
 
     def pids(self) -> Pids:
         """The job's own processes."""
@@ -115,6 +118,12 @@ def processes(session: int) -> Pids:
         elif "beam_boot" in command:
             found["worker"].append(process.pid)
     return found
+
+
+def command(name: str, model: str, path: Path, **options: Any) -> "subprocess.Popen[bytes]":
+    """A `driftline` command in a process and a session of its own."""
+    words = [sys.executable, "-m", "driftline.cli", name, model, "--config", str(path)]
+    return subprocess.Popen(words, start_new_session=True, **options)
 
 
 def progress(config: Config, model: str) -> Progress:

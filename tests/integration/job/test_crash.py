@@ -2,10 +2,9 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,12 @@ import psutil
 from driftline.config import Config, load
 from tests.faults import CuttingProxy
 from tests.integration.job import feed
-from tests.integration.job.conftest import World, section
+from tests.integration.job.conftest import World
 from tests.integration.job.running import (
+    PATIENCE,
     Pids,
     Running,
-    processes,
+    command,
     progress,
     proof,
     rows,
@@ -28,42 +28,57 @@ from tests.integration.job.running import (
 from tests.integration.job.saved_model import EXPECTED_SCORE
 
 EVENTS = 300_000
-FLOWING = 100_000  # more than this is still to come when the crash happens
+FLOWING = 120_000  # so many are sent only when the crash is about to happen
+
+
+class Feeder(threading.Thread):
+    """Sends the stream; the last `FLOWING` events when `go_on` is called."""
+
+    def __init__(self, config: Config, topic: str) -> None:
+        super().__init__()
+        self._kafka, self._topic = config.local_kafka(), topic
+        self._more = threading.Event()
+
+    def run(self) -> None:
+        feed.produce(self._kafka, self._topic, feed.values(0, EVENTS - FLOWING))
+        assert self._more.wait(PATIENCE)
+        feed.produce(self._kafka, self._topic, feed.values(EVENTS - FLOWING, EVENTS))
+
+    def go_on(self) -> None:
+        self._more.set()
 
 
 def make(world: World, model: str, **more: Any) -> Path:
     """Config, topics and table of a model."""
-    more.setdefault("flink", {"parallelism": 2, "checkpoint_interval": "1 s"})
-    path = world.write({model: section(model, stream={"batch_rows": 2_000})}, **more)
-    kafka = load(path).local_kafka()
-    feed.make_topics(kafka, [f"{model}-events", f"{model}-scored"])
-    return path
+    world.make_topics(model)
+    return world.write(model, world.section(model, stream={"batch_rows": 2_000}), **more)
 
 
-def crash(path: Path, model: str, strike: Callable[[Pids], None]) -> None:
+def crash(world: World, path: Path, model: str, strike: Callable[[Pids], None]) -> None:
     """Run a stream through a crash, and prove that all of it is there, once."""
-    total = feed.sent(EVENTS)
     with Running(path, model) as job:
-        sender = threading.Thread(
-            target=feed.produce,
-            args=(job.config.local_kafka(), f"{model}-events", feed.values(0, EVENTS)),
-        )
-        sender.start()
-        strike_midstream(job.config, model, job.pids, strike)
-        job.wait_until_settled(total.messages)
-        sender.join()
+        feeder = Feeder(world.config, world.topic(model, "events"))
+        feeder.start()
+        strike_midstream(job.config, model, feeder, job.pids, strike)
+        job.wait_until_settled(feed.sent(EVENTS).messages)
+        feeder.join()
         job.drain()
     prove(path, model)
 
 
 def strike_midstream(
-    config: Config, model: str, find: Callable[[], Pids], strike: Callable[[Pids], None]
+    config: Config,
+    model: str,
+    feeder: Feeder,
+    find: Callable[[], Pids],
+    strike: Callable[[Pids], None],
 ) -> None:
-    """Strike while more than `FLOWING` messages are still to come."""
+    """Strike while a part is settled and more than 100,000 messages are still to come."""
     wait_until_midstream(config, model)
     pids = find()
+    feeder.go_on()
     settled = progress(config, model).events
-    assert 0 < settled < feed.sent(EVENTS).messages - FLOWING
+    assert 0 < settled < feed.sent(EVENTS).messages - 100_000
     strike(pids)
 
 
@@ -84,58 +99,60 @@ def prove(path: Path, model: str) -> None:
     ) == [(total.events, total.events, total.events, 0)]
 
 
-def test_a_killed_worker_is_replaced(world: World) -> None:
-    path = make(world, "worker")
-    crash(path, "worker", lambda pids: os.kill(pids["worker"][0], signal.SIGKILL))
+def test_a_killed_worker_is_replaced(own_world: World) -> None:
+    path = make(own_world, "worker")
+    crash(own_world, path, "worker", lambda pids: os.kill(pids["worker"][0], signal.SIGKILL))
 
 
-def test_a_killed_jvm_is_started_again_from_the_newest_checkpoint(world: World) -> None:
-    path = make(world, "jvm")
-    crash(path, "jvm", lambda pids: os.kill(pids["jvm"][0], signal.SIGKILL))
+def test_a_killed_jvm_is_started_again_from_the_newest_checkpoint(own_world: World) -> None:
+    path = make(own_world, "jvm")
+    crash(own_world, path, "jvm", lambda pids: os.kill(pids["jvm"][0], signal.SIGKILL))
 
 
-def test_the_job_waits_for_a_killed_database(world: World) -> None:
-    path = make(world, "database")
-    crash(path, "database", lambda _: kill_service(world, "timescaledb"))
+def test_the_job_waits_for_a_killed_database(own_world: World) -> None:
+    path = make(own_world, "database")
+    crash(own_world, path, "database", lambda _: kill_service(own_world, "timescaledb"))
 
 
-def test_the_job_waits_for_a_killed_broker(world: World) -> None:
-    path = make(world, "broker")
-    crash(path, "broker", lambda _: kill_service(world, "kafka"))
+def test_the_job_waits_for_a_killed_broker(own_world: World) -> None:
+    path = make(own_world, "broker")
+    crash(own_world, path, "broker", lambda _: kill_service(own_world, "kafka"))
 
 
-def test_a_connection_cut_at_commit_doubles_nothing(world: World) -> None:
-    postgres = Config(state=world.stack.folder).local_postgres()
+def test_a_connection_cut_at_commit_doubles_nothing(own_world: World) -> None:
+    postgres = own_world.config.local_postgres()
     with CuttingProxy(postgres.host, postgres.port) as proxy:
         through = postgres.model_copy(update={"port": proxy.port})
-        path = make(world, "commit", postgres=through.model_dump(mode="json"))
+        path = make(own_world, "commit", postgres=through.model_dump(mode="json"))
 
         def cut(_: Pids) -> None:
-            for after_forwarding in (False, True):
-                before = proxy.cuts
+            for cuts, after_forwarding in ((4, False), (8, True)):
                 proxy.cut_at_commit(4, after_forwarding=after_forwarding)
-                wait_for(lambda: proxy.cuts >= before + 4, "four connections cut at COMMIT")
+                wait_for(partial(_have, proxy, cuts), f"{cuts} connections cut at COMMIT")
 
-        crash(path, "commit", cut)
+        crash(own_world, path, "commit", cut)
 
 
-def test_a_killed_supervisor_leaves_no_job_and_the_next_one_goes_on(world: World) -> None:
+def _have(proxy: CuttingProxy, cuts: int) -> bool:
+    return proxy.cuts == cuts
+
+
+def test_a_killed_supervisor_leaves_no_job_and_the_next_one_goes_on(own_world: World) -> None:
     model = "supervisor"
-    path, total = make(world, model), feed.sent(EVENTS)
+    path, total = make(own_world, model), feed.sent(EVENTS)
     config = load(path)
-    feed.produce(config.local_kafka(), f"{model}-events", feed.values(0, EVENTS))
+    feeder = Feeder(config, own_world.topic(model, "events"))
+    feeder.start()
     job: list[psutil.Process] = []
-
-    def kill(_: Pids) -> None:
-        first.send_signal(signal.SIGKILL)
 
     def find() -> Pids:
         job.extend(psutil.Process(first.pid).children(recursive=True))
         return {}
 
     with command("run", model, path) as first:
-        strike_midstream(config, model, find, kill)
+        strike_midstream(config, model, feeder, find, lambda _: first.kill())
         first.wait()
+    feeder.join()
     assert len(job) >= 3  # Python, JVM, worker
     wait_for(lambda: not any(map(alive, job)), "the job without a supervisor to end")
     with command("run", model, path) as second:
@@ -151,12 +168,6 @@ def kill_service(world: World, name: str) -> None:
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     world.stack.up([name])
-
-
-def command(name: str, model: str, path: Path) -> "subprocess.Popen[bytes]":
-    """A `driftline` command in a process of its own."""
-    words = [sys.executable, "-m", "driftline.cli", name, model, "--config", str(path)]
-    return subprocess.Popen(words, start_new_session=True)
 
 
 def alive(process: psutil.Process) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from driftline.config import Mlflow, Secret
-from driftline.errors import RegistryError
+from driftline.errors import ServiceError
 from registry import client
 
 
@@ -23,7 +23,7 @@ def test_nothing_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(RegistryError, match=f"can't use MLflow at '{address}': .*driftline status"):
+    with pytest.raises(ServiceError, match=f"can't use MLflow at '{address}': .*driftline status"):
         client.connect(Mlflow(tracking_uri=address))
 
 

@@ -1,0 +1,164 @@
+"""Feature queries over event time in a real job: late, idle, pending, and equal to training."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from driftline.storage.audit import audit
+from driftline.streaming.history import features_of_history
+from tests.integration.job import feed
+from tests.integration.job.conftest import World
+from tests.integration.job.running import Running, proof, rows, wait_for
+
+MODEL = "windows"
+ON_TIME = 3_000
+SPACING = 5_000  # milliseconds of event time
+LATE = 40
+PARTITIONS = 3  # the last one stays idle
+TABLE = f"driftline.prediction_{MODEL}"
+QUERY = """\
+SELECT *,
+  COUNT(*) OVER last_hour AS n_1h,
+  AVG(amount) OVER last_hour AS mean_1h,
+  items < 4 AS keep
+FROM events
+WINDOW last_hour AS (PARTITION BY country ORDER BY event_time
+  RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW)
+"""
+
+
+def event(name: str, number: int) -> dict[str, Any]:
+    """An event of its own time; up to half a minute out of order when sent by number."""
+    jitter = (number * 7_919) % 30_000
+    return {
+        "id": f"{name}{number}",
+        "at": feed.START + number * SPACING + jitter,
+        "amount": None if number % 31 == 0 else float(number % 83),
+        "items": number % 5,
+        "country": ("de", "fr", "it")[number % 3],
+    }
+
+
+def label(number: int, value: object, hours: int = 2) -> bytes:
+    time = feed.START + number * SPACING + hours * 3_600_000
+    return json.dumps({"event_id": f"e{number}", "label": value, "time": time}).encode()
+
+
+LABELS = [
+    *(label(number, number % 2) for number in range(500)),
+    label(7, 1),  # says the same again
+    label(7, 0),  # of the same event and time: the first stays
+    label(8, 1, hours=3),  # a correction
+    label(9, "maybe"),
+    label(9, None),
+    b"nothing",
+    label(10, 1, hours=10 * 365 * 24),
+]
+
+
+def test_windows_labels_and_the_audit(world: World, tmp_path: Path) -> None:
+    path = world.write(MODEL, section(world))
+    kafka = world.config.local_kafka()
+    topics = {what: world.topic(MODEL, what) for what in ("events", "scored", "labels")}
+    feed.make_topics(kafka, topics.values(), PARTITIONS)
+    on_time = [event("e", number) for number in range(ON_TIME)]
+    late = [event("late", number) for number in range(LATE)]
+    broken = [b"{}", b"oops", json.dumps(on_time[0] | {"at": "noon"}).encode()]
+    with Running(path, MODEL) as job:
+        feed.produce(kafka, topics["events"], map(as_json, on_time))
+        feed.produce(kafka, topics["labels"], LABELS)
+        # an hour of the stream is settled although a partition is idle: the watermark has moved
+        job.wait_until_settled(ON_TIME // 2 + len(LABELS))
+        feed.produce(kafka, topics["events"], map(as_json, late))
+        feed.produce(kafka, topics["events"], broken)
+        wait_for(lambda: rows(job.config, LATE_ROWS) == [(LATE,)], "the late rows")
+        wait_for(lambda: job.progress().rejected == len(broken), "the broken ones")
+        waiting = wait_for(lambda: _steady(job), "only the tail to wait")
+        assert waiting.ok, waiting.differences
+        assert 0 < waiting.events.pending < 100  # within the minute that may be out of order
+        job.drain()
+    report = proof(job.config, MODEL)
+    assert report.events.read == ON_TIME + LATE + len(broken)
+    assert report.events.filtered == ON_TIME // 5
+    assert report.events.rejected == len(broken)
+    the_late_have_no_windows(world)
+    labels_are_there_once(world, report.labels)
+    windows_equal_history(world, path, on_time, tmp_path)
+
+
+LATE_ROWS = f"SELECT count(*) FROM {TABLE} WHERE late"
+
+
+def section(world: World) -> dict[str, Any]:
+    accept = {"since": "2024-01-01", "until": "2024-12-31"}
+    return world.section(
+        MODEL,
+        features={
+            "sql": {
+                "query": QUERY,
+                "columns": {"n_1h": "int", "mean_1h": "float", "keep": "bool"},
+                "out_of_order": "1 min",
+                "idle_timeout": "5 s",
+            }
+        },
+        labels={
+            "topic": world.topic(MODEL, "labels"),
+            "type": "int",
+            "time_format": "epoch_ms",
+            "accept": accept,
+        },
+    )
+
+
+def as_json(one: dict[str, Any]) -> bytes:
+    return json.dumps(one).encode()
+
+
+def _steady(job: Running) -> Any:
+    """The audit, when two looks at a distance show the same."""
+    first = job.progress()
+    report = audit(job.config, MODEL)
+    return report if job.progress() == first and report.events.pending < 100 else None
+
+
+def the_late_have_no_windows(world: World) -> None:
+    found = rows(
+        world.config,
+        f"""SELECT event_id LIKE 'late%%', late, n_1h IS NULL, mean_1h IS NULL, count(*)
+              FROM {TABLE} GROUP BY 1, 2, 3, 4 ORDER BY 1, 4""",
+    )
+    logged = [row for row in found if row[0]]
+    assert logged == [(True, True, True, True, LATE)]
+    assert {(row[1], row[2]) for row in found if not row[0]} == {(False, False)}
+
+
+def labels_are_there_once(world: World, counts: Any) -> None:
+    assert (counts.logged, counts.duplicate, counts.rejected) == (501, 2, 4)
+    stored = "SELECT event_id, label FROM driftline.label WHERE model = %s AND event_id = ANY(%s)"
+    found = rows(world.config, f"{stored} ORDER BY event_id, label_time", MODEL, ["e7", "e8"])
+    assert found == [("e7", 1.0), ("e8", 0.0), ("e8", 1.0)]
+
+
+def windows_equal_history(
+    world: World, path: Path, on_time: list[dict[str, Any]], folder: Path
+) -> None:
+    """The same events as history give the very same features."""
+    lines = folder / "history.jsonl"
+    lines.write_bytes(b"\n".join(map(as_json, on_time)) + b"\n")
+    config = Running(path, MODEL).config
+    made = features_of_history(path, config, MODEL, lines, folder / "features.parquet")
+    columns = ["event_id", "amount", "items", "country", "n_1h", "mean_1h"]
+    chosen = ", ".join(columns)
+    stored = rows(world.config, f"SELECT {chosen} FROM {TABLE} WHERE NOT late ORDER BY event_id")
+    served = pa.Table.from_pylist(
+        [dict(zip(columns, row, strict=True)) for row in stored],
+        schema=pa.schema([made.schema.field(name) for name in columns]),
+    )
+    trained = made.select(columns).sort_by("event_id")
+    assert served.drop_columns(["mean_1h"]).equals(trained.drop_columns(["mean_1h"]))
+    ours, theirs = (table["mean_1h"].to_numpy() for table in (served, trained))
+    # a sum that is kept by adding and taking off depends on the order of equal times
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9, equal_nan=True)
