@@ -1,0 +1,1 @@
+"""What driftline costs, measured on real services: `make bench`."""

@@ -1,0 +1,134 @@
+"""The bench itself: a local stack, one registered model, and a config for each variant."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from benchmarks import events
+from driftline.config import Config, load
+from driftline.demo.train import train
+from driftline.services.stack import Stack
+from driftline.storage.connection import connect
+from driftline.storage.forget import forget
+from driftline.storage.schema import migrate
+from driftline.streaming.features import FeatureDefinition
+from registry.register import Training, register
+
+MODEL = "bench"  # in the registry; every variant serves the same version
+REFERENCE_ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A running stack with the benchmark's model in its registry.
+
+    Attributes:
+        state: folder of the stack and of all that the benchmark writes.
+        saved_model: the model's SavedModel.
+    """
+
+    state: Path
+    saved_model: Path
+
+    @property
+    def config(self) -> Config:
+        """The stack's addresses."""
+        return Config(state=self.state)
+
+    @contextmanager
+    def variant(
+        self, name: str, section: dict[str, Any], parallelism: int = 1
+    ) -> Iterator["Variant"]:
+        """A model of that name with an empty table of its own; emptied again at the end."""
+        path = self.state / "bench" / f"{name}.yaml"
+        content = {
+            "state": str(self.state),
+            "flink": {"parallelism": parallelism},
+            "models": {name: section},
+        }
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+        made = Variant(path, load(path), name)
+        made.prepare()
+        try:
+            yield made
+        finally:
+            made.clear()
+
+    def section(self, topic: str, **more: Any) -> dict[str, Any]:
+        """The config of a model that reads the benchmark's events."""
+        wanted: dict[str, Any] = {
+            "input": {
+                "topic": topic,
+                "event_id": "id",
+                "event_time": "at",
+                "time_format": "epoch_ms",
+                "fields": dict(events.FIELDS),
+                "required": list(events.NUMBERS),
+                "accept": {"since": "2025-01-01", "until": "2100-01-01"},
+            },
+            "registry": {"name": MODEL},
+        }
+        return wanted | more
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One thing to measure: a model's name, so a table and a ledger that are its own."""
+
+    config_path: Path
+    config: Config
+    name: str
+
+    def prepare(self) -> None:
+        """Make its table, empty, and its output topic."""
+        model = self.config.model(self.name)
+        migrate(self.config, {self.name: FeatureDefinition(model).schema})
+        self.clear()
+        if model.output is not None:
+            events.make_topic(self.config.local_kafka(), model.output.topic)
+
+    def clear(self) -> None:
+        """Forget its rows, its ledger and its checkpoints."""
+        with connect(self.config.local_postgres(), "migrate") as connection:
+            forget(connection, self.name)
+        shutil.rmtree(self.config.state / "checkpoints" / self.name, ignore_errors=True)
+
+
+@contextmanager
+def running(state: Path, say: Any) -> Iterator[Bench]:
+    """Start what does not run of the stack, train and register; stop what was started."""
+    stack = Stack(state)
+    ran = {service.name for service in stack.status() if service.ready}
+    try:
+        stack.up(progress=lambda name, text: say(f"{name}: {text}"))
+        (state / "bench").mkdir(exist_ok=True)
+        yield _with_model(Bench(state, state / "bench" / "saved_model"), say)
+    finally:
+        stack.down([name for name in stack.services if name not in ran])
+
+
+def _with_model(bench: Bench, say: Any) -> Bench:
+    """Train the network, as every other run does, and make it the champion."""
+    say("training")
+    reference = events.table(REFERENCE_ROWS)
+    numbers = np.column_stack([reference[name].to_numpy() for name in events.NUMBERS])
+    truth = numbers.sum(axis=1) + np.sin(3 * numbers[:, 0]) > 0
+    shutil.rmtree(bench.saved_model, ignore_errors=True)
+    trained = train(reference.select(events.NUMBERS), truth, bench.saved_model, epochs=1)
+    with bench.variant("bench-registration", bench.section("none")) as variant:
+        definition = FeatureDefinition(variant.config.model(variant.name))
+    register(
+        bench.config.local_mlflow(),
+        MODEL,
+        trained.path,
+        reference.select(definition.schema.names),
+        alias="champion",
+        training=Training(definition.digest),
+    )
+    return bench

@@ -1,0 +1,152 @@
+"""The events that everything is measured with: made from a seed, sent once, read by all."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from driftline.config import Kafka
+from driftline.storage.broker import librdkafka
+
+PARTITIONS = 2
+PER_MINUTE = 20_000  # events in a minute of event time
+START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
+NUMBERS = tuple(f"f{index}" for index in range(8))  # what the model reads
+FIELDS = {**dict.fromkeys(NUMBERS, "float"), "items": "int", "country": "string", "device": "string"}
+SEED = 7
+
+_CHUNK = 100_000
+_COUNTRIES = ("DE", "US", "FR", "GB", "IN", "BR", "JP", "NL")
+_DEVICES = ("ios", "android", "web")
+_BAD: tuple[Callable[[bytes], bytes], ...] = (
+    lambda event: event[: len(event) // 2],
+    lambda _: b"not json",
+    lambda _: b"null",
+    lambda event: event.replace(b'"at":', b'"when":'),
+    lambda event: event.replace(b'"f3":', b'"f3":"x', 1).replace(b',"f4"', b'","f4"', 1),
+)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A topic full of events.
+
+    Attributes:
+        topic: its name.
+        events: messages in it.
+        good: messages that are events.
+        bytes: size of all messages, uncompressed.
+        last: time (ms since 1970) and id of the last message of each partition, a good one.
+    """
+
+    topic: str
+    events: int
+    good: int
+    bytes: int
+    last: tuple[tuple[int, str], ...]
+
+
+def table(n: int, seed: int = SEED) -> pa.Table:
+    """The fields of n events as columns, in the order of `FIELDS`."""
+    rng = np.random.default_rng(seed)
+    columns: dict[str, npt.ArrayLike] = {name: _numbers(rng, n) for name in NUMBERS}
+    columns["items"] = rng.integers(1, 100, n)
+    columns["country"] = np.array(_COUNTRIES)[rng.integers(0, len(_COUNTRIES), n)]
+    columns["device"] = np.array(_DEVICES)[rng.integers(0, len(_DEVICES), n)]
+    return pa.table({name: pa.array(values) for name, values in columns.items()})
+
+
+def times(first: int, n: int) -> npt.NDArray[np.int64]:
+    """Milliseconds since 1970 of the events from number `first` on, `PER_MINUTE` a minute."""
+    return START_MS + np.arange(first, first + n) * 60_000 // PER_MINUTE
+
+
+def messages(n: int, seed: int = SEED) -> Iterator[tuple[int, str, bytes]]:
+    """Time, id and JSON of n events; the first ones do not depend on n."""
+    for chunk, first in enumerate(range(0, n, _CHUNK)):
+        at = times(first, _CHUNK).tolist()
+        ids = [f"{value:016x}" for value in _ids(seed, chunk)]
+        rows = zip(*table(_CHUNK, seed + 1 + chunk).to_pydict().values(), strict=True)
+        for time_ms, event_id, row in list(zip(at, ids, rows, strict=True))[: n - first]:
+            yield time_ms, event_id, encode(event_id, time_ms, row)
+
+
+def encode(event_id: str, at: int, row: tuple[object, ...]) -> bytes:
+    """One event as JSON.
+
+    >>> encode("a", 5, (1.5,) * 8 + (3, "DE", "web"))[:35]
+    b'{"id":"a","at":5,"f0":1.5,"f1":1.5,'
+    """
+    return _TEMPLATE.format(event_id, at, *row).encode()
+
+
+_TEMPLATE = (
+    '{{"id":"{}","at":{},'
+    + "".join(f'"{name}":{{}},' for name in (*NUMBERS, "items"))
+    + '"country":"{}","device":"{}"}}'
+)
+
+
+def spoil(event: bytes, number: int) -> bytes:
+    """An event made bad, in one of several ways."""
+    return _BAD[number % len(_BAD)](event)
+
+
+def send(kafka: Kafka, topic: str, n: int, *, bad: float = 0.0) -> Sent:
+    """Fill a new topic with n events, evenly over its partitions; a share of them bad."""
+    make_topic(kafka, topic)
+    producer = Producer(
+        librdkafka(kafka)
+        | {"linger.ms": 50, "batch.size": 1_000_000, "compression.type": "lz4"}
+        | {"queue.buffering.max.messages": 500_000}
+    )
+    every = round(1 / bad) if bad else 0
+    size = spoilt = 0
+    last: dict[int, tuple[int, str]] = {}
+    for number, (at, event_id, message) in enumerate(messages(n)):
+        partition, value = number % PARTITIONS, message
+        if every and number % every == 0 and number < n - PARTITIONS:
+            value, spoilt = spoil(message, number // every), spoilt + 1
+        last[partition] = (at, event_id)
+        size += len(value)
+        _produce(producer, topic, partition, value)
+    if left := producer.flush(60):
+        raise RuntimeError(f"Kafka did not take {left} events")
+    return Sent(topic, n, n - spoilt, size, tuple(last.values()))
+
+
+def make_topic(kafka: Kafka, topic: str) -> None:
+    """Make a topic, empty; one of that name is deleted first."""
+    admin = AdminClient(librdkafka(kafka))
+    if topic in admin.list_topics(timeout=30).topics:
+        admin.delete_topics([topic])[topic].result(30)
+        while topic in admin.list_topics(timeout=30).topics:
+            time.sleep(0.1)
+    admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(30)
+
+
+def _produce(producer: Producer, topic: str, partition: int, value: bytes) -> None:
+    while True:
+        try:
+            producer.produce(topic, value, partition=partition)
+        except BufferError:
+            producer.poll(0.05)
+        else:
+            return
+
+
+def _numbers(rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
+    return rng.normal(size=n).round(4)
+
+
+def _ids(seed: int, chunk: int) -> list[int]:
+    """Ids without any order, none twice: odd multiples are a permutation of 64 bits."""
+    number = np.arange(chunk * _CHUNK, (chunk + 1) * _CHUNK, dtype=np.uint64) + np.uint64(seed << 40)
+    with np.errstate(over="ignore"):
+        mixed: list[int] = (number * np.uint64(0x9E3779B97F4A7C15)).tolist()
+    return mixed
