@@ -124,10 +124,11 @@ class JsonDecoder:
         self._check_times(times, columns, messages, kafka_time, rejects)
         arrays = [ids, pa.array(times.astype("datetime64[us]"), TIMESTAMP, from_pandas=True)]
         for name, field in self._settings.fields.items():
-            values = columns[self._index[self._keys[name]]]
-            array = _column(name, field.type, values, messages, rejects)
+            key = self._keys[name]
+            values = columns[self._index[key]]
+            array = _column(key, field.type, values, messages, rejects)
             if name in self._settings.required:
-                _reject_missing(name, array, messages, rejects)
+                _reject_missing(key, array, messages, rejects)
             arrays.append(array)
         events = pa.RecordBatch.from_arrays(arrays, schema=self.schema)
         if rejects:  # some that parsed may have been rejected after
@@ -304,36 +305,36 @@ def _iso_time(value: str | None) -> np.datetime64 | datetime:
 
 
 def _column(
-    name: str,
+    key: str,
     kind: FieldType,
     values: tuple[Any, ...],
     messages: NDArray[Any],
     rejects: Rejects,
 ) -> pa.Array:
     if kind == "int" and float in set(map(type, values)):
-        values = _whole(name, values, messages, rejects)
+        values = _whole(key, values, messages, rejects)
     array = pa.array(values, ARROW_TYPES[kind])
     if kind == "string":
-        reject_nul(f"field {name!r}", array, messages, rejects)
+        reject_nul(f"field {key!r}", array, messages, rejects)
     return array
 
 
 def _whole(
-    name: str, values: tuple[Any, ...], messages: NDArray[Any], rejects: Rejects
+    key: str, values: tuple[Any, ...], messages: NDArray[Any], rejects: Rejects
 ) -> tuple[int | None, ...]:
     """Whole numbers that were written as 1.0; the others are rejected."""
     whole: list[int | None] = []
     for row, value in enumerate(values):
         fits = value is None or (float(value).is_integer() and -(2**63) <= value < 2**63)
         if not fits:
-            detail = f"field {name!r} is {value!r}: Expected a whole number of 64 bits"
+            detail = f"field {key!r} is {value!r}: Expected a whole number of 64 bits"
             rejects.add(int(messages[row]), "wrong_type", detail)
         whole.append(int(value) if fits and value is not None else None)
     return tuple(whole)
 
 
 def _reject_missing(name: str, array: pa.Array, messages: NDArray[Any], rejects: Rejects) -> None:
-    text = f"required field {name!r} is missing"
+    text = f"required field {key!r} is missing"
     rejects.add_where(_mask(array.is_null()), messages, "missing_field", lambda _: text)
 
 

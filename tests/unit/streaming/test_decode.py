@@ -73,6 +73,14 @@ def test_escaped_keys_and_values() -> None:
 def test_renamed_fields() -> None:
     fields = {"age": {"type": "int", "key": "User Größe"}}
     assert kept(event(**{"User Größe": "41"}), fields=fields)["age"] == 41
+    assert refused(event(**{"User Größe": "4.5"}), fields=fields) == (
+        "wrong_type",
+        "field 'User Größe' is 4.5: Expected a whole number of 64 bits",
+    )
+    assert refused(event(), fields=fields, required=["age"]) == (
+        "missing_field",
+        "required field 'User Größe' is missing",
+    )
 
 
 def test_five_megabytes() -> None:
