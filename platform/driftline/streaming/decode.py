@@ -333,7 +333,7 @@ def _whole(
     return tuple(whole)
 
 
-def _reject_missing(name: str, array: pa.Array, messages: NDArray[Any], rejects: Rejects) -> None:
+def _reject_missing(key: str, array: pa.Array, messages: NDArray[Any], rejects: Rejects) -> None:
     text = f"required field {key!r} is missing"
     rejects.add_where(_mask(array.is_null()), messages, "missing_field", lambda _: text)
 
