@@ -44,7 +44,7 @@ _SCALE = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}  # microsecond
 _NOT_A_TIME = np.datetime64("NaT", "us")
 # Python alone would take any character between date and time.
 _ISO = re.compile(
-    r"\d{4}-\d\d-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d+)?)?)?(Z|[+-]\d\d(:?[0-5]\d)?)?)?", re.ASCII
+    r"\d{4}-\d\d-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d+)?)?)?(?P<zone>Z|[+-]\d\d(:?[0-5]\d)?)?)?", re.ASCII
 )
 # What `datetime` can hold in any time zone: clients of the store can read no other time.
 _FIRST, _LAST = np.datetime64("0001-01-02", "us"), np.datetime64("9999-12-30", "us")
@@ -139,18 +139,19 @@ class JsonDecoder:
     def _parse(
         self, payloads: Sequence[bytes | None], rejects: Rejects
     ) -> tuple[list[Any], NDArray[Any]]:
-        try:  # nearly every batch is clean: no bookkeeping for it
-            return list(map(self._decode, payloads)), np.arange(len(payloads), dtype=np.int32)
-        except _PARSE_ERRORS:
-            pass
-        parsed, messages = [], []
-        for message, payload in enumerate(payloads):
-            try:
-                parsed.append(self._decode(payload))
-                messages.append(message)
+        parsed: list[Any] = []
+        bad: list[int] = []
+        rest = iter(payloads)
+        while True:
+            try:  # what was parsed before a failure stays in the list, the iterator is behind it
+                parsed.extend(map(self._decode, rest))
+                break
             except _PARSE_ERRORS as error:
-                rejects.add(message, *_parse_failure(payload, error))
-        return parsed, np.array(messages, dtype=np.int32)
+                message = len(parsed) + len(bad)
+                bad.append(message)
+                rejects.add(message, *_parse_failure(payloads[message], error))
+        messages = np.arange(len(payloads), dtype=np.int32)
+        return parsed, np.delete(messages, bad) if bad else messages
 
     def _check_times(
         self,
@@ -280,17 +281,23 @@ def _epoch_time(value: float | None, scale: int) -> np.datetime64:
 
 
 def _iso_times(values: tuple[Any, ...]) -> NDArray[Any]:
-    try:  # Arrow reads only the strict form with a zone, several times faster
-        array = pc.cast(pa.array(values, pa.string()), TIMESTAMP)
-        times: NDArray[Any] = array.to_numpy(zero_copy_only=False).astype("datetime64[us]")
-        return times
-    except pa.ArrowInvalid:
-        return np.array([_iso_time(value) for value in values], dtype="datetime64[us]")
+    texts = pa.array(values, pa.string())
+    # Arrow reads only the strict form with a zone, several times faster
+    for zone in ("", "Z"):
+        with contextlib.suppress(pa.ArrowInvalid):
+            return _arrow_times(pc.binary_join_element_wise(texts, zone, ""))
+    return np.array([_iso_time(value) for value in values], dtype="datetime64[us]")
+
+
+def _arrow_times(texts: pa.Array) -> NDArray[Any]:
+    times: NDArray[Any] = pc.cast(texts, TIMESTAMP).to_numpy(zero_copy_only=False)
+    return times.astype("datetime64[us]")
 
 
 def _iso_time(value: str | None) -> np.datetime64 | datetime:
     """A time without a zone is UTC."""
-    if value is None or not _ISO.fullmatch(value):
+    parts = None if value is None else _ISO.fullmatch(value)
+    if value is None or parts is None:
         return _NOT_A_TIME
     try:
         time = datetime.fromisoformat(value)
@@ -298,8 +305,9 @@ def _iso_time(value: str | None) -> np.datetime64 | datetime:
     except (ValueError, OverflowError):
         pass
     try:  # the year 0
-        micros = pa.scalar(value, pa.string()).cast(TIMESTAMP).value
-        return np.datetime64(micros, "us")
+        text = value if parts["zone"] else value + "Z"
+        found: np.datetime64 = _arrow_times(pa.array([text]))[0]
+        return found
     except pa.ArrowInvalid:
         return _NOT_A_TIME
 
