@@ -1,4 +1,4 @@
-"""A Python module of the benchmarks in a process group of its own, ended with all that it started."""
+"""A module of the benchmarks in a session of its own, ended with all that it started."""
 
 import subprocess
 import sys

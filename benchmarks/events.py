@@ -17,7 +17,12 @@ PARTITIONS = 2
 PER_MINUTE = 20_000  # events in a minute of event time
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 NUMBERS = tuple(f"f{index}" for index in range(8))  # what the model reads
-FIELDS = {**dict.fromkeys(NUMBERS, "float"), "items": "int", "country": "string", "device": "string"}
+FIELDS = {
+    **dict.fromkeys(NUMBERS, "float"),
+    "items": "int",
+    "country": "string",
+    "device": "string",
+}
 SEED = 7
 
 _CHUNK = 100_000
@@ -114,7 +119,7 @@ def send(kafka: Kafka, topic: str, n: int, *, bad: float = 0.0) -> Sent:
             value, spoilt = spoil(message, number // every), spoilt + 1
         last[partition] = (at, event_id)
         size += len(value)
-        _produce(producer, topic, partition, value)
+        produce(producer, topic, partition, value)
     if left := producer.flush(60):
         raise RuntimeError(f"Kafka did not take {left} events")
     return Sent(topic, n, n - spoilt, size, tuple(last.values()))
@@ -130,7 +135,8 @@ def make_topic(kafka: Kafka, topic: str) -> None:
     admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(30)
 
 
-def _produce(producer: Producer, topic: str, partition: int, value: bytes) -> None:
+def produce(producer: Producer, topic: str, partition: int, value: bytes) -> None:
+    """Queue a message; waits while the queue is full."""
     while True:
         try:
             producer.produce(topic, value, partition=partition)
@@ -146,7 +152,9 @@ def _numbers(rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
 
 def _ids(seed: int, chunk: int) -> list[int]:
     """Ids without any order, none twice: odd multiples are a permutation of 64 bits."""
-    number = np.arange(chunk * _CHUNK, (chunk + 1) * _CHUNK, dtype=np.uint64) + np.uint64(seed << 40)
+    number = np.arange(chunk * _CHUNK, (chunk + 1) * _CHUNK, dtype=np.uint64) + np.uint64(
+        seed << 40
+    )
     with np.errstate(over="ignore"):
         mixed: list[int] = (number * np.uint64(0x9E3779B97F4A7C15)).tolist()
     return mixed

@@ -22,7 +22,8 @@ from driftline.storage.connection import Connection, connect
 
 _TICK = 0.002  # seconds between two bursts of the sender
 _LOOK = 0.003  # seconds between two looks of the observer
-_DRAIN = 30.0  # seconds that the last rows may take
+_START = 300.0  # seconds that the job may take to start
+_DRAIN = 60.0  # seconds that the last rows may take
 
 _COMMITTED = """SELECT id, (SELECT max(last_offset) FROM driftline.ledger WHERE source = s.id)
                   FROM driftline.source s WHERE model = %s"""
@@ -44,10 +45,10 @@ class _Looks:
 
     seen: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
 
-    def add(self, now: float, source: int, offset: int | None) -> None:
+    def add(self, now: float, source: int, last: int | None) -> None:
         looks = self.seen.setdefault(source, [])
-        if offset is not None and (not looks or looks[-1][1] < offset):
-            looks.append((now, offset))
+        if last is not None and (not looks or looks[-1][1] < last):
+            looks.append((now, last))
 
     def first_seen(self, source: int, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """Seconds since 1970 at which each offset was first seen committed."""
@@ -57,7 +58,7 @@ class _Looks:
 
 
 def measure(
-    config: Config, model: str, topic: str, rate: int, seconds: float, warm_up: float
+    config: Config, model: str, topic: str, *, rate: int, seconds: float, warm_up: float
 ) -> Latency:
     """Send at a steady rate and watch; the model's job must be running.
 
@@ -68,52 +69,52 @@ def measure(
         rate: events a second.
         seconds: how long, after `warm_up` seconds that do not count.
     """
-    total = int(rate * (warm_up + seconds))
-    sender = threading.Thread(target=_send, args=(config, topic, rate, total))
-    sender.start()
+    first = events.PARTITIONS
+    last = first + int(rate * (warm_up + seconds))
     with connect(config.local_postgres(), "read", autocommit=True) as connection:
-        looks = _watch(connection, model, sender, total)
+        _send(config, topic, rate, range(first))
+        _watch(connection, model, first, _START)  # the job is up
+        sender = threading.Thread(target=_send, args=(config, topic, rate, range(first, last)))
+        sender.start()
+        looks = _watch(connection, model, last, warm_up + seconds + _DRAIN)
         sender.join()
         sent, seen = _delays(connection, model, looks)
-    counted = sent >= sent.min() + warm_up
+    counted = sent >= np.sort(sent)[first] + warm_up
     delays = (seen - sent)[counted] * 1_000
     p50, p99 = np.percentile(delays, [50, 99])
     return Latency(int(counted.sum()), float(p50), float(p99), float(delays.max()))
 
 
-def _send(config: Config, topic: str, rate: int, total: int) -> None:
+def _send(config: Config, topic: str, rate: int, numbers: range) -> None:
     producer = Producer(librdkafka(config.local_kafka()) | {"linger.ms": 1})
     rows = list(zip(*events.table(10_000).to_pydict().values(), strict=True))
     began = time.time() + _TICK
-    number = 0
-    while number < total:
-        due = min(int((time.time() - began) * rate), total)
-        while number < due:
-            at = int((began + number / rate) * 1_000_000)
+    sent = 0
+    while sent < len(numbers):
+        due = min(int((time.time() - began) * rate) + 1, len(numbers))
+        for number in numbers[sent:due]:
+            at = int((began + (number - numbers.start) / rate) * 1_000_000)
             event = events.encode(f"{number:016x}", at, rows[number % len(rows)])
-            producer.produce(topic, event, partition=number % events.PARTITIONS)
-            number += 1
+            events.produce(producer, topic, number % events.PARTITIONS, event)
+        sent = max(sent, due)
         producer.poll(0)
         time.sleep(_TICK)
     producer.flush(_DRAIN)
 
 
-def _watch(connection: Connection, model: str, sender: threading.Thread, total: int) -> _Looks:
-    """Look until every event is committed."""
+def _watch(connection: Connection, model: str, total: int, patience: float) -> _Looks:
+    """Look until so many events are committed."""
     looks = _Looks()
-    until = None
-    while True:
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
         committed = connection.execute(_COMMITTED, (model,), prepare=True).fetchall()
         now = time.time()
-        for source, offset in committed:
-            looks.add(now, source, offset)
-        if sum((offset or -1) + 1 for _, offset in committed) >= total:
+        for source, last in committed:
+            looks.add(now, source, last)
+        if sum(0 if last is None else last + 1 for _, last in committed) >= total:
             return looks
-        if not sender.is_alive():
-            until = until or time.monotonic() + _DRAIN
-            if time.monotonic() > until:
-                raise RuntimeError(f"{model!r} did not commit all {total} events")
         time.sleep(_LOOK)
+    raise RuntimeError(f"{model!r} did not commit {total} events in {patience:.0f} s")
 
 
 def _delays(

@@ -16,14 +16,13 @@ from pyflink.common import SimpleStringSchema, WatermarkStrategy
 from pyflink.datastream import MapFunction, RuntimeContext, StreamExecutionEnvironment
 from pyflink.datastream.connectors.kafka import KafkaOffsetsInitializer, KafkaSource
 
-from benchmarks.events import NUMBERS
+from benchmarks.events import FIELDS, NUMBERS
+from benchmarks.plain_loop import COLUMNS
 from driftline import names
 from driftline.config import Config, load
 from driftline.services.jars import flink_connector_jars
 from driftline.storage.connection import connect
 from driftline.streaming.connector import java_properties
-
-FIELDS = (*NUMBERS, "items", "country", "device")
 
 
 class Predict(MapFunction):  # type: ignore[misc] # pyflink is untyped
@@ -32,7 +31,7 @@ class Predict(MapFunction):  # type: ignore[misc] # pyflink is untyped
     def __init__(self, saved_model: str) -> None:
         self._path = saved_model
 
-    def open(self, runtime_context: RuntimeContext) -> None:
+    def open(self, _: RuntimeContext) -> None:
         """Load the model."""
         import tensorflow as tf  # noqa: PLC0415 - heavy
 
@@ -53,14 +52,13 @@ class Insert(MapFunction):  # type: ignore[misc] # pyflink is untyped
 
     def __init__(self, config: Config, model: str) -> None:
         self._config = config
-        columns = ("event_time", "event_id", "model_version", "score", "late", "source")
-        columns += ("kafka_offset", "kafka_time", "scored_at", "inference_ms", "lag_ms", *FIELDS)
+        columns = [name for name in COLUMNS if name not in FIELDS] + list(FIELDS)
         self._statement = (
             f"INSERT INTO {names.SCHEMA}.{names.prediction_table(model)} ({', '.join(columns)})"
             f" VALUES ({', '.join(['%s'] * len(columns))})"
         )
 
-    def open(self, runtime_context: RuntimeContext) -> None:
+    def open(self, _: RuntimeContext) -> None:
         """Connect; every statement commits."""
         self._connection = connect(self._config.local_postgres(), "write", autocommit=True)
 
@@ -68,7 +66,7 @@ class Insert(MapFunction):  # type: ignore[misc] # pyflink is untyped
         """Insert it."""
         now = datetime.now(UTC)
         at = datetime.fromtimestamp(event["at"] / 1_000, UTC)
-        head = (at, event["id"], 1, event["score"], False, 1, 0, now, now, 0.0, 0.0)
+        head = (at, event["id"], 1, event["score"], False, 0, 0, now, now, 0.0, 0.0)
         values = (*head, *(event[name] for name in FIELDS))
         self._connection.execute(self._statement, values, prepare=True)
         return str(event["id"])

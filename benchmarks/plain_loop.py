@@ -4,7 +4,8 @@ Polls 10,000 messages, parses them, calls the same SavedModel once for all of th
 rows with a binary COPY (two to three times as fast as a text one), commits, then commits the
 offsets: at least once, no profiles, no ledger, no output topic, no rejects.
 
-Run: `python -m benchmarks.plain_loop CONFIG MODEL SAVED_MODEL`; it reads until it is ended.
+Run: `python -m benchmarks.plain_loop CONFIG MODEL SAVED_MODEL GROUP`; it reads until it is ended.
+Loops of one consumer group share the partitions.
 """
 
 import sys
@@ -46,12 +47,12 @@ COLUMNS = {
 Signature = Callable[..., Mapping[str, Any]]
 
 
-def main(config_path: str, model: str, saved_model: str) -> None:
+def main(config_path: str, model: str, saved_model: str, group: str) -> None:
     """Read the model's topic and fill its table."""
     config = load(Path(config_path))
     consumer = Consumer(
         librdkafka(config.local_kafka())
-        | {"group.id": f"plain-{time.time_ns()}", "auto.offset.reset": "earliest"}
+        | {"group.id": group, "auto.offset.reset": "earliest"}
         | {"enable.auto.commit": False, "fetch.min.bytes": 100_000}
     )
     consumer.subscribe([config.model(model).input.topic])

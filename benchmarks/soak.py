@@ -1,4 +1,4 @@
-"""Does memory stay flat? Resident memory of the JVM and the Python workers over millions of events."""
+"""Does memory stay flat? The JVM and the Python workers over millions of events."""
 
 import time
 from collections.abc import Callable
@@ -12,17 +12,17 @@ from driftline.storage.connection import connect
 from driftline.streaming.watch import Watch
 
 _LOOK = 1.0  # seconds
-_SETTLED = 0.3  # of the events: caches, pools and the heap have their size then
+_WARM = 0.3  # of the events: caches, pools and the heap have their size then
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Resident memory, MB, between the first and the last 0.3 of the events.
+    """Resident memory, MB.
 
     Attributes:
         events: how many passed through.
-        early_mb: mean over the events from 0.3 to 0.5 of them.
-        late_mb: mean over the last 0.2.
+        early_mb: mean while the events from 30 % to 50 % of them were settled.
+        late_mb: mean over the last 20 %.
         peak_mb: the largest at any time.
     """
 
@@ -50,7 +50,7 @@ def watch_memory(
             time.sleep(_LOOK)
     return Memory(
         total,
-        _mean(samples, _SETTLED * total, 0.5 * total),
+        _mean(samples, _WARM * total, 0.5 * total),
         _mean(samples, 0.8 * total, total),
         {who: max(memory[who] for _, memory in samples) for who in samples[0][1]},
     )

@@ -1,0 +1,124 @@
+"""What was measured: one table for people, one file of plain keys for later work to compare."""
+
+import json
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from benchmarks.latency import Latency
+from benchmarks.observe import Rate
+from benchmarks.processes import machine
+from benchmarks.soak import Memory
+
+# Ratios of medians: key -> (above, below, goal, what it says).
+RATIOS = {
+    "stream.vs_plain_loop": ("profiles", "plain", 1.0, "with profiles against the plain loop"),
+    "stream.vs_per_record": ("profiles", "per_record", 80.0, "with profiles against per record"),
+    "stream.bad_events_ratio": ("bad", "profiles", 0.8, "1 % bad events against none"),
+    "stream.output_ratio": ("output", "profiles", None, "with output topic against without"),
+    "stream.profiles_ratio": ("profiles", "bare", None, "with profiles against without"),
+    "stream.parallel_ratio": ("parallel", "profiles", None, "parallelism 2 against 1"),
+    "stream.vs_plain_loops": ("parallel", "plain_twice", None, "parallelism 2 against two loops"),
+}
+P99_GOAL_MS = 250.0
+GROWTH_GOAL = 1.1
+
+
+@dataclass
+class Results:
+    """All that one run measured.
+
+    Attributes:
+        titles: what each variant is, by name.
+        rates: its measurements, one a round.
+    """
+
+    titles: Mapping[str, str]
+    rates: dict[str, list[Rate]] = field(default_factory=dict)
+    latency: Latency | None = None
+    memory: Memory | None = None
+
+    def add(self, variant: str, rate: Rate) -> None:
+        """One more round of a variant."""
+        self.rates.setdefault(variant, []).append(rate)
+
+    def speed(self, variant: str) -> float:
+        """Median events a second."""
+        return statistics.median(rate.per_second for rate in self.rates[variant])
+
+    def figures(self) -> dict[str, float]:
+        """Plain keys; those of what did not run are left out."""
+        found = {f"stream.{name}.events_per_second": self.speed(name) for name in self.rates}
+        if "profiles" in self.rates:
+            found["stream.events_per_second"] = self.speed("profiles")
+        for key, (above, below, *_) in RATIOS.items():
+            if above in self.rates and below in self.rates:
+                found[key] = self.speed(above) / self.speed(below)
+        if self.latency is not None:
+            found["stream.p50_ms"] = self.latency.p50_ms
+            found["stream.p99_ms"] = self.latency.p99_ms
+        if self.memory is not None:
+            for who in ("jvm", "workers"):
+                found[f"stream.memory.{who}_mb"] = self.memory.late_mb[who]
+                found[f"stream.memory.{who}_growth"] = self.memory.growth(who)
+        return found
+
+    def write(self, path: Path, setting: Mapping[str, object]) -> None:
+        """Write the figures, the machine and what was on; keys of other benchmarks stay."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        known = json.loads(path.read_text()) if path.is_file() else {}
+        rounded = {key: float(f"{value:.4g}") for key, value in self.figures().items()}
+        content = known | rounded | {"stream.setting": dict(setting), "machine": machine()}
+        path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+    def show(self) -> RenderableType:
+        """The tables of rates and of goals."""
+        return Group(self._rates(), self._goals())
+
+    def _rates(self) -> Table:
+        table = Table(title="events a second, from the first to the last committed row")
+        table.add_column("")
+        for head in ("events/s, median", "all rounds", "CPU s a million: client", "database"):
+            table.add_column(head, justify="right")
+        for name, rates in self.rates.items():
+            client, database = (
+                statistics.median(getattr(rate.cpu, who) / rate.events * 1e6 for rate in rates)
+                for who in ("client", "database")
+            )
+            rounds = " ".join(f"{rate.per_second:,.0f}" for rate in rates)
+            cells = (f"{self.speed(name):,.0f}", rounds, f"{client:,.1f}", f"{database:,.1f}")
+            table.add_row(self.titles[name], *cells)
+        return table
+
+    def _goals(self) -> Table:
+        figures = self.figures()
+        table = Table("", "goal", title="goals")
+        table.add_column("measured", justify="right")
+        for key, (_, _, goal, title) in RATIOS.items():
+            if key in figures:
+                _row(table, title, figures[key], goal, "x", at_least=True)
+        if self.latency is not None:
+            _row(table, "event to readable row, p50", self.latency.p50_ms, None, " ms")
+            _row(table, "event to readable row, p99", self.latency.p99_ms, P99_GOAL_MS, " ms")
+        if self.memory is not None:
+            for who, label in (("jvm", "JVM"), ("workers", "Python workers")):
+                growth = self.memory.growth(who)
+                title = f"memory of the {label}, {self.memory.late_mb[who]:,.0f} MB, late to early"
+                _row(table, title, growth, GROWTH_GOAL, "x")
+        return table
+
+
+def _row(
+    table: Table, title: str, value: float, goal: float | None, unit: str, *, at_least: bool = False
+) -> None:
+    if goal is None:
+        table.add_row(title, "", f"{value:,.3g}{unit}")
+        return
+    met = value >= goal if at_least else value <= goal
+    sign = "at least" if at_least else "at most"
+    colour = "green" if met else "red"
+    table.add_row(title, f"{sign} {goal:g}{unit}", f"[{colour}]{value:,.3g}{unit}[/{colour}]")
