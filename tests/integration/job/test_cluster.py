@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from driftline.cli import app
@@ -30,13 +31,20 @@ def cluster(tmp_path: Path) -> Iterator[str]:
     home, conf = flink_home(), tmp_path / "conf"
     shutil.copytree(home / "conf", conf)
     rest, rpc = _free_port(), _free_port()
-    (conf / "config.yaml").write_text(
-        f"""
-jobmanager: {{rpc: {{address: 127.0.0.1, port: {rpc}}}, memory: {{process: {{size: 900m}}}}}}
-taskmanager: {{host: 127.0.0.1, numberOfTaskSlots: 2, memory: {{process: {{size: 1200m}}}}}}
-rest: {{address: 127.0.0.1, port: {rest}, bind-address: 127.0.0.1}}
-"""
-    )
+    (tmp_path / "log").mkdir()
+    settings = yaml.safe_load((conf / "config.yaml").read_text()) | {
+        "jobmanager": {
+            "rpc": {"address": "127.0.0.1", "port": rpc},
+            "memory": {"process": {"size": "900m"}},
+        },
+        "taskmanager": {
+            "host": "127.0.0.1",
+            "numberOfTaskSlots": 2,
+            "memory": {"process": {"size": "1200m"}},
+        },
+        "rest": {"address": "127.0.0.1", "port": rest},
+    }
+    (conf / "config.yaml").write_text(yaml.safe_dump(settings))
     environment = {
         **os.environ,
         "FLINK_CONF_DIR": str(conf),
