@@ -59,7 +59,8 @@ def test_a_range_and_everything(world: Any) -> None:
     options: dict[str, Any] = {"since": since, "until": until, "grace": NOW}
     assert republish(world.config, MODEL, **options) == 0
     assert republish(world.config, MODEL, everything=True, **options) == 3
-    assert [key for key, _ in records(world) if key] == [b"e6", b"e7", b"e8"]
+    # the two partitions are read in any order
+    assert sorted(key for key, _ in records(world) if key) == [b"e6", b"e7", b"e8"]
 
 
 def test_a_model_without_an_output_topic_is_refused(make_world: Callable[..., Any]) -> None:
