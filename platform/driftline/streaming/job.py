@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 import pyflink
+from py4j.protocol import Py4JJavaError
 from pyflink.common import Configuration, JobClient
 from pyflink.java_gateway import get_gateway
 from pyflink.table import EnvironmentSettings, TableEnvironment
@@ -37,6 +38,8 @@ def main(arguments: list[str] | None = None) -> None:
     )
     logging.getLogger("py4j").setLevel(logging.WARNING)
     settings = flink_settings(config, options.model, restore=options.restore)
+    if options.drain:  # what is idle would not hear that its time has come to an end
+        settings.pop("table.exec.source.idle-timeout", None)
     if options.detached:  # a cluster's class path lacks what runs Python functions
         python = sorted(Path(pyflink.__file__).parent.glob("opt/flink-python-*.jar"))
         jars = [settings["pipeline.jars"], *(path.as_uri() for path in python)]
@@ -48,30 +51,39 @@ def main(arguments: list[str] | None = None) -> None:
     log.info("job %s of %s submitted", client.get_job_id(), options.model)
     if options.detached:
         return
-    _obey_signals(client, checkpoint_folder(config, options.model))
+    folder = checkpoint_folder(config, options.model)
+    _stop_on_signal(client, folder)
     _end_with_parent()
+    if options.drain:
+        _stop_in_thread(client, folder, drain=True)
     result.wait()
 
 
-def _obey_signals(client: JobClient, folder: str) -> None:
-    """SIGTERM stops the job with a savepoint; SIGUSR1 lets all windows close first."""
+def _stop_on_signal(client: JobClient, folder: str) -> None:
+    def stop(*_: object) -> None:
+        _stop_in_thread(client, folder, drain=False)
 
-    def stop(number: int, _: object) -> None:
-        drain = number == signal.SIGUSR1
-        log.info("stopping with a savepoint%s", ", draining" if drain else "")
-        # in a thread: the main one may be inside a call to the JVM
-        threading.Thread(target=_stop_with_savepoint, args=(client, folder, drain)).start()
-
-    for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, stop)
+    signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+
+
+def _stop_in_thread(client: JobClient, folder: str, *, drain: bool) -> None:
+    log.info("stopping with a savepoint%s", ", draining" if drain else "")
+    # in a thread: the main one may be inside a call to the JVM
+    threading.Thread(target=_stop_with_savepoint, args=(client, folder, drain), daemon=True).start()
 
 
 def _stop_with_savepoint(client: JobClient, folder: str, drain: bool) -> None:
     # PyFlink 2.3's own method calls a Java one that no longer exists
     native = get_gateway().jvm.org.apache.flink.core.execution.SavepointFormatType.NATIVE
-    stopped = client._j_job_client.stopWithSavepoint(drain, folder, native)
-    log.info("savepoint at %s", stopped.get())
+    while True:
+        try:
+            stopped = client._j_job_client.stopWithSavepoint(drain, folder, native)
+            log.info("savepoint at %s", stopped.get())
+            return
+        except Py4JJavaError as error:  # its tasks are still starting, or again
+            log.info("no savepoint yet: %s", str(error.java_exception).splitlines()[0])
+            time.sleep(1)
 
 
 def _end_with_parent() -> None:
@@ -164,6 +176,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", required=True)
     parser.add_argument("--restore", help="checkpoint or savepoint to start from")
     parser.add_argument("--starts", type=json.loads, default={}, help='{"topic": {"0": 17}}')
+    parser.add_argument("--drain", action="store_true", help="close all windows, then end")
     parser.add_argument("--detached", action="store_true", help="submit and return")
     return parser.parse_args(arguments)
 

@@ -8,7 +8,6 @@ the job fails again and again without a single message settled.
 import json
 import logging
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -28,7 +27,7 @@ from driftline.streaming.checkpoints import newest
 ATTEMPTS = 3  # failures in a row without progress
 BACKOFF_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
 SERVICE_SECONDS = 5.0  # between two looks for services that are away
-STOP_SECONDS = 180.0  # a savepoint waits for the batch in flight
+STOP_SECONDS = 300.0  # a savepoint waits for the batch in flight
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +52,9 @@ class Supervisor:
     model: str
     restore: str | None = None
     _child: subprocess.Popen[bytes] | None = field(default=None, init=False)
-    _stopping: signal.Signals | None = field(default=None, init=False)
+    _stopping: bool = field(default=False, init=False)
+    _draining: bool = field(default=False, init=False)
+    _began: float = field(default_factory=time.time, init=False)
 
     @property
     def log_path(self) -> Path:
@@ -70,11 +71,12 @@ class Supervisor:
         """
         check_ready(self.config, self.model)
         failures = 0
-        while self._stopping is None:
+        while not self._stopping:
             settled = self._settled()
-            if self._run_once(failures) == 0:
-                return
-            if self._stopping is not None:
+            code = self._run_once(self._restore_path(failures))
+            if code == 0 and self._draining:
+                self._close_windows()
+            if code == 0 or self._stopping:
                 return
             failures = 0 if self._settled() > settled else failures + 1
             if failures >= ATTEMPTS:
@@ -89,13 +91,25 @@ class Supervisor:
 
         Safe to call from a signal handler or another thread; `run` returns when it is done.
         """
-        self._stopping = signal.SIGUSR1 if drain else signal.SIGTERM
+        self._draining = drain and self.config.model(self.model).features.sql is not None
+        self._stopping = True
         if self._child is not None and self._child.poll() is None:
-            self._child.send_signal(self._stopping)
+            self._child.terminate()
 
-    def _run_once(self, failures: int) -> int:
-        restore = self._restore_path(failures)
-        arguments = ["--config", str(self.config_path), "--model", self.model]
+    def _close_windows(self) -> None:
+        """End event time in a run of its own, from the savepoint that was just made.
+
+        A source that has been idle does not pass the end of time on; after a restore it is not
+        idle.
+        """
+        if self._run_once(self._newest(), "--drain") != 0:
+            raise JobError(
+                f"job of {self.model!r} was stopped, but its last windows were not closed: start "
+                f"it again, they wait in its savepoint (see {str(self.log_path)!r})"
+            )
+
+    def _run_once(self, restore: str | None, *more: str) -> int:
+        arguments = ["--config", str(self.config_path), "--model", self.model, *more]
         if restore is not None:
             arguments += ["--restore", restore]
         else:
@@ -118,7 +132,7 @@ class Supervisor:
             end_session(self._child.pid)
 
     def _wait_for_services(self) -> None:
-        while self._stopping is None:
+        while not self._stopping:
             try:
                 check_ready(self.config, self.model)
                 return
@@ -132,7 +146,7 @@ class Supervisor:
         while (code := child.poll()) is None:
             if refused.is_file():
                 raise JobError(f"job of {self.model!r} can't start: {refused.read_text()}")
-            if self._stopping is not None:
+            if self._stopping:
                 deadline = deadline or time.monotonic() + STOP_SECONDS
                 if time.monotonic() > deadline:
                     log.error("job of %s did not stop in time; ending it", self.model)
@@ -142,11 +156,17 @@ class Supervisor:
 
     def _restore_path(self, failures: int) -> str | None:
         """The checkpoint to start from; after repeated failure, an older one."""
-        if self.restore is not None:
-            return None if self.restore == "none" else self.restore
+        made = self._newest(before=max(0, failures - 1))
+        if self.restore is None or made is not None:
+            return made
+        return None if self.restore == "none" else self.restore
+
+    def _newest(self, before: int = 0) -> str | None:
+        """The newest checkpoint; where one to start from was named, of those made since."""
         from driftline.streaming.job import checkpoint_folder  # noqa: PLC0415 - imports Flink
 
-        return newest(checkpoint_folder(self.config, self.model), before=max(0, failures - 1))
+        since = 0.0 if self.restore is None else self._began
+        return newest(checkpoint_folder(self.config, self.model), before=before, since=since)
 
     def _starts(self) -> dict[str, dict[int, int]]:
         """Where to begin without a checkpoint: behind what is settled, where that is enough.
@@ -195,7 +215,7 @@ class Supervisor:
 
     def _sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
-        while self._stopping is None and time.monotonic() < until:
+        while not self._stopping and time.monotonic() < until:
             time.sleep(0.1)
 
 

@@ -63,8 +63,8 @@ CASES = [
     Case(text()[:-9], "malformed_json"),
     Case(text(id="one") + text(id="two"), "malformed_json"),
     Case(text(id="one") + b"\n" + text(id="two"), "malformed_json"),
-    Case(SPLIT[:30], "malformed_json"),
-    Case(SPLIT[30:], "malformed_json"),
+    Case(SPLIT[:9], "malformed_json"),
+    Case(SPLIT[9:], "malformed_json"),
     Case(json.dumps(event(id="pretty"), indent=4).encode(), "logged"),
     Case(raw("more", NESTED), "too_deep"),
     Case(raw("country", NESTED), "wrong_type"),
@@ -131,8 +131,8 @@ def test_every_bad_message_has_one_outcome_and_no_worker_dies(world: World) -> N
         assert workers == job.pids()["worker"] != []
         job.drain()
     found = outcomes(world.config, MODEL)
-    told = [(shown(case), found.pop((0, offset))) for case, offset in offsets]
-    assert told == [(shown(case), [case.outcome]) for case in CASES]
+    told = [(case, found.pop((0, offset))) for case, offset in offsets]
+    assert [(shown(case), got) for case, got in told if got != [case.outcome]] == []
     assert list(found.values()) == [["logged"]] * GOOD
     report = proof(world.config.model_copy(update={"models": job.config.models}), MODEL)
     assert report.events.read == GOOD + len(CASES)

@@ -6,8 +6,9 @@ from typing import Any
 
 import yaml
 
+from tests.integration.job import feed
 from tests.integration.job.conftest import World
-from tests.integration.job.running import command
+from tests.integration.job.running import PATIENCE, command
 
 
 def refusals(paths: dict[str, Path]) -> dict[str, str]:
@@ -17,10 +18,14 @@ def refusals(paths: dict[str, Path]) -> dict[str, str]:
         for name, path in paths.items()
     }
     said = {}
-    for name, run in runs.items():
-        _, text = run.communicate()
-        said[name] = " ".join(text.decode().split())
-        assert run.returncode == 1, said[name]
+    try:
+        for name, run in runs.items():
+            _, text = run.communicate(timeout=PATIENCE)
+            said[name] = " ".join(text.decode().split())
+            assert run.returncode == 1, said[name]
+    finally:
+        for run in runs.values():
+            run.kill()  # its job ends by itself
     return said
 
 
@@ -54,5 +59,7 @@ def test_a_model_that_does_not_fit_ends_the_job(world: World) -> None:
     section["input"]["fields"]["amount"] = "string"
     path = world.write("unfit", section)
     world.make_topics("unfit")
+    # Flink opens a function when the first message comes
+    feed.produce(world.config.local_kafka(), world.topic("unfit", "events"), [feed.event(1)])
     said = refusals({"unfit": path})["unfit"]
     assert "job of 'unfit' can't start: model input 'amount' takes float32, but its" in said
