@@ -108,7 +108,7 @@ def send(kafka: Kafka, topic: str, n: int, *, bad: float = 0.0) -> Sent:
     producer = Producer(
         librdkafka(kafka)
         | {"linger.ms": 50, "batch.size": 1_000_000, "compression.type": "lz4"}
-        | {"queue.buffering.max.messages": 500_000}
+        | {"queue.buffering.max.messages": 500_000, "enable.idempotence": True}
     )
     every = round(1 / bad) if bad else 0
     size = spoilt = 0

@@ -86,7 +86,9 @@ def measure(
 
 
 def _send(config: Config, topic: str, rate: int, numbers: range) -> None:
-    producer = Producer(librdkafka(config.local_kafka()) | {"linger.ms": 1})
+    producer = Producer(
+        librdkafka(config.local_kafka()) | {"linger.ms": 1, "enable.idempotence": True}
+    )
     rows = list(zip(*events.table(10_000).to_pydict().values(), strict=True))
     began = time.time() + _TICK
     sent = 0
