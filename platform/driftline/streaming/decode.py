@@ -5,7 +5,7 @@ The parse is the one loop over rows on the hot path; everything after it works o
 
 import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -95,8 +95,7 @@ class JsonDecoder:
             gc=False,
         )
         self._decode: Callable[[Any], Any] = msgspec.json.Decoder(struct).decode
-        self._columns = attrgetter(*attributes.values())
-        self._index = {key: index for index, key in enumerate(types)}
+        self._columns = {key: attrgetter(attribute) for key, attribute in attributes.items()}
         self._keys = keys
         self.schema = pa.schema(
             [
@@ -117,15 +116,17 @@ class JsonDecoder:
             rejects: of the same payloads.
         """
         parsed, messages = self._parse(payloads, rejects)
-        columns = list(zip(*map(self._columns, parsed), strict=True)) or [()] * len(self._index)
+        # a column at a time: a tuple for each message would call the garbage collector again
+        # and again, which takes longer than the parse
+        columns = {key: tuple(map(get, parsed)) for key, get in self._columns.items()}
         key = self._settings.event_id
-        ids = _ids(key, columns[self._index[key]], messages, rejects)
-        times = _times(columns[self._index[self._settings.event_time]], self._settings.time_format)
+        ids = _ids(key, columns[key], messages, rejects)
+        times = _times(columns[self._settings.event_time], self._settings.time_format)
         self._check_times(times, columns, messages, kafka_time, rejects)
         arrays = [ids, pa.array(times.astype("datetime64[us]"), TIMESTAMP, from_pandas=True)]
         for name, field in self._settings.fields.items():
             key = self._keys[name]
-            values = columns[self._index[key]]
+            values = columns[key]
             array = _column(key, field.type, values, messages, rejects)
             if name in self._settings.required:
                 _reject_missing(key, array, messages, rejects)
@@ -156,13 +157,13 @@ class JsonDecoder:
     def _check_times(
         self,
         times: NDArray[Any],
-        columns: list[tuple[Any, ...]],
+        columns: Mapping[str, tuple[Any, ...]],
         messages: NDArray[Any],
         kafka_time: NDArray[Any],
         rejects: Rejects,
     ) -> None:
         key = self._settings.event_time
-        raw = columns[self._index[key]]
+        raw = columns[key]
         unknown = np.isnat(times)
         if unknown.any():
             missing = unknown & np.array([value is None for value in raw], dtype=bool)

@@ -4,6 +4,7 @@ Flink finishes its Python bundle before a checkpoint passes, so what a function 
 before it returns is never behind a checkpoint.
 """
 
+import gc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,6 +73,7 @@ class LogPredictions(ScalarFunction):  # type: ignore[misc]  # pyflink ships no 
         store.call(lambda connection: record(connection, self._serving.record()))
         store.close()
         self._sink = SINKS["timescaledb"](self._config, self._name, self._serving.binning)
+        gc.freeze()  # what is loaded stays: to look for garbage in TensorFlow takes long
 
     def close(self) -> None:
         """Let go of the database."""
