@@ -219,6 +219,9 @@ def run(
     cluster: Annotated[
         str | None, typer.Option(help="host:port of a Flink cluster, instead of this machine.")
     ] = None,
+    drain: Annotated[
+        bool, typer.Option("--drain", help="When stopped, let all open windows close first.")
+    ] = False,
 ) -> None:
     """Run a model's job and keep it running, until Ctrl-C."""
     from driftline.config import load
@@ -234,7 +237,7 @@ def run(
         return
     logging.getLogger("driftline").setLevel(logging.INFO)
     supervisor = Supervisor(config, loaded, model, restore)
-    with stops_on_signals(supervisor):
+    with stops_on_signals(supervisor, drain=drain):
         supervisor.run()
 
 
@@ -279,10 +282,10 @@ def demo(
 
 
 @contextlib.contextmanager
-def stops_on_signals(supervisor: "Supervisor") -> Iterator[None]:
-    """Ctrl-C and SIGTERM stop the job with a savepoint."""
+def stops_on_signals(supervisor: "Supervisor", *, drain: bool) -> Iterator[None]:
+    """Ctrl-C and SIGTERM stop the job with a savepoint; `drain` closes its windows then."""
     previous = {
-        number: signal.signal(number, lambda *_: supervisor.stop())
+        number: signal.signal(number, lambda *_: supervisor.stop(drain=drain))
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
