@@ -62,7 +62,7 @@ class Demo:
 
     def run(self) -> AuditReport:
         """Run it; what it started is stopped again, whatever happens."""
-        settings.write(self.config_path, self.state)
+        settings.write(self.config_path, self.state, paced=self.rate is not None)
         config = load(self.config_path)
         check = FeatureDefinition(config.model(settings.MODEL))
         with self._services() as stack:

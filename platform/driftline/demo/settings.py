@@ -20,8 +20,13 @@ WINDOW last_hour AS (PARTITION BY origin ORDER BY event_time
 """
 
 
-def write(path: Path, state: Path) -> None:
-    """Write the config; `state` is the folder of the local services."""
+def write(path: Path, state: Path, *, paced: bool) -> None:
+    """Write the config.
+
+    Parameters:
+        state: the folder of the local services.
+        paced: events come at a rate, so latency matters; else as fast as they can be taken.
+    """
     span = {"since": "2013-01-01", "until": "2014-01-03"}
     config = {
         "state": str(state.resolve()),
@@ -55,7 +60,7 @@ def write(path: Path, state: Path) -> None:
                     "accept": span,
                 },
                 "segments": ["origin"],
-                "stream": {"latency": "balanced"},
+                "stream": {"latency": "balanced" if paced else "throughput"},
             }
         },
         "flink": {"checkpoint_interval": "5 s"},
