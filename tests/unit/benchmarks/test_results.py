@@ -1,0 +1,67 @@
+"""Figures out of measurements."""
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks.latency import Latency
+from benchmarks.observe import Rate
+from benchmarks.processes import Cpu
+from benchmarks.results import Results
+from benchmarks.soak import Memory
+
+TITLES = {"plain": "loop", "profiles": "job", "bad": "job, bad events"}
+
+
+def rate(events: int, seconds: float) -> Rate:
+    return Rate(events, seconds, Cpu(2.0, 1.0, 0.5))
+
+
+@pytest.fixture
+def results() -> Results:
+    made = Results(TITLES)
+    for seconds in (1.0, 2.0, 4.0):
+        made.add("profiles", rate(1_000, seconds))
+    made.add("plain", rate(1_000, 4.0))
+    return made
+
+
+def test_medians_are_compared(results: Results) -> None:
+    figures = results.figures()
+    assert figures["stream.events_per_second"] == 500.0
+    assert figures["stream.vs_plain_loop"] == 2.0
+
+
+def test_what_did_not_run_has_no_figure(results: Results) -> None:
+    assert "stream.vs_per_record" not in results.figures()
+    assert "stream.p99_ms" not in results.figures()
+
+
+def test_figures_of_other_benchmarks_stay_in_the_file(results: Results, tmp_path: Path) -> None:
+    path = tmp_path / "build" / "bench.json"
+    path.parent.mkdir()
+    path.write_text('{"drift.detected": 1.0}')
+    results.latency = Latency(10, 20.0, 90.0, 100.0)
+    results.write(path, {"events": 1_000})
+    written = json.loads(path.read_text())
+    assert written["drift.detected"] == 1.0
+    assert written["stream.p99_ms"] == 90.0
+    assert written["machine"]["cores"] >= 1
+
+
+def test_the_table_marks_a_goal_that_is_missed(results: Results) -> None:
+    results.add("bad", rate(1_000, 100.0))
+    results.memory = Memory(
+        5_000,
+        {"jvm": 100.0, "workers": 100.0},
+        {"jvm": 100.0, "workers": 150.0},
+        {"jvm": 120.0, "workers": 160.0},
+    )
+    console = Console(record=True, width=160)
+    console.print(results.show())
+    shown = console.export_text(styles=True)
+    assert "\x1b[31m0.02x" in shown
+    assert "\x1b[31m1.5x" in shown
+    assert "\x1b[32m2x" in shown
