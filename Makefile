@@ -37,7 +37,7 @@ check: venv ## style, format, types, direction of imports
 	$(call say,import-linter)
 	@$(BIN)/lint-imports
 
-bench: tools venv ## measure (ARGS="NAME ...")
+bench: tools venv ## measure (ARGS="--only NAME ...")
 	$(call say,benchmarks)
 	@$(BIN)/python -m benchmarks $(ARGS)
 

@@ -5,6 +5,8 @@ and indexes, on one local stack; they run in turn, round after round, so that a 
 noisy for all of them.
 """
 
+import signal
+import sys
 import tempfile
 import uuid
 import warnings
@@ -78,6 +80,7 @@ def main(
             f"no benchmark {sorted(unknown)[0]!r} (there are {', '.join(ALL)})"
         )
     warnings.filterwarnings("ignore", module="keras|tensorflow")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all that was started is ended
     console = Console()
     results = Results(TITLES)
     place = nullcontext(str(state)) if state else tempfile.TemporaryDirectory(prefix="driftline-")

@@ -151,12 +151,13 @@ def checkpoint_folder(config: Config, name: str) -> str:
 
 
 def _python(model: Model) -> dict[str, str]:
-    rows = str(model.stream.rows)
+    rows = model.stream.rows
     return {
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
-        "python.fn-execution.bundle.size": rows,
-        "python.fn-execution.arrow.batch.size": rows,
+        # several batches a bundle: the JVM prepares the next one while Python works
+        "python.fn-execution.bundle.size": str(4 * rows),
+        "python.fn-execution.arrow.batch.size": str(rows),
         "python.fn-execution.bundle.time": str(int(model.stream.time.total_seconds() * 1_000)),
     }
 

@@ -224,7 +224,7 @@ def job_environment(config: Config) -> Mapping[str, str]:
     jvm = (
         # the code that Flink generates for a feature query is one long method
         "-XX:-DontCompileHugeMethods "
-        f"-Xmx{config.flink.memory} -XX:+UseG1GC -XX:MaxDirectMemorySize=512m"
+        f"-Xmx{config.flink.memory} -XX:+UseParallelGC -XX:MaxDirectMemorySize=512m"
         " --add-opens=java.base/java.util=ALL-UNNAMED --add-opens=java.base/java.lang=ALL-UNNAMED"
     )
     return {

@@ -172,8 +172,8 @@ def _added(model: Model) -> list[str]:
 def _publish(t_env: TableEnvironment, name: str, model: Model, kafka: Mapping[str, str]) -> str:
     """The insert that publishes the stored rows; it also keeps the planner from pruning the log."""
     if model.output is None:
-        _hole(t_env, "published", "event_id STRING")
-        return "INSERT INTO published SELECT p.event_id FROM logged"
+        _hole(t_env, "published", "stored BOOLEAN")
+        return "INSERT INTO published SELECT p FROM logged"
     options = {
         "connector": "kafka",
         "topic": model.output.topic,
