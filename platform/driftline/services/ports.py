@@ -2,11 +2,13 @@
 
 import secrets
 import socket
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 _LOWEST = 15000
+_PATIENCE = 10.0  # seconds in which the kernel closes what a killed server had open
 
 
 def is_free(port: int) -> bool:
@@ -48,12 +50,22 @@ def assign(
     ports = dict(kept)
     for name in names:
         old = ports.get(name)
-        if old is not None and is_free(old):
+        if old is not None and _comes_free(old):
             continue
         ports[name] = choose(ports.values())
         if old is not None:
             say(f"port {old} of {name} is taken by another program, using {ports[name]}")
     return ports
+
+
+def _comes_free(port: int) -> bool:
+    """Whether a port is free, or soon will be: a killed server ends thread by thread."""
+    until = time.monotonic() + _PATIENCE
+    while not is_free(port):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def _ephemeral() -> int:

@@ -58,7 +58,7 @@ class Supervisor:
 
     @property
     def log_path(self) -> Path:
-        """Where the job and its JVM write."""
+        """Where the job writes; Flink's own log is in the folder of the same name."""
         return self.config.state / "logs" / f"job-{self.model}.log"
 
     def run(self) -> None:
@@ -122,7 +122,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=job_environment(self.config),
+                env={**job_environment(self.config), "FLINK_LOG_DIR": str(self._jvm_logs())},
                 start_new_session=True,
             )
         log.info("job of %s started, pid %d, from %s", self.model, self._child.pid, restore)
@@ -130,6 +130,14 @@ class Supervisor:
             return self._wait(self._child)
         finally:
             end_session(self._child.pid)
+
+    def _jvm_logs(self) -> Path:
+        """The folder of Flink's log, which each run begins anew; the last run's is kept."""
+        folder = self.log_path.with_suffix("")
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob("*.log"):
+            path.replace(path.with_suffix(".log.1"))
+        return folder
 
     def _wait_for_services(self) -> None:
         while not self._stopping:

@@ -1,5 +1,8 @@
 import socket
+import threading
 from pathlib import Path
+
+import pytest
 
 from driftline.services import ports
 
@@ -35,7 +38,17 @@ def test_kept_ports_stay() -> None:
     assert said == []
 
 
-def test_a_taken_port_is_replaced_and_said() -> None:
+def test_a_killed_server_may_take_its_time_to_let_go_of_its_port() -> None:
+    said: list[str] = []
+    kept = ports.assign({}, ["kafka"], said.append)
+    dying = listen(kept["kafka"])
+    threading.Timer(0.3, dying.close).start()
+    assert ports.assign(kept, ["kafka"], said.append) == kept
+    assert said == []
+
+
+def test_a_taken_port_is_replaced_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "_PATIENCE", 0.1)
     said: list[str] = []
     kept = ports.assign({"other": 1}, ["kafka"], said.append)
     with listen(kept["kafka"]):
