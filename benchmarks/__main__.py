@@ -131,7 +131,8 @@ class Suite:
         if PER_RECORD in wanted:
             self._per_record()
         if "latency" in wanted:
-            self._latency()
+            self._latency("profiles")
+            self._latency("output")
         if "soak" in wanted:
             self._soak(5 * n)
 
@@ -181,12 +182,14 @@ class Suite:
         self.results.add(PER_RECORD, rate)
         self._say(f"{TITLES[PER_RECORD]}: {rate.per_second:,.0f} events/s")
 
-    def _latency(self) -> None:
-        section = self.bench.section(PACED, **_OUTPUT, stream={"latency": "balanced"})
+    def _latency(self, name: str) -> None:
+        section = self.bench.section(
+            PACED, **THROUGHPUT[name].section, stream={"latency": "balanced"}
+        )
         section["input"]["time_format"] = "epoch_us"
         events.make_topic(self.bench.config.local_kafka(), PACED)
         with self.bench.variant("bench-latency", section) as variant, job(variant):
-            self.results.latency = latency.measure(
+            found = latency.measure(
                 variant.config,
                 variant.name,
                 PACED,
@@ -194,10 +197,8 @@ class Suite:
                 seconds=PACED_SECONDS,
                 warm_up=WARM_UP_SECONDS,
             )
-        self._say(
-            f"latency: p50 {self.results.latency.p50_ms:.0f} ms, "
-            f"p99 {self.results.latency.p99_ms:.0f} ms"
-        )
+        self.results.latency[name] = found
+        self._say(f"{TITLES[name]}: p50 {found.p50_ms:.0f} ms, p99 {found.p99_ms:.0f} ms")
 
     def _soak(self, n: int) -> None:
         events.send(self.bench.config.local_kafka(), SOAK, n)

@@ -93,12 +93,12 @@ def _send(config: Config, topic: str, rate: int, numbers: range) -> None:
     began = time.time() + _TICK
     sent = 0
     while sent < len(numbers):
-        due = min(int((time.time() - began) * rate) + 1, len(numbers))
+        due = max(sent, min(int((time.time() - began) * rate) + 1, len(numbers)))
         for number in numbers[sent:due]:
             at = int((began + (number - numbers.start) / rate) * 1_000_000)
             event = events.encode(f"{number:016x}", at, rows[number % len(rows)])
             events.produce(producer, topic, number % events.PARTITIONS, event)
-        sent = max(sent, due)
+        sent = due
         producer.poll(0)
         time.sleep(_TICK)
     producer.flush(_DRAIN)

@@ -35,11 +35,12 @@ class Results:
     Attributes:
         titles: what each variant is, by name.
         rates: its measurements, one a round.
+        latency: by variant, "profiles" or "output".
     """
 
     titles: Mapping[str, str]
     rates: dict[str, list[Rate]] = field(default_factory=dict)
-    latency: Latency | None = None
+    latency: dict[str, Latency] = field(default_factory=dict)
     memory: Memory | None = None
 
     def add(self, variant: str, rate: Rate) -> None:
@@ -58,9 +59,9 @@ class Results:
         for key, (above, below, *_) in RATIOS.items():
             if above in self.rates and below in self.rates:
                 found[key] = self.speed(above) / self.speed(below)
-        if self.latency is not None:
-            found["stream.p50_ms"] = self.latency.p50_ms
-            found["stream.p99_ms"] = self.latency.p99_ms
+        for name, latency in self.latency.items():
+            head = "stream" if name == "profiles" else f"stream.{name}"
+            found |= {f"{head}.p50_ms": latency.p50_ms, f"{head}.p99_ms": latency.p99_ms}
         if self.memory is not None:
             for who in ("jvm", "workers"):
                 found[f"stream.memory.{who}_mb"] = self.memory.late_mb[who]
@@ -101,9 +102,11 @@ class Results:
         for key, (_, _, goal, title) in RATIOS.items():
             if key in figures:
                 _row(table, title, figures[key], goal, "x", at_least=True)
-        if self.latency is not None:
-            _row(table, "event to readable row, p50", self.latency.p50_ms, None, " ms")
-            _row(table, "event to readable row, p99", self.latency.p99_ms, P99_GOAL_MS, " ms")
+        for name, latency in self.latency.items():
+            title = f"event to readable row, {self.titles[name]}"
+            goal = P99_GOAL_MS if name == "profiles" else None
+            _row(table, f"{title}: p50", latency.p50_ms, None, " ms")
+            _row(table, f"{title}: p99", latency.p99_ms, goal, " ms")
         if self.memory is not None:
             for who, label in (("jvm", "JVM"), ("workers", "Python workers")):
                 growth = self.memory.growth(who)

@@ -43,7 +43,7 @@ def test_figures_of_other_benchmarks_stay_in_the_file(results: Results, tmp_path
     path = tmp_path / "build" / "bench.json"
     path.parent.mkdir()
     path.write_text('{"drift.detected": 1.0}')
-    results.latency = Latency(10, 20.0, 90.0, 100.0)
+    results.latency["profiles"] = Latency(10, 20.0, 90.0, 100.0)
     results.write(path, {"events": 1_000})
     written = json.loads(path.read_text())
     assert written["drift.detected"] == 1.0
