@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from psycopg import sql
 
 from driftline.config import Config
 from driftline.services.stack import Stack
 from tests.databases import superuser
+
+# no test asserts a time
+settings.register_profile("driftline", deadline=None)
+settings.load_profile("driftline")
 
 
 @pytest.fixture(scope="session")

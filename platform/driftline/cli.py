@@ -5,6 +5,7 @@
 import contextlib
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -45,7 +46,8 @@ ConfigPath = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 DEFAULT_CONFIG = Path("driftline.yaml")
 
-out = Console()
+# a pipe has no width: wide enough for the widest table
+out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
 err = Console(stderr=True)
 
 

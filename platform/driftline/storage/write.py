@@ -1,8 +1,9 @@
 """The write that makes a batch durable, once: rows, rejects, profile, ledger, one transaction."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +40,13 @@ class Target:
         return names.prediction_table(self.model)
 
 
+class _Counted(NamedTuple):
+    """The profile increments of one version's rows."""
+
+    version: int
+    counts: pa.RecordBatch
+
+
 class Writer:
     """Writes batches of one model over one connection.
 
@@ -55,6 +63,7 @@ class Writer:
         self._target = target
         self._ledger = Ledger(connection, target.model, "events", target.topic)
         self._inserter = Inserter(connection, target.table, ("event_time", "event_id"))
+        self._counter = ThreadPoolExecutor(1, thread_name_prefix="profile")
 
     def write(self, batch: ScoredBatch) -> StoredBatch:
         """Store what is new of a batch, and give what the store holds for all of it.
@@ -79,15 +88,20 @@ class Writer:
         rows = _rows(batch, sources)
         if not new.all():
             rows = rows.filter(pa.array(new))
+        # counted while PostgreSQL takes the rows in: nearly always all of them are new
+        counting = self._counter.submit(self._count, rows)
         inserted = self._inserter.insert(rows)
-        logged = rows
+        logged, counted = rows, counting.result()
         if not inserted.all():
             logged = rows.filter(pa.array(inserted))
+            counted = self._count(logged)
             self._ledger.keep_duplicates(rows.filter(pa.array(~inserted)), "event_time")
         is_new = ~repeated[batch.rejects.column("message").to_numpy()]
         rejects = batch.rejects.filter(pa.array(is_new))
         self._ledger.keep_rejects(rejects, sources, batch.positions)
-        self._insert_profiles(logged)
+        if self._target.binning is not None:
+            for version, counts in counted:
+                self._insert_profile(version, counts, self._target.binning.id)
         outcomes = {
             "logged": messages[inserted],
             "duplicate": messages[~inserted],
@@ -103,15 +117,22 @@ class Writer:
             repeated=int(repeated.sum()),
         )
 
-    def _insert_profiles(self, rows: pa.RecordBatch) -> None:
-        if self._target.binning is None:
-            return
-        for version in pc.unique(rows.column("model_version")).to_pylist():
-            mine = rows.filter(pc.equal(rows.column("model_version"), version))
-            self._insert_profile(version, mine, self._target.binning)
+    def _count(self, rows: pa.RecordBatch) -> list[_Counted]:
+        binning = self._target.binning
+        if binning is None:
+            return []
+        versions = rows.column("model_version")
+        return [
+            _Counted(
+                version,
+                increments(
+                    rows.filter(pc.equal(versions, version)), binning, self._target.segments
+                ),
+            )
+            for version in pc.unique(versions).to_pylist()
+        ]
 
-    def _insert_profile(self, version: int, rows: pa.RecordBatch, binning: Binning) -> None:
-        counts = increments(rows, binning, self._target.segments)
+    def _insert_profile(self, version: int, counts: pa.RecordBatch, binning_id: str) -> None:
         n = len(counts)
         columns = {
             **{name: counts.column(name) for name in counts.schema.names},
@@ -120,7 +141,7 @@ class Writer:
             "span_minutes": pa.array(np.ones(n, np.int16)),
             "version": pa.array(np.full(n, version, np.int32)),
             "role": pa.array([names.SERVED] * n, pa.string()),
-            "binning_id": pa.array([binning.id] * n, pa.string()),
+            "binning_id": pa.array([binning_id] * n, pa.string()),
         }
         copy(self._connection, "profile", pa.RecordBatch.from_pydict(columns))
         minutes = counts.column("bucket").cast(pa.int64()).to_numpy() // 60_000_000
