@@ -120,6 +120,7 @@ def _create(operations: Operations, table: str, features: dict[str, _Kind]) -> N
         sa.Column("event_time", _TIME, nullable=False),
         sa.Column("event_id", sa.Text, nullable=False),
         sa.Column("model_version", sa.Integer, nullable=False),
+        sa.Column("role", sa.Text, nullable=False),
         sa.Column("score", sa.Double),
         sa.Column("outputs", postgresql.JSONB),
         sa.Column("late", sa.Boolean, nullable=False),
