@@ -1,6 +1,6 @@
 """The records that travel the hot path: the batch that a sink is given, and what it stored."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -77,7 +77,8 @@ class ScoredBatch:
     messages: NDArray[Any]
     rejects: pa.RecordBatch
     filtered: NDArray[Any]
-    shadows: pa.RecordBatch = NO_SHADOWS
+    # a default must hash, and no batch does
+    shadows: pa.RecordBatch = field(default_factory=lambda: NO_SHADOWS)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,191 @@
+"""Live events that two versions have scored: a bounded sample of the latest, for the gates."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+import pyarrow as pa
+from psycopg import sql
+
+from driftline import names
+from driftline.config import Postgres
+from driftline.errors import ServiceError
+from driftline.storage import shadow_table
+from driftline.storage.connection import Connection, connect
+from driftline.storage.rows import stream
+
+#: A sample is no larger: errors are small by then, and reading it takes seconds.
+SAMPLE = 100_000
+
+_PATIENCE = 60  # seconds a query
+_FIRST_SLAB = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """n events that both versions scored, the latest first.
+
+    Attributes:
+        champion: float64[n], the score of the one.
+        candidate: float64[n], the score of the other; NaN where it failed.
+        champion_ms, candidate_ms: float64[n], how long the inference took.
+        label: float64[n], the latest known truth; NaN where it was not asked for.
+    """
+
+    champion: npt.NDArray[np.float64]
+    candidate: npt.NDArray[np.float64]
+    champion_ms: npt.NDArray[np.float64]
+    candidate_ms: npt.NDArray[np.float64]
+    label: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.champion)
+
+
+NO_PAIRS = Pairs(*(np.empty(0),) * 5)
+_COLUMNS = ("champion", "candidate", "champion_ms", "candidate_ms", "label")
+
+# The one version served the event and the other shadowed it, or the other way round in a canary.
+_BOTH_WAYS = """
+  (SELECT one.event_time, one.event_id, one.score AS champion, other.score AS candidate,
+          one.inference_ms AS champion_ms, other.inference_ms AS candidate_ms
+     FROM {served} AS one JOIN {shadow} AS other USING (event_time, event_id)
+    WHERE one.model_version = {champion} AND other.model_version = {candidate}
+      AND event_time > {after} AND event_time <= {until}
+    ORDER BY event_time DESC LIMIT {limit})
+  UNION ALL
+  (SELECT one.event_time, one.event_id, one.score, other.score,
+          one.inference_ms, other.inference_ms
+     FROM {shadow} AS one JOIN {served} AS other USING (event_time, event_id)
+    WHERE one.model_version = {champion} AND other.model_version = {candidate}
+      AND event_time > {after} AND event_time <= {until}
+    ORDER BY event_time DESC LIMIT {limit})
+"""
+# Neither served it: both were shadows of a third.
+_BOTH_SHADOWS = """
+  UNION ALL
+  (SELECT one.event_time, one.event_id, one.score, other.score,
+          one.inference_ms, other.inference_ms
+     FROM {shadow} AS one JOIN {shadow} AS other USING (event_time, event_id)
+    WHERE one.model_version = {champion} AND other.model_version = {candidate}
+      AND event_time > {after} AND event_time <= {until}
+    ORDER BY event_time DESC LIMIT {limit})
+"""
+_UNLABELLED = """
+SELECT champion, candidate, champion_ms, candidate_ms, NULL::float8 AS label
+  FROM ({pairs}) AS pair WHERE champion IS NOT NULL ORDER BY event_time DESC LIMIT {limit}
+"""
+# A correction is a later label of the same event: the last word counts. Truth is known after the
+# event, so older labels need not be read.
+_LABELLED = """
+WITH pair AS MATERIALIZED ({pairs}),
+     truth AS (
+       SELECT DISTINCT ON (event_id) event_id, label FROM driftline.label
+        WHERE model = {model} AND label_time > {after}
+          AND event_id IN (SELECT event_id FROM pair)
+        ORDER BY event_id, label_time DESC)
+SELECT champion, candidate, champion_ms, candidate_ms, label
+  FROM pair JOIN truth USING (event_id)
+ WHERE champion IS NOT NULL ORDER BY event_time DESC LIMIT {limit}
+"""
+
+
+def pairs(
+    postgres: Postgres,
+    model: str,
+    champion: int,
+    candidate: int,
+    *,
+    window: timedelta,
+    labelled: bool = False,
+    limit: int = SAMPLE,
+) -> Pairs:
+    """The latest events that both versions have scored.
+
+    Read backwards in slabs of time that double, until there are `limit` of them or the window
+    is behind: what is common is found in a short slab, what is rare costs few queries.
+
+    Parameters:
+        postgres: read as role `read`.
+        model: the model's name in the config.
+        champion, candidate: the two versions.
+        window: how far back, from the model's latest event.
+        labelled: only events whose label is known, with it.
+        limit: how many at most, in all and of a slab.
+
+    Raises:
+        ServiceError: the database is away, or too slow for the window.
+    """
+    parts: list[Pairs] = []
+    timeout = f"-c statement_timeout={_PATIENCE}s"
+    with connect(postgres, "read", autocommit=True, options=timeout) as connection:
+        if not shadow_table.exists(connection, model):
+            return NO_PAIRS
+        try:
+            for after, until in _slabs(_latest(connection, model), window):
+                left = limit - sum(map(len, parts))
+                if left <= 0:
+                    break
+                query = _query(model, champion, candidate, after, until, left, labelled=labelled)
+                parts += map(_pairs, stream(connection, query, None))
+        except psycopg.errors.QueryCanceled as error:
+            raise ServiceError(
+                f"reading the live evidence of model {model!r} took more than {_PATIENCE} s a "
+                "query: shorten gates.window, or look at what the database is busy with"
+            ) from error
+    if not parts:
+        return NO_PAIRS
+    return Pairs(*(np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS))
+
+
+def _query(
+    model: str,
+    champion: int,
+    candidate: int,
+    after: datetime,
+    until: datetime,
+    limit: int,
+    *,
+    labelled: bool,
+) -> sql.Composed:
+    both = sql.SQL(_BOTH_WAYS + _BOTH_SHADOWS).format(
+        served=sql.Identifier(names.SCHEMA, names.prediction_table(model)),
+        shadow=sql.Identifier(names.SCHEMA, names.shadow_table(model)),
+        champion=champion,
+        candidate=candidate,
+        after=after,
+        until=until,
+        limit=limit,
+    )
+    return sql.SQL(_LABELLED if labelled else _UNLABELLED).format(
+        pairs=both, model=model, after=after, limit=limit
+    )
+
+
+def _latest(connection: Connection, model: str) -> datetime | None:
+    query = sql.SQL("SELECT max(event_time) FROM {}").format(
+        sql.Identifier(names.SCHEMA, names.shadow_table(model))
+    )
+    row = connection.execute(query).fetchone()
+    return None if row is None else row[0]
+
+
+def _slabs(latest: datetime | None, window: timedelta) -> Iterator[tuple[datetime, datetime]]:
+    """(after, until], from the latest event backwards, each as long as all before it."""
+    if latest is None:
+        return
+    until, reach = latest, min(_FIRST_SLAB, window)
+    while until > latest - window:
+        after = max(latest - reach, latest - window)
+        yield after, until
+        until, reach = after, reach * 2
+
+
+def _pairs(batch: pa.RecordBatch) -> Pairs:
+    columns = (batch.column(name) for name in _COLUMNS)
+    return Pairs(
+        *(np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64) for column in columns)
+    )
