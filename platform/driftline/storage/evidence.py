@@ -48,31 +48,16 @@ class Pairs:
 NO_PAIRS = Pairs(*(np.empty(0),) * 5)
 _COLUMNS = ("champion", "candidate", "champion_ms", "candidate_ms", "label")
 
-# The one version served the event and the other shadowed it, or the other way round in a canary.
-_BOTH_WAYS = """
+# Both bounds on both sides: the planner passes no inequality through a join, and skips no chunk.
+_JOINED = """
   (SELECT one.event_time, one.event_id, one.score AS champion, other.score AS candidate,
           one.inference_ms AS champion_ms, other.inference_ms AS candidate_ms
-     FROM {served} AS one JOIN {shadow} AS other USING (event_time, event_id)
+     FROM {one} AS one
+     JOIN {other} AS other ON other.event_time = one.event_time AND other.event_id = one.event_id
     WHERE one.model_version = {champion} AND other.model_version = {candidate}
-      AND event_time > {after} AND event_time <= {until}
-    ORDER BY event_time DESC LIMIT {limit})
-  UNION ALL
-  (SELECT one.event_time, one.event_id, one.score, other.score,
-          one.inference_ms, other.inference_ms
-     FROM {shadow} AS one JOIN {served} AS other USING (event_time, event_id)
-    WHERE one.model_version = {champion} AND other.model_version = {candidate}
-      AND event_time > {after} AND event_time <= {until}
-    ORDER BY event_time DESC LIMIT {limit})
-"""
-# Neither served it: both were shadows of a third.
-_BOTH_SHADOWS = """
-  UNION ALL
-  (SELECT one.event_time, one.event_id, one.score, other.score,
-          one.inference_ms, other.inference_ms
-     FROM {shadow} AS one JOIN {shadow} AS other USING (event_time, event_id)
-    WHERE one.model_version = {champion} AND other.model_version = {candidate}
-      AND event_time > {after} AND event_time <= {until}
-    ORDER BY event_time DESC LIMIT {limit})
+      AND one.event_time > {after} AND one.event_time <= {until}
+      AND other.event_time > {after} AND other.event_time <= {until}
+    ORDER BY one.event_time DESC LIMIT {limit})
 """
 _UNLABELLED = """
 SELECT champion, candidate, champion_ms, candidate_ms, NULL::float8 AS label
@@ -141,7 +126,7 @@ def pairs(
     return Pairs(*(np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS))
 
 
-def _query(
+def _query(  # noqa: PLR0917 - each goes into the SQL
     model: str,
     champion: int,
     candidate: int,
@@ -151,17 +136,23 @@ def _query(
     *,
     labelled: bool,
 ) -> sql.Composed:
-    both = sql.SQL(_BOTH_WAYS + _BOTH_SHADOWS).format(
-        served=sql.Identifier(names.SCHEMA, names.prediction_table(model)),
-        shadow=sql.Identifier(names.SCHEMA, names.shadow_table(model)),
-        champion=champion,
-        candidate=candidate,
-        after=after,
-        until=until,
-        limit=limit,
-    )
+    """Either version may have served the event, in a canary, or neither of them."""
+    served = sql.Identifier(names.SCHEMA, names.prediction_table(model))
+    shadow = sql.Identifier(names.SCHEMA, names.shadow_table(model))
+    joined = [
+        sql.SQL(_JOINED).format(
+            one=one,
+            other=other,
+            champion=champion,
+            candidate=candidate,
+            after=after,
+            until=until,
+            limit=limit,
+        )
+        for one, other in ((served, shadow), (shadow, served), (shadow, shadow))
+    ]
     return sql.SQL(_LABELLED if labelled else _UNLABELLED).format(
-        pairs=both, model=model, after=after, limit=limit
+        pairs=sql.SQL(" UNION ALL ").join(joined), model=model, after=after, limit=limit
     )
 
 

@@ -185,9 +185,10 @@ def test_a_table_holds_as_many_features_as_are_accepted(migrated: Config) -> Non
         connection.execute(
             sql.SQL(
                 "INSERT INTO driftline.prediction_wide (event_time, event_id, model_version, role,"
-                " score, late, source, kafka_offset, kafka_time, scored_at, inference_ms, lag_ms, {})"
-                " SELECT now(), repeat('x', 512), 1, 'champion', 1, false, 1, 1, now(), now(), 1, 1,"
-                " {}"
+                " score, late, source, kafka_offset, kafka_time, scored_at, inference_ms,"
+                " lag_ms, {})"
+                " SELECT now(), repeat('x', 512), 1, 'champion', 1, false, 1, 1, now(), now(),"
+                " 1, 1, {}"
             ).format(
                 sql.SQL(", ").join(map(sql.Identifier, many.names)),
                 sql.SQL(", ").join([sql.SQL("1.5")] * len(many)),
