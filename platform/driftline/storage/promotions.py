@@ -63,16 +63,16 @@ def decide(
     connection: Connection,
     model: str,
     version: int,
+    *,
     previous: int | None,
     kind: Kind,
-    decided_by: str,
-    *,
+    by: str,
     reason: str | None = None,
     verdict: dict[str, Any] | None = None,
 ) -> Decision:
     """Add a decision, as role `write`; gives it with the database's time."""
     content = None if verdict is None else Jsonb(verdict)
-    values = (model, version, previous, kind, decided_by, reason, content)
+    values = (model, version, previous, kind, by, reason, content)
     row = connection.execute(
         f"""INSERT INTO driftline.promotion
               (model, version, previous, kind, decided_by, reason, verdict)
@@ -124,25 +124,25 @@ def quarantines(connection: Connection, model: str) -> list[Quarantine]:
     return [Quarantine(*row) for row in rows]
 
 
-def release(connection: Connection, model: str, version: int, who: str, reason: str) -> bool:
+def release(connection: Connection, model: str, version: int, *, by: str, reason: str) -> bool:
     """Lift a quarantine and say so among the version's events; false when there was none."""
     with connection.transaction():
         lifted = connection.execute(
             "DELETE FROM driftline.quarantine WHERE model = %s AND version = %s", [model, version]
         ).rowcount
         if lifted:
-            add_event(connection, model, version, "released", who, reason)
+            add_event(connection, model, version, kind="released", by=by, detail=reason)
     return bool(lifted)
 
 
 def add_event(
-    connection: Connection, model: str, version: int, kind: str, who: str, detail: str
+    connection: Connection, model: str, version: int, *, kind: str, by: str, detail: str
 ) -> None:
     """Add what a person did with a version to its events."""
     connection.execute(
         """INSERT INTO driftline.version_event (model, version, role, kind, worker, detail)
            VALUES (%s, %s, '', %s, %s, %s)""",
-        (model, version, kind, who, detail),
+        (model, version, kind, by, detail),
     )
 
 
