@@ -13,7 +13,7 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -96,7 +96,7 @@ def promote(
     content = {"against": expected, "gates": [_plain(one) for one in verdicts]}
     with locked(config, model) as connection:
         _require_unchanged(client, connection, model, section.registry, expected)
-        _require_not_quarantined(connection, model, version)
+        promotions.require_not_quarantined(connection, model, version)
         decision = promotions.decide(
             connection,
             model,
@@ -187,23 +187,13 @@ def _require_promotable(  # noqa: PLR0917 - all of them say what is asked
     champion: int | None,
 ) -> None:
     aliases.require_usable(client, registry.name, version)
-    _require_not_quarantined(connection, model, version)
+    promotions.require_not_quarantined(connection, model, version)
     if version == champion:
         decided = promotions.decisions(connection, model)
         raise RegistryError(
             f"version {version} of model {registry.name!r} is {registry.alias} already"
             f"{_told(decided, version)}"
         )
-
-
-def _require_not_quarantined(connection: Connection, model: str, version: int) -> None:
-    for one in promotions.quarantines(connection, model):
-        if one.version == version:
-            raise RegistryError(
-                f"version {version} of model {model!r} is in quarantine since "
-                f"{one.quarantined_at:%Y-%m-%d %H:%M} ({one.reason}): it may not serve, not even "
-                f"by force; 'driftline models release {model} {version} --reason …' lifts it"
-            )
 
 
 def _require_unchanged(
@@ -301,7 +291,7 @@ def _write_down(client: "MlflowClient", name: str, decision: Decision) -> None:
         for key, text in tags.items():
             client.set_model_version_tag(name, version, key, text[:5_000])
         if run_id:
-            time = f"{decision.decided_at:%Y%m%dT%H%M%S.%fZ}"
+            time = f"{decision.decided_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
             client.log_dict(run_id, content, f"driftline/promotion-{time}.json")
 
 

@@ -82,7 +82,8 @@ def calibration_error(label: Floats, score: Floats) -> float:
 
 def _log_loss(label: Floats, score: Floats) -> Floats:
     clipped = np.clip(score, _CLIP, 1 - _CLIP)
-    return -(label * np.log(clipped) + (1 - label) * np.log1p(-clipped))
+    loss: Floats = -(label * np.log(clipped) + (1 - label) * np.log1p(-clipped))
+    return loss
 
 
 _LOSSES: dict[str, Callable[[Floats, Floats], Floats]] = {

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from psycopg.types.json import Jsonb
 
+from driftline.errors import RegistryError
 from driftline.storage.connection import Connection
 
 Kind = Literal["first", "promoted", "forced", "rolled_back", "refused"]
@@ -122,6 +123,21 @@ def quarantines(connection: Connection, model: str) -> list[Quarantine]:
         [model],
     ).fetchall()
     return [Quarantine(*row) for row in rows]
+
+
+def require_not_quarantined(connection: Connection, model: str, version: int) -> None:
+    """Refuse a version that may not serve.
+
+    Raises:
+        RegistryError: it is in quarantine.
+    """
+    for one in quarantines(connection, model):
+        if one.version == version:
+            raise RegistryError(
+                f"version {version} of model {model!r} is in quarantine since "
+                f"{one.quarantined_at:%Y-%m-%d %H:%M} ({one.reason}): it may not serve, not even "
+                f"by force; 'driftline models release {model} {version} --reason …' lifts it"
+            )
 
 
 def release(connection: Connection, model: str, version: int, *, by: str, reason: str) -> bool:
