@@ -64,7 +64,7 @@ def details(config: Config, model: str, version: int) -> dict[str, Any]:
     pointing = [one for one, v in aliases.aliases(client, name).items() if v == version]
     with connect(config.local_postgres(), "read") as connection:
         decided = [one for one in promotions.decisions(connection, model) if one.version == version]
-        barred = [one for one in promotions.quarantines(connection, model)]
+        barred = promotions.quarantines(connection, model)
     quarantined = next((one.reason for one in barred if one.version == version), None)
     return {
         **asdict(Version.of(record, tuple(sorted(pointing)))),

@@ -92,7 +92,7 @@ def challenge(
 def canary(
     name: ModelName,
     share: Annotated[
-        str | None, typer.Argument(metavar="[PERCENT%|stop]", help="Without: show it.")
+        str | None, typer.Argument(metavar="PERCENT%|stop", help="Without: show it.")
     ] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,

@@ -21,7 +21,7 @@ from registry.options import (
 
 def show_version(
     name: ModelName,
-    version: Annotated[int | None, typer.Argument(metavar="[VERSION]", min=1)] = None,
+    version: Annotated[int | None, typer.Argument(metavar="VERSION", min=1)] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
@@ -51,7 +51,7 @@ def show_version(
         say(f"canary: version {running['version']} gets {running['percent']:g} %")
 
 
-def compare(  # noqa: PLR0917 - one parameter an option
+def compare(
     name: ModelName,
     first: Annotated[int, typer.Argument(metavar="A", min=1, help="A version.")],
     second: Annotated[int, typer.Argument(metavar="B", min=1, help="Another one.")],

@@ -151,9 +151,10 @@ def _query(  # noqa: PLR0917 - each goes into the SQL
         )
         for one, other in ((served, shadow), (shadow, served), (shadow, shadow))
     ]
-    return sql.SQL(_LABELLED if labelled else _UNLABELLED).format(
+    latest = sql.SQL(_LABELLED if labelled else _UNLABELLED).format(
         pairs=sql.SQL(" UNION ALL ").join(joined), model=model, after=after, limit=limit
     )
+    return sql.SQL("SELECT * FROM ({}) AS latest").format(latest)  # `stream` appends to it
 
 
 def _latest(connection: Connection, model: str) -> datetime | None:
