@@ -59,22 +59,18 @@ _JOINED = """
       AND other.event_time > {after} AND other.event_time <= {until}
     ORDER BY one.event_time DESC LIMIT {limit})
 """
-_UNLABELLED = """
-SELECT champion, candidate, champion_ms, candidate_ms, NULL::float8 AS label
-  FROM ({pairs}) AS pair WHERE champion IS NOT NULL ORDER BY event_time DESC LIMIT {limit}
+_LATEST = """
+SELECT event_id, champion, candidate, champion_ms, candidate_ms FROM (
+  SELECT * FROM ({pairs}) AS pair WHERE champion IS NOT NULL
+   ORDER BY event_time DESC LIMIT {limit}) AS latest
 """
 # A correction is a later label of the same event: the last word counts. Truth is known after the
-# event, so older labels need not be read.
-_LABELLED = """
-WITH pair AS MATERIALIZED ({pairs}),
-     truth AS (
-       SELECT DISTINCT ON (event_id) event_id, label FROM driftline.label
-        WHERE model = {model} AND label_time > {after}
-          AND event_id IN (SELECT event_id FROM pair)
-        ORDER BY event_id, label_time DESC)
-SELECT champion, candidate, champion_ms, candidate_ms, label
-  FROM pair JOIN truth USING (event_id)
- WHERE champion IS NOT NULL ORDER BY event_time DESC LIMIT {limit}
+# event, so older labels need not be read. A statement of its own: within a join the planner
+# guesses one row, and reads all labels once for each event.
+_TRUTH = """
+SELECT DISTINCT ON (event_id) event_id, label FROM driftline.label
+ WHERE model = %s AND label_time > %s AND event_id = ANY(%s)
+ ORDER BY event_id, label_time DESC
 """
 
 
@@ -111,11 +107,12 @@ def pairs(
             return NO_PAIRS
         try:
             for after, until in _slabs(_latest(connection, model), window):
-                left = limit - sum(map(len, parts))
-                if left <= 0:
+                if sum(map(len, parts)) >= limit:
                     break
-                query = _query(model, champion, candidate, after, until, left, labelled=labelled)
-                parts += map(_pairs, stream(connection, query, None))
+                query = _query(model, champion, candidate, after, until, limit)
+                for batch in list(stream(connection, query, None)):
+                    truth = _truth(connection, model, after, batch) if labelled else None
+                    parts.append(_pairs(batch, truth))
         except psycopg.errors.QueryCanceled as error:
             raise ServiceError(
                 f"reading the live evidence of model {model!r} took more than {_PATIENCE} s a "
@@ -123,7 +120,8 @@ def pairs(
             ) from error
     if not parts:
         return NO_PAIRS
-    return Pairs(*(np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS))
+    joined = (np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS)
+    return Pairs(*(column[:limit] for column in joined))
 
 
 def _query(  # noqa: PLR0917 - each goes into the SQL
@@ -133,8 +131,6 @@ def _query(  # noqa: PLR0917 - each goes into the SQL
     after: datetime,
     until: datetime,
     limit: int,
-    *,
-    labelled: bool,
 ) -> sql.Composed:
     """Either version may have served the event, in a canary, or neither of them."""
     served = sql.Identifier(names.SCHEMA, names.prediction_table(model))
@@ -151,10 +147,7 @@ def _query(  # noqa: PLR0917 - each goes into the SQL
         )
         for one, other in ((served, shadow), (shadow, served), (shadow, shadow))
     ]
-    latest = sql.SQL(_LABELLED if labelled else _UNLABELLED).format(
-        pairs=sql.SQL(" UNION ALL ").join(joined), model=model, after=after, limit=limit
-    )
-    return sql.SQL("SELECT * FROM ({}) AS latest").format(latest)  # `stream` appends to it
+    return sql.SQL(_LATEST).format(pairs=sql.SQL(" UNION ALL ").join(joined), limit=limit)
 
 
 def _latest(connection: Connection, model: str) -> datetime | None:
@@ -176,8 +169,22 @@ def _slabs(latest: datetime | None, window: timedelta) -> Iterator[tuple[datetim
         until, reach = after, reach * 2
 
 
-def _pairs(batch: pa.RecordBatch) -> Pairs:
-    columns = (batch.column(name) for name in _COLUMNS)
-    return Pairs(
-        *(np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64) for column in columns)
-    )
+def _truth(
+    connection: Connection, model: str, after: datetime, batch: pa.RecordBatch
+) -> npt.NDArray[np.float64]:
+    """The last label of each event, float64[n]; NaN where none has come."""
+    ids = batch.column("event_id").to_pylist()
+    known: dict[str, float] = dict(connection.execute(_TRUTH, [model, after, ids]).fetchall())
+    return np.array([known.get(one, np.nan) for one in ids], dtype=np.float64)
+
+
+def _pairs(batch: pa.RecordBatch, truth: npt.NDArray[np.float64] | None) -> Pairs:
+    """The rows of a batch; with truth, only those that have it."""
+    columns = [
+        np.asarray(batch.column(name).to_numpy(zero_copy_only=False), dtype=np.float64)
+        for name in _COLUMNS[:-1]
+    ]
+    if truth is None:
+        return Pairs(*[*columns, np.full(len(batch), np.nan)])
+    known = np.isfinite(truth)
+    return Pairs(*[column[known] for column in [*columns, truth]])

@@ -62,7 +62,7 @@ def test_the_standard_error_is_the_spread_of_repeated_samples(metric: Metric) ->
 
 
 def test_what_cannot_be_measured_is_said() -> None:
-    half = np.full(3, 0.5)
+    half: Any = np.full(3, 0.5)
     with pytest.raises(NotMeasurableError, match="auc needs labels of both classes"):
         compare("auc", np.ones(3), half, half)
     with pytest.raises(NotMeasurableError, match=r"brier needs labels of 0 and 1, one is 2\b"):
