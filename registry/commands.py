@@ -13,6 +13,8 @@ from rich.table import Column, Table
 
 from driftline import names
 from driftline.errors import RegistryError
+from registry import promote_commands, role_commands, version_commands
+from registry.options import DEFAULT_CONFIG, AsJson, ConfigPath
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,11 +23,19 @@ if TYPE_CHECKING:
 
 models = typer.Typer(help="Model versions in the registry.", no_args_is_help=True)
 
-ConfigPath = Annotated[
-    Path, typer.Option("--config", "-c", help="The config file.", envvar="DRIFTLINE_CONFIG")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-DEFAULT_CONFIG = Path("driftline.yaml")
+for command in (
+    promote_commands.promote,
+    promote_commands.rollback,
+    promote_commands.history,
+    version_commands.compare,
+    version_commands.retire,
+    version_commands.release,
+    role_commands.shadow,
+    role_commands.challenge,
+    role_commands.canary,
+):
+    models.command()(command)
+models.command("show")(version_commands.show_version)
 
 
 @models.command()

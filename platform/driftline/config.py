@@ -383,6 +383,77 @@ class Stream(Settings):
         return self.batch_time or timedelta(milliseconds=preset)
 
 
+Metric = Literal["log_loss", "brier", "auc", "mae", "rmse"]
+Share = Annotated[float, Field(ge=0, le=1)]
+_Events = Annotated[int, Field(ge=1, le=100_000)]
+_Margin = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class OfflineGate(Settings):
+    """Both versions scored on the same file, when a promotion is asked for."""
+
+    data: Located = Field(description="Parquet file: the features and the label")
+    label: str = Field(min_length=1, description="column with the truth, a number or bool")
+    metric: Metric
+    margin: _Margin = Field(0.0, description="how much worse than the champion is accepted")
+
+
+class AgreementGate(Settings):
+    """How often both versions say about the same of the same live event."""
+
+    events: _Events = 1_000
+    tolerance: _Margin = Field(0.1, description="scores that differ by at most this agree")
+    share: Share = Field(0.95, description="of the events must agree")
+
+
+class ScoresGate(Settings):
+    """How far apart the two distributions of scores are, on the same live events."""
+
+    events: _Events = 1_000
+    distance: Share = Field(
+        0.1, description="largest change, over all thresholds, of the share of events above it"
+    )
+
+
+class LatencyGate(Settings):
+    """How long a prediction takes."""
+
+    events: _Events = 1_000
+    factor: float = Field(
+        1.5, gt=0, allow_inf_nan=False, description="of the champion's p99 is accepted"
+    )
+
+
+class CalibrationGate(Settings):
+    """Whether a score of 0.3 comes true in 30 % of the cases."""
+
+    events: _Events = 1_000
+    margin: _Margin = Field(0.01, description="how much worse than the champion is accepted")
+
+
+class PerformanceGate(Settings):
+    """What the labels of live events say."""
+
+    metric: Metric
+    events: _Events = 1_000
+    margin: _Margin = Field(0.0, description="how much worse than the champion is accepted")
+
+
+class Gates(Settings):
+    """What a version must show before it is promoted; a gate that is not named is not asked."""
+
+    mode: Literal["record", "enforce"] = Field(
+        "record", description="what the job does with an alias that was moved outside driftline"
+    )
+    window: Wait = Field(timedelta(days=7), description="how old live evidence may be")
+    offline: OfflineGate | None = None
+    agreement: AgreementGate | None = None
+    scores: ScoresGate | None = None
+    latency: LatencyGate | None = None
+    calibration: CalibrationGate | None = None
+    performance: PerformanceGate | None = None
+
+
 class Model(Settings):
     """One monitored model: where its events come from, what is done with them."""
 
@@ -394,6 +465,14 @@ class Model(Settings):
     segments: tuple[Identifier, ...] = Field((), description="feature columns to split profiles by")
     profiles: bool = Field(True, description="count what is logged; without, nothing is monitored")
     stream: Stream = Stream()
+    gates: Gates = Gates()
+
+    @model_validator(mode="after")
+    def _labels_for_their_gates(self) -> Self:
+        for name in ("calibration", "performance"):
+            if self.labels is None and getattr(self.gates, name) is not None:
+                raise ValueError(f"gate {name!r} needs labels: add the section labels")
+        return self
 
     @model_validator(mode="after")
     def _no_reserved_names(self) -> Self:

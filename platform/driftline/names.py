@@ -7,6 +7,7 @@ SYSTEM_COLUMNS = (
     "event_time",
     "event_id",
     "model_version",
+    "role",
     "score",
     "outputs",
     "late",
@@ -31,9 +32,13 @@ EVENT_ID = "event_id"
 LATE = "late"
 KEEP = "keep"  # a boolean feature column with this name decides logged or filtered
 
-SERVED = "served"  # the role of the predictions that are published
 ALL_ROWS = ""  # the segment that holds every row
+
+# Roles of a version. A challenger serves its share of a canary; a shadow never serves.
 CHAMPION = "champion"
+CHALLENGER = "challenger"
+SHADOW = "shadow"  # also the beginning of the aliases that name further shadows
+SERVED = "served"  # the role of a profile of predictions that are published
 
 # Artifacts of a model version, below the model's own folder in MLflow.
 BINNING_ARTIFACT = "driftline/binning.json"
@@ -49,5 +54,16 @@ def prediction_table(model: str) -> str:
     return "prediction_" + model.replace("-", "_")
 
 
+def shadow_table(model: str) -> str:
+    """The name of the hypertable of what other versions predicted for the same events.
+
+    >>> shadow_table("flights-late")
+    'shadow_flights_late'
+    """
+    return "shadow_" + model.replace("-", "_")
+
+
 # First key of the advisory locks, so that they collide with nobody else's.
 LEDGER_LOCK = 0x6466_0001
+PROMOTION_LOCK = 0x6466_0002
+CANARY_LOCK = 0x6466_0003

@@ -1,6 +1,6 @@
 """The records that travel the hot path: the batch that a sink is given, and what it stored."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -31,6 +31,7 @@ PREDICTION = pa.schema(
         pa.field("event_time", pa.timestamp("us", tz="UTC"), nullable=False),
         pa.field("event_id", pa.string(), nullable=False),
         pa.field("model_version", pa.int32(), nullable=False),
+        pa.field("role", pa.string(), nullable=False),
         pa.field("score", pa.float64()),
         pa.field("outputs", pa.string()),
         pa.field("late", pa.bool_(), nullable=False),
@@ -38,6 +39,17 @@ PREDICTION = pa.schema(
         pa.field("inference_ms", pa.float32(), nullable=False),
     ]
 )
+
+#: What a version that does not serve predicted for an event that another one serves; no score
+#: where it failed. `prediction` is the row of the batch's predictions.
+SHADOW = pa.schema(
+    [
+        pa.field("prediction", pa.int32(), nullable=False),
+        *(PREDICTION.field(n) for n in ("model_version", "role", "score", "outputs")),
+        *(PREDICTION.field(n) for n in ("scored_at", "inference_ms")),
+    ]
+)
+NO_SHADOWS = pa.RecordBatch.from_pylist([], schema=SHADOW)
 
 #: What is published of a prediction.
 PUBLISHED = pa.schema(
@@ -55,6 +67,7 @@ class ScoredBatch:
         messages: int32[m], the message that each prediction came from.
         rejects: r rows of `REJECT`.
         filtered: int32[f], the messages that the feature definition left out.
+        shadows: rows of `SHADOW`, any number of versions for each of the predictions.
 
     n = m + r + f holds for every batch.
     """
@@ -64,6 +77,8 @@ class ScoredBatch:
     messages: NDArray[Any]
     rejects: pa.RecordBatch
     filtered: NDArray[Any]
+    # a default must hash, and no batch does
+    shadows: pa.RecordBatch = field(default_factory=lambda: NO_SHADOWS)
 
 
 @dataclass(frozen=True)

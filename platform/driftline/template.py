@@ -65,4 +65,9 @@ models:
     # labels: {topic: payments-labels, event_id: id, label: fraud, time: time}
     segments: [country]                 # profiles are also kept for the commonest values of these
     stream: {latency: balanced}         # low, balanced or throughput
+    # gates:                            # what a version must show before it is promoted
+    #   agreement: {events: 1000, tolerance: 0.1, share: 0.95}
+    #   latency: {factor: 1.5}
+    #   offline: {data: holdout.parquet, label: fraud, metric: log_loss, margin: 0.005}
+    #   performance: {metric: auc, margin: 0.01}    # needs labels
 """

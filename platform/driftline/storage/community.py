@@ -10,6 +10,7 @@ from psycopg import sql
 
 from driftline import names
 from driftline.config import Storage
+from driftline.storage import shadow_table
 from driftline.storage.connection import Connection
 
 # The tables of raw rows, with the column that orders a compressed chunk.
@@ -54,9 +55,14 @@ def expire(connection: Connection, storage: Storage) -> list[str]:
 def _tables(connection: Connection) -> dict[str, str]:
     """Raw tables and their time column."""
     rows = connection.execute(
-        sql.SQL("SELECT prediction_table FROM {}").format(sql.Identifier(names.SCHEMA, "model"))
+        sql.SQL("SELECT name, prediction_table FROM {}").format(
+            sql.Identifier(names.SCHEMA, "model")
+        )
     ).fetchall()
-    return {**_RAW, **{str(table): "event_time" for (table,) in rows}}
+    tables = [str(table) for _, table in rows]
+    shadowed = [name for name, _ in rows if shadow_table.exists(connection, name)]
+    tables += map(names.shadow_table, shadowed)
+    return {**_RAW, **dict.fromkeys(tables, "event_time")}
 
 
 def _compress(connection: Connection, table: str, time: str, after: timedelta | None) -> None:

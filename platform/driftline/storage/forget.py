@@ -3,6 +3,7 @@
 from psycopg import sql
 
 from driftline import names
+from driftline.storage import shadow_table
 from driftline.storage.connection import Connection
 
 _BY_MODEL = ("profile", "dirty_window", "label", "reference", "model_version")
@@ -12,7 +13,8 @@ _BY_SOURCE = ("ledger", "duplicate", "rejected")
 def forget(connection: Connection, model: str) -> None:
     """Erase a model's predictions, labels, rejects, profiles and ledger; the schema stays.
 
-    Its events count as never read: a job that starts at the beginning of the topic logs them anew.
+    What was decided of its versions (promotions, quarantine) stays, as the registry does. Its
+    events count as never read: a job that starts at the topic's beginning logs them anew.
 
     Parameters:
         connection: as role `migrate`.
@@ -31,6 +33,8 @@ def forget(connection: Connection, model: str) -> None:
                 sql.SQL("DELETE FROM {} WHERE model = %s").format(_named(table)), (model,)
             )
         connection.execute(sql.SQL("TRUNCATE {}").format(_named(names.prediction_table(model))))
+        if shadow_table.exists(connection, model):
+            connection.execute(sql.SQL("TRUNCATE {}").format(_named(names.shadow_table(model))))
 
 
 def _named(table: str) -> sql.Identifier:

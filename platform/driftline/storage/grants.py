@@ -13,6 +13,7 @@ _WRITE_MORE = {
     "profile": "DELETE",  # compaction
     "dirty_window": "DELETE",  # what the monitors have seen
     "rejected": "UPDATE (replayed_at)",
+    "quarantine": "DELETE",  # released by hand
 }
 _SCHEMA = sql.Identifier(names.SCHEMA)
 

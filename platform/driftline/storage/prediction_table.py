@@ -22,18 +22,19 @@ _POSTGRES_COLUMNS = frozenset(("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid
 
 @dataclass(frozen=True)
 class _Kind:
-    """A type of feature: its name in the config and in SQL, and its bytes in a row at most."""
+    """A type of feature: in the config, in SQL and in Arrow, and its bytes in a row at most."""
 
     name: str
     sql: str
     column: Any
+    arrow: pa.DataType
     width: int
 
 
-_INT = _Kind("int", "bigint", sa.BigInteger(), 8)
-_FLOAT = _Kind("float", "double precision", sa.Double(), 8)
-_STRING = _Kind("string", "text", sa.Text(), 18)
-_BOOL = _Kind("bool", "boolean", sa.Boolean(), 1)
+_INT = _Kind("int", "bigint", sa.BigInteger(), pa.int64(), 8)
+_FLOAT = _Kind("float", "double precision", sa.Double(), pa.float64(), 8)
+_STRING = _Kind("string", "text", sa.Text(), pa.string(), 18)
+_BOOL = _Kind("bool", "boolean", sa.Boolean(), pa.bool_(), 1)
 _BY_SQL = {kind.sql: kind for kind in (_INT, _FLOAT, _STRING, _BOOL)}
 
 
@@ -70,6 +71,24 @@ def check(connection: Connection, model: str, features: pa.Schema) -> None:
     for name, kind in wanted.items():
         if _BY_SQL.get(there[name]) != kind:
             raise _type_changed(model, name, there[name], kind)
+
+
+def features(connection: Connection, model: str) -> pa.Schema:
+    """The feature columns that the table has; those of earlier definitions are among them.
+
+    Raises:
+        SchemaError: the model has no table.
+    """
+    there = _columns(connection, names.prediction_table(model))
+    if not there:
+        raise SchemaError(f"model {model!r} has no prediction table: run 'driftline migrate'")
+    return pa.schema(
+        [
+            (name, _BY_SQL[kind].arrow)
+            for name, kind in there.items()
+            if name not in names.SYSTEM_COLUMNS
+        ]
+    )
 
 
 def _kinds(model: str, features: pa.Schema) -> dict[str, _Kind]:
@@ -120,6 +139,7 @@ def _create(operations: Operations, table: str, features: dict[str, _Kind]) -> N
         sa.Column("event_time", _TIME, nullable=False),
         sa.Column("event_id", sa.Text, nullable=False),
         sa.Column("model_version", sa.Integer, nullable=False),
+        sa.Column("role", sa.Text, nullable=False),
         sa.Column("score", sa.Double),
         sa.Column("outputs", postgresql.JSONB),
         sa.Column("late", sa.Boolean, nullable=False),

@@ -15,7 +15,7 @@ from psycopg import sql
 from driftline import names
 from driftline.config import Config, Postgres
 from driftline.errors import SchemaError
-from driftline.storage import community, grants, prediction_table
+from driftline.storage import community, grants, prediction_table, shadow_table
 from driftline.storage.connection import Connection, driver, engine
 
 # One migration at a time, whoever starts it.
@@ -27,7 +27,7 @@ _PATIENCE = "SET LOCAL lock_timeout = '30s'"
 def migrate(
     config: Config, models: Mapping[str, pa.Schema] | None = None, *, widen: bool = False
 ) -> None:
-    """Bring the schema to this version: revisions, rights, the table of each declared model.
+    """Bring the schema to this version: revisions, rights, the tables of each declared model.
 
     All in one transaction as role `migrate`: it is done whole or not at all. Running it again
     changes nothing.
@@ -50,11 +50,12 @@ def migrate(
         grants.apply(raw, postgres)
         for model, features in (models or {}).items():
             prediction_table.declare(connection, model, features, widen=widen)
+            shadow_table.declare(connection, model)
         community.apply(raw, config.storage)
 
 
 def declare(config: Config, model: str, features: pa.Schema, *, widen: bool = False) -> None:
-    """Make the model's prediction table, or add the columns that a new version brings.
+    """Make the model's prediction and shadow tables, or add the columns of a new version.
 
     Safe when two do it at once; running it again changes nothing.
 
@@ -72,6 +73,7 @@ def declare(config: Config, model: str, features: pa.Schema, *, widen: bool = Fa
     postgres = config.local_postgres()
     with _transaction(postgres) as connection:
         prediction_table.declare(connection, model, features, widen=widen)
+        shadow_table.declare(connection, model)
         community.apply(driver(connection), config.storage)
 
 
@@ -103,6 +105,7 @@ def check(connection: Connection, model: str, features: pa.Schema) -> None:
             "run 'driftline migrate'"
         )
     prediction_table.check(connection, model, features)
+    shadow_table.check(connection, model)
 
 
 def _revision(connection: Connection) -> str | None:

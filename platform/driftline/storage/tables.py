@@ -154,3 +154,47 @@ reference = sa.Table(
     sa.Column("origin", sa.Text, nullable=False),
     sa.Column("created_at", _TIME, server_default=_CLOCK, nullable=False),
 )
+
+promotion = sa.Table(
+    "promotion",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("decided_at", _TIME, server_default=_CLOCK, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("previous", sa.Integer),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("decided_by", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("verdict", JSONB),
+    sa.CheckConstraint(
+        "kind IN ('first', 'promoted', 'forced', 'rolled_back', 'refused')", name="promotion_kind"
+    ),
+    sa.Index("promotion_model", "model", "id"),
+)
+
+version_event = sa.Table(
+    "version_event",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("happened_at", _TIME, server_default=_CLOCK, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("worker", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, server_default="", nullable=False),
+    sa.Index("version_event_model", "model", "id"),
+)
+
+quarantine = sa.Table(
+    "quarantine",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("quarantined_at", _TIME, server_default=_CLOCK, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("worker", sa.Text, nullable=False),
+)

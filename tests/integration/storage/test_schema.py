@@ -18,6 +18,7 @@ from driftline.config import Config, Login, Secret, Storage
 from driftline.errors import SchemaError, ServiceError
 from driftline.storage import community, schema
 from driftline.storage.connection import connect, driver, engine
+from driftline.storage.forget import forget
 from driftline.storage.sources import source_ids
 from driftline.storage.tables import metadata
 
@@ -29,6 +30,9 @@ FEATURES = pa.schema(
         ("is_new", pa.bool_()),
     ]
 )
+
+# What no revision makes: the tables of single models, and alembic's own.
+_OF_MODELS = ("prediction_", "shadow_", "alembic_")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +56,7 @@ def test_metadata_is_the_migrated_database(migrated: Config) -> None:
     def ours(name: str | None, kind: str, _: Any) -> bool:
         if kind == "schema":
             return name == names.SCHEMA
-        return kind != "table" or not str(name).startswith(("prediction_", "alembic_"))
+        return kind != "table" or not str(name).startswith(_OF_MODELS)
 
     options = {"include_schemas": True, "include_name": ours, "compare_server_default": True}
     with engine(migrated.postgres, "read").connect() as connection:
@@ -62,8 +66,8 @@ def test_metadata_is_the_migrated_database(migrated: Config) -> None:
             f"driftline.{name}"
             for (name,) in driver(connection).execute(
                 "SELECT tablename FROM pg_tables WHERE schemaname = 'driftline'"
-                " AND tablename NOT LIKE 'prediction%' AND tablename <> 'alembic_version'"
             )
+            if not name.startswith(_OF_MODELS)
         }
 
 
@@ -81,12 +85,13 @@ def test_time_series_are_hypertables_on_their_times(migrated: Config) -> None:
         "profile": "bucket",
         "dirty_window": "marked_at",
         "prediction_fraud": "event_time",
+        "shadow_fraud": "event_time",
     }
 
 
 def test_features_have_columns_of_their_names_and_types(migrated: Config) -> None:
     found = columns(migrated, "fraud")
-    assert tuple(found)[:12] == names.SYSTEM_COLUMNS
+    assert tuple(found)[: len(names.SYSTEM_COLUMNS)] == names.SYSTEM_COLUMNS
     assert {name: found[name] for name in FEATURES.names} == {
         "amount": "double precision",
         "items": "bigint",
@@ -179,9 +184,11 @@ def test_a_table_holds_as_many_features_as_are_accepted(migrated: Config) -> Non
     with connect(migrated.postgres, "write") as connection:
         connection.execute(
             sql.SQL(
-                "INSERT INTO driftline.prediction_wide (event_time, event_id, model_version, score,"
-                " late, source, kafka_offset, kafka_time, scored_at, inference_ms, lag_ms, {})"
-                " SELECT now(), repeat('x', 512), 1, 1, false, 1, 1, now(), now(), 1, 1, {}"
+                "INSERT INTO driftline.prediction_wide (event_time, event_id, model_version, role,"
+                " score, late, source, kafka_offset, kafka_time, scored_at, inference_ms,"
+                " lag_ms, {})"
+                " SELECT now(), repeat('x', 512), 1, 'champion', 1, false, 1, 1, now(), now(),"
+                " 1, 1, {}"
             ).format(
                 sql.SQL(", ").join(map(sql.Identifier, many.names)),
                 sql.SQL(", ").join([sql.SQL("1.5")] * len(many)),
@@ -222,7 +229,7 @@ def test_a_table_in_use_is_not_waited_for(
 def test_what_is_missing_is_said(empty_database: Callable[[], Config]) -> None:
     config = empty_database()
     with connect(config.postgres, "read") as connection:
-        with pytest.raises(SchemaError, match=r"at revision None, this version needs '0004'"):
+        with pytest.raises(SchemaError, match=r"at revision None, this version needs '0005'"):
             schema.check(connection, "fraud", FEATURES)
         schema.migrate(config)
         with pytest.raises(SchemaError, match="model 'fraud' has no prediction table"):
@@ -293,9 +300,9 @@ def test_the_write_role_cannot_change_the_schema_or_the_past(
 ) -> None:
     with connect(migrated.postgres, "write") as connection:
         connection.execute(
-            "INSERT INTO driftline.prediction_fraud (event_time, event_id, model_version, late,"
-            " source, kafka_offset, kafka_time, scored_at, inference_ms, lag_ms) VALUES"
-            " (now(), 'x', 1, false, 1, 1, now(), now(), 1, 1) ON CONFLICT DO NOTHING"
+            "INSERT INTO driftline.prediction_fraud (event_time, event_id, model_version, role,"
+            " late, source, kafka_offset, kafka_time, scored_at, inference_ms, lag_ms) VALUES"
+            " (now(), 'x', 1, 'champion', false, 1, 1, now(), now(), 1, 1) ON CONFLICT DO NOTHING"
         )
     try:
         refused(migrated, "write", statement)
@@ -340,9 +347,9 @@ def test_old_rows_expire_where_the_server_has_no_policies(
     config = empty_database()
     schema.migrate(config, {"fraud": FEATURES})
     row = (
-        "INSERT INTO driftline.prediction_fraud (event_time, event_id, model_version, late, source,"
-        " kafka_offset, kafka_time, scored_at, inference_ms, lag_ms)"
-        " VALUES (now() - %s::interval, 'x', 1, false, 1, 1, now(), now(), 1, 1)"
+        "INSERT INTO driftline.prediction_fraud (event_time, event_id, model_version, role, late,"
+        " source, kafka_offset, kafka_time, scored_at, inference_ms, lag_ms)"
+        " VALUES (now() - %s::interval, 'x', 1, 'champion', false, 1, 1, now(), now(), 1, 1)"
     )
     with connect(config.postgres, "write") as connection:
         for age in (timedelta(days=1), timedelta(days=100)):
@@ -352,6 +359,39 @@ def test_old_rows_expire_where_the_server_has_no_policies(
     with connect(config.postgres, "migrate") as connection:
         has_policies = community.available(connection)
     assert len(schema.expire(limited)) == (0 if has_policies else 1)
+
+
+def test_shadows_have_a_table_that_is_expired_and_forgotten(
+    empty_database: Callable[[], Config],
+) -> None:
+    config = empty_database()
+    schema.migrate(config, {"fraud-eu": FEATURES})
+    row = (
+        "INSERT INTO driftline.shadow_fraud_eu (event_time, event_id, model_version, role, source,"
+        " kafka_offset, scored_at, inference_ms) VALUES"
+        " (now() - %s::interval, 'x', %s, 'shadow', 1, 1, now(), 1)"
+    )
+    with connect(config.postgres, "write", autocommit=True) as connection:
+        for version, days in ((1, 1), (2, 1), (1, 100)):
+            connection.execute(row, [timedelta(days=days), version])
+    with connect(config.postgres, "migrate") as connection:
+        assert "shadow_fraud_eu" in community._tables(connection)
+        has_policies = community.available(connection)
+    limited = config.model_copy(update={"storage": Storage(keep_rows=timedelta(days=30))})
+    assert len(schema.expire(limited)) == (0 if has_policies else 1)
+    with connect(config.postgres, "migrate") as connection:
+        forget(connection, "fraud-eu")
+        assert connection.execute("SELECT FROM driftline.shadow_fraud_eu").fetchall() == []
+        connection.execute("DROP TABLE driftline.shadow_fraud_eu")
+    message = "'fraud-eu' has no shadow table: run 'driftline migrate'"
+    with (
+        connect(config.postgres, "read") as connection,
+        pytest.raises(SchemaError, match=message),
+    ):
+        schema.check(connection, "fraud-eu", FEATURES)
+    schema.migrate(config, {"fraud-eu": FEATURES})
+    with connect(config.postgres, "read") as connection:
+        schema.check(connection, "fraud-eu", FEATURES)
 
 
 def test_connection_errors_say_what_to_do_and_no_password(migrated: Config, tmp_path: Path) -> None:

@@ -1,0 +1,172 @@
+"""Which version was promoted, refused or rolled back, by whom and why; and which may not serve."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from psycopg.types.json import Jsonb
+
+from driftline.errors import RegistryError
+from driftline.storage.connection import Connection
+
+Kind = Literal["first", "promoted", "forced", "rolled_back", "refused"]
+
+_COLUMNS = "decided_at, version, previous, kind, decided_by, reason, verdict"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One row of the table `promotion`.
+
+    Attributes:
+        decided_at: by the database's clock.
+        version: that was asked for.
+        previous: the champion at that time; None when there was none.
+        kind: what was decided.
+        decided_by: who asked.
+        reason: given by a person, or why it was refused.
+        verdict: the gates' answers with all numbers; None where no gate was asked.
+    """
+
+    decided_at: datetime
+    version: int
+    previous: int | None
+    kind: Kind
+    decided_by: str
+    reason: str | None
+    verdict: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class VersionEvent:
+    """What one worker of the job, or a command, did with a version."""
+
+    happened_at: datetime
+    version: int
+    role: str
+    kind: str
+    worker: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """Why a version may not serve."""
+
+    version: int
+    quarantined_at: datetime
+    reason: str
+    detail: str
+
+
+def decide(
+    connection: Connection,
+    model: str,
+    version: int,
+    *,
+    previous: int | None,
+    kind: Kind,
+    by: str,
+    reason: str | None = None,
+    verdict: dict[str, Any] | None = None,
+) -> Decision:
+    """Add a decision, as role `write`; gives it with the database's time."""
+    content = None if verdict is None else Jsonb(verdict)
+    values = (model, version, previous, kind, by, reason, content)
+    row = connection.execute(
+        f"""INSERT INTO driftline.promotion
+              (model, version, previous, kind, decided_by, reason, verdict)
+            VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING {_COLUMNS}""",  # noqa: S608 - a constant
+        values,
+    ).fetchone()
+    assert row is not None
+    return Decision(*row)
+
+
+def decisions(connection: Connection, model: str) -> list[Decision]:
+    """All decisions of a model, oldest first."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM driftline.promotion WHERE model = %s ORDER BY id",  # noqa: S608
+        [model],
+    ).fetchall()
+    return [Decision(*row) for row in rows]
+
+
+def before(decided: Iterable[Decision], current: int | None, barred: set[int]) -> int | None:
+    """The champion to go back to: the last one before `current` that is not barred.
+
+    A roll-back takes back what came after the version that it went to, so that two roll-backs
+    go two champions back. A current version that was never decided, such as an alias that was
+    moved in MLflow's own UI, came after everything.
+    """
+    line: list[int] = []
+    for one in decided:
+        if one.kind == "refused":
+            continue
+        if one.version in line:
+            position = len(line) - line[::-1].index(one.version)
+            if one.kind == "rolled_back":
+                del line[position:]
+                continue
+        line.append(one.version)
+    if current in line:
+        del line[len(line) - 1 - line[::-1].index(current) :]
+    return next((v for v in reversed(line) if v not in barred and v != current), None)
+
+
+def quarantines(connection: Connection, model: str) -> list[Quarantine]:
+    """The versions that may not serve, oldest first."""
+    rows = connection.execute(
+        """SELECT version, quarantined_at, reason, detail FROM driftline.quarantine
+            WHERE model = %s ORDER BY quarantined_at""",
+        [model],
+    ).fetchall()
+    return [Quarantine(*row) for row in rows]
+
+
+def require_not_quarantined(connection: Connection, model: str, version: int) -> None:
+    """Refuse a version that may not serve.
+
+    Raises:
+        RegistryError: it is in quarantine.
+    """
+    for one in quarantines(connection, model):
+        if one.version == version:
+            raise RegistryError(
+                f"version {version} of model {model!r} is in quarantine since "
+                f"{one.quarantined_at:%Y-%m-%d %H:%M} ({one.reason}): it may not serve, not even "
+                f"by force; 'driftline models release {model} {version} --reason …' lifts it"
+            )
+
+
+def release(connection: Connection, model: str, version: int, *, by: str, reason: str) -> bool:
+    """Lift a quarantine and say so among the version's events; false when there was none."""
+    with connection.transaction():
+        lifted = connection.execute(
+            "DELETE FROM driftline.quarantine WHERE model = %s AND version = %s", [model, version]
+        ).rowcount
+        if lifted:
+            add_event(connection, model, version, kind="released", by=by, detail=reason)
+    return bool(lifted)
+
+
+def add_event(
+    connection: Connection, model: str, version: int, *, kind: str, by: str, detail: str
+) -> None:
+    """Add what a person did with a version to its events."""
+    connection.execute(
+        """INSERT INTO driftline.version_event (model, version, role, kind, worker, detail)
+           VALUES (%s, %s, '', %s, %s, %s)""",
+        (model, version, kind, by, detail),
+    )
+
+
+def events(connection: Connection, model: str) -> list[VersionEvent]:
+    """What was done with the versions of a model, oldest first."""
+    rows = connection.execute(
+        """SELECT happened_at, version, role, kind, worker, detail FROM driftline.version_event
+            WHERE model = %s ORDER BY id""",
+        [model],
+    ).fetchall()
+    return [VersionEvent(*row) for row in rows]

@@ -1,0 +1,70 @@
+"""The hypertable of what other versions of a model predicted for events that one version serves."""
+
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy.dialects import postgresql
+
+from driftline import names
+from driftline.errors import SchemaError
+from driftline.storage.connection import Connection, driver
+
+_TIME = sa.DateTime(timezone=True)
+
+
+def declare(connection: sa.Connection, model: str) -> None:
+    """Make the table unless it is there, in the caller's transaction; see `schema.declare`."""
+    if exists(driver(connection), model):
+        return
+    table = names.shadow_table(model)
+    operations = Operations(MigrationContext.configure(connection))
+    operations.create_table(
+        table,
+        sa.Column("event_time", _TIME, nullable=False),
+        sa.Column("event_id", sa.Text, nullable=False),
+        sa.Column("model_version", sa.Integer, nullable=False),
+        sa.Column("role", sa.Text, nullable=False),
+        sa.Column("score", sa.Double),  # null where the version failed
+        sa.Column("outputs", postgresql.JSONB),
+        sa.Column("source", sa.Integer, nullable=False),
+        sa.Column("kafka_offset", sa.BigInteger, nullable=False),
+        sa.Column("scored_at", _TIME, nullable=False),
+        sa.Column("inference_ms", sa.REAL, nullable=False),
+        schema=names.SCHEMA,
+    )
+    connection.execute(
+        sa.text(
+            "SELECT create_hypertable(cast(:table AS regclass), "
+            "by_range('event_time', INTERVAL '7 days'), create_default_indexes => false)"
+        ),
+        {"table": f"{names.SCHEMA}.{table}"},
+    )
+    operations.create_index(
+        f"{table}_key",
+        table,
+        ["event_time", "event_id", "model_version"],
+        unique=True,
+        schema=names.SCHEMA,
+    )
+    operations.create_index(
+        f"{table}_offset",
+        table,
+        ["kafka_offset"],
+        schema=names.SCHEMA,
+        postgresql_using="brin",
+        postgresql_with={"autosummarize": "on"},
+    )
+
+
+def check(connection: Connection, model: str) -> None:
+    """See that the table is there; see `schema.check`."""
+    if not exists(connection, model):
+        raise SchemaError(f"model {model!r} has no shadow table: run 'driftline migrate'")
+
+
+def exists(connection: Connection, model: str) -> bool:
+    """Whether the model has its table: one that no config names any more may lack it."""
+    row = connection.execute(
+        "SELECT to_regclass(%s) IS NOT NULL", [f"{names.SCHEMA}.{names.shadow_table(model)}"]
+    ).fetchone()
+    return row == (True,)

@@ -1,0 +1,11 @@
+"""Whether a version can serve the live features at all."""
+
+from registry.gates.evidence import Evidence
+from registry.gates.verdict import Verdict, unmeasured
+
+
+def signature(evidence: Evidence, _: None = None) -> Verdict:
+    """The version loads, and each of its inputs has a live feature column of a type that fits."""
+    if evidence.incompatible is not None:
+        return unmeasured("signature", evidence.incompatible)
+    return Verdict("signature", True, None, None, "it loads, and its inputs are live features")

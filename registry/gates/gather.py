@@ -1,0 +1,150 @@
+"""Gathering what the gates judge: loads the versions, scores the file, reads the live events."""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from driftline.config import Config, OfflineGate
+from driftline.errors import RegistryError
+from driftline.storage import evidence as store
+from driftline.storage import prediction_table
+from driftline.storage.connection import connect
+from registry.cache import fetch
+from registry.gates.evidence import Evidence, Floats, Offline
+from registry.loaders import LOADERS
+from registry.runtime import Runtime, score
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_BATCH = 10_000
+_LIVE = frozenset({"agreement", "scores", "latency"})
+_LABELLED = frozenset({"calibration", "performance"})
+
+
+def gather(
+    config: Config,
+    client: "MlflowClient",
+    model: str,
+    *,
+    candidate: int,
+    champion: int | None,
+    gates: Collection[str],
+) -> Evidence:
+    """The evidence that some gates need; what a version does wrong is evidence, not an error.
+
+    Parameters:
+        config: with the model in it.
+        client: of the registry.
+        model: the model's name in the config.
+        candidate, champion: the versions to compare.
+        gates: the names of those that will be asked.
+
+    Raises:
+        SchemaError: the model has no tables.
+        ServiceError: the registry or the database is away.
+    """
+    section = config.model(model)
+    with connect(config.local_postgres(), "read") as connection:
+        features = prediction_table.features(connection, model)
+    runtime = _compatible(config, client, model, candidate, features)
+    live = labelled = store.NO_PAIRS
+    offline: Offline | str | None = None
+    if champion is not None:
+        if _LIVE & set(gates):
+            live = _pairs(config, model, champion, candidate)
+        if _LABELLED & set(gates):
+            labelled = _pairs(config, model, champion, candidate, labelled=True)
+        if "offline" in gates and section.gates.offline is not None:
+            if isinstance(runtime, str):
+                offline = "the file was not scored, for the version does not fit"
+            else:
+                offline = _offline(config, client, model, champion, runtime)
+    return Evidence(runtime if isinstance(runtime, str) else None, live, labelled, offline)
+
+
+def _pairs(
+    config: Config, model: str, champion: int, candidate: int, *, labelled: bool = False
+) -> store.Pairs:
+    window = config.model(model).gates.window
+    return store.pairs(
+        config.local_postgres(), model, champion, candidate, window=window, labelled=labelled
+    )
+
+
+def _load(config: Config, client: "MlflowClient", model: str, version: int) -> Runtime:
+    name = config.model(model).registry.name
+    return LOADERS["saved_model"](fetch(client, name, version, config.state / "models"))
+
+
+def _compatible(
+    config: Config, client: "MlflowClient", model: str, version: int, features: pa.Schema
+) -> Runtime | str:
+    """The loaded version, or why it cannot serve the live features."""
+    try:
+        runtime = _load(config, client, model, version)
+        runtime.check(features)
+    except RegistryError as error:
+        return str(error)
+    return runtime
+
+
+def _offline(
+    config: Config, client: "MlflowClient", model: str, champion: int, candidate: Runtime
+) -> Offline | str:
+    settings = config.model(model).gates.offline
+    assert settings is not None
+    try:
+        features, label = _read(settings)
+        scored = {"it": _scores(candidate, features, "the version")}
+        other = _load(config, client, model, champion)
+        scored["champion"] = _scores(other, features, f"the champion, version {champion},")
+    except RegistryError as error:
+        return str(error)
+    return Offline(label, scored["champion"], scored["it"])
+
+
+def _read(settings: OfflineGate) -> tuple[pa.Table, Floats]:
+    """The file's rows that have a label."""
+    path = str(settings.data)
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RegistryError(f"can't read gates.offline.data {path!r}: {error}") from error
+    if settings.label not in table.column_names:
+        raise RegistryError(
+            f"the file {path!r} has no column {settings.label!r} (there: "
+            f"{', '.join(table.column_names)}): correct gates.offline.label"
+        )
+    try:
+        label = table[settings.label].cast(pa.float64())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise RegistryError(
+            f"column {settings.label!r} of {path!r} is {table[settings.label].type}: "
+            "make it a number or a bool"
+        ) from error
+    truth = label.to_numpy()
+    known = np.isfinite(truth)
+    return table.drop_columns([settings.label]).filter(pa.array(known)), truth[known]
+
+
+def _scores(runtime: Runtime, features: pa.Table, who: str) -> Floats:
+    """float64[n], NaN where the version cannot take a row."""
+    parts: list[Floats] = [np.empty(0)]
+    try:
+        runtime.check(features.schema)
+        for batch in features.combine_chunks().to_batches(max_chunksize=_BATCH):
+            bad, _ = runtime.unusable(batch)
+            part = np.full(len(batch), np.nan)
+            if not bad.all():
+                part[~bad] = score(runtime.predict(batch.filter(pa.array(~bad))))
+            parts.append(part)
+    except RegistryError as error:
+        raise RegistryError(f"{who} cannot score gates.offline.data: {error}") from error
+    except Exception as error:  # a model may raise anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RegistryError(f"{who} fails on gates.offline.data: {reason}") from error
+    return np.concatenate(parts)

@@ -1,0 +1,204 @@
+"""A registered model with three versions, its tables, and live events to insert."""
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pytest
+import yaml
+from psycopg import sql
+from typer.testing import CliRunner, Result
+
+from driftline.config import Config, load
+from driftline.services.stack import Stack
+from driftline.storage import schema
+from driftline.storage.connection import connect
+from registry.client import connect as connect_registry
+from registry.commands import models
+from registry.register import register
+from tests.unit.registry import saved_models
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+MODEL = "payments"
+START = datetime(2026, 3, 1, tzinfo=UTC)
+FEATURES = pa.schema(
+    [("x", pa.float64()), ("k", pa.int64()), ("c", pa.string()), ("b", pa.bool_())]
+)
+
+
+def features(n: int = 500, seed: int = 0) -> pa.Table:
+    """Rows that the versions can score."""
+    random = np.random.default_rng(seed)
+    return pa.table(
+        {
+            "x": random.normal(size=n),
+            "k": random.integers(0, 9, n),
+            "c": random.choice(["a", "b"], n),
+            "b": random.random(n) < 0.5,
+        }
+    )
+
+
+@dataclass
+class Registered:
+    """A model of the config with its versions."""
+
+    path: Path
+    name: str
+    client: "MlflowClient"
+
+    @property
+    def config(self) -> Config:
+        return load(self.path)
+
+    def gates(self, **gates: Any) -> None:
+        """Ask for these gates from now on."""
+        content = yaml.safe_load(self.path.read_text())
+        content["models"][MODEL]["gates"] = gates
+        self.path.write_text(yaml.safe_dump(content))
+
+    def run(self, *arguments: str) -> Result:
+        """Run a command; a `DriftlineError` is in the result's exception."""
+        environment = {**os.environ, "COLUMNS": "250", "DRIFTLINE_CONFIG": str(self.path)}
+        environment["DRIFTLINE_USER"] = "tester"
+        return CliRunner(env=environment).invoke(models, list(arguments))
+
+    def json(self, *arguments: str) -> Any:
+        """What a command that succeeds prints as JSON."""
+        result = self.run(*arguments, "--json")
+        assert result.exit_code == 0, (result.output, result.exception)
+        return json.loads(result.stdout)
+
+    def alias(self, alias: str = "champion") -> int | None:
+        """The version that an alias points to."""
+        found = self.client.get_registered_model(self.name).aliases.get(alias)
+        return None if found is None else int(found)
+
+    def point(self, version: int, alias: str = "champion") -> None:
+        """Move an alias behind driftline's back."""
+        self.client.set_registered_model_alias(self.name, alias, str(version))
+
+    def tags(self, version: int) -> dict[str, str]:
+        return dict(self.client.get_model_version(self.name, str(version)).tags)
+
+    def sql(self, statement: str, *values: Any) -> Any:
+        """Run one statement as the owner; its rows, if it has any."""
+        with connect(self.config.local_postgres(), "migrate", autocommit=True) as connection:
+            cursor = connection.execute(statement, list(values))
+            return cursor.fetchall() if cursor.description else None
+
+    def quarantine(self, version: int) -> None:
+        self.sql(
+            "INSERT INTO driftline.quarantine (model, version, digest, reason, detail, worker)"
+            " VALUES (%s, %s, 'd', 'hangs', 'no answer in 60 s', 'w1')",
+            MODEL,
+            version,
+        )
+
+    def live(
+        self,
+        champion: npt.NDArray[np.float64],
+        candidate: npt.NDArray[np.float64],
+        *,
+        versions: tuple[int, int] = (1, 2),
+        label: npt.NDArray[np.float64] | None = None,
+        milliseconds: tuple[float, float] = (2.0, 2.0),
+    ) -> None:
+        """Log n events a second apart as served by the one version and shadowed by the other."""
+        served = "event_time event_id model_version role score late source kafka_offset kafka_time"
+        served += " scored_at inference_ms lag_ms"
+        shadow = "event_time event_id model_version role score source kafka_offset scored_at"
+        shadow += " inference_ms"
+        truth = "label_time model event_id label source kafka_offset kafka_time"
+        with connect(self.config.local_postgres(), "write") as connection:
+
+            def copy(table: str, columns: str, rows: Iterator[tuple[Any, ...]]) -> None:
+                statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
+                    sql.Identifier("driftline", table),
+                    sql.SQL(", ").join(map(sql.Identifier, columns.split())),
+                )
+                with connection.cursor().copy(statement) as stream:
+                    for row in rows:
+                        stream.write_row(row)
+
+            times = [START + timedelta(seconds=i) for i in range(len(champion))]
+            one, other = versions
+            fast, slow = milliseconds
+            copy(
+                "prediction_payments",
+                served,
+                (
+                    (t, f"e{i}", one, "champion", float(s), False, 1, i, t, t, fast, 1.0)
+                    for i, (t, s) in enumerate(zip(times, champion, strict=True))
+                ),
+            )
+            copy(
+                "shadow_payments",
+                shadow,
+                (
+                    (t, f"e{i}", other, "shadow", None if np.isnan(s) else float(s), 1, i, t, slow)
+                    for i, (t, s) in enumerate(zip(times, candidate, strict=True))
+                ),
+            )
+            if label is not None:
+                known = [START + timedelta(hours=2, seconds=i) for i in range(len(champion))]
+                copy(
+                    "label",
+                    truth,
+                    (
+                        (t, MODEL, f"e{i}", float(v), 2, i, t)
+                        for i, (t, v) in enumerate(zip(known, label, strict=True))
+                    ),
+                )
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[float, Path]:
+    """SavedModels by their factor."""
+    folder = tmp_path_factory.mktemp("versions")
+    return {factor: saved_models.save(folder / str(factor), factor) for factor in (2.0, 2.1, 9.0)}
+
+
+@pytest.fixture
+def registered(
+    stack: Stack,
+    empty_database: Callable[[], Config],
+    saved: dict[float, Path],
+    tmp_path: Path,
+) -> Registered:
+    """Versions 1 (2 x + k, the champion), 2 (2.1 x + k) and 3 (9 x + k) of a new model."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    database = empty_database()
+    content = json.loads(database.model_dump_json(exclude_none=True))
+    content["models"] = {
+        MODEL: {
+            "input": {
+                "topic": "t",
+                "event_id": "id",
+                "event_time": "time",
+                "fields": {"x": "float", "k": "int", "c": "string", "b": "bool"},
+            },
+            "registry": {"name": name},
+            "labels": {"topic": "l"},
+        }
+    }
+    path = tmp_path / "driftline.yaml"
+    path.write_text(yaml.safe_dump(content))
+    config = load(path)
+    schema.migrate(config, {MODEL: FEATURES})
+    settings = config.local_mlflow()
+    for factor in sorted(saved):
+        register(settings, name, saved[factor], features())
+    made = Registered(path, name, connect_registry(settings))
+    assert made.json("promote", MODEL, "1")["kind"] == "first"
+    return made

@@ -1,0 +1,337 @@
+"""Promotion and roll-back on a real registry and a real database."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+import mlflow.artifacts
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from driftline import names
+from driftline.errors import RegistryError
+from driftline.storage import evidence
+from driftline.storage.connection import connect
+from registry.promote import locked
+from tests.integration.registry.conftest import MODEL, Registered, features
+
+AGREEMENT = {"events": 200, "tolerance": 0.1, "share": 0.9}
+
+
+def refused(registered: Registered, *arguments: str) -> str:
+    """The message of a command that ends with an error."""
+    result = registered.run(*arguments)
+    assert isinstance(result.exception, RegistryError), (result.output, result.exception)
+    return str(result.exception)
+
+
+def test_the_first_version_needs_no_champion(registered: Registered) -> None:
+    assert registered.alias() == 1
+    (row,) = registered.sql("SELECT version, previous, kind, decided_by FROM driftline.promotion")
+    assert row == (1, None, "first", "tester")
+
+
+def test_a_version_that_passes_is_promoted_and_written_down(registered: Registered) -> None:
+    registered.gates(agreement=AGREEMENT, latency={"events": 200, "factor": 1.5})
+    registered.live(np.full(300, 0.5), np.full(300, 0.55), milliseconds=(2.0, 2.5))
+    result = registered.run("promote", MODEL, "2")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "payments version 2 is champion; before: version 1" in result.output
+    assert "100.00% of 300 events agree within 0.1" in result.output
+    assert registered.alias() == 2
+    tags = registered.tags(2)
+    assert tags["driftline.decision"] == "promoted"
+    assert tags["driftline.gates"] == "signature passed, agreement passed, latency passed"
+    run = registered.client.get_model_version(registered.name, "2").run_id
+    (artifact,) = registered.client.list_artifacts(run, "driftline")
+    text = mlflow.artifacts.load_text(f"runs:/{run}/{artifact.path}")
+    written = json.loads(text)
+    kind, verdict = registered.sql("SELECT kind, verdict FROM driftline.promotion ORDER BY id")[-1]
+    assert (kind, verdict) == ("promoted", written["verdict"])
+    latency = {one["name"]: one for one in verdict["gates"]}["latency"]
+    assert (latency["measured"], latency["limit"]) == (2.5, 3.0)
+    assert written["decided_by"] == "tester"
+
+
+def test_a_failing_gate_says_which_number_missed_by_how_much(registered: Registered) -> None:
+    registered.gates(agreement=AGREEMENT)
+    candidate = np.full(200, 0.5)
+    candidate[:30], candidate[30:40] = 0.9, np.nan
+    registered.live(np.full(200, 0.5), candidate)
+    result = registered.run("promote", MODEL, "2")
+    assert result.exit_code == 1
+    assert (
+        "agreement: 80.00% of 200 events agree within 0.1, 90.00% are needed: missed by 10.00%; "
+        "it failed on 10\n"
+    ) in result.output
+    assert "the champion is still version 1" in result.output
+    assert registered.alias() == 1
+    assert registered.tags(2)["driftline.decision"] == "refused"
+    row = registered.sql("SELECT kind, reason FROM driftline.promotion ORDER BY id")[-1]
+    assert row == ("refused", "gates failed: agreement")
+
+
+def test_too_little_evidence_is_a_failure(registered: Registered) -> None:
+    registered.gates(scores={"events": 1000}, performance={"metric": "mae", "events": 50})
+    registered.live(np.zeros(412), np.zeros(412), label=np.zeros(412))
+    registered.sql("DELETE FROM driftline.label WHERE kafka_offset >= 40")
+    result = registered.run("promote", MODEL, "2", "--json")
+    gates = {one["name"]: one for one in json.loads(result.stdout)["verdict"]["gates"]}
+    assert gates["scores"]["sentence"].startswith("412 of 1,000 events")
+    assert gates["performance"]["sentence"].startswith("40 of 50 events with labels")
+
+
+def test_force_needs_a_reason_and_is_recorded(registered: Registered) -> None:
+    registered.gates(agreement=AGREEMENT)
+    assert "add --reason" in refused(registered, "promote", MODEL, "2", "--force")
+    made = registered.json("promote", MODEL, "2", "--force", "--reason", "the old one is broken")
+    assert (made["kind"], made["reason"]) == ("forced", "the old one is broken")
+    assert registered.alias() == 2
+    assert registered.tags(2)["driftline.reason"] == "the old one is broken"
+    message = refused(registered, "promote", MODEL, "2")
+    assert "is champion already, forced by tester at" in message
+
+
+def test_a_file_scored_by_both(registered: Registered) -> None:
+    table = features(400, seed=3)
+    truth = 2.0 * table["x"].to_numpy() + table["k"].to_numpy()
+    data = registered.path.parent / "holdout.parquet"
+    pq.write_table(table.append_column("y", pa.array(truth)), data)
+    offline = {"data": str(data), "label": "y", "metric": "mae", "margin": 0.5}
+    registered.gates(offline=offline)
+    assert registered.run("promote", MODEL, "3").exit_code == 1
+    made = registered.json("promote", MODEL, "2")
+    gate = made["verdict"]["gates"][1]
+    expected = float(np.abs(0.1 * table["x"].to_numpy()).mean())
+    assert gate["measured"] == pytest.approx(expected, rel=1e-3)
+    registered.gates(offline={**offline, "label": "z"})
+    result = registered.run("promote", MODEL, "3")
+    assert "has no column 'z'" in result.output
+
+
+def test_labels_decide(registered: Registered) -> None:
+    registered.gates(
+        performance={"metric": "brier", "events": 300, "margin": 0.01},
+        calibration={"events": 300, "margin": 0.05},
+    )
+    random = np.random.default_rng(0)
+    chance = random.random(400)
+    label = (random.random(400) < chance).astype(float)
+    registered.live(chance, np.full(400, 0.5), label=label)
+    # a correction: the last word counts
+    registered.sql(
+        "INSERT INTO driftline.label (label_time, model, event_id, label, source, kafka_offset,"
+        " kafka_time) SELECT label_time + interval '1 h', model, event_id, 1 - label, source,"
+        " kafka_offset + 1000, kafka_time FROM driftline.label WHERE event_id = 'e0'"
+    )
+    result = registered.run("promote", MODEL, "2", "--json")
+    assert result.exit_code == 1
+    gates = {one["name"]: one for one in json.loads(result.stdout)["verdict"]["gates"]}
+    label[0] = 1 - label[0]
+    worse = (0.5 - label) ** 2 - (chance - label) ** 2
+    assert gates["performance"]["measured"] == pytest.approx(worse.mean())
+    error = worse.std(ddof=1) / 20
+    assert gates["performance"]["numbers"]["standard_error"] == pytest.approx(error)
+    assert gates["calibration"]["numbers"]["events"] == 400
+
+
+def test_a_version_that_does_not_fit_the_live_features(registered: Registered) -> None:
+    registered.sql("ALTER TABLE driftline.prediction_payments DROP COLUMN k")
+    result = registered.run("promote", MODEL, "2")
+    assert result.exit_code == 1
+    assert "signature: model input 'k' has no feature column" in result.output
+    assert registered.alias() == 1
+
+
+def test_roll_back_goes_back_again_and_again(registered: Registered) -> None:
+    for version in ("2", "3"):
+        registered.json("promote", MODEL, version)
+    made = registered.json("rollback", MODEL, "--reason", "too slow")
+    assert (made["version"], made["previous"], made["kind"]) == (2, 3, "rolled_back")
+    assert registered.alias() == 2
+    assert registered.tags(2)["driftline.decision"] == "rolled_back"
+    result = registered.run("rollback", MODEL)
+    assert "payments version 1 is champion again; before: version 2" in result.output
+    assert registered.alias() == 1
+    assert "no champion of model 'payments' before version 1" in refused(
+        registered, "rollback", MODEL
+    )
+
+
+def test_roll_back_skips_what_may_not_serve(registered: Registered) -> None:
+    for version in ("2", "3"):
+        registered.json("promote", MODEL, version)
+    registered.quarantine(2)
+    assert registered.json("rollback", MODEL)["version"] == 1
+    registered.json("promote", MODEL, "3")
+    registered.json("release", MODEL, "2", "--reason", "it was the network")
+    registered.json("promote", MODEL, "2")
+    registered.json("retire", MODEL, "3")
+    assert registered.json("rollback", MODEL)["version"] == 1
+
+
+def test_roll_back_of_an_alias_that_was_moved_outside(registered: Registered) -> None:
+    registered.json("promote", MODEL, "2")
+    registered.point(3)
+    assert registered.json("rollback", MODEL)["version"] == 2
+
+
+def test_a_quarantined_version_is_never_promoted(registered: Registered) -> None:
+    registered.quarantine(2)
+    forced = ("promote", MODEL, "2", "--force", "--reason", "I know better")
+    assert "in quarantine since" in refused(registered, *forced)
+    assert registered.alias() == 1
+    assert "no quarantine" in refused(registered, "release", MODEL, "3", "--reason", "x")
+    registered.json("release", MODEL, "2", "--reason", "tried by hand")
+    assert registered.json(*forced)["kind"] == "promoted"
+    events = registered.json("history", MODEL)["events"]
+    assert [(one["kind"], one["workers"]) for one in events] == [("released", ["tester"])]
+
+
+def test_an_alias_that_is_moved_while_the_gates_are_asked(registered: Registered) -> None:
+    with locked(registered.config, MODEL) as connection:
+        process = start(registered, "2")
+        wait_for_waiting(connection, 1)
+        registered.point(3)
+    assert process.wait(120) == 1
+    message = "it was version 1 and is version 3, moved outside driftline; nothing was done"
+    assert message in process.stderr.read().replace("\n", " ")
+    assert registered.alias() == 3
+
+
+def test_of_two_promotions_at_once_one_wins(registered: Registered) -> None:
+    with locked(registered.config, MODEL) as connection:
+        processes = [start(registered, version) for version in ("2", "3")]
+        wait_for_waiting(connection, 2)
+    codes = [process.wait(120) for process in processes]
+    assert sorted(codes) == [0, 1]
+    winner = 2 if codes[0] == 0 else 3
+    told = processes[codes.index(1)].stderr.read().replace("\n", " ")
+    assert f"and is version {winner}, promoted by process {winner} at" in told
+    assert registered.alias() == winner
+    kinds = registered.sql("SELECT kind, version FROM driftline.promotion ORDER BY id")
+    assert kinds == [("first", 1), ("promoted", winner)]
+
+
+def start(registered: Registered, version: str) -> Any:
+    """A promotion in a process of its own."""
+    environment = {**os.environ, "DRIFTLINE_USER": f"process {version}", "COLUMNS": "500"}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    command = ["-m", "driftline.cli", "models", "promote", MODEL, version]
+    return subprocess.Popen(
+        [sys.executable, *command, "--config", str(registered.path)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_waiting(connection: Any, n: int) -> None:
+    """Until n others wait for the promotion lock that this connection holds."""
+    query = """SELECT count(*) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
+                WHERE l.locktype = 'advisory' AND l.classid = %s AND NOT l.granted
+                  AND d.datname = current_database()"""
+    deadline = time.monotonic() + 120
+    while connection.execute(query, [names.PROMOTION_LOCK]).fetchone() != (n,):
+        assert time.monotonic() < deadline, f"{n} promotions never came to the lock"
+        time.sleep(0.1)
+
+
+def test_shadows(registered: Registered) -> None:
+    assert registered.json("shadow", MODEL, "2")["alias"] == "shadow"
+    assert registered.json("shadow", MODEL, "2")["alias"] == "shadow"
+    assert registered.json("shadow", MODEL, "3")["alias"] == "shadow-2"
+    assert (registered.alias("shadow"), registered.alias("shadow-2")) == (2, 3)
+    registered.json("shadow", MODEL, "2", "--stop")
+    assert registered.alias("shadow") is None
+    assert "is no shadow" in refused(registered, "shadow", MODEL, "2", "--stop")
+    assert "is champion itself" in refused(registered, "shadow", MODEL, "1")
+    registered.quarantine(2)
+    assert "in quarantine" in refused(registered, "shadow", MODEL, "2")
+    assert "can't find version 9" in refused(registered, "shadow", MODEL, "9")
+
+
+def test_canaries(registered: Registered) -> None:
+    assert "has no challenger" in refused(registered, "canary", MODEL, "5%")
+    registered.json("challenge", MODEL, "2")
+    for share, message in (("101%", "give 0 to 100"), ("nan", "give 0 to 100"), ("x", "no share")):
+        assert message in refused(registered, "canary", MODEL, share)
+    made = registered.json("canary", MODEL, "5%")["canary"]
+    assert (made["percent"], made["version"]) == (5.0, 2)
+    tag = registered.client.get_registered_model(registered.name).tags["driftline.canary"]
+    assert json.loads(tag) == made
+    assert registered.json("canary", MODEL)["canary"] == made
+    assert "gives 5 % to version 2" in refused(registered, "challenge", MODEL, "3")
+    assert "gets 5 % since" in registered.run("canary", MODEL).output
+    assert registered.json("canary", MODEL, "stop")["canary"] is None
+    assert registered.json("canary", MODEL)["canary"] is None
+    registered.json("challenge", MODEL, "3")
+    assert registered.alias("challenger") == 3
+    registered.quarantine(3)
+    assert "in quarantine" in refused(registered, "canary", MODEL, "5%")
+
+
+def test_a_promoted_challenger_is_challenger_no_more(registered: Registered) -> None:
+    registered.json("challenge", MODEL, "2")
+    registered.json("canary", MODEL, "5%")
+    registered.json("shadow", MODEL, "3")
+    registered.json("promote", MODEL, "2")
+    found = registered.client.get_registered_model(registered.name)
+    assert {alias: int(v) for alias, v in found.aliases.items()} == {"champion": 2, "shadow": 3}
+    assert "driftline.canary" not in found.tags
+
+
+def test_a_retired_version(registered: Registered) -> None:
+    assert "is champion: it can't be retired" in refused(registered, "retire", MODEL, "1")
+    assert "by tester" in registered.json("retire", MODEL, "2")["retired"]
+    forced = ("promote", MODEL, "2", "--force", "--reason", "x")
+    assert "was retired (by tester" in refused(registered, *forced)
+    assert "retired" in registered.run("show", MODEL).output
+
+
+def test_show_compare_and_history(registered: Registered) -> None:
+    registered.live(np.linspace(0, 1, 101), np.linspace(0, 1, 101) + 0.2)
+    shown = registered.json("show", MODEL)
+    assert [one["aliases"] for one in shown["versions"]] == [[], [], ["champion"]]
+    one = registered.json("show", MODEL, "1")
+    assert one["aliases"] == "champion"
+    assert "first by tester" in one["decisions"][0]
+    assert "sha256" not in registered.run("show", MODEL, "1").output
+    found = registered.json("compare", MODEL, "1", "2")
+    assert found["live"]["events"] == 101
+    assert found["live"]["mean_difference"] == pytest.approx(0.2)
+    assert [side["score p50"] for side in found["versions"]] == pytest.approx([0.5, 0.7])
+    assert "101 live events" in registered.run("compare", MODEL, "1", "2").output
+    assert "no live events" in registered.run("compare", MODEL, "1", "3").output
+    history = registered.json("history", MODEL)
+    assert [one["kind"] for one in history["decisions"]] == ["first"]
+    assert "first" in registered.run("history", MODEL).output
+
+
+def test_the_latest_events_are_read_within_the_window(registered: Registered) -> None:
+    n = 3_000  # 50 minutes: more than the first slab of time
+    registered.live(np.arange(n, dtype=float), np.arange(n) + 0.5)
+    postgres = registered.config.local_postgres()
+
+    def read(**more: Any) -> evidence.Pairs:
+        return evidence.pairs(postgres, MODEL, 1, 2, **more)
+
+    from datetime import timedelta
+
+    everything = read(window=timedelta(days=1))
+    assert len(everything) == n
+    assert (everything.champion == np.arange(n)[::-1]).all()
+    assert (everything.candidate - everything.champion == 0.5).all()
+    assert len(read(window=timedelta(minutes=15))) == 900
+    assert (read(window=timedelta(days=1), limit=700).champion == everything.champion[:700]).all()
+    assert len(evidence.pairs(postgres, MODEL, 1, 3, window=timedelta(days=1))) == 0
+    with connect(postgres, "migrate", autocommit=True) as connection:  # a canary's other side
+        connection.execute("UPDATE driftline.prediction_payments SET model_version = 3")
+    backwards = evidence.pairs(postgres, MODEL, 2, 3, window=timedelta(days=1))
+    assert (backwards.champion - backwards.candidate == 0.5).all()

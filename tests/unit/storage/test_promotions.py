@@ -1,0 +1,56 @@
+"""Which champion was the one before."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftline.storage.promotions import Decision, before
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def decided(*line: tuple[Any, int]) -> list[Decision]:
+    return [Decision(NOW, version, None, kind, "me", None, None) for kind, version in line]
+
+
+PROMOTED = decided(("first", 1), ("promoted", 2), ("refused", 9), ("forced", 3))
+
+
+@pytest.mark.parametrize(
+    ("history", "current", "barred", "expected"),
+    [
+        (PROMOTED, 3, set(), 2),
+        (PROMOTED, 3, {2}, 1),
+        (PROMOTED, 2, set(), 1),
+        (PROMOTED, 1, set(), None),
+        (PROMOTED, 7, set(), 3),  # moved outside driftline
+        (PROMOTED, None, set(), 3),  # the alias was deleted
+        (PROMOTED, 3, {1, 2}, None),
+        ([], 1, set(), None),
+        (PROMOTED + decided(("rolled_back", 2)), 2, set(), 1),  # not back to 3
+        (PROMOTED + decided(("rolled_back", 2), ("promoted", 4)), 4, set(), 2),
+        (decided(("first", 1), ("promoted", 2), ("promoted", 1)), 1, set(), 2),
+        (PROMOTED + decided(("rolled_back", 5)), 5, set(), 3),
+    ],
+)
+def test_the_champion_before(
+    history: list[Decision], current: int | None, barred: set[int], expected: int | None
+) -> None:
+    assert before(history, current, barred) == expected
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=8))
+def test_rolling_back_again_and_again_ends(versions: list[int]) -> None:
+    history = decided(*(("promoted", version) for version in versions))
+    current: int | None = versions[-1]
+    for _ in range(len(versions) + 1):
+        version = before(history, current, set())
+        if version is None:
+            return
+        assert version != current
+        history += decided(("rolled_back", version))
+        current = version
+    pytest.fail("never came to the end")
