@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from driftline.config import Registry
 from registry import layout
-from registry.loaders import keras, saved_model
+from registry.loaders import keras, saved_model, tf_serving
 from registry.runtime import Runtime
 
 #: By what a version's folder holds, see `layout.kind`.
@@ -14,13 +15,18 @@ LOADERS: dict[str, Callable[[Path], Runtime]] = {
 }
 
 
-def load(folder: Path) -> Runtime:
-    """Load a version by what its folder holds.
+def load(folder: Path, registered: Registry | None = None, version: int = 0) -> Runtime:
+    """Load a version: behind its model server when there is one, else by what its folder holds.
 
     Args:
         folder: as `registry.cache.fetch` gives it.
+        registered: the model's `registry` section; without one it runs in process.
+        version: its number in the registry.
 
     Raises:
         RegistryError: it holds no model, or one that cannot or must not be loaded.
+        ServiceError: the model server is away.
     """
+    if registered is not None and registered.serving is not None:
+        return tf_serving.load(folder, registered, version)
     return LOADERS[layout.kind(folder)](folder)

@@ -82,7 +82,8 @@ class Serving:
         self._name = name
         self._definition = definition
         self._located = locate(config, name)
-        runtime = load(self._located.folder)
+        registered, version = config.model(name).registry, self._located.version.version
+        runtime = load(self._located.folder, registered, version)
         runtime.check(features)
         self._served = Served(self._located.version.version, runtime)
         self._warm(features)

@@ -13,7 +13,8 @@ import numpy as np
 def build(factor: float = 2.0) -> Any:
     """The model of `saved_models.save`: score = factor * x + k, with a text and a tensor input.
 
-    `classes` are the probabilities of three classes, and the score counts the image's mean too.
+    The score counts the image's first column too; `classes` are the probabilities of three
+    classes, `name` is "high" where x > 1.
     """
     x = keras.Input((1,), name="x", dtype="float32")
     k = keras.Input((1,), name="k", dtype="int32")
@@ -34,13 +35,15 @@ def build(factor: float = 2.0) -> Any:
     classes = wide(parts)
     wide.set_weights([np.linspace(-0.1, 0.1, 12, dtype=np.float32).reshape(4, 3)])
     inputs = {"x": x, "k": k, "c": c, "image": image}
-    return keras.Model(inputs, {"score": score, "classes": classes})
+    names = keras.layers.StringLookup(vocabulary=["low", "high"], num_oov_indices=0, invert=True)
+    name = names(keras.ops.cast(x > 1, "int64"))
+    return keras.Model(inputs, {"score": score, "classes": classes, "name": name})
 
 
 def save(path: Path, factor: float = 2.0) -> Path:
     """`build` as a `.keras` file."""
     model = build(factor)
-    model.compile("adam", loss={"score": "mse", "classes": "mse"})
+    model.compile("adam", loss={"score": "mse"})
     model.save(path)
     return path
 

@@ -42,6 +42,7 @@ def test_it_predicts_from_named_columns(saved: Path) -> None:
     outputs = model.predict(batch(7))
     expected = [2 * 0.5 * i + i % 5 + 0.5 + 0.25 * i for i in range(7)]
     assert score(outputs) == pytest.approx(expected)
+    assert outputs["name"].ravel().tolist() == ["low"] * 3 + ["high"] * 4
     assert outputs["classes"].shape == (7, 3)
     assert outputs["classes"].sum(axis=1) == pytest.approx(np.ones(7))
 
