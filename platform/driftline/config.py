@@ -6,6 +6,7 @@ folder when it is needed.
 """
 
 import json
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -117,6 +118,8 @@ Key = Annotated[
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 FieldType = Literal["int", "float", "string", "bool"]
+EventFieldType = Literal["int", "float", "string", "bool", "tensor"]
+_LARGEST_TENSOR = 1_000_000  # numbers; a message of Kafka holds no more
 Instant = Annotated[datetime, AfterValidator(_utc)]
 
 
@@ -245,8 +248,19 @@ class EventField(Settings):
     `fields: {user_age: int}` is short for `fields: {user_age: {type: int, key: user_age}}`.
     """
 
-    type: FieldType
+    type: EventFieldType
     key: Key | None = Field(None, description="the key in the event, where it differs")
+    shape: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(
+        None, description="of a tensor, such as [28, 28]: nested lists of numbers in the event"
+    )
+
+    @model_validator(mode="after")
+    def _shape_of_tensors(self) -> Self:
+        if (self.type == "tensor") != bool(self.shape):
+            raise ValueError("a field of type tensor has a shape, the others have none")
+        if math.prod(self.shape or ()) > _LARGEST_TENSOR:
+            raise ValueError(f"a tensor has at most {_LARGEST_TENSOR:,} numbers")
+        return self
 
 
 def _long_field(field: object) -> object:
@@ -254,7 +268,7 @@ def _long_field(field: object) -> object:
 
 
 ShortField = Annotated[
-    EventField, BeforeValidator(_long_field, json_schema_input_type=FieldType | EventField)
+    EventField, BeforeValidator(_long_field, json_schema_input_type=EventFieldType | EventField)
 ]
 
 
