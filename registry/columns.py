@@ -53,15 +53,27 @@ def values(column: pa.Array, tensor: Tensor) -> npt.NDArray[Any]:
     A missing number is NaN, a missing text is empty. Tensors have no missing rows here, see
     `unusable`.
     """
+    with np.errstate(over="ignore"):  # as in `stacked`
+        array = _plain(column, tensor).astype(tensor.dtype, copy=False)
+    return array.reshape(-1, *tensor.shape)
+
+
+def _plain(column: pa.Array, tensor: Tensor) -> npt.NDArray[Any]:
     if pa.types.is_fixed_size_list(column.type):
         column = column.flatten()
     elif tensor.dtype.kind == "O" and column.null_count:
         column = column.fill_null("")
-    array = np.asarray(column.to_numpy(zero_copy_only=False))
-    if array.dtype != tensor.dtype:
-        with np.errstate(over="ignore"):  # 1e308 is infinite as float32: the caller sees the score
-            array = array.astype(tensor.dtype)
-    return array.reshape(-1, *tensor.shape)
+    return np.asarray(column.to_numpy(zero_copy_only=False))
+
+
+def stacked(features: pa.RecordBatch, names: Sequence[str], tensor: Tensor) -> npt.NDArray[Any]:
+    """Columns of numbers for inputs of one type and shape: (len(names), n, *shape)."""
+    shape = [size or 0 for size in tensor.shape]
+    stack = np.empty((len(names), features.num_rows, *shape), tensor.dtype)
+    with np.errstate(over="ignore"):  # 1e308 is infinite as float32: the caller sees the score
+        for row, name in zip(stack, names, strict=True):
+            row[...] = _plain(features.column(name), tensor).reshape(row.shape)
+    return stack
 
 
 def texts(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

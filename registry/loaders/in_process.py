@@ -16,8 +16,11 @@ from registry.runtime import Tensor, score
 class InProcess:
     """A loaded TensorFlow function; a loader makes one with `of`.
 
+    Numbers of one type and shape go into TensorFlow together and are taken apart inside: a tensor
+    a column would cost as much as a small model. To stack texts costs more than it saves.
+
     Parameters:
-        function: a concrete function of named tensors.
+        concrete: a concrete function of named tensors.
         inputs: its inputs.
         outputs: its outputs.
         owner: the loaded model; a concrete function holds its variables only weakly.
@@ -25,14 +28,16 @@ class InProcess:
 
     def __init__(
         self,
-        function: Callable[..., Mapping[str, Any]],
+        concrete: Callable[..., Mapping[str, Any]],
         inputs: Mapping[str, Tensor],
         outputs: Mapping[str, Tensor],
         owner: object,
     ) -> None:
         self.inputs = inputs
         self.outputs = outputs
-        self._function = function
+        self._texts = [name for name, tensor in inputs.items() if tensor.dtype.kind == "O"]
+        self._groups = _groups(inputs)
+        self._function = _together(concrete, self._groups, {n: inputs[n] for n in self._texts})
         self._owner = owner
 
     @classmethod
@@ -69,11 +74,15 @@ class InProcess:
         """See `Runtime.predict`; a missing number is NaN to the model, a missing text is empty."""
         import tensorflow as tf  # noqa: PLC0415 - heavy
 
-        tensors = {
-            name: tf.constant(columns.values(features.column(name), tensor))
-            for name, tensor in self.inputs.items()
-        }
-        results = self._function(**tensors)
+        stacks = [
+            tf.constant(columns.stacked(features, names, tensor))
+            for tensor, names in self._groups.items()
+        ]
+        texts = [
+            tf.constant(columns.values(features.column(name), self.inputs[name]), tf.string)
+            for name in self._texts
+        ]
+        results = self._function(*stacks, *texts)
         return {
             name: results[name].numpy()
             if tensor.dtype.kind != "O"
@@ -111,6 +120,39 @@ def start() -> None:
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:
         return  # TensorFlow has started already: a later version in the same process
+
+
+def _groups(inputs: Mapping[str, Tensor]) -> dict[Tensor, list[str]]:
+    """The names of the inputs of each type and shape, but text."""
+    groups: dict[Tensor, list[str]] = {}
+    for name, tensor in inputs.items():
+        if tensor.dtype.kind != "O":
+            groups.setdefault(tensor, []).append(name)
+    return groups
+
+
+def _together(
+    concrete: Callable[..., Mapping[str, Any]],
+    groups: Mapping[Tensor, list[str]],
+    texts: Mapping[str, Tensor],
+) -> Callable[..., Mapping[str, Any]]:
+    """The function of one tensor (inputs, rows, *shape) a group, then one (rows, *shape) a text."""
+    import tensorflow as tf  # noqa: PLC0415 - heavy
+
+    def call(*tensors: Any) -> Mapping[str, Any]:
+        named = dict(zip(texts, tensors[len(groups) :], strict=True))
+        for names, stack in zip(groups.values(), tensors[: len(groups)], strict=True):
+            named |= zip(names, tf.unstack(stack, num=len(names)), strict=True)
+        return concrete(**named)
+
+    stacks = [
+        tf.TensorSpec((len(names), None, *tensor.shape), tf.as_dtype(tensor.dtype))
+        for tensor, names in groups.items()
+    ]
+    rest = [tf.TensorSpec((None, *tensor.shape), tf.string) for tensor in texts.values()]
+    compiled = tf.function(call).get_concrete_function(*stacks, *rest)
+    function: Callable[..., Mapping[str, Any]] = compiled
+    return function
 
 
 def _tensors(specs: Mapping[str, Any]) -> dict[str, Tensor]:
