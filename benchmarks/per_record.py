@@ -66,7 +66,7 @@ class Insert(MapFunction):  # type: ignore[misc] # pyflink is untyped
         """Insert it."""
         now = datetime.now(UTC)
         at = datetime.fromtimestamp(event["at"] / 1_000, UTC)
-        head = (at, event["id"], 1, event["score"], False, 0, 0, now, now, 0.0, 0.0)
+        head = (at, event["id"], 1, names.CHAMPION, event["score"], False, 0, 0, now, now, 0.0, 0.0)
         values = (*head, *(event[name] for name in FIELDS))
         self._connection.execute(self._statement, values, prepare=True)
         return str(event["id"])

@@ -30,6 +30,7 @@ COLUMNS = {
     "event_time": "timestamptz",
     "event_id": "text",
     "model_version": "int4",
+    "role": "text",
     "score": "float8",
     "late": "bool",
     "source": "int4",
@@ -113,7 +114,7 @@ def _rows(
     for message, e, score in zip(messages, events, scores, strict=True):
         sent = message.timestamp()[1]
         yield (
-            *(at(e["at"] / 1_000, UTC), e["id"], 1, score, False),
+            *(at(e["at"] / 1_000, UTC), e["id"], 1, names.CHAMPION, score, False),
             *(message.partition(), message.offset(), at(sent / 1_000, UTC)),
             *(now, took, now_ms - sent),
             *(e["f0"], e["f1"], e["f2"], e["f3"], e["f4"], e["f5"], e["f6"], e["f7"]),

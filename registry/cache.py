@@ -46,7 +46,7 @@ def fetch(client: "MlflowClient", name: str, version: int, folder: Path) -> Path
     if expected is None:
         raise RegistryError(
             f"version {version} of model {name!r} has no digest: it was not registered by "
-            "driftline, run 'driftline models register' with its SavedModel"
+            "driftline, run 'driftline models register' with its model"
         )
     path = folder / name / f"{version}-{expected[:16]}"
     if not path.is_dir():

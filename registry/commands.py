@@ -40,7 +40,13 @@ models.command("show")(version_commands.show_version)
 
 @models.command()
 def register(  # noqa: PLR0917 - one parameter an option
-    path: Annotated[Path, typer.Argument(help="Folder of a TensorFlow SavedModel.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH",
+            help="A SavedModel's folder, a .keras file, or runs:/ID/path or models:/... in MLflow.",
+        ),
+    ],
     name: Annotated[str, typer.Option(help="The registered model; made if it is new.")],
     reference: Annotated[Path, typer.Option(help="Parquet file: the features to compare with.")],
     alias: Annotated[
@@ -55,13 +61,13 @@ def register(  # noqa: PLR0917 - one parameter an option
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Register a SavedModel with its signature, binning and reference profile."""
+    """Register a model with its signature, binning and reference profile."""
     from driftline.config import load
     from registry.register import register as register_version
 
     settings = load(config).local_mlflow()
     features = _read(reference, exclude or [])
-    version = register_version(settings, name, path, features, alias=alias, rebin=rebin)
+    version = register_version(settings, name, source, features, alias=alias, rebin=rebin)
     _print([version], as_json)
 
 

@@ -1,6 +1,7 @@
 """The folder of a model version: MLflow's own layout, with driftline's artifacts inside."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import yaml
@@ -9,12 +10,15 @@ from driftline import names
 from driftline.errors import RegistryError
 
 MODEL = "tf2model"  # the SavedModel, where MLflow's own flavor puts it
+KERAS_DATA = "data"
+KERAS = f"{KERAS_DATA}/model.keras"  # the Keras model, likewise
 MANIFEST = "MLmodel"
 
 DIGEST_TAG = "driftline.digest"
 DEFINITION_TAG = "driftline.features"
 BINNING_TAG = "driftline.binning"
 
+_MODELS = {"saved_model": MODEL, "keras": KERAS}
 _PICKLES = frozenset({".pkl", ".pickle", ".cloudpickle", ".joblib", ".dill"})
 
 
@@ -33,14 +37,79 @@ def saved_model_folder(folder: Path) -> Path:
     )
 
 
+def keras_file(folder: Path) -> Path:
+    """The Keras model of a version's folder, or the path itself when it is one.
+
+    Raises:
+        RegistryError: there is none.
+    """
+    for path in (folder / KERAS, folder):
+        if path.is_file():
+            return path
+    raise RegistryError(f"no Keras model ({KERAS}) in {str(folder)!r}: save it with model.save")
+
+
+def kind(folder: Path) -> str:
+    """What a version's folder holds: `saved_model` or `keras`.
+
+    Raises:
+        RegistryError: nothing of the kind, or both.
+    """
+    found = [kind for kind, path in _MODELS.items() if (folder / path).exists()]
+    if len(found) > 1:
+        raise RegistryError(f"{str(folder)!r} holds a SavedModel and a Keras model: keep one")
+    if not found:
+        raise RegistryError(f"no model in {str(folder)!r}: neither {MODEL} nor {KERAS}")
+    return found[0]
+
+
+def place(source: Path, folder: Path) -> None:
+    """Copy a model to where a version's folder has it.
+
+    Args:
+        source: a SavedModel, a `.keras` file, or the folder of an MLflow model with either.
+        folder: of the version.
+
+    Raises:
+        RegistryError: there is no model, it could run code, or has files outside its folder.
+    """
+    if (source / MANIFEST).is_file():
+        refuse_code(source)
+    model = _model_of(source)
+    links = [path for path in (model, *model.rglob("*")) if path.is_symlink()]
+    if links:
+        raise RegistryError(
+            f"model file {str(links[0])!r} is a link to another place: copy what it points to"
+        )
+    if model.is_file():
+        (folder / KERAS_DATA).mkdir(parents=True)
+        shutil.copyfile(model, folder / KERAS)
+    else:
+        shutil.copytree(model, folder / MODEL)
+
+
+def _model_of(source: Path) -> Path:
+    if source.is_file() and source.suffix == ".keras":
+        return source
+    if not source.is_dir():
+        problem = "is no .keras file" if source.exists() else "does not exist"
+        raise RegistryError(
+            f"{str(source)!r} {problem}: give a SavedModel's folder, a .keras file, or an MLflow "
+            "URI such as runs:/ID/model"
+        )
+    if (source / MANIFEST).is_file() and (source / KERAS).is_file():
+        return source / KERAS
+    return saved_model_folder(source)
+
+
 def digest(folder: Path) -> str:
-    """sha256 over all that a job loads of a version: the SavedModel, the binning, the reference.
+    """sha256 over all that a job loads of a version: the model, the binning, the reference.
 
     Args:
         folder: of the version.
     """
-    model = saved_model_folder(folder)
-    files = [path for path in sorted(model.rglob("*")) if path.is_file()]
+    model = folder / _MODELS[kind(folder)]
+    files = [path for path in sorted((model, *model.rglob("*"))) if path.is_file()]
     files += [folder / names.BINNING_ARTIFACT, folder / names.REFERENCE_ARTIFACT]
     total = hashlib.sha256()
     for path in files:
@@ -60,7 +129,7 @@ def refuse_code(folder: Path) -> None:
     if pickles:
         raise RegistryError(
             f"model file {pickles[0].name!r} is a pickle, which runs code when it is loaded: "
-            "register a TensorFlow SavedModel"
+            "register a TensorFlow SavedModel, or a Keras model without objects of its own"
         )
     manifest = folder / MANIFEST
     if not manifest.is_file():
@@ -69,7 +138,7 @@ def refuse_code(folder: Path) -> None:
     loader = flavors.get("python_function", {}).get("loader_module")
     if loader != "mlflow.tensorflow" or "tensorflow" not in flavors:
         raise RegistryError(
-            f"the model's loader is {loader!r}: only TensorFlow SavedModels are loaded"
+            f"the model's loader is {loader!r}: only TensorFlow and Keras models are loaded"
         )
     if any(flavor.get("code") for flavor in flavors.values()):
         raise RegistryError("the model brings Python code of its own: register it without it")

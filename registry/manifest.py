@@ -12,28 +12,34 @@ from registry.loaders.saved_model import SIGNATURE
 from registry.runtime import Runtime, Tensor
 
 if TYPE_CHECKING:
-    from mlflow.models import ModelSignature
+    from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema
 
-_EXAMPLE_ROWS = 5
 
-
-def write(folder: Path, runtime: Runtime, features: pa.Table) -> None:
+def write(folder: Path, runtime: Runtime, example: pa.Table) -> None:
     """Write MLmodel, the requirements and an input example into a version's folder.
 
     Args:
-        folder: with the SavedModel at `layout.MODEL`.
+        folder: with the model where `layout.place` has put it.
         runtime: the loaded model.
-        features: the reference; its first rows become the example.
+        example: a few rows of its inputs.
     """
     from mlflow import pyfunc, tensorflow  # noqa: PLC0415 - heavy
     from mlflow.models import Model  # noqa: PLC0415 - heavy
     from mlflow.models.utils import _save_example  # noqa: PLC0415 - heavy
 
     model = Model(signature=_signature(runtime))
-    example = features.select(list(runtime.inputs)).slice(0, _EXAMPLE_ROWS).to_pandas()
-    _save_example(model, example, str(folder))
-    # this flavor's way to call a SavedModel by signature; its others re-save the model or pickle
+    _save_example(model, example.to_pandas(), str(folder))
+    data = _FLAVORS[layout.kind(folder)](folder, model)
+    pyfunc.add_to_model(model, loader_module="mlflow.tensorflow", conda_env="conda.yaml", **data)
+    requirements = tensorflow.get_default_pip_requirements()
+    (folder / "requirements.txt").write_text("\n".join(requirements) + "\n")
+    (folder / "conda.yaml").write_text(yaml.safe_dump(tensorflow.get_default_conda_env()))
+    model.save(str(folder / layout.MANIFEST))
+
+
+def _add_saved_model(_: Path, model: "Model") -> dict[str, str]:
+    """This flavor's way to call a SavedModel by signature; its others re-save it or pickle."""
     model.add_flavor(
         "tensorflow",
         model_type="tf1-estimator",
@@ -41,11 +47,28 @@ def write(folder: Path, runtime: Runtime, features: pa.Table) -> None:
         meta_graph_tags=["serve"],
         signature_def_key=SIGNATURE,
     )
-    pyfunc.add_to_model(model, loader_module="mlflow.tensorflow", conda_env="conda.yaml")
-    requirements = tensorflow.get_default_pip_requirements()
-    (folder / "requirements.txt").write_text("\n".join(requirements) + "\n")
-    (folder / "conda.yaml").write_text(yaml.safe_dump(tensorflow.get_default_conda_env()))
-    model.save(str(folder / layout.MANIFEST))
+    return {}
+
+
+def _add_keras(folder: Path, model: "Model") -> dict[str, str]:
+    """As MLflow itself logs a Keras model; the small files tell its loader how to read it."""
+    import keras  # noqa: PLC0415 - heavy
+
+    data = folder / layout.KERAS_DATA
+    (data / "keras_module.txt").write_text("keras")
+    (data / "save_format.txt").write_text("keras")
+    model.add_flavor(
+        "tensorflow",
+        model_type="keras",
+        data=layout.KERAS_DATA,
+        keras_module="keras",
+        keras_version=keras.__version__,
+        save_format="keras",
+    )
+    return {"data": layout.KERAS_DATA}
+
+
+_FLAVORS = {"saved_model": _add_saved_model, "keras": _add_keras}
 
 
 def _signature(runtime: Runtime) -> "ModelSignature":

@@ -1,6 +1,5 @@
-"""Register a SavedModel: its signature, its frozen binning and its reference profile."""
+"""Register a model: its signature, its frozen binning and its reference profile."""
 
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,14 +18,16 @@ from driftline.profile.build import build
 from driftline.profile.recount import reference
 from registry import layout, manifest
 from registry.client import answering, connect
-from registry.loaders import saved_model as loader
+from registry.loaders import load
 from registry.runtime import Runtime, score
+from registry.source import obtain
 from registry.versions import Version, champion_binning, find
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _BATCH = 10_000
+_EXAMPLE_ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Training:
 def register(
     settings: Mlflow,
     name: str,
-    saved_model: Path,
+    source: str | Path,
     features: pa.Table,
     *,
     scores: npt.ArrayLike | None = None,
@@ -55,7 +56,7 @@ def register(
     training: Training | None = None,
     rebin: bool = False,
 ) -> Version:
-    """Make a SavedModel a version of a registered model; the same one again gives the old version.
+    """Make a model a version of a registered model; the same one again gives the old version.
 
     The binning is the champion's when it has the same columns, so that profiles of both versions
     can be compared; else it is frozen from `features`.
@@ -63,7 +64,8 @@ def register(
     Args:
         settings: where the registry is.
         name: the registered model; made when it does not exist.
-        saved_model: folder that Keras' `model.export` or `tf.saved_model.save` wrote.
+        source: a SavedModel's folder (of Keras' `model.export` or `tf.saved_model.save`), a
+            `.keras` file, or a TensorFlow model that MLflow has: `runs:/ID/path`, `models:/...`.
         features: the reference, n rows: the model's inputs and further columns to monitor.
         scores: n scores of the reference; computed with the model when not given.
         alias: set to the version, such as champion.
@@ -71,20 +73,22 @@ def register(
         rebin: freeze new bins even when the champion's would fit.
 
     Raises:
-        RegistryError: no usable SavedModel, features that do not fit it, or the registry is down.
+        RegistryError: no usable model, one that could run code of its own, features that do not
+            fit it, scores of its input example that are not finite, or the registry is down.
         SchemaError: a feature column cannot be profiled.
     """
     client = connect(settings)
     made = training or Training()
     with tempfile.TemporaryDirectory(prefix="driftline-register-") as temporary:
-        folder = Path(temporary) / "model"
-        shutil.copytree(layout.saved_model_folder(saved_model), folder / layout.MODEL)
-        runtime = loader.load(folder)
+        folder, download = Path(temporary) / "model", Path(temporary) / "download"
+        download.mkdir()
+        layout.place(obtain(client, str(source), download), folder)
+        runtime = load(folder)
         usable = _usable(runtime, features)
         known = np.asarray(_scores(runtime, usable) if scores is None else scores)
         binning = None if rebin else _kept_binning(client, name, usable)
         _write_reference(folder, usable, known, binning or build(usable, known))
-        manifest.write(folder, runtime, usable)
+        manifest.write(folder, runtime, _example(runtime, usable))
         layout.refuse_code(folder)
         version = find(client, name, layout.digest(folder), made.definition)
         if version is None:
@@ -107,6 +111,24 @@ def _usable(runtime: Runtime, features: pa.Table) -> pa.Table:
             f"no row of the reference can be scored, {', '.join(columns)} is missing in each"
         )
     return features.filter(pa.array(~bad)) if bad.any() else features
+
+
+def _example(runtime: Runtime, features: pa.Table) -> pa.Table:
+    """The version's input example: the first rows of the reference, complete ones if there are.
+
+    Raises:
+        RegistryError: the model gives them scores that are not finite.
+    """
+    inputs = features.select(list(runtime.inputs))
+    complete = inputs.slice(0, _BATCH).drop_null()
+    example = (complete if len(complete) else inputs).slice(0, _EXAMPLE_ROWS)
+    scores = _scores(runtime, example)
+    if not np.isfinite(scores).all():
+        raise RegistryError(
+            f"the model gives its input example the scores {scores.tolist()}, not finite numbers: "
+            "see that it was trained, and how it takes missing values"
+        )
+    return example
 
 
 def _scores(runtime: Runtime, features: pa.Table) -> npt.NDArray[np.float64]:

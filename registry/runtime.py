@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from driftline import names
+from driftline.errors import RegistryError
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class Tensor:
 
     Attributes:
         dtype: of numpy; `object` for text.
-        shape: without the batch dimension: () or (1,) for an input.
+        shape: without the batch dimension: () or (1,) for a number or text in a column, else a
+            tensor, such as (28, 28).
     """
 
     dtype: np.dtype[Any]
@@ -45,13 +47,21 @@ class Runtime(Protocol):
 
 
 def score(outputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
-    """The monitored score: the output named `score`, else the first; a row's first number.
+    """The monitored score: the output named `score`, else the first of numbers; a row's first.
+
+    Raises:
+        RegistryError: there is none.
 
     >>> score({"late": np.array([[0.25], [0.5]], np.float32)})
     array([0.25, 0.5 ])
     """
-    name = names.SCORE if names.SCORE in outputs else next(iter(outputs))
-    values = outputs[name]
+    numbers = [name for name, values in outputs.items() if values.dtype.kind in "fiub"]
+    if not numbers or (names.SCORE in outputs and names.SCORE not in numbers):
+        raise RegistryError(
+            f"the model's outputs {', '.join(map(repr, outputs))} hold no score: give it an "
+            f"output of numbers, named {names.SCORE!r} where there are more"
+        )
+    values = outputs[names.SCORE if names.SCORE in numbers else numbers[0]]
     while values.ndim > 1:
         values = values[:, 0]
     return values.astype(np.float64)

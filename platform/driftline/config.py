@@ -6,6 +6,7 @@ folder when it is needed.
 """
 
 import json
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -35,7 +36,8 @@ LOCAL = "local"
 
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST = timedelta(days=700_000)  # Kafka's times less that are still of this era
-_SECRET = re.compile("pass|secret|token|jaas", re.IGNORECASE)
+_SECRET = re.compile("pass|secret|token|jaas|header", re.IGNORECASE)
+_LOGIN = re.compile("auth|cookie|key|pass|secret|token", re.IGNORECASE)
 # Characters that JSON, JSON paths and SQL would each have to escape in their own way.
 _KEY = re.compile(r"""^[^"'`\\\x00-\x1f]+$""")
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)\s*$")
@@ -116,6 +118,8 @@ Key = Annotated[
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 FieldType = Literal["int", "float", "string", "bool"]
+EventFieldType = Literal["int", "float", "string", "bool", "tensor"]
+_LARGEST_TENSOR = 1_000_000  # numbers; a message of Kafka holds no more
 Instant = Annotated[datetime, AfterValidator(_utc)]
 
 
@@ -244,8 +248,19 @@ class EventField(Settings):
     `fields: {user_age: int}` is short for `fields: {user_age: {type: int, key: user_age}}`.
     """
 
-    type: FieldType
+    type: EventFieldType
     key: Key | None = Field(None, description="the key in the event, where it differs")
+    shape: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(
+        None, description="of a tensor, such as [28, 28]: nested lists of numbers in the event"
+    )
+
+    @model_validator(mode="after")
+    def _shape_of_tensors(self) -> Self:
+        if (self.type == "tensor") != bool(self.shape):
+            raise ValueError("a field of type tensor has a shape, the others have none")
+        if math.prod(self.shape or ()) > _LARGEST_TENSOR:
+            raise ValueError(f"a tensor has at most {_LARGEST_TENSOR:,} numbers")
+        return self
 
 
 def _long_field(field: object) -> object:
@@ -253,7 +268,7 @@ def _long_field(field: object) -> object:
 
 
 ShortField = Annotated[
-    EventField, BeforeValidator(_long_field, json_schema_input_type=FieldType | EventField)
+    EventField, BeforeValidator(_long_field, json_schema_input_type=EventFieldType | EventField)
 ]
 
 
@@ -330,11 +345,45 @@ class Features(Settings):
     )
 
 
+class TensorFlowServing(Settings):
+    """A server that runs the model, asked over TensorFlow Serving's REST protocol."""
+
+    url: str = Field(pattern=r"^https?://[^/@\s?#]+[^@\s?#]*$", description="http(s)://host:port")
+    name: str | None = Field(None, description="the model's name there, where it differs")
+    version: str = Field(
+        "registry",
+        pattern=r"^(registry|latest|[0-9]+|label:[A-Za-z0-9._-]+)$",
+        description="registry: the registered version's own number; latest, a number, label:NAME",
+    )
+    format: Literal["row", "columns"] = "columns"
+    missing: Literal["nan", "null"] = Field("nan", description="how a missing number is written")
+    timeout: Wait = timedelta(seconds=10)
+    patience: Wait = Field(
+        timedelta(minutes=5), description="how long it may be away before the job starts anew"
+    )
+    batch_rows: int = Field(1_000, ge=1, le=1_000_000, description="rows in a request, at most")
+    connections: int = Field(4, ge=1, le=64, description="requests at a time")
+    headers: dict[str, str | Secret] = Field(default_factory=dict)
+    ca_file: Located | None = Field(None, description="PEM file of the authorities to trust")
+    certificate_file: Located | None = Field(None, description="PEM client certificate")
+    key_file: Located | None = Field(None, description="PEM key of the client certificate")
+
+    @model_validator(mode="after")
+    def _logins_are_secrets(self) -> Self:
+        for name, value in self.headers.items():
+            if _LOGIN.search(name) and isinstance(value, str):
+                raise ValueError(f"header {name!r} is a secret: {{env: NAME}} or {{file: PATH}}")
+        return self
+
+
 class Registry(Settings):
     """The registered model that the job follows."""
 
     name: str
     alias: str = names.CHAMPION
+    serving: TensorFlowServing | None = Field(
+        None, description="a model server; by default the model runs in the job's own process"
+    )
 
 
 class Output(Settings):

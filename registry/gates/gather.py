@@ -14,7 +14,7 @@ from driftline.storage import prediction_table
 from driftline.storage.connection import connect
 from registry.cache import fetch
 from registry.gates.evidence import Evidence, Floats, Offline
-from registry.loaders import LOADERS
+from registry.loaders import load
 from registry.runtime import Runtime, score
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def _pairs(
 
 
 def _load(config: Config, client: "MlflowClient", model: str, version: int) -> Runtime:
-    name = config.model(model).registry.name
-    return LOADERS["saved_model"](fetch(client, name, version, config.state / "models"))
+    section = config.model(model).registry
+    return load(fetch(client, section.name, version, config.state / "models"), section, version)
 
 
 def _compatible(

@@ -3,8 +3,30 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from registry.loaders import saved_model
+from driftline.config import Registry
+from registry import layout
+from registry.loaders import keras, saved_model, tf_serving
 from registry.runtime import Runtime
 
-#: By kind: loads the folder of a version, as `registry.cache.fetch` gives it.
-LOADERS: dict[str, Callable[[Path], Runtime]] = {"saved_model": saved_model.load}
+#: By what a version's folder holds, see `layout.kind`.
+LOADERS: dict[str, Callable[[Path], Runtime]] = {
+    "saved_model": saved_model.load,
+    "keras": keras.load,
+}
+
+
+def load(folder: Path, registered: Registry | None = None, version: int = 0) -> Runtime:
+    """Load a version: behind its model server when there is one, else by what its folder holds.
+
+    Args:
+        folder: as `registry.cache.fetch` gives it.
+        registered: the model's `registry` section; without one it runs in process.
+        version: its number in the registry.
+
+    Raises:
+        RegistryError: it holds no model, or one that cannot or must not be loaded.
+        ServiceError: the model server is away.
+    """
+    if registered is not None and registered.serving is not None:
+        return tf_serving.load(folder, registered, version)
+    return LOADERS[layout.kind(folder)](folder)

@@ -60,6 +60,7 @@ class Message:
             "event_time": self.time,
             "event_id": self.event_id,
             "model_version": VERSION,
+            "role": "champion",
             "score": self.score,
             "outputs": self.outputs,
             "late": self.offset % 2 == 1,

@@ -136,7 +136,7 @@ def test_every_problem_names_line_key_and_value(write: Any) -> None:
         (
             changed("amount: float", "amount: decimal"),
             "8: models.fraud.input.fields.amount.type = 'decimal': Input should be 'int', 'float', "
-            "'string' or 'bool'",
+            "'string', 'bool' or 'tensor'",
         ),
         (
             changed("amount: float", "Amount: float"),

@@ -31,7 +31,8 @@ def build(features: pa.Table, score: npt.ArrayLike) -> Binning:
     """Freeze the cells of all features, the score and the two latencies.
 
     Args:
-        features: n rows; numbers, text or bools; nulls, NaN and infinities are allowed.
+        features: n rows; numbers, text or bools; nulls, NaN and infinities are allowed. Columns
+            of tensors (fixed-size lists) have no cells.
         score: n numbers.
 
     Raises:
@@ -44,7 +45,11 @@ def build(features: pa.Table, score: npt.ArrayLike) -> Binning:
     taken = set(features.column_names) & {names.SCORE, names.INFERENCE_MS, names.LAG_MS}
     if taken:
         raise SchemaError(f"feature {min(taken)!r} is a column of driftline's own: rename it")
-    columns = [build_column(name, features.column(name)) for name in features.column_names]
+    columns = [
+        build_column(field.name, features.column(field.name))
+        for field in features.schema
+        if not pa.types.is_fixed_size_list(field.type)
+    ]
     return Binning(
         (
             *columns,

@@ -35,7 +35,8 @@ _INT = _Kind("int", "bigint", sa.BigInteger(), pa.int64(), 8)
 _FLOAT = _Kind("float", "double precision", sa.Double(), pa.float64(), 8)
 _STRING = _Kind("string", "text", sa.Text(), pa.string(), 18)
 _BOOL = _Kind("bool", "boolean", sa.Boolean(), pa.bool_(), 1)
-_BY_SQL = {kind.sql: kind for kind in (_INT, _FLOAT, _STRING, _BOOL)}
+_TENSOR = _Kind("tensor", "real[]", postgresql.ARRAY(sa.REAL), pa.list_(pa.float32()), 18)
+_BY_SQL = {kind.sql: kind for kind in (_INT, _FLOAT, _STRING, _BOOL, _TENSOR)}
 
 
 def declare(connection: sa.Connection, model: str, features: pa.Schema, *, widen: bool) -> None:
@@ -127,9 +128,11 @@ def _kind(model: str, field: pa.Field) -> _Kind:
         return _STRING
     if pa.types.is_boolean(kind):
         return _BOOL
+    if pa.types.is_fixed_size_list(kind) and pa.types.is_float32(kind.value_type):
+        return _TENSOR
     raise SchemaError(
         f"feature {field.name!r} of model {model!r} has the type {str(kind)!r}: "
-        "make it an int (64 bits, signed), a float, a string or a bool"
+        "make it an int (64 bits, signed), a float, a string, a bool or a tensor"
     )
 
 

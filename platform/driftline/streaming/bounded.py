@@ -15,7 +15,7 @@ from pyflink.table.udf import FunctionContext, ScalarFunction, udf
 from driftline.config import AcceptedTime, Config, Model
 from driftline.errors import DriftlineError
 from driftline.names import EVENT_ID, EVENT_TIME, KAFKA_OFFSET, KAFKA_PARTITION
-from driftline.streaming.decode import ARROW_TYPES, DECODERS
+from driftline.streaming.decode import ARROW_TYPES, DECODERS, is_tensor
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.job import flink_settings, table_environment
 from driftline.streaming.query import SQL_TYPES, query_fields, time_expression
@@ -106,10 +106,7 @@ def features_of(config: Config, name: str, lines: Path) -> pa.Table:
             DataTypes.FIELD(EVENT_ID, DataTypes.STRING()),
             DataTypes.FIELD(EVENT_TIME, DataTypes.TIMESTAMP(6)),
             DataTypes.FIELD(REASON, DataTypes.STRING()),
-            *(
-                DataTypes.FIELD(field.name, _FLINK_TYPES[_KINDS[field.type]])
-                for field in definition.schema
-            ),
+            *(DataTypes.FIELD(field.name, _flink_type(field.type)) for field in definition.schema),
         ]
     )
     function = udf(MakeFeatures(model), result_type=row, func_type="pandas")
@@ -121,6 +118,12 @@ def features_of(config: Config, name: str, lines: Path) -> pa.Table:
         f"SELECT {chosen} FROM (SELECT make_features(body{added}) AS f FROM featured)"
     )
     return _checked(result.to_pandas(), definition, lines)
+
+
+def _flink_type(kind: pa.DataType) -> Any:
+    if is_tensor(kind):
+        return DataTypes.ARRAY(DataTypes.FLOAT())
+    return _FLINK_TYPES[_KINDS[kind]]
 
 
 def _view(t_env: TableEnvironment, model: Model, lines: Path) -> None:

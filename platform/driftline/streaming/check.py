@@ -9,6 +9,7 @@ from driftline.storage import schema
 from driftline.storage.broker import librdkafka
 from driftline.storage.connection import connect
 from driftline.streaming import query
+from driftline.streaming.decode import is_tensor
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.serving import locate
 
@@ -25,6 +26,7 @@ def check_model(config: Config, name: str) -> None:
     try:
         if model.features.sql is not None:
             query.check(model.features.sql)
+            query.query_fields(model)
         features = FeatureDefinition(model).schema
     except ConfigError as error:
         raise ConfigError(f"model {name!r}: {error}") from error
@@ -32,6 +34,10 @@ def check_model(config: Config, name: str) -> None:
         if segment not in features.names:
             known = ", ".join(features.names)
             raise ConfigError(f"model {name!r}: segment {segment!r} is no feature (there: {known})")
+        if is_tensor(features.field(segment).type):
+            raise ConfigError(
+                f"model {name!r}: segment {segment!r} is a tensor: name a text or bool"
+            )
 
 
 def check_ready(config: Config, name: str) -> None:

@@ -4,6 +4,7 @@ The parse is the one loop over rows on the hot path; everything after it works o
 """
 
 import contextlib
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from driftline.config import AcceptedTime, FieldType, Input
+from driftline.config import AcceptedTime, EventField, FieldType, Input
 from driftline.names import EVENT_ID, EVENT_TIME
 from driftline.streaming.rejects import Rejects
 
@@ -40,6 +41,9 @@ _PARSED: dict[FieldType, Any] = {
     "string": str | None,
     "bool": bool | None,
 }
+_TENSOR = pa.float32()  # what each number of a tensor is
+_INDEXES = re.compile(r"(\[(\d+|\.\.\.)\])+$")
+_NOT_ITS_SHAPE = " of length "  # how msgspec says that a list is too short or too long
 _SCALE = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}  # microseconds
 _NOT_A_TIME = np.datetime64("NaT", "us")
 # Python alone would take any character between date and time.
@@ -83,7 +87,7 @@ class JsonDecoder:
         self._settings = settings
         fields = settings.fields
         keys = {name: field.key or name for name, field in fields.items()}
-        types: dict[str, Any] = {keys[name]: _PARSED[field.type] for name, field in fields.items()}
+        types: dict[str, Any] = {keys[name]: _parsed(field) for name, field in fields.items()}
         types[settings.event_id] = str | int | None
         is_text = settings.time_format == "iso8601"
         types[settings.event_time] = str | None if is_text else int | float | None
@@ -101,7 +105,7 @@ class JsonDecoder:
             [
                 pa.field(EVENT_ID, pa.string()),
                 pa.field(EVENT_TIME, TIMESTAMP),
-                *(pa.field(name, ARROW_TYPES[field.type]) for name, field in fields.items()),
+                *(pa.field(name, arrow_type(field)) for name, field in fields.items()),
             ]
         )
 
@@ -127,7 +131,7 @@ class JsonDecoder:
         for name, field in self._settings.fields.items():
             key = self._keys[name]
             values = columns[key]
-            array = _column(key, field.type, values, messages, rejects)
+            array = _column(key, field, values, messages, rejects)
             if name in self._settings.required:
                 _reject_missing(key, array, messages, rejects)
             arrays.append(array)
@@ -185,6 +189,18 @@ class JsonDecoder:
         )
 
 
+def arrow_type(field: EventField) -> pa.DataType:
+    """The type of a field's column; a tensor is a list of its numbers, row by row."""
+    if field.type == "tensor":
+        return pa.list_(_TENSOR, math.prod(field.shape or ()))
+    return ARROW_TYPES[field.type]
+
+
+def is_tensor(kind: pa.DataType) -> bool:
+    """Whether a column holds tensors, as `arrow_type` makes them."""
+    return bool(pa.types.is_fixed_size_list(kind) and kind.value_type == _TENSOR)
+
+
 def accepted(accept: AcceptedTime, kafka_time: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """The first and the last event time, datetime64[us], accepted for each message."""
     if accept.since is not None and accept.until is not None:
@@ -216,13 +232,21 @@ def _wrong_type(payload: bytes, error: str) -> tuple[str, str]:
     expected, at_field, rest = error.partition(" - at `$.")
     if not at_field:
         return "not_an_object", error
-    key = rest.removesuffix("`")
+    detail = _field_detail(payload, rest.removesuffix("`"), expected)
+    if _NOT_ITS_SHAPE in expected:
+        return "wrong_shape", detail
+    return "wrong_type", detail
+
+
+def _field_detail(payload: bytes, path: str, expected: str) -> str:
     try:
-        value = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])[key]
+        values = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
     except _PARSE_ERRORS:  # what follows the wrong value is worse
-        return "wrong_type", f"field {key!r}: {expected}"
-    shown = bytes(memoryview(value)[:VALUE_LIMIT]).decode(errors="replace")
-    return "wrong_type", f"field {key!r} is {shown}: {expected}"
+        return f"field {path!r}: {expected}"
+    key = path if path in values else _INDEXES.sub("", path)  # of a tensor it tells the place
+    shown = bytes(memoryview(values[key])[:VALUE_LIMIT]).decode(errors="replace")
+    place = "" if key == path else f", at {path.removeprefix(key)}"
+    return f"field {key!r} is {shown}{place}: {expected}"
 
 
 def _shown(value: object) -> str:
@@ -313,17 +337,43 @@ def _iso_time(value: str | None) -> np.datetime64 | datetime:
         return _NOT_A_TIME
 
 
+def _parsed(field: EventField) -> Any:
+    """What the parser takes for a field; of a tensor each list has its one length."""
+    if field.type != "tensor":
+        return _PARSED[field.type]
+    kind: Any = float
+    for size in reversed(field.shape or ()):
+        kind = Annotated[list[kind], msgspec.Meta(min_length=size, max_length=size)]
+    return kind | None
+
+
+def _tensors(values: tuple[Any, ...], kind: pa.DataType) -> pa.Array:
+    """Nested lists of one shape as a column; the parser has seen to the shape."""
+    missing = np.fromiter((value is None for value in values), dtype=bool, count=len(values))
+    numbers = np.zeros((len(values), kind.list_size), dtype=np.float32)
+    if not missing.all():
+        present = [value for value in values if value is not None]
+        with np.errstate(over="ignore"):  # 1e308 is infinite: the caller sees the score
+            numbers[~missing] = np.array(present, dtype=np.float32).reshape(len(present), -1)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(numbers.ravel()), kind.list_size)
+    if not missing.any():
+        return column
+    return pc.if_else(pa.array(missing), pa.scalar(None, kind), column)
+
+
 def _column(
     key: str,
-    kind: FieldType,
+    field: EventField,
     values: tuple[Any, ...],
     messages: NDArray[Any],
     rejects: Rejects,
 ) -> pa.Array:
-    if kind == "int" and float in set(map(type, values)):
+    if field.type == "tensor":
+        return _tensors(values, arrow_type(field))
+    if field.type == "int" and float in set(map(type, values)):
         values = _whole(key, values, messages, rejects)
-    array = pa.array(values, ARROW_TYPES[kind])
-    if kind == "string":
+    array = pa.array(values, ARROW_TYPES[field.type])
+    if field.type == "string":
         reject_nul(f"field {key!r}", array, messages, rejects)
     return array
 

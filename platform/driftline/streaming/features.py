@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from driftline.config import Model
 from driftline.errors import ConfigError
 from driftline.names import KEEP, SYSTEM_COLUMNS
-from driftline.streaming.decode import ARROW_TYPES, DECODERS, reject_nul
+from driftline.streaming.decode import ARROW_TYPES, DECODERS, is_tensor, reject_nul
 from driftline.streaming.isolate import run_isolated
 from driftline.streaming.rejects import Rejects
 
@@ -169,8 +169,8 @@ def _check(output: pa.Schema) -> None:
             raise ConfigError(f"the transform's column {field.name!r} is driftline's own: rename")
         if output.names.count(field.name) > 1:
             raise ConfigError(f"the transform's column {field.name!r} is there twice: rename one")
-        if field.type not in _STORED_TYPES:
-            allowed = ", ".join(sorted(map(str, _STORED_TYPES)))
+        if field.type not in _STORED_TYPES and not is_tensor(field.type):
+            allowed = ", ".join(sorted(map(str, _STORED_TYPES))) + " or fixed_size_list of float"
             column = f"the transform's column {field.name!r}"
             raise ConfigError(f"{column} is {field.type}: cast it to one of {allowed}")
 

@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from driftline.errors import ServiceError
+
 T = TypeVar("T")
 
 # When so many rows fail and not one does not, the function is at fault, not the data.
@@ -32,6 +34,7 @@ def run_isolated(
 
     Raises:
         Exception: what the function raised, when it fails on each of `TOO_MANY` rows or more.
+        ServiceError: at once, whatever the rows: a service that the function needs is away.
 
     >>> batch = pa.RecordBatch.from_pydict({"x": ["1", "2", "?", "4"]})
     >>> run_isolated(lambda b: [int(x) for x in b["x"].to_pylist()], batch, lambda *_: None)
@@ -46,6 +49,8 @@ def run_isolated(
         try:
             results.append(function(rows.slice(start, size)))
             covered.append(np.arange(start, start + size, dtype=np.int32))
+        except ServiceError:
+            raise  # a service is away: no row's fault
         except Exception as error:
             if size > 1:
                 half = size // 2

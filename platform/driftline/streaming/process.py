@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from driftline.names import CHAMPION
 from driftline.records import POSITION, PREDICTION, ScoredBatch
 from driftline.streaming.decode import JsonDecoder
 from driftline.streaming.features import FeatureDefinition
@@ -99,6 +100,7 @@ class Process:
             events.column("event_time"),
             events.column("event_id"),
             pa.array(np.full(n, served.version, np.int32)),
+            pa.repeat(CHAMPION, n),
             pa.array(scores),
             others,
             pa.array(messages.late[rows]),

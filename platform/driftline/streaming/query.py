@@ -115,7 +115,11 @@ def field_expression(key: str, kind: FieldType) -> str:
 
 
 def query_fields(model: Model) -> dict[str, str]:
-    """The columns that the feature query mentions beside the time, and the SQL that reads each."""
+    """The columns that the feature query mentions beside the time, and the SQL that reads each.
+
+    Raises:
+        ConfigError: it mentions a tensor.
+    """
     query = model.features.sql
     if query is None:
         return {}
@@ -123,7 +127,13 @@ def query_fields(model: Model) -> dict[str, str]:
     fields = {
         name: field_expression(field.key or name, field.type)
         for name, field in model.input.fields.items()
+        if field.type != "tensor"
     }
+    tensors = model.input.fields.keys() - fields.keys() & mentioned
+    if tensors:
+        raise ConfigError(
+            f"the feature query mentions {min(tensors)!r}, a tensor: use it in the transform"
+        )
     identity = {names.EVENT_ID: field_expression(model.input.event_id, "string")}
     return {name: text for name, text in (identity | fields).items() if name in mentioned}
 

@@ -19,7 +19,8 @@ from driftline.streaming.process import Served
 from registry import layout
 from registry.cache import fetch, resolve
 from registry.client import answering, connect
-from registry.loaders import LOADERS
+from registry.columns import blank
+from registry.loaders import load
 from registry.versions import Version
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class Serving:
         self._name = name
         self._definition = definition
         self._located = locate(config, name)
-        runtime = LOADERS["saved_model"](self._located.folder)
+        registered, version = config.model(name).registry, self._located.version.version
+        runtime = load(self._located.folder, registered, version)
         runtime.check(features)
         self._served = Served(self._located.version.version, runtime)
         self._warm(features)
@@ -112,9 +114,7 @@ class Serving:
 
     def _warm(self, features: pa.Schema) -> None:
         """Predict once, so that the first batch does not pay for it."""
-        filler = {pa.string(): "", pa.int64(): 0, pa.float64(): 0.0, pa.bool_(): False}
-        row = {field.name: filler[field.type] for field in features}
-        self._served.runtime.predict(pa.RecordBatch.from_pylist([row], schema=features))
+        self._served.runtime.predict(blank(features))
 
 
 def _details(client: "MlflowClient", name: str, version: int) -> Version:

@@ -21,10 +21,10 @@ from registry import layout
 from registry.cache import fetch, resolve
 from registry.client import connect
 from registry.commands import models
-from registry.loaders import LOADERS
+from registry.loaders import load
 from registry.register import Training, register
 from registry.versions import versions
-from tests.unit.registry import saved_models
+from tests.unit.registry import keras_models, saved_models
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_from_a_saved_model_to_a_served_one(
     assert resolve(client, name, "champion") == 1
     folder = fetch(client, name, 1, tmp_path)
     assert fetch(client, name, 1, tmp_path) == folder
-    runtime = LOADERS["saved_model"](folder)
+    runtime = load(folder)
     outputs = runtime.predict(features(3).to_batches()[0])
     assert len(outputs["score"]) == 3
     binning = Binning.from_json((folder / names.BINNING_ARTIFACT).read_text())
@@ -90,6 +90,63 @@ def test_mlflow_itself_understands_the_version(settings: Mlflow, name: str, save
     rows = features(4).to_pandas().astype({"k": "int32", "x": "float32"})
     outputs = model.predict(rows)
     assert outputs["score"] == pytest.approx(rows["x"] * 2 + rows["k"])
+
+
+def keras_features(n: int = 200) -> pa.Table:
+    random = np.random.default_rng(0)
+    images = pa.array(random.random((n, 16)).tolist(), pa.list_(pa.float32(), 16))
+    wanted = features(n).select(["x", "k", "c"])
+    return wanted.append_column("image", images)
+
+
+def test_a_keras_model_becomes_a_version(settings: Mlflow, name: str, tmp_path: Path) -> None:
+    import mlflow
+
+    path = keras_models.save(tmp_path / "m.keras")
+    version = register(settings, name, path, keras_features(), alias="champion")
+    folder = fetch(connect(settings), name, 1, tmp_path / "cache")
+    outputs = load(folder).predict(keras_features(3).combine_chunks().to_batches()[0])
+    assert (outputs["score"].shape, outputs["classes"].shape) == ((3, 1), (3, 3))
+    binning = Binning.from_json((folder / names.BINNING_ARTIFACT).read_text())
+    assert "image" not in binning.by_name
+    again = register(settings, name, f"models:/{name}/1", keras_features(), alias="champion")
+    assert again == version
+    assert mlflow.pyfunc.load_model(f"models:/{name}/1").metadata.signature is not None
+
+
+def test_what_mlflow_has_logged_becomes_a_version(settings: Mlflow, name: str) -> None:
+    import mlflow
+
+    connect(settings)
+    mlflow.set_experiment(name)
+    model = keras_models.build()
+    with mlflow.start_run() as run:
+        info = mlflow.tensorflow.log_model(model, name="model", pip_requirements=[])
+    for place in (f"runs:/{run.info.run_id}/model", f"models:/{info.model_id}"):
+        version = register(settings, name, place, keras_features())
+        assert version.version == 1
+    with pytest.raises(RegistryError, match="can't fetch 'runs:/0/model'"):
+        register(settings, name, "runs:/0/model", keras_features())
+
+
+def test_pickles_in_mlflow_are_refused(settings: Mlflow, name: str) -> None:
+    import mlflow
+
+    connect(settings)
+    mlflow.set_experiment(name)
+    with mlflow.start_run() as run:
+        mlflow.log_text("x", "model/MLmodel")
+        mlflow.log_text("x", "model/data/custom_objects.cloudpickle")
+    with pytest.raises(RegistryError, match=r"'custom_objects.cloudpickle' is a pickle"):
+        register(settings, name, f"runs:/{run.info.run_id}/model", keras_features())
+
+
+def test_scores_that_are_not_finite_are_refused(
+    settings: Mlflow, name: str, tmp_path: Path
+) -> None:
+    broken = saved_models.save(tmp_path / "nan", factor=float("nan"))
+    with pytest.raises(RegistryError, match=r"its input example the scores \[nan, nan.*not finite"):
+        register(settings, name, broken, features())
 
 
 def test_the_same_model_again_is_the_same_version(settings: Mlflow, name: str, saved: Path) -> None:

@@ -140,6 +140,7 @@ def predictions(events: list[dict[str, Any]]) -> pa.RecordBatch:
     now = datetime.now(UTC)
     fixed = {
         "model_version": 1,
+        "role": "champion",
         "outputs": None,
         "late": False,
         "scored_at": now,

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from driftline.errors import RegistryError
-from registry.loaders import LOADERS, saved_model
+from registry.loaders import saved_model
+from registry.loaders.in_process import InProcess
 from registry.runtime import score
 from tests.unit.registry import saved_models
 
@@ -20,31 +21,27 @@ def batch(rows: list[tuple[object, ...]]) -> pa.RecordBatch:
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["(None,)", "(None, 1)"])
-def model(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> saved_model.SavedModel:
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> InProcess:
     folder = saved_models.save(tmp_path_factory.mktemp("model") / "m", wide=request.param)
-    loaded = LOADERS["saved_model"](folder)
-    assert isinstance(loaded, saved_model.SavedModel)
-    return loaded
+    return saved_model.load(folder)
 
 
-def test_it_predicts_from_named_columns(model: saved_model.SavedModel) -> None:
+def test_it_predicts_from_named_columns(model: InProcess) -> None:
     rows = batch([(1.5, 1, "a", True), (None, 2, None, False), (-1.0, 0, "ä", True)])
     outputs = model.predict(rows)
     assert score(outputs) == pytest.approx([4.0, np.nan, -2.0], nan_ok=True)
-    assert outputs["copied"].ravel().tolist() == [b"a", b"", "ä".encode()]
+    assert outputs["copied"].ravel().tolist() == ["a", "", "ä"]
     assert set(model.inputs) == {"x", "k", "c", "b"}
     assert set(model.outputs) == {"score", "copied", "both"}
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, 10_000])
-def test_any_batch_size(model: saved_model.SavedModel, n: int) -> None:
+def test_any_batch_size(model: InProcess, n: int) -> None:
     outputs = model.predict(batch([(0.5 * i, i, "c", False) for i in range(n)]))
     assert score(outputs) == pytest.approx([2.0 * i for i in range(n)])
 
 
-def test_columns_that_are_no_inputs_are_ignored(model: saved_model.SavedModel) -> None:
+def test_columns_that_are_no_inputs_are_ignored(model: InProcess) -> None:
     rows = batch([(1.0, 1, "a", True)])
     wider = pa.RecordBatch.from_arrays(
         [pa.array(["?"]), *rows.columns], names=["other", *SCHEMA.names]
@@ -53,7 +50,7 @@ def test_columns_that_are_no_inputs_are_ignored(model: saved_model.SavedModel) -
     model.check(wider.schema)
 
 
-def test_missing_whole_numbers_and_bools_are_unusable(model: saved_model.SavedModel) -> None:
+def test_missing_whole_numbers_and_bools_are_unusable(model: InProcess) -> None:
     rows = batch(
         [
             (None, 1, None, True),
@@ -70,16 +67,16 @@ def test_missing_whole_numbers_and_bools_are_unusable(model: saved_model.SavedMo
     model.predict(good)
 
 
-def test_a_usable_batch_names_no_columns(model: saved_model.SavedModel) -> None:
+def test_a_usable_batch_names_no_columns(model: InProcess) -> None:
     bad, columns = model.unusable(batch([(1.0, 1, "a", True)]))
     assert (bad.tolist(), list(columns)) == ([False], [])
 
 
-def test_a_number_too_large_for_the_input_is_infinite(model: saved_model.SavedModel) -> None:
+def test_a_number_too_large_for_the_input_is_infinite(model: InProcess) -> None:
     assert score(model.predict(batch([(1e308, 1, "a", True)]))).tolist() == [np.inf]
 
 
-def test_check_names_the_column(model: saved_model.SavedModel) -> None:
+def test_check_names_the_column(model: InProcess) -> None:
     with pytest.raises(RegistryError, match=r"model input 'b' has no feature column \(there: x"):
         model.check(SCHEMA.remove(3))
     with pytest.raises(RegistryError, match="model input 'c' takes text, but its feature column"):
@@ -88,10 +85,23 @@ def test_check_names_the_column(model: saved_model.SavedModel) -> None:
         model.check(SCHEMA.set(1, pa.field("k", pa.float64())))
 
 
-def test_a_matrix_has_no_named_columns(tmp_path: Path) -> None:
-    folder = saved_models.save_matrix(tmp_path / "m")
-    with pytest.raises(RegistryError, match=r"model input 'x' has rows of shape \(3,\): export"):
-        saved_model.load(folder)
+def test_a_matrix_takes_a_column_of_tensors(tmp_path: Path) -> None:
+    loaded = saved_model.load(saved_models.save_matrix(tmp_path / "m"))
+    with pytest.raises(
+        RegistryError, match=r"takes float32 tensors of shape \(3,\), but .* double"
+    ):
+        loaded.check(pa.schema([("x", pa.float64())]))
+    with pytest.raises(RegistryError, match=r"takes float32 tensors of shape \(3,\), but .*\[4\]"):
+        loaded.check(pa.schema([("x", pa.list_(pa.float32(), 4))]))
+    schema = pa.schema([("x", pa.list_(pa.float32(), 3))])
+    loaded.check(schema)
+    rows = pa.RecordBatch.from_pylist(
+        [{"x": [1.0, 2.0, 3.0]}, {"x": None}, {"x": [4.0, 5.0, 6.0]}], schema=schema
+    )
+    bad, columns = loaded.unusable(rows)
+    assert (bad.tolist(), list(columns)) == ([False, True, False], ["x"])
+    assert score(loaded.predict(rows.filter(pa.array(~bad)))).tolist() == [6.0, 15.0]
+    assert score(loaded.predict(rows.slice(2))).tolist() == [15.0]
 
 
 def test_an_output_without_rows_is_refused(tmp_path: Path) -> None:
@@ -113,3 +123,11 @@ def test_the_score_is_the_first_output_unless_one_is_named_so() -> None:
     named = np.array([[1.0], [2.0]])
     assert score({"a": np.zeros(2), "score": named}).tolist() == [1.0, 2.0]
     assert score({"classes": np.array([[0.1, 0.9]])}).tolist() == [0.1]
+    assert score({"name": np.array(["a"], object), "p": np.array([0.5])}).tolist() == [0.5]
+
+
+def test_without_numbers_there_is_no_score() -> None:
+    with pytest.raises(RegistryError, match="the model's outputs 'name' hold no score"):
+        score({"name": np.array(["a"], object)})
+    with pytest.raises(RegistryError, match="hold no score"):
+        score({"p": np.array([0.5]), "score": np.array(["a"], object)})

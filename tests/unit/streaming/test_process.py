@@ -114,7 +114,7 @@ def test_predictions() -> None:
     assert all(before <= row.pop("scored_at") <= datetime.now(UTC) for row in rows)
     elapsed = [row.pop("inference_ms") for row in rows]
     assert elapsed[0] == elapsed[1] >= 0
-    fixed = {"model_version": 7, "outputs": None, "late": False}
+    fixed = {"model_version": 7, "role": "champion", "outputs": None, "late": False}
     assert rows == [
         {
             "event_time": datetime(2026, 1, 1, tzinfo=UTC),

@@ -1,0 +1,162 @@
+"""A TensorFlow function in the worker's own process, called with one tensor a column."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from driftline.errors import RegistryError
+from registry import columns
+from registry.runtime import Tensor, score
+
+
+class InProcess:
+    """A loaded TensorFlow function; a loader makes one with `of`.
+
+    Numbers of one type and shape go into TensorFlow together and are taken apart inside: a tensor
+    a column would cost as much as a small model. To stack texts costs more than it saves.
+
+    Parameters:
+        concrete: a concrete function of named tensors.
+        inputs: its inputs.
+        outputs: its outputs.
+        owner: the loaded model; a concrete function holds its variables only weakly.
+    """
+
+    def __init__(
+        self,
+        concrete: Callable[..., Mapping[str, Any]],
+        inputs: Mapping[str, Tensor],
+        outputs: Mapping[str, Tensor],
+        owner: object,
+    ) -> None:
+        self.inputs = inputs
+        self.outputs = outputs
+        self._texts = [name for name, tensor in inputs.items() if tensor.dtype.kind == "O"]
+        self._groups = _groups(inputs)
+        self._function = _together(concrete, self._groups, {n: inputs[n] for n in self._texts})
+        self._owner = owner
+
+    @classmethod
+    def of(cls, concrete: Any, owner: object, what: str) -> "InProcess":
+        """A concrete function of named tensors, run once so that the first batch is not slow.
+
+        Parameters:
+            what: names the model in errors.
+
+        Raises:
+            RegistryError: its inputs are not columns, or its outputs are not rows of numbers.
+        """
+        inputs = _tensors(concrete.structured_input_signature[1])
+        for name, tensor in inputs.items():
+            if None in tensor.shape:
+                raise RegistryError(
+                    f"model input {name!r} of {what} has rows of shape {tensor.shape}: export a "
+                    "signature with one input of a known shape for each feature column, such as "
+                    "(None,), (None, 1) or (None, 28, 28)"
+                )
+        model = cls(concrete, inputs, _tensors(concrete.structured_outputs), owner)
+        check_outputs(model.predict(columns.blank_for(inputs)), what)
+        return model
+
+    def check(self, features: pa.Schema) -> None:
+        """See `Runtime.check`."""
+        columns.check(self.inputs, features)
+
+    def unusable(self, features: pa.RecordBatch) -> tuple[npt.NDArray[np.bool_], Sequence[str]]:
+        """See `Runtime.unusable`."""
+        return columns.unusable(self.inputs, features)
+
+    def predict(self, features: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
+        """See `Runtime.predict`; a missing number is NaN to the model, a missing text is empty."""
+        import tensorflow as tf  # noqa: PLC0415 - heavy
+
+        stacks = [
+            tf.constant(columns.stacked(features, names, tensor))
+            for tensor, names in self._groups.items()
+        ]
+        texts = [
+            tf.constant(columns.values(features.column(name), self.inputs[name]), tf.string)
+            for name in self._texts
+        ]
+        results = self._function(*stacks, *texts)
+        return {
+            name: results[name].numpy()
+            if tensor.dtype.kind != "O"
+            else columns.texts(results[name].numpy())
+            for name, tensor in self.outputs.items()
+        }
+
+
+def check_outputs(outputs: Mapping[str, npt.NDArray[Any]], what: str) -> None:
+    """See that one row in gave one row of each output, with a score among them.
+
+    Raises:
+        RegistryError: naming the output.
+    """
+    for name, values in outputs.items():
+        if values.shape[:1] != (1,):
+            raise RegistryError(
+                f"output {name!r} of {what} has shape {values.shape} for one row: its first "
+                "dimension must be the row"
+            )
+    score(outputs)
+
+
+def start() -> None:
+    """Import TensorFlow for a worker, with one thread.
+
+    A batch of 10,000 rows is 1.5 times faster so, and the JVM and the database need the other
+    cores.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf  # noqa: PLC0415 - heavy
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        return  # TensorFlow has started already: a later version in the same process
+
+
+def _groups(inputs: Mapping[str, Tensor]) -> dict[Tensor, list[str]]:
+    """The names of the inputs of each type and shape, but text."""
+    groups: dict[Tensor, list[str]] = {}
+    for name, tensor in inputs.items():
+        if tensor.dtype.kind != "O":
+            groups.setdefault(tensor, []).append(name)
+    return groups
+
+
+def _together(
+    concrete: Callable[..., Mapping[str, Any]],
+    groups: Mapping[Tensor, list[str]],
+    texts: Mapping[str, Tensor],
+) -> Callable[..., Mapping[str, Any]]:
+    """The function of one tensor (inputs, rows, *shape) a group, then one (rows, *shape) a text."""
+    import tensorflow as tf  # noqa: PLC0415 - heavy
+
+    def call(*tensors: Any) -> Mapping[str, Any]:
+        named = dict(zip(texts, tensors[len(groups) :], strict=True))
+        for names, stack in zip(groups.values(), tensors[: len(groups)], strict=True):
+            named |= zip(names, tf.unstack(stack, num=len(names)), strict=True)
+        return concrete(**named)
+
+    stacks = [
+        tf.TensorSpec((len(names), None, *tensor.shape), tf.as_dtype(tensor.dtype))
+        for tensor, names in groups.items()
+    ]
+    rest = [tf.TensorSpec((None, *tensor.shape), tf.string) for tensor in texts.values()]
+    compiled = tf.function(call).get_concrete_function(*stacks, *rest)
+    function: Callable[..., Mapping[str, Any]] = compiled
+    return function
+
+
+def _tensors(specs: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {
+        name: Tensor(np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape[1:]))
+        for name, spec in sorted(specs.items())
+    }

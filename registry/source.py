@@ -1,0 +1,37 @@
+"""Where a model comes from that is to be registered: a path, or a place in MLflow."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from registry.client import answering
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_IN_MLFLOW = ("runs:/", "models:/")
+
+
+def obtain(client: "MlflowClient", source: str, folder: Path) -> Path:
+    """The files of a source on this machine; those in MLflow are downloaded.
+
+    Args:
+        client: see `registry.client.connect`.
+        source: a path, `runs:/ID/path`, `models:/NAME/VERSION`, `models:/NAME@ALIAS`.
+        folder: empty, for a download.
+
+    Raises:
+        RegistryError: MLflow has no such model.
+        ServiceError: MLflow does not answer.
+    """
+    if not source.startswith(_IN_MLFLOW):
+        return Path(source)
+    from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - heavy
+
+    with answering(f"can't fetch {source!r}"):
+        got = download_artifacts(
+            artifact_uri=source,
+            dst_path=str(folder),
+            tracking_uri=client.tracking_uri,
+            registry_uri=client.tracking_uri,
+        )
+    return Path(got)
