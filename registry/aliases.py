@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from driftline import names
+from driftline.config import Registry
 from driftline.errors import RegistryError
 from registry.client import NOT_THERE, answering
 
@@ -32,6 +33,53 @@ class Canary:
     percent: float
     version: int
     since: str
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which versions score a model's events, as the registry says now.
+
+    Attributes:
+        champion, challenger: their versions.
+        percent: of events that the challenger serves.
+        shadows: theirs, sorted; none that is champion or challenger.
+    """
+
+    champion: int
+    challenger: int | None = None
+    percent: float = 0.0
+    shadows: tuple[int, ...] = ()
+
+
+def roles(client: "MlflowClient", registry: Registry) -> Roles:
+    """Read all roles of a registered model at once.
+
+    A canary that was started for another version than the challenger gives it nothing.
+
+    Raises:
+        RegistryError: there is no such model, or it has no champion.
+        ServiceError: the registry is down.
+    """
+    with answering(f"can't find model {registry.name!r}@{registry.alias}"):
+        model = client.get_registered_model(registry.name)
+    pointing = {str(alias): int(version) for alias, version in model.aliases.items()}
+    if registry.alias not in pointing:
+        raise RegistryError(
+            f"model {registry.name!r} has no alias {registry.alias!r}: 'driftline models promote' "
+            "makes a version champion"
+        )
+    champion = pointing[registry.alias]
+    challenger = pointing.get(names.CHALLENGER)
+    challenger = None if challenger == champion else challenger
+    running = parse((model.tags or {}).get(CANARY_TAG, ""))
+    serves = running is not None and challenger is not None and running.version == challenger
+    shadows = {version for alias, version in pointing.items() if is_shadow(alias)}
+    return Roles(
+        champion,
+        challenger,
+        running.percent if serves and running is not None else 0.0,
+        tuple(sorted(shadows - {champion, challenger})),
+    )
 
 
 def aliases(client: "MlflowClient", name: str) -> dict[str, int]:

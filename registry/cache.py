@@ -48,7 +48,7 @@ def fetch(client: "MlflowClient", name: str, version: int, folder: Path) -> Path
             f"version {version} of model {name!r} has no digest: it was not registered by "
             "driftline, run 'driftline models register' with its model"
         )
-    path = folder / name / f"{version}-{expected[:16]}"
+    path = _path(folder, name, version, expected)
     if not path.is_dir():
         _download(client, name, version, path)
     actual = layout.digest(path)
@@ -60,6 +60,23 @@ def fetch(client: "MlflowClient", name: str, version: int, folder: Path) -> Path
         )
     layout.refuse_code(path)
     return path
+
+
+def cached(name: str, version: int, digest: str, folder: Path) -> Path | None:
+    """The files of a version that was fetched before, while the registry cannot be asked.
+
+    Args:
+        digest: of the version, as the store has it.
+
+    Returns:
+        Its folder, or None where it is not there or its files have changed.
+    """
+    path = _path(folder, name, version, digest)
+    return path if path.is_dir() and layout.digest(path) == digest else None
+
+
+def _path(folder: Path, name: str, version: int, digest: str) -> Path:
+    return folder / name / f"{version}-{digest[:16]}"
 
 
 def _download(client: "MlflowClient", name: str, version: int, path: Path) -> None:

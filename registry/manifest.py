@@ -1,5 +1,7 @@
 """MLflow's description of a version, so that its UI and `mlflow.pyfunc.load_model` know it too."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +10,11 @@ import pyarrow as pa
 import yaml
 
 from registry import layout
+from registry.columns import blank_for
 from registry.loaders.saved_model import SIGNATURE
 from registry.runtime import Runtime, Tensor
+
+_EXAMPLE = "input_example.json"
 
 if TYPE_CHECKING:
     from mlflow.models import Model, ModelSignature
@@ -36,6 +41,21 @@ def write(folder: Path, runtime: Runtime, example: pa.Table) -> None:
     (folder / "requirements.txt").write_text("\n".join(requirements) + "\n")
     (folder / "conda.yaml").write_text(yaml.safe_dump(tensorflow.get_default_conda_env()))
     model.save(str(folder / layout.MANIFEST))
+
+
+def example(folder: Path, inputs: Mapping[str, Tensor]) -> pa.RecordBatch | None:
+    """A version's input example as feature columns; None where it has none that fits."""
+    fields = blank_for(inputs).schema
+    try:
+        content = json.loads((folder / _EXAMPLE).read_text())
+        at = {name: content["columns"].index(name) for name in fields.names}
+        arrays = [
+            pa.array([row[at[field.name]] for row in content["data"]], field.type)
+            for field in fields
+        ]
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+    return pa.RecordBatch.from_arrays(arrays, schema=fields)
 
 
 def _add_saved_model(_: Path, model: "Model") -> dict[str, str]:

@@ -28,6 +28,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic.json_schema import GenerateJsonSchema
 
 from driftline import names
 from driftline.errors import ConfigError, ServiceError
@@ -381,6 +382,17 @@ class Registry(Settings):
 
     name: str
     alias: str = names.CHAMPION
+    poll: Wait = Field(
+        timedelta(seconds=2), description="how often the job asks which versions have which role"
+    )
+    trial: Wait = Field(
+        timedelta(minutes=1),
+        description="how long a new version may take to load and predict, before it is refused",
+    )
+    hang: Wait = Field(
+        timedelta(minutes=1),
+        description="a batch that is predicted for so long, in process, ends the worker",
+    )
     serving: TensorFlowServing | None = Field(
         None, description="a model server; by default the model runs in the job's own process"
     )
@@ -638,7 +650,16 @@ def load(path: Path) -> Config:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of `driftline.yaml`, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+    schema = Config.model_json_schema(schema_generator=_DurationsAsWritten)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+class _DurationsAsWritten(GenerateJsonSchema):
+    """Defaults as the file spells them: `10 s`, not pydantic's `PT10S`."""
+
+    def encode_default(self, dft: Any) -> Any:
+        """See pydantic."""
+        return _seconds(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
 
 
 def _explain_yaml(path: Path, error: yaml.YAMLError) -> str:

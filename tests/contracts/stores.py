@@ -68,7 +68,7 @@ class TimescaleStore:
         return cls(stack, config, binning, topic, _START + timedelta(hours=number))
 
     def sink(self) -> Sink:
-        return SINKS["timescaledb"](self.config, MODEL, self.binning)
+        return SINKS["timescaledb"](self.config, MODEL, lambda _: self.binning)
 
     def disconnect(self) -> int:
         with superuser(self.stack, self.config, self.config.postgres.database) as connection:

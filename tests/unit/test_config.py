@@ -421,6 +421,18 @@ def test_the_schema_is_valid_and_knows_the_short_form() -> None:
     assert not validator.is_valid(data)
 
 
+def test_the_schema_s_defaults_are_valid_themselves() -> None:
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            if isinstance(node.get("default"), str) and "pattern" in node:
+                assert re.search(node["pattern"], node["default"]), node
+            for child in node.values():
+                walk(child)
+
+    walk(json_schema())
+    assert json_schema()["$defs"]["Registry"]["properties"]["poll"]["default"] == "2 s"
+
+
 class TestLocal:
     """Addresses of the local stack."""
 

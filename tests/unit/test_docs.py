@@ -225,7 +225,7 @@ def _codes(node: ast.AST) -> set[str]:
     if isinstance(node, ast.Call):
         called = node.func
         name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
-        parts = node.args if name in ("add", "add_where", "reject") else []
+        parts = node.args if name in ("add", "add_where", "reject", "Reason") else []
     elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
         parts = node.value.elts[:1]
     texts = [part.value for part in parts if isinstance(part, ast.Constant)]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from psycopg.types.json import Jsonb
 
+from driftline import names
 from driftline.errors import RegistryError
 from driftline.storage.connection import Connection
 
@@ -152,14 +153,56 @@ def release(connection: Connection, model: str, version: int, *, by: str, reason
 
 
 def add_event(
-    connection: Connection, model: str, version: int, *, kind: str, by: str, detail: str
+    connection: Connection,
+    model: str,
+    version: int,
+    *,
+    kind: str,
+    by: str,
+    detail: str = "",
+    role: str = "",
 ) -> None:
-    """Add what a person did with a version to its events."""
+    """Add what a person or a worker did with a version to its events."""
     connection.execute(
         """INSERT INTO driftline.version_event (model, version, role, kind, worker, detail)
-           VALUES (%s, %s, '', %s, %s, %s)""",
-        (model, version, kind, by, detail),
+           VALUES (%s, %s, %s, %s, %s, %s)""",
+        (model, version, role, kind, by, detail),
     )
+
+
+def quarantine(
+    connection: Connection,
+    model: str,
+    version: int,
+    *,
+    digest: str,
+    reason: str,
+    detail: str,
+    worker: str,
+) -> None:
+    """Bar a version from scoring, for all workers, and say so among its events.
+
+    Workers that find the same at the same time write it once.
+    """
+    with connection.transaction():
+        written = connection.execute(
+            """INSERT INTO driftline.quarantine (model, version, digest, reason, detail, worker)
+               VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
+            (model, version, digest, reason, detail, worker),
+        ).rowcount
+        if written:
+            what = f"{reason}: {detail}"
+            add_event(connection, model, version, kind="quarantined", by=worker, detail=what)
+
+
+def begin(connection: Connection, model: str, version: int, *, by: str) -> None:
+    """Record the first champion that a job serves, unless anything was decided before."""
+    with connection.transaction():
+        connection.execute(
+            "SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [names.PROMOTION_LOCK, model]
+        )
+        if not decisions(connection, model):
+            decide(connection, model, version, previous=None, kind="first", by=by)
 
 
 def events(connection: Connection, model: str) -> list[VersionEvent]:

@@ -36,6 +36,14 @@ class ModelVersion:
     reference_rows: int
 
 
+def stored(connection: Connection, model: str) -> dict[int, tuple[str, str]]:
+    """Run and digest of each version that was ever loaded for a model, by number."""
+    rows = connection.execute(
+        "SELECT version, run_id, digest FROM driftline.model_version WHERE model = %s", [model]
+    ).fetchall()
+    return {version: (run_id, digest) for version, run_id, digest in rows}
+
+
 def record(connection: Connection, version: ModelVersion) -> None:
     """Store a version with its binning and reference, unless it is stored already.
 

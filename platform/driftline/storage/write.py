@@ -1,5 +1,6 @@
 """The write that makes a batch durable, once: rows, rejects, profile, ledger, one transaction."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from psycopg import sql
 from driftline import names
 from driftline.profile.binning import Binning
 from driftline.profile.count import increments
-from driftline.records import PUBLISHED, ScoredBatch, StoredBatch
+from driftline.records import PUBLISHED, SHADOW, ScoredBatch, StoredBatch
 from driftline.storage.connection import Connection
 from driftline.storage.copy import copy
 from driftline.storage.insert import Inserter
@@ -26,12 +27,15 @@ from driftline.storage.offsets import to_multirange
 class Target:
     """Where the predictions of one model go, and how they are profiled.
 
-    `binning=None` logs without profiles.
+    Attributes:
+        model, topic: whose, and where they come from.
+        binning_of: how the values of each version are profiled; None for no profiles.
+        segments: columns to split profiles by.
     """
 
     model: str
     topic: str
-    binning: Binning | None
+    binning_of: Callable[[int], Binning] | None
     segments: tuple[str, ...] = ()
 
     @property
@@ -40,10 +44,18 @@ class Target:
         return names.prediction_table(self.model)
 
 
+_SHADOW_COLUMNS = [
+    *("event_time", "event_id", "source", "kafka_offset"),
+    *(name for name in SHADOW.names if name != "prediction"),
+]
+
+
 class _Counted(NamedTuple):
-    """The profile increments of one version's rows."""
+    """The profile increments of one version's rows in one role."""
 
     version: int
+    role: str
+    binning_id: str
     counts: pa.RecordBatch
 
 
@@ -63,6 +75,11 @@ class Writer:
         self._target = target
         self._ledger = Ledger(connection, target.model, "events", target.topic)
         self._inserter = Inserter(connection, target.table, ("event_time", "event_id"))
+        self._shadows = Inserter(
+            connection,
+            names.shadow_table(target.model),
+            ("event_time", "event_id", "model_version"),
+        )
         self._counter = ThreadPoolExecutor(1, thread_name_prefix="profile")
 
     def write(self, batch: ScoredBatch) -> StoredBatch:
@@ -85,23 +102,26 @@ class Writer:
     ) -> StoredBatch:
         new = ~repeated[batch.messages]
         messages = batch.messages[new]
-        rows = _rows(batch, sources)
-        if not new.all():
-            rows = rows.filter(pa.array(new))
+        everything = _rows(batch, sources)
+        rows = everything if new.all() else everything.filter(pa.array(new))
+        shadows = _shadow_rows(everything, batch.shadows, new)
         # counted while PostgreSQL takes the rows in: nearly always all of them are new
-        counting = self._counter.submit(self._count, rows)
+        counting = self._counter.submit(self._count, rows, shadows)
         inserted = self._inserter.insert(rows)
         logged, counted = rows, counting.result()
         if not inserted.all():
             logged = rows.filter(pa.array(inserted))
-            counted = self._count(logged)
+            new[new] = inserted
+            shadows = _shadow_rows(everything, batch.shadows, new)
+            counted = self._count(logged, shadows)
             self._ledger.keep_duplicates(rows.filter(pa.array(~inserted)), "event_time")
+        if len(shadows):
+            self._shadows.insert(shadows.select(_SHADOW_COLUMNS))
         is_new = ~repeated[batch.rejects.column("message").to_numpy()]
         rejects = batch.rejects.filter(pa.array(is_new))
         self._ledger.keep_rejects(rejects, sources, batch.positions)
-        if self._target.binning is not None:
-            for version, counts in counted:
-                self._insert_profile(version, counts, self._target.binning.id)
+        for one in counted:
+            self._insert_profile(one)
         outcomes = {
             "logged": messages[inserted],
             "duplicate": messages[~inserted],
@@ -117,31 +137,33 @@ class Writer:
             repeated=int(repeated.sum()),
         )
 
-    def _count(self, rows: pa.RecordBatch) -> list[_Counted]:
-        binning = self._target.binning
-        if binning is None:
+    def _count(self, rows: pa.RecordBatch, shadows: pa.RecordBatch) -> list[_Counted]:
+        if self._target.binning_of is None:
             return []
-        versions = rows.column("model_version")
-        return [
-            _Counted(
-                version,
-                increments(
-                    rows.filter(pc.equal(versions, version)), binning, self._target.segments
-                ),
-            )
-            for version in pc.unique(versions).to_pylist()
-        ]
+        return self._by_version(rows, names.SERVED) + self._by_version(shadows, names.SHADOW)
 
-    def _insert_profile(self, version: int, counts: pa.RecordBatch, binning_id: str) -> None:
+    def _by_version(self, rows: pa.RecordBatch, role: str) -> list[_Counted]:
+        assert self._target.binning_of is not None
+        versions = rows.column("model_version")
+        counted = []
+        for version in pc.unique(versions).to_pylist():
+            binning = self._target.binning_of(version)
+            mine = rows.filter(pc.equal(versions, version))
+            counts = increments(mine, binning, self._target.segments)
+            counted.append(_Counted(version, role, binning.id, counts))
+        return counted
+
+    def _insert_profile(self, counted: _Counted) -> None:
+        counts = counted.counts
         n = len(counts)
         columns = {
             **{name: counts.column(name) for name in counts.schema.names},
             "rows": counts.column("rows").cast(pa.int64()),  # a day's sum may exceed 32 bits
             "model": pa.array([self._target.model] * n, pa.string()),
             "span_minutes": pa.array(np.ones(n, np.int16)),
-            "version": pa.array(np.full(n, version, np.int32)),
-            "role": pa.array([names.SERVED] * n, pa.string()),
-            "binning_id": pa.array([binning_id] * n, pa.string()),
+            "version": pa.array(np.full(n, counted.version, np.int32)),
+            "role": pa.repeat(counted.role, n),
+            "binning_id": pa.repeat(counted.binning_id, n),
         }
         copy(self._connection, "profile", pa.RecordBatch.from_pydict(columns))
         minutes = counts.column("bucket").cast(pa.int64()).to_numpy() // 60_000_000
@@ -203,3 +225,17 @@ def _rows(batch: ScoredBatch, sources: NDArray[Any]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(
         [*head.columns, *added.values()], names=[*head.schema.names, *added]
     )
+
+
+def _shadow_rows(
+    rows: pa.RecordBatch, shadows: pa.RecordBatch, kept: NDArray[np.bool_]
+) -> pa.RecordBatch:
+    """What the shadows said of the kept ones of m predictions, bool[m], as rows like those."""
+    if len(shadows):
+        shadows = shadows.filter(pa.array(kept[shadows.column("prediction").to_numpy()]))
+    if not len(shadows):
+        return rows.slice(0, 0)
+    mine = rows.take(shadows.column("prediction"))
+    columns = {name: mine.column(name) for name in mine.schema.names}
+    said = {name: shadows.column(name) for name in shadows.schema.names if name != "prediction"}
+    return pa.RecordBatch.from_pydict(columns | said)

@@ -4,14 +4,14 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from driftline.config import Config, Model
-from driftline.errors import ConfigError, ServiceError
+from driftline.errors import ConfigError, DriftlineError, ServiceError
 from driftline.storage import schema
 from driftline.storage.broker import librdkafka
 from driftline.storage.connection import connect
 from driftline.streaming import query
 from driftline.streaming.decode import is_tensor
 from driftline.streaming.features import FeatureDefinition
-from driftline.streaming.serving import locate
+from driftline.streaming.ready import candidates
 
 _PATIENCE = 15.0  # seconds for the broker's answer
 
@@ -51,8 +51,11 @@ def check_ready(config: Config, name: str) -> None:
     model = config.model(name)
     with connect(config.local_postgres(), "write", autocommit=True) as connection:
         schema.check(connection, name, FeatureDefinition(model).schema)
+        problems: list[DriftlineError] = []
+        startable = next(candidates(config, name, connection, problems), None)
+    if startable is None:
+        raise problems[0]
     _check_topics(config, model)
-    locate(config, name)
 
 
 def _check_topics(config: Config, model: Model) -> None:

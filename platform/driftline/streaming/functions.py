@@ -15,16 +15,17 @@ from pyflink.table import DataTypes
 from pyflink.table.udf import FunctionContext, ScalarFunction, UserDefinedScalarFunctionWrapper, udf
 
 from driftline.config import Config
-from driftline.records import PUBLISHED, StoredBatch
-from driftline.storage.reconnect import Reconnecting
-from driftline.storage.versions import record
+from driftline.records import PUBLISHED, ScoredBatch, StoredBatch
 from driftline.streaming.decode import DECODERS
 from driftline.streaming.features import FeatureDefinition
+from driftline.streaming.follow import Follower
 from driftline.streaming.labels import LabelLog
-from driftline.streaming.process import Messages, Process
+from driftline.streaming.process import Messages, Process, UnfitError
 from driftline.streaming.refusal import told
 from driftline.streaming.serving import Serving
 from driftline.streaming.sinks import SINKS, Sink
+from driftline.streaming.watchdog import Watchdog
+from registry.trial import Trials
 
 if TYPE_CHECKING:
     Series = pd.Series[Any]
@@ -55,6 +56,8 @@ class LogPredictions(ScalarFunction):  # type: ignore[misc]  # pyflink ships no 
         self._name = model
         self._process: Process
         self._serving: Serving
+        self._watchdog: Watchdog | None = None
+        self._follower: Follower
         self._sink: Sink
         self._definition: FeatureDefinition
 
@@ -70,19 +73,26 @@ class LogPredictions(ScalarFunction):  # type: ignore[misc]  # pyflink ships no 
     def _open(self) -> None:
         model = self._config.model(self._name)
         self._definition = FeatureDefinition(model)
-        self._process = Process(DECODERS[model.input.decoder](model.input), self._definition)
         schema, digest = self._definition.schema, self._definition.digest
         self._serving = Serving(self._config, self._name, schema, digest)
-        store = Reconnecting(self._config.local_postgres(), lambda connection: connection)
-        store.call(lambda connection: record(connection, self._serving.record()))
-        store.close()
-        self._sink = SINKS["timescaledb"](self._config, self._name, self._serving.binning)
+        if model.registry.serving is None:
+            self._watchdog = Watchdog(model.registry.hang, self._serving.give_up)
+        self._process = Process(
+            DECODERS[model.input.decoder](model.input),
+            self._definition,
+            *([] if self._watchdog is None else [self._watchdog]),
+        )
+        self._sink = SINKS["timescaledb"](self._config, self._name, self._serving.binning_of)
         gc.freeze()  # what is loaded stays: to look for garbage in TensorFlow takes long
+        trials = Trials(self._config.state / "models", model.registry, schema)
+        self._follower = Follower(self._config, self._name, self._serving, trials)
 
     def close(self) -> None:
-        """Let go of the database."""
-        if hasattr(self, "_sink"):
-            self._sink.close()
+        """Let go of the database and the registry."""
+        for name in ("_follower", "_watchdog", "_sink"):
+            part = getattr(self, name, None)
+            if part is not None:
+                part.close()
 
     def eval(
         self,
@@ -102,11 +112,18 @@ class LogPredictions(ScalarFunction):  # type: ignore[misc]  # pyflink ships no 
             late=np.broadcast_to(np.asarray(late, dtype=bool), len(body)),  # or one literal
             added=self._added(added, len(body)),
         )
-        batch = self._process(messages, self._serving.served())
-        stored = self._sink.write(batch)
+        stored = self._sink.write(self._scored(messages))
         if self._config.model(self._name).output is None:
             return _is_stored(stored, len(body))
         return _published(stored, len(body))
+
+    def _scored(self, messages: Messages) -> ScoredBatch:
+        """Score a batch, again without a version that turns out unfit."""
+        while True:
+            try:
+                return self._process(messages, self._serving.lineup())
+            except UnfitError as error:
+                self._serving.bar(error.version, error.reason, error.detail)
 
     def _added(self, columns: tuple[Series, ...], n: int) -> pa.RecordBatch:
         schema = self._definition.added

@@ -1,31 +1,37 @@
 """Messages to scored rows: decode, features, score. Knows neither Flink nor the database."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from driftline.names import CHAMPION
-from driftline.records import POSITION, PREDICTION, ScoredBatch
+from driftline.names import CHALLENGER, CHAMPION
+from driftline.records import NO_SHADOWS, POSITION, PREDICTION, SHADOW, ScoredBatch
 from driftline.streaming.decode import JsonDecoder
 from driftline.streaming.features import FeatureDefinition
-from driftline.streaming.isolate import run_isolated
+from driftline.streaming.isolate import TOO_MANY
+from driftline.streaming.lineup import Lineup, Served, in_canary
 from driftline.streaming.rejects import Rejects
-from registry.runtime import Runtime, score
+from driftline.streaming.score import Scored, score
+
+#: Watches over the prediction of one version.
+Watch = Callable[[Served], AbstractContextManager[object]]
 
 
-@dataclass(frozen=True)
-class Served:
-    """A model version that predicts."""
+class UnfitError(Exception):
+    """A version fails where another one does well: it is at fault, not the data."""
 
-    version: int
-    runtime: Runtime
+    def __init__(self, version: int, reason: str, detail: str) -> None:
+        super().__init__(f"version {version}: {reason}: {detail}")
+        self.version = version
+        self.reason = reason
+        self.detail = detail
 
 
 @dataclass(frozen=True)
@@ -60,57 +66,112 @@ class Process:
     Parameters:
         decoder: by the model's `input` section.
         definition: the model's feature definition.
+        watch: around each version's prediction.
     """
 
-    def __init__(self, decoder: JsonDecoder, definition: FeatureDefinition) -> None:
+    def __init__(
+        self,
+        decoder: JsonDecoder,
+        definition: FeatureDefinition,
+        watch: Watch = lambda _: nullcontext(),
+    ) -> None:
         self._decoder = decoder
         self._definition = definition
+        self._watch = watch
+        self._failing: dict[int, int] = {}
 
-    def __call__(self, messages: Messages, served: Served) -> ScoredBatch:
-        """Score a batch with one model version.
+    def __call__(self, messages: Messages, lineup: Lineup) -> ScoredBatch:
+        """Score a batch with a line-up of versions.
+
+        Where the challenger fails on an event of its canary, the champion's score serves.
 
         Raises:
-            Exception: what the transform or the model raised, when it fails on every event of a
-                large batch.
+            UnfitError: a version fails at large where another one does not: score the batch again
+                without it.
+            Exception: what the champion raised, when it fails on every event of a large batch and
+                no other version shows that it is at fault.
         """
         rejects = Rejects(messages.payloads)
         features, rows, filtered, events = self._features(messages, rejects)
-        bad, columns = served.runtime.unusable(features)
-        if bad.any():
-            names = ", ".join(map(repr, columns))
-            text = f"the model needs {names}, which may not be missing"
-            rejects.add_where(bad, rows, "missing_feature", lambda _: text)
-        started = time.perf_counter()
-        good = ~bad
-        features, rows, events = _keep(good, features, rows, events)
-        outputs, predicted = _predict(served.runtime, features, rows, rejects)
-        elapsed_ms = (time.perf_counter() - started) * 1_000
-        features, rows, events = _keep(predicted, features, rows, events)
-        scores, others = _outputs(outputs, len(features))
-        finite = np.isfinite(scores)
-        if not finite.all():
-            rejects.add_where(
-                ~finite, rows, "not_finite_score", lambda row: f"the model gave {scores[row]}"
-            )
-            features, rows, events = _keep(finite, features, rows, events)
-            scores, others = scores[finite], others.filter(pa.array(finite))
-        n = len(scores)
+        champion = self._score(lineup.champion, features)
+        self._judge_champion(lineup, champion, features)
+        others = [(role, s.version, self._score(s, features)) for role, s in lineup.others()]
+        for _, version, scored in others:
+            self._judge(version, scored, champion)
+        served = self._served(lineup, champion, others, events)
+        for row, reason in champion.failures.items():
+            if not served[row]:
+                rejects.add(int(rows[row]), reason.code, reason.detail)
+        ok = champion.ok | served
         now = np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")
-        head = [
-            events.column("event_time"),
-            events.column("event_id"),
-            pa.array(np.full(n, served.version, np.int32)),
-            pa.repeat(CHAMPION, n),
-            pa.array(scores),
-            others,
-            pa.array(messages.late[rows]),
-            pa.array(np.full(n, now), PREDICTION.field("scored_at").type),
-            pa.array(np.full(n, elapsed_ms, np.float32)),
-        ]
+        mine = _rows(lineup.champion.version, CHAMPION, champion, now)
+        if served.any():
+            [(role, version, challenger), *_] = others
+            mine = _merged(mine, _rows(version, role, challenger, now), served)
+        head = {
+            "event_time": events.column("event_time"),
+            "event_id": events.column("event_id"),
+            "late": pa.array(messages.late[rows]),
+            **mine,
+        }
         predictions = pa.RecordBatch.from_arrays(
-            [*head, *features.columns], schema=pa.schema([*PREDICTION, *features.schema])
+            [*(head[name] for name in PREDICTION.names), *features.columns],
+            schema=pa.schema([*PREDICTION, *features.schema]),
         )
-        return ScoredBatch(messages.positions(), predictions, rows, rejects.batch(), filtered)
+        shadows = [
+            _shadow(role, version, scored, ok & ~served if role == CHALLENGER else ok, ok, now)
+            for role, version, scored in others
+        ]
+        if served.any():  # so that both versions of a canary can be compared on all events
+            version = lineup.champion.version
+            shadows.append(_shadow(CHAMPION, version, champion, served, ok, now))
+        if not ok.all():
+            predictions, rows = predictions.filter(pa.array(ok)), rows[ok]
+        return ScoredBatch(
+            messages.positions(),
+            predictions,
+            rows,
+            rejects.batch(),
+            filtered,
+            _joined(shadows),
+        )
+
+    def _score(self, served: Served, features: pa.RecordBatch) -> Scored:
+        """Score, and count the rows that a version fails on without a good batch between."""
+        with self._watch(served):
+            scored = score(served.runtime, features)
+        failed = self._failing.pop(served.version, 0) + scored.at_fault
+        if scored.is_poor:
+            self._failing[served.version] = failed
+        return scored
+
+    def _judge_champion(self, lineup: Lineup, champion: Scored, features: pa.RecordBatch) -> None:
+        version = lineup.champion.version
+        if self._failing.get(version, 0) >= TOO_MANY and lineup.previous is not None:
+            with self._watch(lineup.previous):
+                witness = score(lineup.previous.runtime, features)
+            self._judge(version, champion, witness)
+        if champion.raised is not None:
+            raise champion.raised
+
+    def _judge(self, version: int, scored: Scored, witness: Scored) -> None:
+        if self._failing.get(version, 0) >= TOO_MANY and not witness.is_poor:
+            del self._failing[version]
+            last = list(scored.failures.values())[-1]
+            raise UnfitError(version, last.code, last.detail)
+
+    @staticmethod
+    def _served(
+        lineup: Lineup,
+        champion: Scored,
+        others: list[tuple[str, int, Scored]],
+        events: pa.RecordBatch,
+    ) -> NDArray[np.bool_]:
+        """Which rows the challenger serves, bool[n]."""
+        if lineup.challenger is None or lineup.percent <= 0:
+            return np.zeros(len(champion.ok), dtype=np.bool_)
+        canary = in_canary(events.column("event_id"), lineup.percent)
+        return canary & others[0][2].ok
 
     def _features(
         self, messages: Messages, rejects: Rejects
@@ -130,38 +191,43 @@ class Process:
         )
 
 
-def _predict(
-    runtime: Runtime, features: pa.RecordBatch, messages: NDArray[Any], rejects: Rejects
-) -> tuple[dict[str, NDArray[Any]], NDArray[Any]]:
-    """The outputs by name, and which of the n rows have them, bool[n]."""
-
-    def failed(row: int, error: Exception) -> None:
-        rejects.add(int(messages[row]), "model_failed", f"{type(error).__name__}: {error}")
-
-    good = np.zeros(len(features), dtype=bool)
-    if not len(features):
-        return {}, good
-    parts, rows = run_isolated(runtime.predict, features, failed)
-    good[rows] = True
-    names = parts[0] if parts else ()
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}, good
+def _rows(version: int, role: str, scored: Scored, now: np.datetime64) -> dict[str, pa.Array]:
+    """The columns of `PREDICTION` that are the version's, n rows; a failed row has no score."""
+    n = len(scored.ok)
+    return {
+        "model_version": pa.array(np.full(n, version, np.int32)),
+        "role": pa.repeat(role, n),
+        "score": pa.array(scored.scores, mask=None if scored.ok.all() else ~scored.ok),
+        "outputs": scored.outputs,
+        "scored_at": pa.array(np.full(n, now), PREDICTION.field("scored_at").type),
+        "inference_ms": pa.array(np.full(n, scored.inference_ms, np.float32)),
+    }
 
 
-def _keep(
-    mask: NDArray[Any], features: pa.RecordBatch, rows: NDArray[Any], events: pa.RecordBatch
-) -> tuple[pa.RecordBatch, NDArray[Any], pa.RecordBatch]:
-    if mask.all():
-        return features, rows, events
-    keep = pa.array(mask)
-    return features.filter(keep), rows[mask], events.filter(keep)
+def _merged(
+    mine: dict[str, pa.Array], other: dict[str, pa.Array], where: NDArray[np.bool_]
+) -> dict[str, pa.Array]:
+    mask = pa.array(where)
+    return {name: pc.if_else(mask, other[name], mine[name]) for name in mine}
 
 
-def _outputs(outputs: dict[str, NDArray[Any]], n: int) -> tuple[NDArray[Any], pa.Array]:
-    """The monitored score, float64[n], and all outputs as JSON where there is more than it."""
-    if not outputs:
-        return np.empty(n), pa.nulls(n, pa.string())
-    if len(outputs) == 1 and next(iter(outputs.values())).size == n:
-        return score(outputs), pa.nulls(n, pa.string())
-    frame = pd.DataFrame({name: list(values) for name, values in outputs.items()})
-    lines = frame.to_json(orient="records", lines=True).splitlines()
-    return score(outputs), pa.array(lines, pa.string())
+def _shadow(  # noqa: PLR0917 - each is a column, or says which rows
+    role: str,
+    version: int,
+    scored: Scored,
+    where: NDArray[np.bool_],
+    ok: NDArray[np.bool_],
+    now: np.datetime64,
+) -> pa.RecordBatch:
+    """What a version said of the rows `where`, as `SHADOW`; `ok` are those with a prediction."""
+    columns = _rows(version, role, scored, now)
+    columns["prediction"] = pa.array(np.cumsum(ok, dtype=np.int32) - 1, pa.int32())
+    batch = pa.RecordBatch.from_arrays([columns[name] for name in SHADOW.names], schema=SHADOW)
+    return batch if where.all() else batch.filter(pa.array(where))
+
+
+def _joined(shadows: list[pa.RecordBatch]) -> pa.RecordBatch:
+    if not shadows:
+        return NO_SHADOWS
+    columns = zip(*(batch.columns for batch in shadows), strict=True)
+    return pa.RecordBatch.from_arrays([pa.concat_arrays(some) for some in columns], schema=SHADOW)

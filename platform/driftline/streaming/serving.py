@@ -1,70 +1,32 @@
-"""The model version that a worker serves: resolved from the registry, checked, loaded, warmed."""
+"""The versions that one worker serves: what it begins with, and what takes their place."""
 
-import json
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import contextlib
+import logging
+import os
+import socket
+import threading
+from typing import Any
 
 import pyarrow as pa
-import yaml
 
+from driftline import names
 from driftline.config import Config
-from driftline.errors import RegistryError
-from driftline.names import BINNING_ARTIFACT, REFERENCE_ARTIFACT
+from driftline.errors import DriftlineError, RegistryError
 from driftline.profile.binning import Binning
-from driftline.profile.profile import Profile
-from driftline.storage.versions import ModelVersion
-from driftline.streaming.process import Served
-from registry import layout
-from registry.cache import fetch, resolve
-from registry.client import answering, connect
-from registry.columns import blank
-from registry.loaders import load
-from registry.versions import Version
+from driftline.storage import promotions
+from driftline.storage.connection import Connection, connect
+from driftline.storage.reconnect import Reconnecting
+from driftline.storage.versions import record
+from driftline.streaming.lineup import Lineup, Served
+from driftline.streaming.ready import Located, Ready, candidates, make_ready
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Located:
-    """A version's files on this machine, and what the registry says of it."""
-
-    folder: Path
-    version: Version
-
-    def artifact(self, name: str) -> Path:
-        """A file that registering has put beside the model."""
-        path = self.folder / name
-        if not path.is_file():
-            raise RegistryError(
-                f"model {self.version.name!r} version {self.version.version} has no {name}: "
-                "register it with 'driftline models register', which makes its reference profile"
-            )
-        return path
-
-
-def locate(config: Config, name: str) -> Located:
-    """The version that the model's alias points to now, fetched and checked, not yet loaded.
-
-    Raises:
-        RegistryError: the alias or the version's artifacts are missing, or changed since they
-            were registered.
-        ServiceError: the registry is down.
-    """
-    registered = config.model(name).registry
-    client = connect(config.local_mlflow())
-    version = resolve(client, registered.name, registered.alias)
-    folder = fetch(client, registered.name, version, config.state / "models")
-    located = Located(folder, _details(client, registered.name, version))
-    for artifact in (BINNING_ARTIFACT, REFERENCE_ARTIFACT):
-        located.artifact(artifact)
-    return located
+_QUICKLY = 5  # seconds for the database, when the worker is about to end
 
 
 class Serving:
-    """One worker's served version.
+    """One worker's line-up; another thread may swap it between two batches.
 
     Parameters:
         config: with the model `name` in it.
@@ -73,56 +35,154 @@ class Serving:
         definition: hash of the feature definition.
 
     Raises:
-        RegistryError: the alias or the version's artifacts are missing, changed since they were
-            registered, cannot be loaded, or need other features.
-        ServiceError: the registry is down.
+        RegistryError: no version can be loaded: the alias or artifacts are missing, changed since
+            they were registered, need other features, or are in quarantine.
+        ServiceError: the registry is down, and no version was fetched before.
     """
 
     def __init__(self, config: Config, name: str, features: pa.Schema, definition: str) -> None:
+        self._config = config
         self._name = name
+        self._features = features
         self._definition = definition
-        self._located = locate(config, name)
-        registered, version = config.model(name).registry, self._located.version.version
-        runtime = load(self._located.folder, registered, version)
-        runtime.check(features)
-        self._served = Served(self._located.version.version, runtime)
-        self._warm(features)
+        self._ready: dict[int, Ready] = {}
+        self._unfit: dict[int, tuple[str, str]] = {}
+        self._swapping = threading.Lock()
+        store = Reconnecting(config.local_postgres(), lambda connection: connection)
+        self._lineup = Lineup(store.call(self._begin))
+        self._in_use = self._lineup
+        store.close()
 
-    def served(self) -> Served:
-        """What scores the next batch."""
-        return self._served
+    @property
+    def worker(self) -> str:
+        """This process, for the record."""
+        return f"{socket.gethostname()}:{os.getpid()}"
 
-    @cached_property
-    def binning(self) -> Binning:
-        """How the version's values are profiled."""
-        return Binning.from_json(self._located.artifact(BINNING_ARTIFACT).read_text())
+    def lineup(self) -> Lineup:
+        """What scores the next batch; the one before is not in use any more."""
+        self._in_use = self._lineup
+        return self._in_use
 
-    def record(self) -> ModelVersion:
-        """The version as the store keeps it."""
-        cells = self._located.artifact(REFERENCE_ARTIFACT).read_bytes()
-        return ModelVersion(
-            model=self._name,
-            version=self._served.version,
-            run_id=self._located.version.run_id,
-            digest=self._located.version.digest,
-            signature=_signature(self._located.folder / layout.MANIFEST),
-            features_hash=self._definition,
-            binning=self.binning,
-            reference=cells,
-            reference_rows=Profile.of(self.binning, cells).rows,
+    def now(self) -> Lineup:
+        """The present line-up, for others than the one who scores."""
+        return self._lineup
+
+    def binning_of(self, version: int) -> Binning:
+        """How a version's values are profiled."""
+        return self._ready[version].record.binning
+
+    def add(self, located: Located) -> Served:
+        """Make another version ready; it scores nothing before a swap.
+
+        Raises:
+            RegistryError: it cannot be loaded, or needs other features.
+            ServiceError: its model server is away.
+        """
+        made = make_ready(self._config, self._name, located, self._features, self._definition)
+        self._ready[made.served.version] = made
+        return made.served
+
+    def digest(self, version: int) -> str:
+        """Of a version that is ready, "" of others."""
+        return self._ready[version].record.digest if version in self._ready else ""
+
+    def store(self, connection: Connection, version: int) -> None:
+        """Have the store know a version before it has rows of it."""
+        record(connection, self._ready[version].record)
+
+    def swap(self, lineup: Lineup) -> None:
+        """From the next batch on; without what has turned out unfit since."""
+        with self._swapping:
+            for version in self._unfit:
+                with contextlib.suppress(LookupError):
+                    lineup = lineup.without(version)
+            self._lineup = lineup
+
+    def bar(self, version: int, reason: str, detail: str) -> None:
+        """Take an unfit version out of the line-up at once; the follower tells the others.
+
+        Raises:
+            LookupError: no other version can take its place.
+        """
+        log.error("version %d is unfit: %s: %s", version, reason, detail)
+        with self._swapping:
+            self._lineup = self._lineup.without(version)
+            self._unfit[version] = (reason, detail)
+
+    def unfit(self) -> dict[int, tuple[str, str]]:
+        """Reason and detail of the versions that were barred here."""
+        return dict(self._unfit)
+
+    def pardon(self, version: int) -> None:
+        """Its quarantine was lifted."""
+        self._unfit.pop(version, None)
+
+    def drop(self) -> bool:
+        """Let go of versions that neither the present batch nor the next ones need."""
+        needed = self._in_use.loaded().keys() | self._lineup.loaded().keys()
+        gone = [version for version in self._ready if version not in needed]
+        for version in gone:
+            close: Any = getattr(self._ready.pop(version).served.runtime, "close", None)
+            if close is not None:
+                close()
+        return bool(gone)
+
+    def give_up(self, served: Served) -> None:
+        """End the worker, in which a version hangs; Flink begins anew with another version."""
+        detail = f"a batch was predicted for {self._config.model(self._name).registry.hang}"
+        log.error("version %d hangs: %s; ending the worker", served.version, detail)
+        try:
+            self._lineup.without(served.version)
+            self._quarantine(served.version, "hangs", detail)
+        except (LookupError, DriftlineError, OSError) as error:
+            log.error("version %d is not put in quarantine: %s", served.version, error)
+        finally:
+            os._exit(70)  # nothing else ends a thread in a model's code
+
+    def _quarantine(self, version: int, reason: str, detail: str) -> None:
+        postgres = self._config.local_postgres()
+        with connect(postgres, "write", autocommit=True, connect_timeout=_QUICKLY) as connection:
+            self.quarantine(connection, version, reason, detail)
+
+    def quarantine(self, connection: Connection, version: int, reason: str, detail: str) -> None:
+        """Bar a version for all workers."""
+        promotions.quarantine(
+            connection,
+            self._name,
+            version,
+            digest=self.digest(version),
+            reason=reason,
+            detail=detail,
+            worker=self.worker,
         )
 
-    def _warm(self, features: pa.Schema) -> None:
-        """Predict once, so that the first batch does not pay for it."""
-        self._served.runtime.predict(blank(features))
-
-
-def _details(client: "MlflowClient", name: str, version: int) -> Version:
-    with answering(f"can't find version {version} of model {name!r}"):
-        return Version.of(client.get_model_version(name, str(version)))
-
-
-def _signature(manifest: Path) -> dict[str, Any]:
-    """Inputs and outputs from MLflow's manifest, where they are JSON inside YAML."""
-    signature = yaml.safe_load(manifest.read_text()).get("signature") or {}
-    return {key: json.loads(signature[key]) for key in ("inputs", "outputs") if signature.get(key)}
+    def _begin(self, connection: Connection) -> Served:
+        """The first version that can be loaded; those before it that cannot go to quarantine."""
+        problems: list[DriftlineError] = []
+        failed: dict[int, RegistryError] = {}
+        for located in candidates(self._config, self._name, connection, problems):
+            try:
+                served = self.add(located)
+            except RegistryError as error:
+                problems.append(error)
+                failed[located.version.version] = error
+                continue
+            for version, why in failed.items():
+                self.quarantine(connection, version, "refused", str(why))
+            self.store(connection, served.version)
+            promotions.begin(connection, self._name, served.version, by=self.worker)
+            promotions.add_event(
+                connection,
+                self._name,
+                served.version,
+                kind="serving",
+                by=self.worker,
+                role=names.CHAMPION,
+            )
+            connection.commit()
+            return served
+        raise (
+            problems[0]
+            if problems
+            else RegistryError(f"model {self._name!r} has no version that could serve")
+        )

@@ -123,7 +123,7 @@ class World:
             filtered=np.arange(m, m + filtered, dtype=np.int32),
         )
         with connect(self.config.postgres, "write") as connection:
-            target = Target(MODEL, self.section.input.topic, self.binning)
+            target = Target(MODEL, self.section.input.topic, lambda _: self.binning)
             stored = Writer(connection, target).write(batch)
         output = self.section.output
         if publish and output is not None:

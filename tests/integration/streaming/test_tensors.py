@@ -19,7 +19,8 @@ from driftline.storage.write import Target, Writer
 from driftline.streaming.bounded import features_of
 from driftline.streaming.decode import DECODERS
 from driftline.streaming.features import FeatureDefinition
-from driftline.streaming.process import Messages, Process, Served
+from driftline.streaming.lineup import Lineup, Served
+from driftline.streaming.process import Messages, Process
 from registry.loaders import keras as loader
 from tests.unit.registry import keras_models
 
@@ -65,7 +66,7 @@ def scored(payloads: list[bytes], model: Model, path: Path, first: int = 0) -> S
         added=pa.RecordBatch.from_struct_array(pa.array([{}] * n, pa.struct([]))),
     )
     decoder = DECODERS["json"](model.input)
-    return Process(decoder, definition)(messages, Served(1, loader.load(path)))
+    return Process(decoder, definition)(messages, Lineup(Served(1, loader.load(path))))
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def test_an_image_is_scored_and_stored(empty_database: Callable[[], Config], pat
     binning = build(table, batch.predictions.column("score").to_numpy())
     with connect(config.postgres, "write") as connection:
         schema.check(connection, "images", features)
-        writer = Writer(connection, Target("images", "images", binning, ()))
+        writer = Writer(connection, Target("images", "images", lambda _: binning, ()))
         assert writer.write(batch).logged == 6
         # the same events again, at other offsets, with new ones between: the careful way
         again = writer.write(scored(lines(10), model, path, first=100))

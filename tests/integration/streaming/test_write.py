@@ -17,7 +17,7 @@ from driftline.config import Config
 from driftline.errors import ServiceError
 from driftline.names import LEDGER_LOCK
 from driftline.profile.binning import Binning
-from driftline.records import ScoredBatch
+from driftline.records import SHADOW, ScoredBatch
 from driftline.storage import ledger_compaction, reconnect
 from driftline.storage.connection import Connection, connect
 from driftline.storage.insert import CAREFUL_BATCHES
@@ -54,7 +54,7 @@ def connection(config: Config) -> Iterator[Connection]:
 
 @pytest.fixture
 def writer(connection: Connection, binning: Binning, topic: str) -> Writer:
-    return Writer(connection, Target(MODEL, topic, binning, ("country",)))
+    return Writer(connection, Target(MODEL, topic, lambda _: binning, ("country",)))
 
 
 @pytest.fixture
@@ -260,7 +260,9 @@ def sink(
     monkeypatch.setattr(reconnect, "LOCK_TIMEOUT", timedelta(milliseconds=100))
     model = config.model(MODEL)
     own = model.model_copy(update={"input": model.input.model_copy(update={"topic": topic})})
-    sink = TimescaleSink(config.model_copy(update={"models": {MODEL: own}}), MODEL, binning)
+    sink = TimescaleSink(
+        config.model_copy(update={"models": {MODEL: own}}), MODEL, lambda _: binning
+    )
     yield sink
     sink.close()
 
@@ -329,3 +331,62 @@ def test_lag_is_never_negative(writer: Writer, topic: str, query: Query) -> None
     )
     assert lags[0] == (0.0,)
     assert abs(lags[1][0] - 3_600_000) < 60_000
+
+
+def shadowed(scored: ScoredBatch, versions: tuple[int, ...]) -> ScoredBatch:
+    """The batch with what each version said of every prediction, nothing for the first."""
+    n = len(scored.predictions)
+    said = [
+        {
+            "prediction": row,
+            "model_version": version,
+            "role": "shadow",
+            "score": None if row == 0 else version + row / 100,
+            "outputs": '{"p":[1]}',
+            "scored_at": datetime(2024, 2, 1, tzinfo=UTC),
+            "inference_ms": 2.5,
+        }
+        for version in versions
+        for row in range(n)
+    ]
+    return replace(scored, shadows=pa.RecordBatch.from_pylist(said, schema=SHADOW))
+
+
+SHADOWS = """SELECT event_id, model_version, role, score, outputs, kafka_offset, inference_ms
+               FROM driftline.shadow_{} WHERE event_id LIKE %s ORDER BY 6, 2""".format(
+    MODEL.replace("-", "_")
+)
+
+
+def test_shadows_are_stored_once_for_what_is_logged(
+    writer: Writer, topic: str, query: Query
+) -> None:
+    messages = events(topic, range(6))
+    messages[1] = replace(messages[1], outcome="rejected")
+    writer.write(shadowed(batch(messages[:3]), (8, 9)))
+    found = query(SHADOWS, f"{topic}-%")
+    assert found == [
+        (f"{topic}-{n}", version, "shadow", score and version + score, {"p": [1]}, n, 2.5)
+        for n, score in ((0, None), (2, 0.01))
+        for version in (8, 9)
+    ]
+    # the first ones again, and a duplicate of one at another offset: nothing for those
+    again = [*messages, replace(messages[2], offset=50)]
+    stored = writer.write(shadowed(batch(again), (8,)))
+    assert (stored.logged, stored.duplicate, stored.repeated) == (3, 1, 3)
+    assert [row[:2] for row in query(SHADOWS, f"{topic}-%")[4:]] == [
+        (f"{topic}-{n}", 8) for n in (3, 4, 5)
+    ]
+
+
+def test_shadows_have_profiles_of_their_own(writer: Writer, topic: str, query: Query) -> None:
+    day = timedelta(days=2_000)
+    messages = [replace(m, time=m.time + day) for m in events(topic, range(4))]
+    writer.write(shadowed(batch(messages), (8, 9)))
+    start = messages[0].time.replace(tzinfo=UTC)
+    found = query(
+        """SELECT version, role, sum(rows)::int FROM driftline.profile
+            WHERE segment = '' AND bucket BETWEEN %s AND %s GROUP BY 1, 2 ORDER BY 1""",
+        *(start, start + timedelta(minutes=10)),
+    )
+    assert found == [(3, "served", 4), (8, "shadow", 4), (9, "shadow", 4)]

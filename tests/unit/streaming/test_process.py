@@ -17,7 +17,8 @@ from driftline.records import POSITION, PREDICTION, REJECT, ScoredBatch
 from driftline.streaming.decode import DECODERS
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.isolate import TOO_MANY
-from driftline.streaming.process import Messages, Process, Served
+from driftline.streaming.lineup import Lineup, Served
+from driftline.streaming.process import Messages, Process
 from registry.runtime import Tensor
 from tests.unit.streaming.decoding import NOW, event
 from tests.unit.streaming.test_features import model
@@ -76,7 +77,7 @@ def process(
         added=pa.RecordBatch.from_arrays(columns, schema=definition.added),
     )
     batch = Process(DECODERS["json"](section.input), definition)(
-        messages, Served(7, runtime or FakeRuntime())
+        messages, Lineup(Served(7, runtime or FakeRuntime()))
     )
     assert_whole(batch, definition)
     return batch

@@ -23,4 +23,7 @@ class Sink(Protocol):
         """Let go of connections; safe to call twice."""
 
 
-SINKS: dict[str, Callable[[Config, str, Binning | None], Sink]] = {"timescaledb": TimescaleSink}
+BinningOf = Callable[[int], Binning]
+
+#: By name; made of the config, the model's name, and how each version is profiled.
+SINKS: dict[str, Callable[[Config, str, BinningOf | None], Sink]] = {"timescaledb": TimescaleSink}

@@ -1,5 +1,7 @@
 """Predictions to TimescaleDB. Delivery: exactly once, proven by the ledger."""
 
+from collections.abc import Callable
+
 from driftline.config import Config
 from driftline.profile.binning import Binning
 from driftline.records import ScoredBatch, StoredBatch
@@ -13,12 +15,14 @@ class TimescaleSink:
     Parameters:
         config: with the model `name` in it.
         name: the model.
-        binning: how its values are profiled; None for no profiles.
+        binning_of: how the values of each version are profiled; None for no profiles.
     """
 
-    def __init__(self, config: Config, name: str, binning: Binning | None) -> None:
+    def __init__(
+        self, config: Config, name: str, binning_of: Callable[[int], Binning] | None
+    ) -> None:
         model = config.model(name)
-        counted = binning if model.profiles else None
+        counted = binning_of if model.profiles else None
         target = Target(name, model.input.topic, counted, model.segments)
         self._writer = Reconnecting(
             config.local_postgres(), lambda connection: Writer(connection, target)

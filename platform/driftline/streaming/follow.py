@@ -1,0 +1,211 @@
+"""Follows the registry: who has which role now, loaded in the background, swapped in between."""
+
+import gc
+import logging
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from driftline import names
+from driftline.config import Config
+from driftline.errors import DriftlineError, RegistryError, ServiceError
+from driftline.storage import promotions
+from driftline.storage.connection import Connection, connect
+from driftline.streaming.lineup import Lineup, Served
+from driftline.streaming.ready import locate
+from driftline.streaming.serving import Serving
+from registry.aliases import Roles, roles
+from registry.client import connect as connect_registry
+from registry.trial import Trials
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+log = logging.getLogger(__name__)
+
+_SETTLED = 5  # polls before a process for trials stands by: not while the job starts
+_JUST_DECIDED = timedelta(minutes=1)
+
+
+class Follower:
+    """A thread that keeps a worker's line-up as the registry says.
+
+    While the registry or the database is away, the line-up stays.
+
+    Parameters:
+        config: with the model `name` in it.
+        name: the model.
+        serving: whose line-up it swaps.
+        trials: where new versions are tried first.
+    """
+
+    def __init__(self, config: Config, name: str, serving: Serving, trials: Trials) -> None:
+        self._config = config
+        self._name = name
+        self._registered = config.model(name).registry
+        self._serving = serving
+        self._trials = trials
+        self._client: MlflowClient | None = None
+        self._connection: Connection | None = None
+        self._told = ""
+        self._ungated: int | None = None
+        self._barred: frozenset[int] = frozenset()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Follow no more; a version that is being loaded is left."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+        self._trials.close()
+        self._disconnect()
+
+    def _run(self) -> None:
+        poll, steps = self._registered.poll.total_seconds(), 0
+        while not self._stop.wait(poll):
+            steps += 1
+            try:
+                if steps == _SETTLED:
+                    self._trials.prepare()
+                self.step()
+            except DriftlineError as error:
+                self._tell(str(error))
+            except Exception:
+                log.exception("following the registry failed; the present versions stay")
+                self._disconnect()
+            else:
+                self._told = ""
+
+    def step(self) -> None:
+        """Look once, and swap if anything has changed.
+
+        Raises:
+            DriftlineError: the registry or the database is away.
+        """
+        if self._connection is None:
+            self._connection = connect(self._config.local_postgres(), "write", autocommit=True)
+        self._report_unfit(self._connection)
+        if self._client is None:
+            self._client = connect_registry(self._config.local_mlflow())
+        wanted = roles(self._client, self._registered)
+        barred = frozenset(
+            one.version for one in promotions.quarantines(self._connection, self._name)
+        )
+        for version in self._barred - barred:
+            self._serving.pardon(version)
+        self._barred = barred
+        self._swap(self._connection, wanted)
+        if self._serving.drop():  # what was frozen goes only when it is looked at again
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+
+    def _swap(self, connection: Connection, wanted: Roles) -> None:
+        now = self._serving.now()
+        champion = now.champion
+        if wanted.champion != champion.version and self._may_serve(connection, wanted.champion):
+            champion = self._take(connection, wanted.champion) or champion
+        challenger = self._take(connection, wanted.challenger) if wanted.challenger else None
+        shadows = [self._take(connection, version) for version in wanted.shadows]
+        previous = now.previous if champion == now.champion else now.champion
+        then = Lineup(
+            champion,
+            None if challenger == champion else challenger,
+            wanted.percent if challenger is not None else 0.0,
+            tuple(served for served in shadows if served is not None and served != champion),
+            None if previous == champion else previous,
+        )
+        if then == now:
+            return
+        self._serving.swap(then)
+        gc.freeze()
+        self._record(connection, now, self._serving.now())
+
+    def _may_serve(self, connection: Connection, version: int) -> bool:
+        """Whether the champion's alias was moved by driftline, or may be moved by others."""
+        if version in self._barred:
+            return False
+        decided = [
+            one for one in promotions.decisions(connection, self._name) if one.kind != "refused"
+        ]
+        recent = datetime.now(UTC) - _JUST_DECIDED
+        gated = not decided or decided[-1].version == version
+        gated = gated or any(o.version == version and o.decided_at > recent for o in decided)
+        enforced = self._config.model(self._name).gates.mode == "enforce"
+        if not gated and self._ungated != version:
+            self._event(
+                connection,
+                version,
+                names.CHAMPION,
+                "refused" if enforced else "ungated",
+                f"the alias {self._registered.alias} was moved outside driftline",
+            )
+        self._ungated = None if gated else version
+        return gated or not enforced
+
+    def _take(self, connection: Connection, version: int) -> Served | None:
+        """A version, loaded now if it is not; None when it may not or cannot score."""
+        if version in self._barred or version in self._serving.unfit():
+            return None
+        loaded = self._serving.now().loaded()
+        if version in loaded:
+            return loaded[version]
+        assert self._client is not None
+        try:
+            located = locate(self._config, self._name, self._client, version)
+            self._trials.run(located.folder, version)
+            served = self._serving.add(located)
+        except RegistryError as error:
+            self._quarantine(connection, version, "refused", str(error))
+            return None
+        except ServiceError as error:  # not its fault: again at the next look
+            self._tell(str(error))
+            return None
+        self._serving.store(connection, version)
+        return served
+
+    def _report_unfit(self, connection: Connection) -> None:
+        for version, (reason, detail) in self._serving.unfit().items():
+            if version not in self._barred:
+                self._quarantine(connection, version, reason, detail)
+
+    def _quarantine(self, connection: Connection, version: int, reason: str, detail: str) -> None:
+        log.error("version %d goes to quarantine: %s: %s", version, reason, detail)
+        self._serving.quarantine(connection, version, reason, detail)
+        self._barred |= {version}
+
+    def _record(self, connection: Connection, before: Lineup, after: Lineup) -> None:
+        """What begins now; across workers that is an interval."""
+        if after.champion != before.champion:
+            self._event(connection, after.champion.version, names.CHAMPION, "serving")
+        old = {(role, served.version) for role, served in before.others()}
+        for role, served in after.others():
+            changed = role == names.CHALLENGER and before.percent != after.percent
+            if (role, served.version) not in old or changed:
+                share = f"serves {after.percent:g} %" if after.percent and changed else ""
+                self._event(connection, served.version, role, "scoring", share)
+
+    def _event(
+        self, connection: Connection, version: int, role: str, kind: str, detail: str = ""
+    ) -> None:
+        log.info("version %d, %s: %s %s", version, role, kind, detail)
+        promotions.add_event(
+            connection,
+            self._name,
+            version,
+            kind=kind,
+            by=self._serving.worker,
+            detail=detail,
+            role=role,
+        )
+
+    def _tell(self, problem: str) -> None:
+        if problem != self._told:
+            log.warning("the present versions stay: %s", problem)
+            self._told = problem
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

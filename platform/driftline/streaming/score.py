@@ -1,0 +1,114 @@
+"""What one version says of a batch of features, and why it fails on some of them."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from driftline.errors import ServiceError
+from driftline.streaming.isolate import run_isolated
+from driftline.streaming.rejects import Reason
+from registry import runtime as registry
+from registry.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What one version gave for n rows.
+
+    Attributes:
+        scores: float64[n], NaN where it failed.
+        outputs: string[n], all outputs as JSON where there is more than the score, else null.
+        ok: bool[n], whether it gave a finite score.
+        failures: why not, by row.
+        at_fault: how many rows failed by what the version does, not by what they lack.
+        raised: the error, when it failed on each row of a large batch.
+        inference_ms: for all rows together.
+    """
+
+    scores: NDArray[np.float64]
+    outputs: pa.Array
+    ok: NDArray[np.bool_]
+    failures: dict[int, Reason]
+    at_fault: int
+    raised: Exception | None
+    inference_ms: float
+
+    @property
+    def is_poor(self) -> bool:
+        """Whether it failed, by itself, on more than half of the rows."""
+        return 2 * self.at_fault > len(self.ok)
+
+
+def score(runtime: Runtime, features: pa.RecordBatch) -> Scored:
+    """Score n rows; a row that it fails on does not harm the others.
+
+    Raises:
+        ServiceError: a service that the version needs is away.
+    """
+    n = len(features)
+    failures: dict[int, Reason] = {}
+    lacking, columns = runtime.unusable(features)
+    if lacking.any():
+        names = ", ".join(map(repr, columns))
+        reason = Reason("missing_feature", f"the model needs {names}, which may not be missing")
+        failures.update(dict.fromkeys(np.flatnonzero(lacking).tolist(), reason))
+        features = features.filter(pa.array(~lacking))
+    rows = np.flatnonzero(~lacking)
+    started = time.perf_counter()
+    outputs, covered, raised = _predict(runtime, features, rows, failures)
+    inference_ms = (time.perf_counter() - started) * 1_000
+    found, others = _outputs(outputs, len(covered))
+    finite = np.isfinite(found)
+    for at in np.flatnonzero(~finite):
+        failures[int(covered[at])] = Reason("not_finite_score", f"the model gave {found[at]}")
+    at_fault = len(failures) - int(lacking.sum())
+    if len(covered) == n and finite.all():
+        return Scored(found, others, finite, failures, at_fault, raised, inference_ms)
+    scores, ok = np.full(n, np.nan), np.zeros(n, dtype=np.bool_)
+    scores[covered[finite]], ok[covered[finite]] = found[finite], True
+    index = np.full(n, -1)
+    index[covered] = np.arange(len(covered))
+    spread = others.take(pa.array(index, mask=~ok))
+    return Scored(scores, spread, ok, failures, at_fault, raised, inference_ms)
+
+
+def _predict(
+    runtime: Runtime, features: pa.RecordBatch, rows: NDArray[Any], failures: dict[int, Reason]
+) -> tuple[dict[str, NDArray[Any]], NDArray[Any], Exception | None]:
+    """The outputs by name, the rows that have them, and what a failure on all rows was."""
+
+    def failed(row: int, error: Exception) -> None:
+        failures[int(rows[row])] = _reason(error)
+
+    if not len(features):
+        return {}, rows[:0], None
+    try:
+        parts, covered = run_isolated(runtime.predict, features, failed)
+    except ServiceError:
+        raise
+    except Exception as error:  # on each of many rows
+        failures.update(dict.fromkeys(rows.tolist(), _reason(error)))
+        return {}, rows[:0], error
+    names = parts[0] if parts else ()
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in names}
+    return joined, rows[covered], None
+
+
+def _reason(error: Exception) -> Reason:
+    return Reason("model_failed", f"{type(error).__name__}: {error}")
+
+
+def _outputs(outputs: dict[str, NDArray[Any]], n: int) -> tuple[NDArray[np.float64], pa.Array]:
+    """The monitored score, float64[n], and all outputs as JSON where there is more than it."""
+    if not outputs:
+        return np.empty(n), pa.nulls(n, pa.string())
+    if len(outputs) == 1 and next(iter(outputs.values())).size == n:
+        return registry.score(outputs), pa.nulls(n, pa.string())
+    frame = pd.DataFrame({name: list(values) for name, values in outputs.items()})
+    lines = frame.to_json(orient="records", lines=True).splitlines()
+    return registry.score(outputs), pa.array(lines, pa.string())
