@@ -1,8 +1,10 @@
 """Follows the registry: who has which role now, loaded in the background, swapped in between."""
 
 import gc
+import itertools
 import logging
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -23,8 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SETTLED = 5  # polls before a process for trials stands by: not while the job starts
-_JUST_DECIDED = timedelta(minutes=1)
+_JUST_DECIDED = timedelta(seconds=5)
 
 
 class Follower:
@@ -62,12 +63,9 @@ class Follower:
         self._disconnect()
 
     def _run(self) -> None:
-        poll, steps = self._registered.poll.total_seconds(), 0
-        while not self._stop.wait(poll):
-            steps += 1
+        self._trials.prepare()
+        while not self._stop.wait(self._registered.poll.total_seconds()):
             try:
-                if steps == _SETTLED:
-                    self._trials.prepare()
                 self.step()
             except DriftlineError as error:
                 self._tell(str(error))
@@ -129,9 +127,9 @@ class Follower:
         decided = [
             one for one in promotions.decisions(connection, self._name) if one.kind != "refused"
         ]
-        recent = datetime.now(UTC) - _JUST_DECIDED
         gated = not decided or decided[-1].version == version
-        gated = gated or any(o.version == version and o.decided_at > recent for o in decided)
+        if not gated and datetime.now(UTC) - decided[-1].decided_at < _JUST_DECIDED:
+            return False  # its alias may be about to move: look again
         enforced = self._config.model(self._name).gates.mode == "enforce"
         if not gated and self._ungated != version:
             self._event(
@@ -152,9 +150,12 @@ class Follower:
         if version in loaded:
             return loaded[version]
         assert self._client is not None
+        times = [time.monotonic()]
         try:
             located = locate(self._config, self._name, self._client, version)
+            times.append(time.monotonic())
             self._trials.run(located.folder, version)
+            times.append(time.monotonic())
             served = self._serving.add(located)
         except RegistryError as error:
             self._quarantine(connection, version, "refused", str(error))
@@ -163,6 +164,11 @@ class Follower:
             self._tell(str(error))
             return None
         self._serving.store(connection, version)
+        times.append(time.monotonic())
+        took = "fetched in {:.1f} s, tried in {:.1f} s, loaded in {:.1f} s".format(
+            *(after - before for before, after in itertools.pairwise(times))
+        )
+        self._event(connection, version, "", "ready", took)
         return served
 
     def _report_unfit(self, connection: Connection) -> None:

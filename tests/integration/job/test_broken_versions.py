@@ -1,0 +1,149 @@
+"""Versions that are broken in every way: refused or isolated, while the champion serves on."""
+
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from driftline.config import load
+from tests.integration.job import feed
+from tests.integration.job.conftest import World
+from tests.integration.job.running import Running, proof, rows, wait_for
+from tests.integration.job.versions import Versions
+from tests.unit.registry import odd_models, saved_models
+
+MODEL = "sturdy"
+BATCH = 400
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def running(world: World) -> Iterator[tuple[Running, Versions]]:
+    """One job for all of them; at its end everything that was sent is there, once."""
+    registry = {"name": world.registered, "poll": "500 ms", "trial": "20 s", "hang": "5 s"}
+    path = world.write(
+        MODEL, world.section(MODEL, registry=registry, labels=None), flink={"parallelism": 1,
+        "checkpoint_interval": "1 s"},
+    )  # fmt: skip
+    world.make_topics(MODEL)
+    with Running(path, MODEL) as job:
+        yield job, Versions(world, load(path), MODEL)
+        sent = next(_numbers) * BATCH
+        job.wait_until_settled(sent)
+        job.drain()
+    report = proof(job.config, MODEL)
+    assert (report.events.logged, report.published) == (sent, sent)
+
+
+def feed_unlucky(job: Running, world: World) -> int:
+    """A batch of events that the odd ones fail on; gives how many messages there are in all."""
+    number = next(_numbers)
+    values = [
+        f'{{"id":"s{number}-{i}","at":{feed.START + number * 60_000 + i},"amount":'
+        f'{odd_models.UNLUCKY},"items":{i % 5},"country":"de"}}'.encode()
+        for i in range(BATCH)
+    ]
+    feed.produce(world.config.local_kafka(), world.topic(MODEL, "events"), values, partitions=1)
+    return (number + 1) * BATCH
+
+
+def served_by_the_champion(job: Running, messages: int) -> None:
+    """All that was sent is settled, and version 1 has scored every event."""
+    job.wait_until_settled(messages)
+    table = f"driftline.prediction_{MODEL}"
+    found = rows(job.config, f"SELECT model_version, role, count(*) FROM {table} GROUP BY 1, 2")
+    assert found == [(1, "champion", messages)]
+
+
+def corrupt(versions: Versions) -> int:
+    """Registered whole, damaged since."""
+    version = versions.register(factor=1.1)
+    pb = next(versions.files(version).rglob("saved_model.pb"))
+    pb.write_bytes(pb.read_bytes()[:1_000])
+    return version
+
+
+def missing(versions: Versions) -> int:
+    version = versions.register(factor=1.2)
+    shutil.rmtree(next(versions.files(version).rglob("saved_model.pb")).parent)
+    return version
+
+
+def other_signature(versions: Versions) -> int:
+    from tests.integration.registry.conftest import features
+
+    source = saved_models.save(versions.world.folder / "other")
+    from registry.register import register
+
+    settings = versions.config.local_mlflow()
+    return register(settings, versions.world.registered, source, features(50)).version
+
+
+def hangs_in_its_trial(versions: Versions) -> int:
+    return versions.register("hangs", rows=100)
+
+
+REFUSED: dict[Callable[[Versions], int], str] = {
+    corrupt: "are not those that were registered",
+    missing: "are not those that were registered",
+    other_signature: "model input 'b' has no feature column",
+    hangs_in_its_trial: "it has not loaded and predicted within 20 s",
+}
+
+
+@pytest.mark.parametrize("make", REFUSED, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("alias", ["champion", "shadow"])
+def test_it_is_refused_before_it_scores(
+    running: tuple[Running, Versions], world: World, make: Callable[[Versions], int], alias: str
+) -> None:
+    if alias == "shadow" and make is not corrupt:
+        pytest.skip("a shadow is made ready like a champion")
+    job, versions = running
+    served_by_the_champion(job, feed_unlucky(job, world))
+    version = make(versions)
+    versions.point(version, alias)
+    found = versions.wait_for_quarantine(version)
+    assert found.reason == "refused"
+    assert REFUSED[make] in found.detail
+    served_by_the_champion(job, feed_unlucky(job, world))
+    versions.point(1)
+
+
+@pytest.mark.parametrize("kind", ["raises", "nan"])
+@pytest.mark.parametrize("alias", ["champion", "challenger", "shadow"])
+def test_what_fails_in_service_gives_its_place_back(
+    running: tuple[Running, Versions], world: World, kind: str, alias: str
+) -> None:
+    job, versions = running
+    version = versions.register(kind, factor=1.5 + len(alias) / 100)
+    versions.point(version, alias)
+    versions.wait_for_event(version, "serving" if alias == "champion" else "scoring")
+    messages = feed_unlucky(job, world)
+    found = versions.wait_for_quarantine(version)
+    assert found.reason == {"raises": "model_failed", "nan": "not_finite_score"}[kind]
+    served_by_the_champion(job, messages)
+    versions.point(1)
+
+
+@pytest.mark.parametrize("alias", ["champion", "shadow"])
+def test_a_hang_in_service_ends_the_worker_and_the_last_good_version_goes_on(
+    running: tuple[Running, Versions], world: World, alias: str
+) -> None:
+    job, versions = running
+    version = versions.register("hangs", factor=1.7 + len(alias) / 100)
+    versions.point(version, alias)
+    versions.wait_for_event(version, "serving" if alias == "champion" else "scoring")
+    worker = job.pids()["worker"]
+    messages = feed_unlucky(job, world)
+    assert versions.wait_for_quarantine(version).reason == "hangs"
+    wait_for(lambda: not any(map(_exists, worker)), "the end of the worker")
+    served_by_the_champion(job, messages)
+    versions.point(1)
+
+
+def _exists(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists() and os.getpgid(pid) > 0

@@ -1,0 +1,130 @@
+"""Versions change under a stream in full flow: no event is lost, doubled, or scored by neither."""
+
+import logging
+import os
+import signal
+
+import psutil
+import pyarrow as pa
+
+from driftline.config import load
+from driftline.streaming.lineup import in_canary
+from registry.aliases import start_canary
+from registry.promote import promote, rollback
+from tests.integration.job import feed
+from tests.integration.job.conftest import World
+from tests.integration.job.running import (
+    Running,
+    proof,
+    rows,
+    wait_for,
+    wait_until_midstream,
+)
+from tests.integration.job.versions import SCORE, Versions
+
+EVENTS = 1_000_000
+FIRST = 10_000
+
+
+def stands_by(workers: list[int]) -> bool:
+    """Whether the process for trials has imported what it needs, and waits."""
+    children = [child for pid in workers for child in psutil.Process(pid).children()]
+    trials = [child for child in children if "registry.trial" in child.cmdline()]
+    return any(child.cpu_percent(1.0) == 0 for child in trials)
+
+
+def test_promotion_roll_back_and_a_move_in_mlflow_under_load(world: World) -> None:
+    model = "swapped"
+    path = world.write(model, world.section(model))
+    world.make_topics(model)
+    kafka, topic = world.config.local_kafka(), world.topic(model, "events")
+    feed.produce(kafka, topic, feed.values(0, FIRST))
+    versions = Versions(world, load(path), model)
+    second = versions.register(factor=0.7)
+    with Running(path, model) as job:
+        job.wait_until_settled(feed.sent(FIRST).messages)
+        wait_for(lambda: stands_by(job.pids()["worker"]), "a process for trials")
+        feed.produce(kafka, topic, feed.values(FIRST, EVENTS))
+        wait_until_midstream(job.config, model)
+        assert promote(job.config, model, second).moved
+        took = [versions.wait_until_it_serves(second)]
+        assert rollback(job.config, model).version == 1
+        took.append(versions.wait_until_it_serves(1, versions.scored_by(1)))
+        versions.point(second)
+        took.append(versions.wait_until_it_serves(second, versions.scored_by(second)))
+        assert job.progress().events < feed.sent(EVENTS).messages, "the stream was too short"
+        logging.info("seconds until it served: promoted %.1f, rolled back %.1f, moved %.1f", *took)
+        job.wait_until_settled(feed.sent(EVENTS).messages)
+        job.drain()
+    report, total = proof(job.config, model), feed.sent(EVENTS)
+    assert (report.events.logged, report.events.rejected) == (total.events, total.broken)
+    assert report.profiled == report.published == total.events
+    expected = f"CASE model_version WHEN 1 THEN {SCORE.format(factor=0.5)}" + (
+        f" WHEN {second} THEN {SCORE.format(factor=0.7)} END"
+    )
+    found = rows(
+        job.config,
+        f"""SELECT role, count(*), bool_and(abs(score - ({expected})) < 1e-4)
+              FROM driftline.prediction_{model} GROUP BY role""",
+    )
+    assert found == [("champion", total.events, True)]
+    kinds = [(e.version, e.kind) for e in versions.events() if e.kind in {"serving", "ungated"}]
+    assert set(kinds) == {(1, "serving"), (second, "serving"), (second, "ungated")}
+    decided = rows(job.config, "SELECT version, kind FROM driftline.promotion ORDER BY id")
+    assert decided == [(1, "first"), (second, "promoted"), (1, "rolled_back")]
+
+
+def test_a_crash_under_a_canary_and_shadows(world: World) -> None:
+    model = "canary"
+    events = 400_000
+    path = world.write(model, world.section(model, stream={"batch_rows": 2_000}))
+    world.make_topics(model)
+    kafka, topic = world.config.local_kafka(), world.topic(model, "events")
+    feed.produce(kafka, topic, feed.values(0, FIRST))
+    versions = Versions(world, load(path), model)
+    versions.point(1)
+    challenger, shadow = versions.register(factor=0.9), versions.register(factor=0.1)
+    versions.point(challenger, "challenger")
+    versions.point(shadow, "shadow")
+    start_canary(versions.client, world.registered, 20)
+    with Running(path, model) as job:
+        for version in (challenger, shadow):
+            versions.wait_for_event(version, "scoring")
+        feed.produce(kafka, topic, feed.values(FIRST, events))
+        versions.wait_until_it_serves(challenger)
+        os.kill(job.pids()["worker"][0], signal.SIGKILL)
+        before = versions.scored_by(challenger)
+        versions.wait_until_it_serves(challenger, before)
+        start_canary(versions.client, world.registered, 50)
+        wait_for(lambda: any("50 %" in e.detail for e in versions.events()), "the larger share")
+        job.wait_until_settled(feed.sent(events).messages)
+        job.drain()
+    report, total = proof(job.config, model), feed.sent(events)
+    assert report.events.logged == report.profiled == report.published == total.events
+    served = rows(
+        job.config, f"SELECT event_id, role, model_version FROM driftline.prediction_{model}"
+    )
+    by = {role: [e for e, r, _ in served if r == role] for role in ("champion", "challenger")}
+    assert {(r, v) for _, r, v in served} == {("champion", 1), ("challenger", challenger)}
+    assert in_canary(pa.array(by["challenger"]), 50).all()
+    said = rows(
+        job.config,
+        f"""SELECT s.role, s.model_version, p.role, count(*),
+                   bool_and(abs(s.score - CASE s.model_version
+                     WHEN 1 THEN {SCORE.format(factor=0.5)}
+                     WHEN {challenger} THEN {SCORE.format(factor=0.9)}
+                     ELSE {SCORE.format(factor=0.1)} END) < 1e-4)
+              FROM driftline.shadow_{model} s
+              JOIN driftline.prediction_{model} p USING (event_time, event_id)
+             GROUP BY 1, 2, 3""",
+    )
+    assert {row[:3] for row in said} == {
+        ("champion", 1, "challenger"),
+        ("challenger", challenger, "champion"),
+        ("shadow", shadow, "champion"),
+        ("shadow", shadow, "challenger"),
+    }
+    assert all(right for *_, right in said)
+    count = {row[:3]: row[3] for row in said}
+    assert count["champion", 1, "challenger"] == len(by["challenger"])
+    assert count["shadow", shadow, "challenger"] == len(by["challenger"])
