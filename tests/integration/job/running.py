@@ -22,7 +22,7 @@ from driftline.streaming.watch import Progress, Watch
 
 Pids = dict[str, list[int]]  # the processes of a job: "jvm" and "worker"
 
-PATIENCE = 75.0  # seconds; for slow machines, nothing is expected to take as long
+PATIENCE = 300.0  # seconds; for slow machines, nothing is expected to take as long
 
 
 class Running:
