@@ -5,19 +5,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from threading import Thread
 
+from psycopg import sql
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from driftline import names
 from driftline.config import Config
 from driftline.demo import settings
 from driftline.demo.replay import Message, Replay
+from driftline.demo.story import Story
 from driftline.errors import DriftlineError
-from driftline.storage.connection import connect
+from driftline.storage.connection import Connection, connect
 from driftline.streaming import watch
 from driftline.streaming.supervise import Supervisor
-from registry.versions import Version
 
 _LOOK = 0.5  # seconds
 _QUIET = 3.0  # seconds without progress after the last message: only open windows still wait
@@ -44,6 +46,7 @@ class Course:
         seconds: from the first to the last settled message.
         fastest: most events settled in a second.
         inference_ms, lag_ms: the last median and 99th percentile seen.
+        served: how many predictions each version has served.
     """
 
     latest: watch.Progress = field(default_factory=watch.Progress)
@@ -52,6 +55,7 @@ class Course:
     rate: float = 0.0
     inference_ms: tuple[float, float] | None = None
     lag_ms: tuple[float, float] | None = None
+    served: dict[int, int] = field(default_factory=dict)
     _began: float | None = None
     _moved: float = field(default_factory=time.monotonic)
 
@@ -93,34 +97,44 @@ class _Failing(Thread):
             raise self.error
 
 
-def stream(console: Console, config: Config, supervisor: Supervisor, replayed: Replayed) -> Course:
+def stream(
+    console: Console, config: Config, supervisor: Supervisor, replayed: Replayed, story: Story
+) -> Course:
     """Run the job over the replay, showing it, until all is settled; then stop it, drained.
 
     Raises:
-        DriftlineError: the job or the replay failed.
+        DriftlineError: the job, the replay or the story failed.
     """
+    teller = _Failing(target=story.run)
     job = _Failing(target=supervisor.run)
     sender = _Failing(target=replayed.replay.run, args=(replayed.messages,))
-    job.start()
-    sender.start()
+    threads = (job, sender, teller)
+    for thread in threads:
+        thread.start()
     try:
-        course = _follow(console, config, job, sender, replayed)
+        course = _follow(console, config, job, (sender, teller), replayed)
         with console.status("closing the last windows, taking a savepoint"):
             supervisor.stop(drain=True)
             job.join()
         job.check()
         with connect(config.local_postgres(), "read", autocommit=True) as connection:
             course.see(watch.Watch(connection, settings.MODEL).look())
+            course.served = _served(connection)
         return course
     finally:
+        story.stop.set()
         replayed.replay.stop.set()
         supervisor.stop()
-        job.join()
-        sender.join()
+        for thread in threads:
+            thread.join()
 
 
 def _follow(
-    console: Console, config: Config, job: _Failing, sender: _Failing, replayed: Replayed
+    console: Console,
+    config: Config,
+    job: _Failing,
+    actors: tuple[_Failing, ...],
+    replayed: Replayed,
 ) -> Course:
     course = Course()
     bar = Progress(
@@ -133,9 +147,9 @@ def _follow(
         Live(console=console, auto_refresh=False, transient=True) as shown,
     ):
         watching = watch.Watch(connection, settings.MODEL)
-        while not _settled(course, sender, replayed):
-            job.check()
-            sender.check()
+        while not _settled(course, actors, replayed):
+            for thread in (job, *actors):
+                thread.check()
             if not job.is_alive():
                 raise DriftlineError("the job ended before the replay did: see its log")
             course.see(watching.look())
@@ -150,8 +164,8 @@ def _follow(
     return course
 
 
-def _settled(course: Course, sender: _Failing, replayed: Replayed) -> bool:
-    if sender.is_alive():
+def _settled(course: Course, actors: tuple[_Failing, ...], replayed: Replayed) -> bool:
+    if any(thread.is_alive() for thread in actors):
         return False
     if course.quiet > _STALLED:
         raise DriftlineError(
@@ -190,7 +204,13 @@ def _millis(pair: tuple[float, float] | None) -> str:
     return "-" if pair is None else f"{pair[0]:,.1f} / {pair[1]:,.1f} ms"
 
 
-def summary(course: Course, version: Version) -> RenderableType:
+def _served(connection: Connection) -> dict[int, int]:
+    table = sql.Identifier(names.SCHEMA, names.prediction_table(settings.MODEL))
+    query = sql.SQL("SELECT model_version, count(*) FROM {} GROUP BY 1 ORDER BY 1")
+    return dict(connection.execute(query.format(table)).fetchall())
+
+
+def summary(course: Course) -> RenderableType:
     """What the job did, for the end."""
     latest = course.latest
     mean = latest.events / course.seconds if course.seconds else 0.0
@@ -201,5 +221,6 @@ def summary(course: Course, version: Version) -> RenderableType:
     table.add_row("events/s, mean and fastest", f"{mean:,.0f}, {course.fastest:,.0f}")
     table.add_row("inference of a batch, p50 / p99", _millis(course.inference_ms))
     table.add_row("Kafka to stored row, p50 / p99", _millis(course.lag_ms))
-    table.add_row("model", f"{version.name} version {version.version}")
+    for version, count in course.served.items():
+        table.add_row(f"served by version {version}", f"{count:,}")
     return table

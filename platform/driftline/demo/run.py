@@ -11,10 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
+from psycopg import sql
 from rich.console import Console
 
+from driftline import names
 from driftline.config import Config, load
 from driftline.demo import flights, live, replay, settings, train
+from driftline.demo.story import Candidate, Story
 from driftline.services.stack import Stack
 from driftline.storage.audit import AuditReport, audit
 from driftline.storage.connection import connect
@@ -24,9 +27,10 @@ from driftline.streaming.check import check_ready
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.history import features_of_history
 from driftline.streaming.supervise import Supervisor
+from registry import aliases
 from registry.client import connect as connect_registry
 from registry.register import Training, register
-from registry.versions import Version, versions
+from registry.versions import Version
 
 TRAINED_FROM = datetime(2013, 1, 1, tzinfo=UTC)
 REPLAYED_FROM = datetime(2013, 4, 1, tzinfo=UTC)
@@ -62,18 +66,20 @@ class Demo:
 
     def run(self) -> AuditReport:
         """Run it; what it started is stopped again, whatever happens."""
-        settings.write(self.config_path, self.state, paced=self.rate is not None)
+        settings.write(
+            self.config_path, self.state, paced=self.rate is not None, flights=self.events
+        )
         config = load(self.config_path)
         check = FeatureDefinition(config.model(settings.MODEL))
         with self._services() as stack:
-            version = self._prepare(config, check, stack)
+            version, story = self._prepare(config, check, stack)
             self._say(f"model {version.name} version {version.version} is champion")
             progress = live.stream(
-                self.console, config, self._supervisor(config), self._replay(config)
+                self.console, config, self._supervisor(config), self._replay(config, story), story
             )
             with self.console.status("auditing: every record against the store"):
                 report = audit(config, settings.MODEL, deep=True, complete=True)
-        self.console.print(live.summary(progress, version))
+        self.console.print(live.summary(progress))
         self.console.print(report)
         return report
 
@@ -90,7 +96,9 @@ class Demo:
                 self._say(f"stopping {', '.join(started)}")
                 stack.down(started)
 
-    def _prepare(self, config: Config, definition: FeatureDefinition, stack: Stack) -> Version:
+    def _prepare(
+        self, config: Config, definition: FeatureDefinition, stack: Stack
+    ) -> tuple[Version, Story]:
         with self.console.status("starting") as status, ThreadPoolExecutor(1) as pool:
             # the features need no service: both start at once
             features = pool.submit(self._training_features, config, definition)
@@ -104,14 +112,21 @@ class Demo:
             table = features.result()
             self._say(f"{len(table):,} flights of January to March as training data")
             status.update("training")
-            version = self._champion(config, definition, table)
+            version, story = self._versions(config, definition, table)
         check_ready(config, settings.MODEL)
-        return version
+        return version, story
 
     def _reset(self, config: Config) -> None:
         """Forget an earlier replay: this one brings the same events again."""
         with connect(config.local_postgres(), "migrate") as connection:
             forget(connection, settings.MODEL)
+            for table in ("promotion", "version_event", "quarantine"):
+                connection.execute(
+                    sql.SQL("DELETE FROM {} WHERE model = %s").format(
+                        sql.Identifier(names.SCHEMA, table)
+                    ),
+                    [settings.MODEL],
+                )
         replay.make_topics(config.local_kafka())
         shutil.rmtree(self.state / "checkpoints" / settings.MODEL, ignore_errors=True)
 
@@ -129,41 +144,63 @@ class Demo:
         partial.rename(target)
         return made
 
-    def _champion(self, config: Config, definition: FeatureDefinition, table: pa.Table) -> Version:
-        """The version that an earlier run trained of the same, else a new one."""
+    def _versions(
+        self, config: Config, definition: FeatureDefinition, table: pa.Table
+    ) -> tuple[Version, Story]:
+        """The champion, and what happens to it; trained once for the same data and seed."""
         note = self.state / "demo" / "trained.json"
         wanted = {"definition": definition.digest, "seed": self.seed, "rows": len(table)}
         known = json.loads(note.read_text()) if note.is_file() else {}
-        if known.get("wanted") == wanted:
-            client = connect_registry(config.local_mlflow())
-            for version in versions(client, settings.MODEL):
-                if version.version == known["version"] and "champion" in version.aliases:
-                    return version
-        version = self._train(config, definition, table)
-        note.write_text(json.dumps({"wanted": wanted, "version": version.version}))
-        return version
+        if known.get("wanted") != wanted:
+            known = {"wanted": wanted, "metrics": self._train(definition, table)}
+            note.write_text(json.dumps(known))
+        features = table.select(definition.schema.names).combine_chunks()
+        made = {
+            name: Candidate(
+                self.state / "demo" / name,
+                Training(definition.digest, {"seed": str(self.seed), "model": name}, metrics),
+            )
+            for name, metrics in known["metrics"].items()
+        }
+        champion = made["first"]
+        version = register(
+            config.local_mlflow(),
+            settings.MODEL,
+            champion.path,
+            features,
+            alias="champion",
+            training=champion.training,
+        )
+        client = connect_registry(config.local_mlflow())
+        for alias in aliases.aliases(client, settings.MODEL):
+            if aliases.is_shadow(alias):  # of a run that was interrupted
+                aliases.unpoint(client, settings.MODEL, alias)
+        return version, Story(config, self._say, features, made["better"], made["broken"])
 
-    def _train(self, config: Config, definition: FeatureDefinition, table: pa.Table) -> Version:
+    def _train(self, definition: FeatureDefinition, table: pa.Table) -> dict[str, dict[str, float]]:
+        """A first model, one that learned for longer, and that one turned upside down."""
         labels = flights.labels(TRAINED_FROM, REPLAYED_FROM).select(["event_id", "late"])
         joined = table.join(labels, "event_id", join_type="inner").sort_by("event_time")
         features = joined.select(definition.schema.names).combine_chunks()
-        folder = self.state / "demo" / "saved_model"
+        metrics = {}
+        for name, epochs in (("first", 1), ("better", 4)):
+            folder = self._emptied(name)
+            late = joined["late"].to_numpy()
+            trained = train.train(features, late, folder, seed=self.seed, epochs=epochs)
+            metrics[name] = dict(trained.metrics)
+        self._say(f"trained: AUC {metrics['first']['auc']:.3f} on the last weeks of March")
+        train.turn_upside_down(self.state / "demo" / "better", self._emptied("broken"))
+        return {**metrics, "broken": {}}
+
+    def _emptied(self, name: str) -> Path:
+        folder = self.state / "demo" / name
         shutil.rmtree(folder, ignore_errors=True)
-        trained = train.train(features, joined["late"].to_numpy(), folder, seed=self.seed)
-        self._say(f"trained: AUC {trained.metrics['auc']:.3f} on the last weeks of March")
-        return register(
-            config.local_mlflow(),
-            settings.MODEL,
-            trained.path,
-            features,
-            alias="champion",
-            training=Training(definition.digest, {"seed": str(self.seed)}, trained.metrics),
-        )
+        return folder
 
     def _supervisor(self, config: Config) -> Supervisor:
         return Supervisor(self.config_path, config, settings.MODEL, restore="none")
 
-    def _replay(self, config: Config) -> live.Replayed:
+    def _replay(self, config: Config, story: Story) -> live.Replayed:
         events = flights.events(REPLAYED_FROM, REPLAYED_UNTIL).slice(0, self.events)
         labels = flights.labels(REPLAYED_FROM, REPLAYED_UNTIL)
         if self.events is not None:
@@ -176,7 +213,8 @@ class Demo:
             labels["time"].to_numpy(),
             self.seed,
         )
-        return live.Replayed(replay.Replay(config.local_kafka(), self.rate), messages, len(events))
+        held = story.held(messages, len(events))
+        return live.Replayed(replay.Replay(config.local_kafka(), self.rate), held, len(events))
 
     def _say(self, text: str) -> None:
         self.console.print(f"[dim]·[/dim] {text}", highlight=False)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from driftline.demo import flights
+from driftline.demo.flights import FIELDS
 
 MODEL = "flights-late"
 EVENTS, SCORED, LABELS = "flights", "flights-scored", "flights-labels"
@@ -20,13 +20,15 @@ WINDOW last_hour AS (PARTITION BY origin ORDER BY event_time
 """
 
 
-def write(path: Path, state: Path, *, paced: bool) -> None:
+def write(path: Path, state: Path, *, paced: bool, flights: int | None = None) -> None:
     """Write the config.
 
     Parameters:
         state: the folder of the local services.
         paced: events come at a rate, so latency matters; else as fast as they can be taken.
+        flights: how many there will be, None for all: short streams have less evidence.
     """
+    evidence = 5_000 if flights is None else min(max(flights // 8, 50), 5_000)
     span = {"since": "2013-01-01", "until": "2014-01-03"}
     config = {
         "state": str(state.resolve()),
@@ -36,7 +38,7 @@ def write(path: Path, state: Path, *, paced: bool) -> None:
                     "topic": EVENTS,
                     "event_id": "event_id",
                     "event_time": "time",
-                    "fields": dict(flights.FIELDS),
+                    "fields": dict(FIELDS),
                     "required": ["carrier", "origin", "dest", "hour", "minute"],
                     "accept": span,
                 },
@@ -60,6 +62,12 @@ def write(path: Path, state: Path, *, paced: bool) -> None:
                     "accept": span,
                 },
                 "segments": ["origin"],
+                "gates": {
+                    "window": "60 d",
+                    "agreement": {"events": evidence, "tolerance": 0.3, "share": 0.9},
+                    "scores": {"events": evidence, "distance": 0.2},
+                    "performance": {"metric": "auc", "events": evidence // 2, "margin": 0.02},
+                },
                 "stream": {"latency": "balanced" if paced else "throughput"},
             }
         },

@@ -154,3 +154,24 @@ def _metrics(
         "rows_trained": float(trained),
         "rows_held_out": float(len(truth)),
     }
+
+
+def turn_upside_down(path: Path, folder: Path) -> None:
+    """Export a trained model's opposite: what it finds certain, this one finds impossible.
+
+    Args:
+        path: the SavedModel of `train`.
+        folder: where to write the other; must not exist.
+    """
+    import tensorflow as tf  # noqa: PLC0415 - heavy
+
+    module = tf.Module()
+    module.inner = tf.saved_model.load(str(path))
+    signature = module.inner.signatures["serving_default"]
+    specs = signature.structured_input_signature[1]
+
+    def serve(**columns: Any) -> dict[str, Any]:
+        return {OUTPUT: 1.0 - signature(**columns)[OUTPUT]}
+
+    opposite = tf.function(serve).get_concrete_function(**specs)
+    tf.saved_model.save(module, str(folder), signatures=opposite)

@@ -25,7 +25,7 @@ def librdkafka(settings: Kafka) -> dict[str, str | int | bool]:
         "bootstrap.servers": settings.bootstrap,
         "security.protocol": settings.security_protocol,
         "enable.metrics.push": False,
-        "log_level": 4,  # warnings; what it does as a matter of course is no news
+        "log_level": 3,  # errors; what it tries again by itself is no news
     }
     if settings.security_protocol.startswith("SASL"):
         client |= _sasl(settings)

@@ -48,7 +48,7 @@ def test_what_is_not_there_is_named_at_once(world: World) -> None:
     section = world.section("schema")
     paths["schema"] = change(paths["topics"], "schema", models={"schema": section})
     said = refusals(paths)
-    assert f"can't find model '{world.registered}'@nobody" in said["alias"]
+    assert f"model '{world.registered}' has no alias 'nobody'" in said["alias"]
     assert "can't find model 'unknown'@champion" in said["unknown"]
     assert f"has no topic '{world.topic('topics', 'events')}'" in said["topics"]
     assert "model 'schema' has no prediction table: run 'driftline migrate'" in said["schema"]

@@ -1,0 +1,154 @@
+"""The demo's second act: in mid-stream a better version takes over, and a broken one does not."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+
+from driftline.config import Config
+from driftline.demo import settings
+from driftline.demo.replay import Message
+from driftline.errors import DriftlineError
+from driftline.storage import promotions
+from driftline.storage.connection import connect
+from driftline.streaming.watch import Watch
+from registry import aliases
+from registry.client import connect as connect_registry
+from registry.promote import Outcome, promote
+from registry.register import Training, register
+
+_SHADOWED = 0.25  # of the flights have passed when the new versions begin to score
+_DECIDED = 0.6  # of them when the gates are asked
+_PATIENCE = 180.0  # seconds for each step
+_IN_WINDOWS = 200  # events that open windows may hold back
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that is registered while the stream flows."""
+
+    path: Path
+    training: Training
+
+
+class Story:
+    """Registers two versions beside the champion, and promotes the one that deserves it.
+
+    Each step waits for the stream and the stream for it, so that a short one shows it too.
+
+    Parameters:
+        config: the demo's.
+        say: prints one line.
+        features: the training data, as the reference of both versions.
+        better, broken: the versions.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        say: Callable[[str], None],
+        features: pa.Table,
+        better: Candidate,
+        broken: Candidate,
+    ) -> None:
+        self._config = config
+        self._say = say
+        self._features = features
+        self._better = better
+        self._broken = broken
+        self._sent = 0
+        self._shadowed = threading.Event()
+        self._enough = threading.Event()
+        self._decided = threading.Event()
+        self.stop = threading.Event()
+
+    def held(self, messages: Iterator[Message], flights: int) -> Iterator[Message]:
+        """The messages, held back where the story has a step to do."""
+        for message in messages:
+            if message.topic == settings.EVENTS:
+                self._sent += 1
+                if self._sent > flights * _SHADOWED:
+                    self._hold(self._shadowed)
+                if self._sent > flights * _DECIDED:
+                    self._enough.set()
+                    self._hold(self._decided)
+            yield message
+        self._enough.set()
+
+    def run(self) -> None:
+        """Tell it; whatever happens, the stream goes on at the end.
+
+        Raises:
+            DriftlineError: the registry or the database is away.
+        """
+        try:
+            self._tell()
+        finally:
+            self._shadowed.set()
+            self._decided.set()
+
+    def _tell(self) -> None:
+        self._wait("the champion", lambda: self._has_happened(1, "serving"))
+        better, broken = self._register(self._better), self._register(self._broken)
+        self._say(f"versions {better} and {broken} are registered and score as shadows")
+        client = connect_registry(self._config.local_mlflow())
+        for alias, version in (("shadow", better), ("shadow-2", broken)):
+            aliases.point(client, settings.MODEL, alias, version)
+        for version in (better, broken):
+            self._wait("the shadows", partial(self._has_happened, version, "scoring"))
+        self._shadowed.set()
+        self._wait("evidence", self._has_settled)
+        self._report(broken, promote(self._config, settings.MODEL, broken))
+        aliases.unpoint(client, settings.MODEL, "shadow-2")
+        outcome = promote(self._config, settings.MODEL, better)
+        self._report(better, outcome)
+        if outcome.moved:
+            self._wait("the new champion", lambda: self._has_happened(better, "serving"))
+            self._say(f"version {better} serves")
+
+    def _register(self, candidate: Candidate) -> int:
+        return register(
+            self._config.local_mlflow(),
+            settings.MODEL,
+            candidate.path,
+            self._features,
+            training=candidate.training,
+        ).version
+
+    def _report(self, version: int, outcome: Outcome) -> None:
+        said = [one for one in outcome.verdicts if one.passed == outcome.moved]
+        reasons = "; ".join(f"{one.name} {one.sentence}" for one in said if one.measured)
+        self._say(f"version {version} is {outcome.decision.kind}: {reasons}")
+
+    def _has_happened(self, version: int, kind: str) -> bool:
+        with connect(self._config.local_postgres(), "read", autocommit=True) as connection:
+            events = promotions.events(connection, settings.MODEL)
+            barred = promotions.quarantines(connection, settings.MODEL)
+        for one in barred:
+            if one.version == version:
+                raise DriftlineError(f"version {version} is in quarantine: {one.detail}")
+        return any((one.version, one.kind) == (version, kind) for one in events)
+
+    def _has_settled(self) -> bool:
+        """Whether what was sent until the gates are asked has its outcome."""
+        if not self._enough.is_set():
+            return False
+        with connect(self._config.local_postgres(), "read", autocommit=True) as connection:
+            settled = Watch(connection, settings.MODEL).look().events
+        return settled >= self._sent - _IN_WINDOWS
+
+    def _hold(self, event: threading.Event) -> None:
+        while not (event.is_set() or self.stop.is_set()):
+            event.wait(0.1)
+
+    def _wait(self, what: str, condition: Callable[[], bool]) -> None:
+        until = time.monotonic() + _PATIENCE
+        while not condition():
+            if self.stop.wait(0.5):
+                raise DriftlineError("the demo was stopped")
+            if time.monotonic() > until and what != "evidence":
+                raise DriftlineError(f"the demo waited {_PATIENCE:.0f} s in vain for {what}")
