@@ -37,7 +37,7 @@ config_app = typer.Typer(help="Check and describe driftline.yaml.", no_args_is_h
 app.add_typer(config_app, name="config")
 app.add_typer(models, name="models")
 app.add_typer(storage.rejected, name="rejected")
-for command in (storage.audit, storage.republish, storage.compact):
+for command in (storage.audit, storage.explain, storage.republish, storage.compact):
     app.command()(command)
 
 ConfigPath = Annotated[

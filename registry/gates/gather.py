@@ -1,5 +1,6 @@
 """Gathering what the gates judge: loads the versions, scores the file, reads the live events."""
 
+import math
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -7,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from driftline.config import Config, OfflineGate
+from driftline.config import Config, Model, OfflineGate
 from driftline.errors import RegistryError
 from driftline.storage import evidence as store
 from driftline.storage import prediction_table
@@ -49,7 +50,7 @@ def gather(
     """
     section = config.model(model)
     with connect(config.local_postgres(), "read") as connection:
-        features = prediction_table.features(connection, model)
+        features = _shaped(prediction_table.features(connection, model), section)
     runtime = _compatible(config, client, model, candidate, features)
     live = labelled = store.NO_PAIRS
     offline: Offline | str | None = None
@@ -64,6 +65,16 @@ def gather(
             else:
                 offline = _offline(config, client, model, champion, runtime)
     return Evidence(runtime if isinstance(runtime, str) else None, live, labelled, offline)
+
+
+def _shaped(features: pa.Schema, section: Model) -> pa.Schema:
+    """The table's columns with the shapes of tensors, which only the config knows."""
+    for name, field in section.input.fields.items():
+        if field.shape is not None and name in features.names:
+            at = features.get_field_index(name)
+            values = features.field(at).type.value_type
+            features = features.set(at, pa.field(name, pa.list_(values, math.prod(field.shape))))
+    return features
 
 
 def _pairs(

@@ -15,6 +15,7 @@ class Verdict:
         limit: the bound that it was held to; None when there is no number to hold.
         sentence: which number missed by how much, or held.
         numbers: everything else that was measured.
+        conclusive: false for a failure for want of evidence.
     """
 
     name: str
@@ -23,11 +24,12 @@ class Verdict:
     limit: float | None
     sentence: str
     numbers: Mapping[str, float] = field(default_factory=dict)
+    conclusive: bool = True
 
 
 def unmeasured(name: str, sentence: str, numbers: Mapping[str, float] | None = None) -> Verdict:
     """A failure for want of a number."""
-    return Verdict(name, False, None, None, sentence, numbers or {})
+    return Verdict(name, False, None, None, sentence, numbers or {}, conclusive=False)
 
 
 def too_few(name: str, there: int, wanted: int, what: str = "events") -> Verdict | None:
@@ -39,4 +41,4 @@ def too_few(name: str, there: int, wanted: int, what: str = "events") -> Verdict
     if there >= wanted:
         return None
     sentence = f"{there:,} of {wanted:,} {what}: more evidence is needed"
-    return Verdict(name, False, float(there), float(wanted), sentence)
+    return Verdict(name, False, float(there), float(wanted), sentence, conclusive=False)

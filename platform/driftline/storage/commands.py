@@ -68,6 +68,38 @@ def audit(  # noqa: PLR0917 - one parameter an option
         raise typer.Exit(1)
 
 
+def explain(  # noqa: PLR0917 - one parameter an option
+    event_id: Annotated[str, typer.Argument(help="The event's id.")],
+    model: Annotated[str | None, typer.Option(help="Only this model; default: all.")] = None,
+    since: Since = None,
+    until: Until = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show where a prediction comes from: message, features, version, run, decision.
+
+    --since and --until are event times; on a large store they spare the search of all of it.
+    """
+    from driftline.config import load
+    from driftline.storage.explain import explain as find
+
+    found = find(load(config), event_id, model, since=_utc(since), until=_utc(until))
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, default=str))
+        return
+    for one in found:
+        table = Table("", "", title=f"{event_id}, {one['model']}", title_justify="left")
+        for part in ("prediction", "message", "features", "version", "decision"):
+            table.add_section()
+            for name, value in (one[part] or {}).items():
+                table.add_row(f"{part} {name}", Text("" if value is None else str(value)))
+        for part in ("shadows", "labels"):
+            table.add_section()
+            for row in one[part]:
+                table.add_row(part[:-1], Text(", ".join(f"{k} {v}" for k, v in row.items())))
+        out.print(table)
+
+
 def republish(  # noqa: PLR0917 - one parameter an option
     model: ModelName,
     since: Since = None,

@@ -74,6 +74,11 @@ def check(connection: Connection, model: str, features: pa.Schema) -> None:
             raise _type_changed(model, name, there[name], kind)
 
 
+def exists(connection: Connection, model: str) -> bool:
+    """Whether the model has its table."""
+    return bool(_columns(connection, names.prediction_table(model)))
+
+
 def features(connection: Connection, model: str) -> pa.Schema:
     """The feature columns that the table has; those of earlier definitions are among them.
 

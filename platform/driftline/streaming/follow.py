@@ -16,8 +16,10 @@ from driftline.storage.connection import Connection, connect
 from driftline.streaming.lineup import Lineup, Served
 from driftline.streaming.ready import locate
 from driftline.streaming.serving import Serving
+from registry import aliases
 from registry.aliases import Roles, roles
 from registry.client import connect as connect_registry
+from registry.gates.canary import broken
 from registry.trial import Trials
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_LOOK = 15.0  # seconds between two looks at a canary
 _JUST_DECIDED = timedelta(seconds=5)
 
 
@@ -49,6 +52,7 @@ class Follower:
         self._client: MlflowClient | None = None
         self._connection: Connection | None = None
         self._told = ""
+        self._next_look = 0.0
         self._ungated: int | None = None
         self._barred: frozenset[int] = frozenset()
         self._stop = threading.Event()
@@ -94,6 +98,7 @@ class Follower:
             self._serving.pardon(version)
         self._barred = barred
         self._swap(self._connection, wanted)
+        self._watch_canary(self._connection, self._client)
         if self._serving.drop():  # what was frozen goes only when it is looked at again
             gc.unfreeze()
             gc.collect()
@@ -119,6 +124,26 @@ class Follower:
         self._serving.swap(then)
         gc.freeze()
         self._record(connection, now, self._serving.now())
+
+    def _watch_canary(self, connection: Connection, client: "MlflowClient") -> None:
+        """Stop the canary when a gate breaks; one worker looks, from time to time."""
+        now = self._serving.now()
+        if now.challenger is None or not now.percent or time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK
+        key = (names.CANARY_LOCK, self._name)
+        mine = connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", key).fetchone()
+        if mine != (True,):
+            return
+        try:
+            version = now.challenger.version
+            failed = broken(self._config, self._name, now.champion.version, version)
+            if failed:
+                aliases.stop_canary(client, self._registered.name)
+                why = "; ".join(f"{one.name} {one.sentence}" for one in failed)
+                self._event(connection, version, names.CHALLENGER, "canary_stopped", why)
+        finally:
+            connection.execute("SELECT pg_advisory_unlock(%s, hashtext(%s))", key)
 
     def _may_serve(self, connection: Connection, version: int) -> bool:
         """Whether the champion's alias was moved by driftline, or may be moved by others."""

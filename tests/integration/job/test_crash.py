@@ -176,3 +176,24 @@ def alive(process: psutil.Process) -> bool:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def test_the_job_starts_and_goes_on_without_the_registry(own_world: World) -> None:
+    model = "registry"
+    path = make(own_world, model)
+    kafka, topic = own_world.config.local_kafka(), own_world.topic(model, "events")
+    with Running(path, model) as job:
+        feed.produce(kafka, topic, feed.values(0, 5_000))
+        job.wait_until_settled(feed.sent(5_000).messages)
+        own_world.stack.down(["mlflow"])
+        try:
+            feed.produce(kafka, topic, feed.values(5_000, 10_000))
+            job.wait_until_settled(feed.sent(10_000).messages)
+            for pid in job.pids()["worker"]:
+                os.kill(pid, signal.SIGKILL)
+            feed.produce(kafka, topic, feed.values(10_000, 20_000))
+            job.wait_until_settled(feed.sent(20_000).messages)
+            job.drain()
+        finally:
+            own_world.stack.up(["mlflow"])
+    assert proof(load(path), model).events.logged == 20_000

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from driftline.config import load
 from driftline.streaming.lineup import in_canary
-from registry.aliases import start_canary
+from registry.aliases import canary, start_canary
 from registry.promote import promote, rollback
 from tests.integration.job import feed
 from tests.integration.job.conftest import World
@@ -128,3 +128,33 @@ def test_a_crash_under_a_canary_and_shadows(world: World) -> None:
     count = {row[:3]: row[3] for row in said}
     assert count["champion", 1, "challenger"] == len(by["challenger"])
     assert count["shadow", shadow, "challenger"] == len(by["challenger"])
+
+
+def test_a_canary_that_breaks_a_gate_is_stopped(world: World) -> None:
+    model = "careful"
+    gates = {"agreement": {"events": 500, "tolerance": 0.5, "share": 0.9}, "window": "1 d"}
+    path = world.write(model, world.section(model, gates=gates))
+    world.make_topics(model)
+    versions = Versions(world, load(path), model)
+    for alias in versions.client.get_registered_model(world.registered).aliases:
+        if alias != "champion":
+            versions.client.delete_registered_model_alias(world.registered, alias)
+    versions.point(1)
+    worse = versions.register(factor=7.0)
+    versions.point(worse, "challenger")
+    start_canary(versions.client, world.registered, 100)
+    kafka, topic = world.config.local_kafka(), world.topic(model, "events")
+    with Running(path, model) as job:
+        feed.produce(kafka, topic, feed.values(0, FIRST))
+        versions.wait_for_event(worse, "scoring")
+        feed.produce(kafka, topic, feed.values(FIRST, 2 * FIRST))
+        stopped = versions.wait_for_event(worse, "canary_stopped")
+        assert "agree within 0.5, 90.00% are needed" in stopped.detail
+        assert canary(versions.client, world.registered) is None
+        wait_for(lambda: len([e for e in versions.events() if e.kind == "scoring"]) > 3, "its end")
+        before = versions.scored_by(worse)
+        feed.produce(kafka, topic, feed.values(2 * FIRST, 3 * FIRST))
+        job.wait_until_settled(feed.sent(3 * FIRST).messages)
+        assert versions.scored_by(worse) == before > 0
+        job.drain()
+    proof(job.config, model)

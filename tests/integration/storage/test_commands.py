@@ -15,7 +15,7 @@ from driftline.storage import commands
 MODEL = "fraud"
 
 app = typer.Typer()
-for command in (commands.audit, commands.republish, commands.compact):
+for command in (commands.audit, commands.explain, commands.republish, commands.compact):
     app.command()(command)
 app.add_typer(commands.rejected, name="rejected")
 
@@ -75,3 +75,34 @@ def test_republish_and_compact(world: Any, run: Any) -> None:
     done = json.loads(run("compact", MODEL, "--json").output)
     assert (done["profile_rows"], done["merged_to"]) == (2, 1)
     assert run("audit", MODEL, "--deep").exit_code == 0
+
+
+def test_explain_says_where_a_prediction_comes_from(world: Any, run: Any) -> None:
+    world.sql(
+        "INSERT INTO driftline.promotion (model, version, kind, decided_by, decided_at)"
+        f" VALUES ('{MODEL}', 1, 'first', 'ada', '2020-01-01')"
+    )
+    world.sql(
+        f"INSERT INTO driftline.shadow_{MODEL} (event_time, event_id, model_version, role, score,"
+        " source, kafka_offset, scored_at, inference_ms) SELECT event_time, event_id, 2, 'shadow',"
+        f" 0.75, source, kafka_offset, scored_at, 1 FROM driftline.prediction_{MODEL}"
+        " WHERE event_id = 'e1'"
+    )
+    found = json.loads(run("explain", "e1", "--json").stdout)
+    assert len(found) == 1
+    one = found[0]
+    (row,) = world.sql(
+        f"SELECT kafka_offset, score FROM driftline.prediction_{MODEL} WHERE event_id = 'e1'"
+    )
+    assert (one["message"]["offset"], one["prediction"]["score"]) == row
+    assert one["message"]["topic"] == world.section.input.topic
+    assert set(one["features"]) == {"amount", "items", "country"}
+    assert one["decision"]["decided_by"] == "ada"
+    assert [(s["model_version"], s["score"]) for s in one["shadows"]] == [(2, 0.75)]
+    shown = run("explain", "e1", "--model", MODEL).stdout
+    assert "prediction score" in shown
+    assert "shadow" in shown
+    result = run("explain", "nobody")
+    assert result.exit_code == 1
+    assert "no prediction of event 'nobody' is stored" in str(result.exception)
+    assert run("explain", "e1", "--since", "2030-01-01").exit_code == 1
