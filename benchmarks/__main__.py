@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from benchmarks import events, latency
+from benchmarks import events, latency, swap
 from benchmarks.bench import Bench, Variant, running
 from benchmarks.child import child
 from benchmarks.job import job
@@ -46,6 +46,7 @@ class Throughput:
     section: dict[str, Any] = field(default_factory=dict)
     parallelism: int = 1
     loops: int = 0
+    shadow: bool = False
 
 
 THROUGHPUT = {
@@ -53,6 +54,7 @@ THROUGHPUT = {
     "profiles": Throughput("driftline: profiles"),
     "output": Throughput("driftline: profiles, output topic (exactly once)", section=_OUTPUT),
     "bare": Throughput("driftline: no profiles, no output", section={"profiles": False}),
+    "shadow": Throughput("driftline: profiles, one shadow", shadow=True),
     "bad": Throughput("driftline: profiles, 1 % bad events", BAD),
     "parallel": Throughput("driftline: profiles, parallelism 2", parallelism=2),
     "plain_twice": Throughput("plain Python loop, two processes", loops=2),
@@ -61,7 +63,7 @@ PER_RECORD = "per_record"
 TITLES = {name: variant.title for name, variant in THROUGHPUT.items()} | {
     PER_RECORD: "PyFlink DataStream, one prediction and INSERT a record"
 }
-ALL = (*THROUGHPUT, PER_RECORD, "latency", "soak")
+ALL = (*THROUGHPUT, PER_RECORD, "latency", "swap", "soak")
 
 
 def main(
@@ -133,6 +135,8 @@ class Suite:
         if "latency" in wanted:
             self._latency("profiles")
             self._latency("output")
+        if "swap" in wanted:
+            self._swap(2 * n)
         if "soak" in wanted:
             self._soak(5 * n)
 
@@ -154,7 +158,8 @@ class Suite:
             if wanted.loops:
                 rate = self._plain(variant, wanted.loops, topics[wanted.topic])
             else:
-                with job(variant) as thread:
+                beside = swap.shadowed(self.bench, variant) if wanted.shadow else nullcontext()
+                with beside, job(variant) as thread:
                     rate = self._until_last(variant, thread.is_alive, topics[wanted.topic])
         self.results.add(name, rate)
         self._say(f"{wanted.title}: {rate.per_second:,.0f} events/s")
@@ -199,6 +204,14 @@ class Suite:
             )
         self.results.latency[name] = found
         self._say(f"{TITLES[name]}: p50 {found.p50_ms:.0f} ms, p99 {found.p99_ms:.0f} ms")
+
+    def _swap(self, n: int) -> None:
+        section = self.bench.section(swap.TOPIC)
+        with self.bench.variant("bench-swap", section) as variant:
+            found = swap.measure(self.bench, variant, n)
+        self.results.swap = found
+        took = ", ".join(f"{wish} {seconds:.1f} s" for wish, seconds in found.seconds.items())
+        self._say(f"seconds until it serves: {took}; throughput {found.throughput_ratio:.2f}")
 
     def _soak(self, n: int) -> None:
         events.send(self.bench.config.local_kafka(), SOAK, n)

@@ -37,6 +37,11 @@ class Bench:
     saved_model: Path
 
     @property
+    def other_model(self) -> Path:
+        """A second SavedModel of the same shape; as a version it has no role."""
+        return self.saved_model.with_name("other_model")
+
+    @property
     def config(self) -> Config:
         """The stack's addresses."""
         return Config(state=self.state)
@@ -123,12 +128,15 @@ def _with_model(bench: Bench, say: Any) -> Bench:
     trained = train(reference.select(events.NUMBERS), truth, bench.saved_model, epochs=1)
     with bench.variant("bench-registration", bench.section("none")) as variant:
         definition = FeatureDefinition(variant.config.model(variant.name))
-    register(
-        bench.config.local_mlflow(),
-        MODEL,
-        trained.path,
-        reference.select(definition.schema.names),
-        alias="champion",
-        training=Training(definition.digest),
-    )
+    shutil.rmtree(bench.other_model, ignore_errors=True)
+    train(reference.select(events.NUMBERS), truth, bench.other_model, epochs=1, seed=1)
+    for path, alias in ((bench.other_model, None), (trained.path, "champion")):
+        register(
+            bench.config.local_mlflow(),
+            MODEL,
+            path,
+            reference.select(definition.schema.names),
+            alias=alias,
+            training=Training(definition.digest),
+        )
     return bench

@@ -71,13 +71,16 @@ def times(first: int, n: int) -> npt.NDArray[np.int64]:
     return START_MS + np.arange(first, first + n) * 60_000 // PER_MINUTE
 
 
-def messages(n: int, seed: int = SEED) -> Iterator[tuple[int, str, bytes]]:
-    """Time, id and JSON of n events; the first ones do not depend on n."""
-    for chunk, first in enumerate(range(0, n, _CHUNK)):
-        at = times(first, _CHUNK).tolist()
+def messages(n: int, first: int = 0, seed: int = SEED) -> Iterator[tuple[int, str, bytes]]:
+    """Time, id and JSON of the n events from `first` on; an event does not depend on n."""
+    end = first + n
+    for chunk in range(first // _CHUNK, -(-end // _CHUNK)):
+        begin = chunk * _CHUNK
+        at = times(begin, _CHUNK).tolist()
         ids = [f"{value:016x}" for value in _ids(seed, chunk)]
         rows = zip(*table(_CHUNK, seed + 1 + chunk).to_pydict().values(), strict=True)
-        for time_ms, event_id, row in list(zip(at, ids, rows, strict=True))[: n - first]:
+        wanted = slice(max(first - begin, 0), end - begin)
+        for time_ms, event_id, row in list(zip(at, ids, rows, strict=True))[wanted]:
             yield time_ms, event_id, encode(event_id, time_ms, row)
 
 
@@ -102,9 +105,13 @@ def spoil(event: bytes, number: int) -> bytes:
     return _BAD[number % len(_BAD)](event)
 
 
-def send(kafka: Kafka, topic: str, n: int, *, bad: float = 0.0) -> Sent:
-    """Fill a new topic with n events, evenly over its partitions; a share of them bad."""
-    make_topic(kafka, topic)
+def send(kafka: Kafka, topic: str, n: int, *, bad: float = 0.0, first: int = 0) -> Sent:
+    """Fill a topic with the n events from `first` on, evenly over its partitions; some bad.
+
+    A topic that is begun with its first event is made anew.
+    """
+    if not first:
+        make_topic(kafka, topic)
     producer = Producer(
         librdkafka(kafka)
         | {"linger.ms": 50, "batch.size": 1_000_000, "compression.type": "lz4"}
@@ -113,7 +120,7 @@ def send(kafka: Kafka, topic: str, n: int, *, bad: float = 0.0) -> Sent:
     every = round(1 / bad) if bad else 0
     size = spoilt = 0
     last: dict[int, tuple[int, str]] = {}
-    for number, (at, event_id, message) in enumerate(messages(n)):
+    for number, (at, event_id, message) in enumerate(messages(n, first)):
         partition, value = number % PARTITIONS, message
         if every and number % every == 0 and number < n - PARTITIONS:
             value, spoilt = spoil(message, number // every), spoilt + 1

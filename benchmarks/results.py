@@ -13,6 +13,7 @@ from benchmarks.latency import Latency
 from benchmarks.observe import Rate
 from benchmarks.processes import machine
 from benchmarks.soak import Memory
+from benchmarks.swap import Swap
 
 # Ratios of medians: key -> (above, below, goal, what it says).
 RATIOS = {
@@ -21,11 +22,14 @@ RATIOS = {
     "stream.bad_events_ratio": ("bad", "profiles", 0.8, "1 % bad events against none"),
     "stream.output_ratio": ("output", "profiles", None, "with output topic against without"),
     "stream.profiles_ratio": ("profiles", "bare", None, "with profiles against without"),
+    "registry.shadow_cost_ratio": ("shadow", "profiles", None, "with one shadow against without"),
     "stream.parallel_ratio": ("parallel", "profiles", None, "parallelism 2 against 1"),
     "stream.vs_plain_loops": ("parallel", "plain_twice", None, "parallelism 2 against two loops"),
 }
 P99_GOAL_MS = 250.0
 GROWTH_GOAL = 1.1
+SWAP_GOAL_SECONDS = 10.0
+SWAP_THROUGHPUT_GOAL = 0.8
 
 
 @dataclass
@@ -42,6 +46,7 @@ class Results:
     rates: dict[str, list[Rate]] = field(default_factory=dict)
     latency: dict[str, Latency] = field(default_factory=dict)
     memory: Memory | None = None
+    swap: Swap | None = None
 
     def add(self, variant: str, rate: Rate) -> None:
         """One more round of a variant."""
@@ -62,6 +67,10 @@ class Results:
         for name, latency in self.latency.items():
             head = "stream" if name == "profiles" else f"stream.{name}"
             found |= {f"{head}.p50_ms": latency.p50_ms, f"{head}.p99_ms": latency.p99_ms}
+        if self.swap is not None:
+            found["registry.swap_seconds"] = self.swap.seconds["promoted"]
+            found["registry.rollback_seconds"] = self.swap.seconds["rolled_back"]
+            found["registry.swap_throughput_ratio"] = self.swap.throughput_ratio
         if self.memory is not None:
             for who in ("jvm", "workers"):
                 found[f"stream.memory.{who}_mb"] = self.memory.late_mb[who]
@@ -107,6 +116,13 @@ class Results:
             goal = P99_GOAL_MS if name == "profiles" else None
             _row(table, f"{title}: p50", latency.p50_ms, None, " ms")
             _row(table, f"{title}: p99", latency.p99_ms, goal, " ms")
+        if self.swap is not None:
+            for wish, seconds in self.swap.seconds.items():
+                title = f"{wish.replace('_', ' ')}: until the first row of the version"
+                _row(table, title, seconds, SWAP_GOAL_SECONDS, " s")
+            ratio = self.swap.throughput_ratio
+            title = "events/s during swaps, to before"
+            _row(table, title, ratio, SWAP_THROUGHPUT_GOAL, "x", at_least=True)
         if self.memory is not None:
             for who, label in (("jvm", "JVM"), ("workers", "Python workers")):
                 growth = self.memory.growth(who)

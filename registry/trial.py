@@ -52,6 +52,12 @@ class Trials:
         if not self._closed and self._standby is None and self._owns():
             self._standby = self._start()
 
+    @staticmethod
+    def passed(path: Path) -> bool:
+        """Whether a version has passed its trial on this host."""
+        found = _result(path)
+        return found is not None and found["ok"]
+
     def run(self, path: Path, version: int) -> None:
         """Try a version, or wait for another worker's trial of it.
 

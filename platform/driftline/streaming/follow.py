@@ -53,9 +53,11 @@ class Follower:
         self._connection: Connection | None = None
         self._told = ""
         self._next_look = 0.0
+        self._only_tried = False
         self._ungated: int | None = None
         self._barred: frozenset[int] = frozenset()
         self._stop = threading.Event()
+        self._look(only_tried=True)  # what scored before a restart scores from the first batch on
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
         self._thread.start()
 
@@ -69,17 +71,21 @@ class Follower:
     def _run(self) -> None:
         self._trials.prepare()
         while not self._stop.wait(self._registered.poll.total_seconds()):
-            try:
-                self.step()
-            except DriftlineError as error:
-                self._tell(str(error))
-            except Exception:
-                log.exception("following the registry failed; the present versions stay")
-                self._disconnect()
-            else:
-                self._told = ""
+            self._look()
 
-    def step(self) -> None:
+    def _look(self, *, only_tried: bool = False) -> None:
+        self._only_tried = only_tried
+        try:
+            self._step()
+        except DriftlineError as error:
+            self._tell(str(error))
+        except Exception:
+            log.exception("following the registry failed; the present versions stay")
+            self._disconnect()
+        else:
+            self._told = ""
+
+    def _step(self) -> None:
         """Look once, and swap if anything has changed.
 
         Raises:
@@ -179,6 +185,8 @@ class Follower:
         try:
             located = locate(self._config, self._name, self._client, version)
             times.append(time.monotonic())
+            if self._only_tried and not self._trials.passed(located.folder):
+                return None
             self._trials.run(located.folder, version)
             times.append(time.monotonic())
             served = self._serving.add(located)

@@ -44,6 +44,8 @@ def test_an_event_says_its_own_id_and_time() -> None:
 
 
 def test_more_events_begin_with_the_same_ones() -> None:
+    later = list(events.messages(10, first=40_000))
+    assert later == list(events.messages(40_010))[-10:]
     few, many = events.messages(10), events.messages(1_000)
     assert list(few) == list(islice(many, 10))
 

@@ -39,8 +39,14 @@ def version(cache: Path, kind: str = "", rows: int = 0) -> Path:
 
 
 def standing_by() -> list[psutil.Process]:
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if "registry.trial" in child.cmdline()]
+    return [child for child in psutil.Process().children(recursive=True) if _is_trial(child)]
+
+
+def _is_trial(process: psutil.Process) -> bool:
+    try:
+        return "registry.trial" in process.cmdline()
+    except psutil.Error:  # it has ended
+        return False
 
 
 def test_a_good_version_passes_once_for_all_workers(cache: Path, trials: Trials) -> None:

@@ -1,0 +1,135 @@
+"""How long a promoted version takes to serve, and what a swap and a shadow cost the stream."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from psycopg import sql
+
+from benchmarks import events
+from benchmarks.bench import MODEL, Bench, Variant
+from benchmarks.job import job
+from driftline import names
+from driftline.storage.connection import Connection, connect
+from driftline.storage.promotions import events as version_events
+from driftline.streaming.watch import Watch
+from registry import aliases
+from registry.client import connect as connect_registry
+from registry.promote import promote, rollback
+
+TOPIC = "bench-swap"
+
+_FIRST = 10_000  # events before the load, so that the process for trials can stand by
+_STANDBY = 15.0  # seconds that it may take
+_SPAN = 6.0  # seconds before a swap, and from it on, that are compared
+_LOOK = 0.1
+_PATIENCE = 300.0
+
+
+@dataclass
+class Swap:
+    """What was seen of swaps under load.
+
+    Attributes:
+        seconds: from the wish to the first row of the version, by what was wished.
+        before, during: events a second, each in as many spans as there were swaps.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    before: list[float] = field(default_factory=list)
+    during: list[float] = field(default_factory=list)
+
+    @property
+    def throughput_ratio(self) -> float:
+        """During over before, all swaps together."""
+        return sum(self.during) / sum(self.before)
+
+
+def measure(bench: Bench, variant: Variant, n: int) -> Swap:
+    """Promote a version and roll back, while n events stream."""
+    found = Swap()
+    kafka = bench.config.local_kafka()
+    events.send(kafka, TOPIC, _FIRST)
+    with job(variant), _reading(variant) as connection:
+        settled = _Settled(connection, variant)
+        _wait(lambda: settled.count() >= _FIRST)
+        time.sleep(_STANDBY)
+        events.send(kafka, TOPIC, n, first=_FIRST)
+        second, first = _versions(bench)
+        for wish, version, move in (
+            ("promoted", second, lambda: promote(variant.config, variant.name, second)),
+            ("rolled_back", first, lambda: rollback(variant.config, variant.name)),
+        ):
+            found.before.append(settled.rate(_SPAN))
+            count, began = settled.count(), time.monotonic()
+            rows = _served(connection, variant, version)
+            move()
+            while _served(connection, variant, version) <= rows:
+                time.sleep(_LOOK)
+            found.seconds[wish] = time.monotonic() - began
+            time.sleep(max(0.0, _SPAN - found.seconds[wish]))
+            found.during.append((settled.count() - count) / (time.monotonic() - began))
+        if settled.count() >= _FIRST + n:
+            raise RuntimeError("the stream ended before the swaps did: more events are needed")
+    return found
+
+
+@contextmanager
+def shadowed(bench: Bench, variant: Variant) -> Iterator[None]:
+    """A shadow beside the champion, which a short run has loaded and tried."""
+    client = connect_registry(bench.config.local_mlflow())
+    second, _ = _versions(bench)
+    aliases.point(client, MODEL, names.SHADOW, second)
+    try:
+        with job(variant), _reading(variant) as connection:
+            _wait(
+                lambda: any(
+                    one.kind == "scoring" for one in version_events(connection, variant.name)
+                )
+            )
+        variant.clear()
+        yield
+    finally:
+        aliases.unpoint(client, MODEL, names.SHADOW)
+
+
+class _Settled:
+    """How many events have their outcome."""
+
+    def __init__(self, connection: Connection, variant: Variant) -> None:
+        self._watch = Watch(connection, variant.name)
+
+    def count(self) -> int:
+        return self._watch.look().events
+
+    def rate(self, seconds: float) -> float:
+        first, began = self.count(), time.monotonic()
+        time.sleep(seconds)
+        return (self.count() - first) / (time.monotonic() - began)
+
+
+def _versions(bench: Bench) -> tuple[int, int]:
+    """The version without a role, and the champion."""
+    client = connect_registry(bench.config.local_mlflow())
+    champion = aliases.aliases(client, MODEL)[names.CHAMPION]
+    return (1 if champion == 2 else 2), champion
+
+
+def _served(connection: Connection, variant: Variant, version: int) -> int:
+    table = sql.Identifier(names.SCHEMA, names.prediction_table(variant.name))
+    query = sql.SQL("SELECT count(*) FROM {} WHERE model_version = %s").format(table)
+    row = connection.execute(query, [version]).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _reading(variant: Variant) -> Connection:
+    return connect(variant.config.local_postgres(), "read", autocommit=True)
+
+
+def _wait(done: Callable[[], bool]) -> None:
+    until = time.monotonic() + _PATIENCE
+    while not done():
+        if time.monotonic() > until:
+            raise RuntimeError("the job does not do what is waited for: see its log")
+        time.sleep(_LOOK)
