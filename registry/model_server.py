@@ -13,8 +13,9 @@ import httpx
 import msgspec
 import tenacity
 
-from driftline.config import Secret, TensorFlowServing
+from driftline.config import TensorFlowServing
 from driftline.errors import RegistryError, ServiceError
+from driftline.settings import Secret
 
 _PASSING = frozenset({404, 408, 425, 429, 502, 503, 504})  # 404: not loaded yet, or again
 _ABOUT_THE_CALLER = frozenset({401, 403, 405})

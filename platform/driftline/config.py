@@ -7,159 +7,42 @@ folder when it is needed.
 
 import json
 import math
-import os
-import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlparse
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    ValidationInfo,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic.json_schema import GenerateJsonSchema
 
 from driftline import names
 from driftline.errors import ConfigError, ServiceError
+from driftline.monitoring import Monitors, Notify, Runner
+from driftline.settings import (
+    LOGIN_KEY,
+    SECRET_KEY,
+    Duration,
+    Identifier,
+    Instant,
+    Key,
+    Located,
+    ModelName,
+    Secret,
+    Settings,
+    Share,
+    Topic,
+    Wait,
+    days_of_two_digits,
+    located_uri,
+    written,
+)
 
 LOCAL = "local"
 
-_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_LONGEST = timedelta(days=700_000)  # Kafka's times less that are still of this era
-_SECRET = re.compile("pass|secret|token|jaas|header", re.IGNORECASE)
-_LOGIN = re.compile("auth|cookie|key|pass|secret|token", re.IGNORECASE)
-# Characters that JSON, JSON paths and SQL would each have to escape in their own way.
-_KEY = re.compile(r"""^[^"'`\\\x00-\x1f]+$""")
-_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)\s*$")
-
-
-def parse_duration(text: object) -> timedelta:
-    """`"250 ms"`, `"10s"`, `"1 min"`, `"2 h"` or `"7 d"` as a timedelta.
-
-    >>> parse_duration("1.5 h")
-    datetime.timedelta(seconds=5400)
-    """
-    if isinstance(text, timedelta):
-        return text
-    match = _DURATION.match(str(text))
-    if match is None:
-        raise ValueError("a number and a unit of ms, s, min, h or d, such as '10 s'")
-    seconds = float(match[1]) * _UNITS[match[2]]
-    if seconds > _LONGEST.total_seconds():
-        raise ValueError(f"at most {_LONGEST.days} d")
-    return timedelta(seconds=seconds)
-
-
-def _seconds(duration: timedelta) -> str:
-    digits = f"{duration.total_seconds():.6f}".rstrip("0").rstrip(".")
-    return f"{digits} s"
-
-
-def _positive(duration: timedelta) -> timedelta:
-    if not duration:
-        raise ValueError("more than 0 s")
-    return duration
-
-
-def _days_of_two_digits(duration: timedelta) -> timedelta:
-    if duration.days > 99:
-        raise ValueError("less than 100 d")
-    return duration
-
-
-def _key(value: str) -> str:
-    if not _KEY.fullmatch(value):
-        raise ValueError("a key without quotes, backslashes and control characters")
-    return value
-
-
-def _identifier(value: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,58}", value):
-        raise ValueError("lower-case letters, digits and _, starting with a letter, at most 59")
-    return value
-
-
-def _located(value: Path, info: ValidationInfo) -> Path:
-    """Relative to the folder of the file that it stands in."""
-    folder = (info.context or {}).get("folder")
-    return value if folder is None else Path(os.path.abspath(folder / value))
-
-
-def _located_uri(value: str, info: ValidationInfo) -> str:
-    return value if urlparse(value).scheme else str(_located(Path(value), info))
-
-
-def _utc(value: datetime) -> datetime:
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(parse_duration),
-    PlainSerializer(_seconds, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": _DURATION.pattern, "examples": ["10 s"]}),
-]
-Identifier = Annotated[str, AfterValidator(_identifier)]
-Wait = Annotated[Duration, AfterValidator(_positive)]
-Located = Annotated[Path, AfterValidator(_located)]
-Key = Annotated[
-    str, AfterValidator(_key), WithJsonSchema({"type": "string", "pattern": _KEY.pattern})
-]
-ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
-Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 FieldType = Literal["int", "float", "string", "bool"]
 EventFieldType = Literal["int", "float", "string", "bool", "tensor"]
 _LARGEST_TENSOR = 1_000_000  # numbers; a message of Kafka holds no more
-Instant = Annotated[datetime, AfterValidator(_utc)]
-
-
-class Settings(BaseModel):
-    """Base of every section: unknown keys are refused, values do not change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Secret(Settings):
-    """Where a password is: the name of an environment variable, or a file."""
-
-    env: str | None = None
-    file: Located | None = None
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if (self.env is None) == (self.file is None):
-            raise ValueError("exactly one of env and file")
-        return self
-
-    def read(self) -> str:
-        """The password itself.
-
-        Raises:
-            ConfigError: the variable is not set, or the file cannot be read.
-        """
-        if self.file is None:
-            return self._from_environment()
-        try:
-            return self.file.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"can't read the secret in {str(self.file)!r}: {error}") from error
-
-    def _from_environment(self) -> str:
-        value = os.environ.get(self.env or "")
-        if value is None:
-            raise ConfigError(f"environment variable {self.env!r} is not set: export it")
-        return value
 
 
 class Login(Settings):
@@ -234,7 +117,7 @@ class Flink(Settings):
 
     parallelism: int = Field(1, ge=1, le=1024)
     checkpoint_interval: Wait = timedelta(seconds=10)
-    checkpoint_dir: Annotated[str, AfterValidator(_located_uri)] | None = Field(
+    checkpoint_dir: Annotated[str, AfterValidator(located_uri)] | None = Field(
         None, description="a folder or URI; default in the state"
     )
     memory: str = Field("1g", pattern=r"^\d+[mg]$", description="heap of the local JVM")
@@ -327,7 +210,7 @@ class Query(Settings):
 
     query: str = Field(description="SELECT *, <expression> AS <column>, ... FROM events ...")
     columns: dict[Identifier, FieldType] = Field(min_length=1, description="what it adds")
-    out_of_order: Annotated[Duration, AfterValidator(_days_of_two_digits)] = Field(
+    out_of_order: Annotated[Duration, AfterValidator(days_of_two_digits)] = Field(
         timedelta(minutes=1), description="how late is still in time"
     )
     idle_timeout: Duration = Field(
@@ -372,7 +255,7 @@ class TensorFlowServing(Settings):
     @model_validator(mode="after")
     def _logins_are_secrets(self) -> Self:
         for name, value in self.headers.items():
-            if _LOGIN.search(name) and isinstance(value, str):
+            if LOGIN_KEY.search(name) and isinstance(value, str):
                 raise ValueError(f"header {name!r} is a secret: {{env: NAME}} or {{file: PATH}}")
         return self
 
@@ -445,7 +328,6 @@ class Stream(Settings):
 
 
 Metric = Literal["log_loss", "brier", "auc", "mae", "rmse"]
-Share = Annotated[float, Field(ge=0, le=1)]
 _Events = Annotated[int, Field(ge=1, le=100_000)]
 _Margin = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -527,6 +409,11 @@ class Model(Settings):
     profiles: bool = Field(True, description="count what is logged; without, nothing is monitored")
     stream: Stream = Stream()
     gates: Gates = Gates()
+    monitors: Monitors = Monitors()
+    team: ModelName = Field("driftline", description="who owns it; a folder in Grafana")
+    runbook: str | None = Field(
+        None, pattern=r"^https?://[^@\s]+$", description="address of what to do when it alarms"
+    )
 
     @model_validator(mode="after")
     def _labels_for_their_gates(self) -> Self:
@@ -556,6 +443,8 @@ class Config(Settings):
     storage: Storage = Storage()
     mlflow: Mlflow = Mlflow()
     flink: Flink = Flink()
+    notify: Notify = Notify()
+    runner: Runner = Runner()
     models: dict[ModelName, Model] = Field(default_factory=dict)
 
     def model(self, name: str) -> Model:
@@ -659,7 +548,7 @@ class _DurationsAsWritten(GenerateJsonSchema):
 
     def encode_default(self, dft: Any) -> Any:
         """See pydantic."""
-        return _seconds(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
+        return written(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
 
 
 def _explain_yaml(path: Path, error: yaml.YAMLError) -> str:
@@ -690,7 +579,7 @@ def _explain(path: Path, tree: yaml.Node | None, error: ValidationError) -> str:
         where = ".".join(keys) or "the file"
         message = problem["msg"].removeprefix("Value error, ")
         value = problem["input"]
-        hidden = isinstance(value, dict) or any(map(_SECRET.search, keys))
+        hidden = isinstance(value, dict) or any(map(SECRET_KEY.search, keys))
         shown = "" if hidden else f" = {value!r}"
         lines.append(f"{path}:{_line(tree, keys)}: {where}{shown}: {message}")
     return "\n".join(lines)

@@ -19,13 +19,12 @@ from driftline.config import (
     Kafka,
     Mlflow,
     Model,
-    Secret,
     Stream,
     json_schema,
     load,
-    parse_duration,
 )
 from driftline.errors import ConfigError, ServiceError
+from driftline.settings import Secret, parse_duration
 from driftline.streaming.check import check_model
 from driftline.template import TEMPLATE
 

@@ -16,7 +16,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from driftline.cli import app
-from driftline.config import Config, EventField, Model, Secret, load, parse_duration
+from driftline.config import Config, EventField, Model, load
+from driftline.settings import Secret, parse_duration
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

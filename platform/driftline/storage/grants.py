@@ -14,6 +14,18 @@ _WRITE_MORE = {
     "dirty_window": "DELETE",  # what the monitors have seen
     "rejected": "UPDATE (replayed_at)",
     "quarantine": "DELETE",  # released by hand
+    "reference": "UPDATE, DELETE",  # set anew
+    "reference_block": "DELETE",
+    "calibration": "UPDATE, DELETE",  # of an earlier reference
+    "judged_window": "UPDATE",  # revisions
+    "window_stat": "DELETE",
+    "verdict": "DELETE",
+    "incident": "UPDATE",
+    "alert": "UPDATE",
+    "silence": "UPDATE",  # ended early
+    "notification": "UPDATE",  # sent
+    "runner": "UPDATE, DELETE",
+    "monitor_progress": "UPDATE",
 }
 _SCHEMA = sql.Identifier(names.SCHEMA)
 

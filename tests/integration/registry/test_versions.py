@@ -12,11 +12,12 @@ import yaml
 from typer.testing import CliRunner
 
 from driftline import names
-from driftline.config import Config, Mlflow, Secret
+from driftline.config import Config, Mlflow
 from driftline.errors import RegistryError
 from driftline.profile.binning import Binning
 from driftline.profile.profile import Profile
 from driftline.services.stack import Stack
+from driftline.settings import Secret
 from registry import layout
 from registry.cache import fetch, resolve
 from registry.client import connect

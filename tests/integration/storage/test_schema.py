@@ -14,8 +14,9 @@ from alembic.migration import MigrationContext
 from psycopg import sql
 
 from driftline import names
-from driftline.config import Config, Login, Secret, Storage
+from driftline.config import Config, Login, Storage
 from driftline.errors import SchemaError, ServiceError
+from driftline.settings import Secret
 from driftline.storage import community, schema
 from driftline.storage.connection import connect, driver, engine
 from driftline.storage.forget import forget

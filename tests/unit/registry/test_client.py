@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from driftline.config import Mlflow, Secret
+from driftline.config import Mlflow
 from driftline.errors import ServiceError
+from driftline.settings import Secret
 from registry import client
 
 

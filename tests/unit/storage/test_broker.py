@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from driftline.config import Kafka, Secret
+from driftline.config import Kafka
 from driftline.errors import ConfigError
+from driftline.settings import Secret
 from driftline.storage import broker
 
 

@@ -1,0 +1,146 @@
+"""The types that sections of `driftline.yaml` are made of: durations, secrets, paths, names."""
+
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlparse
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+
+from driftline.errors import ConfigError
+
+_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST = timedelta(days=700_000)  # Kafka's times less that are still of this era
+SECRET_KEY = re.compile("pass|secret|token|jaas|header", re.IGNORECASE)
+LOGIN_KEY = re.compile("auth|cookie|key|pass|secret|token", re.IGNORECASE)
+# Characters that JSON, JSON paths and SQL would each have to escape in their own way.
+_KEY = re.compile(r"""^[^"'`\\\x00-\x1f]+$""")
+_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)\s*$")
+
+
+def parse_duration(text: object) -> timedelta:
+    """`"250 ms"`, `"10s"`, `"1 min"`, `"2 h"` or `"7 d"` as a timedelta.
+
+    >>> parse_duration("1.5 h")
+    datetime.timedelta(seconds=5400)
+    """
+    if isinstance(text, timedelta):
+        return text
+    match = _DURATION.match(str(text))
+    if match is None:
+        raise ValueError("a number and a unit of ms, s, min, h or d, such as '10 s'")
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if seconds > _LONGEST.total_seconds():
+        raise ValueError(f"at most {_LONGEST.days} d")
+    return timedelta(seconds=seconds)
+
+
+def written(duration: timedelta) -> str:
+    digits = f"{duration.total_seconds():.6f}".rstrip("0").rstrip(".")
+    return f"{digits} s"
+
+
+def _positive(duration: timedelta) -> timedelta:
+    if not duration:
+        raise ValueError("more than 0 s")
+    return duration
+
+
+def days_of_two_digits(duration: timedelta) -> timedelta:
+    if duration.days > 99:
+        raise ValueError("less than 100 d")
+    return duration
+
+
+def _key(value: str) -> str:
+    if not _KEY.fullmatch(value):
+        raise ValueError("a key without quotes, backslashes and control characters")
+    return value
+
+
+def _identifier(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,58}", value):
+        raise ValueError("lower-case letters, digits and _, starting with a letter, at most 59")
+    return value
+
+
+def _located(value: Path, info: ValidationInfo) -> Path:
+    """Relative to the folder of the file that it stands in."""
+    folder = (info.context or {}).get("folder")
+    return value if folder is None else Path(os.path.abspath(folder / value))
+
+
+def located_uri(value: str, info: ValidationInfo) -> str:
+    return value if urlparse(value).scheme else str(_located(Path(value), info))
+
+
+def _utc(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(written, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": _DURATION.pattern, "examples": ["10 s"]}),
+]
+Identifier = Annotated[str, AfterValidator(_identifier)]
+Wait = Annotated[Duration, AfterValidator(_positive)]
+Located = Annotated[Path, AfterValidator(_located)]
+Key = Annotated[
+    str, AfterValidator(_key), WithJsonSchema({"type": "string", "pattern": _KEY.pattern})
+]
+Share = Annotated[float, Field(ge=0, le=1)]
+ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+Instant = Annotated[datetime, AfterValidator(_utc)]
+
+
+class Settings(BaseModel):
+    """Base of every section: unknown keys are refused, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Secret(Settings):
+    """Where a password is: the name of an environment variable, or a file."""
+
+    env: str | None = None
+    file: Located | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("exactly one of env and file")
+        return self
+
+    def read(self) -> str:
+        """The password itself.
+
+        Raises:
+            ConfigError: the variable is not set, or the file cannot be read.
+        """
+        if self.file is None:
+            return self._from_environment()
+        try:
+            return self.file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"can't read the secret in {str(self.file)!r}: {error}") from error
+
+    def _from_environment(self) -> str:
+        value = os.environ.get(self.env or "")
+        if value is None:
+            raise ConfigError(f"environment variable {self.env!r} is not set: export it")
+        return value
