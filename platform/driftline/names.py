@@ -67,3 +67,4 @@ def shadow_table(model: str) -> str:
 LEDGER_LOCK = 0x6466_0001
 PROMOTION_LOCK = 0x6466_0002
 CANARY_LOCK = 0x6466_0003
+RUNNER_LOCK = 0x6466_0004  # second key: the shard

@@ -6,15 +6,20 @@ from driftline import names
 from driftline.storage import shadow_table
 from driftline.storage.connection import Connection
 
-_BY_MODEL = ("profile", "dirty_window", "label", "reference", "model_version")
+_BY_MODEL = (
+    *("profile", "dirty_window", "label", "model_version"),
+    *("reference", "reference_block", "calibration", "judged_window", "window_stat"),
+    *("verdict", "verdict_history", "report", "alert", "silence", "monitor_progress"),
+)
 _BY_SOURCE = ("ledger", "duplicate", "rejected")
 
 
 def forget(connection: Connection, model: str) -> None:
-    """Erase a model's predictions, labels, rejects, profiles and ledger; the schema stays.
+    """Erase a model's predictions, labels, rejects, profiles, ledger, verdicts and incidents.
 
-    What was decided of its versions (promotions, quarantine) stays, as the registry does. Its
-    events count as never read: a job that starts at the topic's beginning logs them anew.
+    The schema stays, and what was decided of its versions (promotions, quarantine), as the
+    registry does. Its events count as never read: a job that starts at the topic's beginning
+    logs them anew.
 
     Parameters:
         connection: as role `migrate`.
@@ -28,7 +33,12 @@ def forget(connection: Connection, model: str) -> None:
                 ).format(_named(table)),
                 (model,),
             )
-        for table in (*_BY_MODEL, "source"):
+        connection.execute(
+            """DELETE FROM driftline.notification WHERE incident_id IN
+                 (SELECT id FROM driftline.incident WHERE model = %s)""",
+            (model,),
+        )
+        for table in (*_BY_MODEL, "incident", "source"):
             connection.execute(
                 sql.SQL("DELETE FROM {} WHERE model = %s").format(_named(table)), (model,)
             )

@@ -19,7 +19,8 @@ _WRITE_MORE = {
     "calibration": "UPDATE, DELETE",  # of an earlier reference
     "judged_window": "UPDATE",  # revisions
     "window_stat": "DELETE",
-    "verdict": "DELETE",
+    "verdict": "DELETE",  # goes to the history
+    "verdict_history": "DELETE",  # when it is old
     "incident": "UPDATE",
     "alert": "UPDATE",
     "silence": "UPDATE",  # ended early

@@ -153,6 +153,10 @@ reference = sa.Table(
     sa.Column("cells", sa.LargeBinary, nullable=False),
     sa.Column("origin", sa.Text, nullable=False),
     sa.Column("created_at", _TIME, server_default=_CLOCK, nullable=False),
+    sa.Column("since", _TIME),
+    sa.Column("until", _TIME),
+    sa.Column("block_seconds", sa.Integer),
+    sa.Column("note", sa.Text, server_default="", nullable=False),
 )
 
 promotion = sa.Table(

@@ -17,11 +17,10 @@ from driftline import names
 from driftline.config import Config, Login, Storage
 from driftline.errors import SchemaError, ServiceError
 from driftline.settings import Secret
-from driftline.storage import community, schema
+from driftline.storage import community, monitoring_tables, schema
 from driftline.storage.connection import connect, driver, engine
 from driftline.storage.forget import forget
 from driftline.storage.sources import source_ids
-from driftline.storage.tables import metadata
 
 FEATURES = pa.schema(
     [
@@ -31,6 +30,8 @@ FEATURES = pa.schema(
         ("is_new", pa.bool_()),
     ]
 )
+
+METADATA = monitoring_tables.reference_block.metadata  # of all tables
 
 # What no revision makes: the tables of single models, and alembic's own.
 _OF_MODELS = ("prediction_", "shadow_", "alembic_")
@@ -62,8 +63,8 @@ def test_metadata_is_the_migrated_database(migrated: Config) -> None:
     options = {"include_schemas": True, "include_name": ours, "compare_server_default": True}
     with engine(migrated.postgres, "read").connect() as connection:
         context = MigrationContext.configure(connection, opts=options)
-        assert compare_metadata(context, metadata) == []
-        assert set(metadata.tables) == {
+        assert compare_metadata(context, METADATA) == []
+        assert set(METADATA.tables) == {
             f"driftline.{name}"
             for (name,) in driver(connection).execute(
                 "SELECT tablename FROM pg_tables WHERE schemaname = 'driftline'"
@@ -85,6 +86,10 @@ def test_time_series_are_hypertables_on_their_times(migrated: Config) -> None:
         "label": "label_time",
         "profile": "bucket",
         "dirty_window": "marked_at",
+        "judged_window": "window_end",
+        "window_stat": "window_end",
+        "verdict": "window_end",
+        "verdict_history": "window_end",
         "prediction_fraud": "event_time",
         "shadow_fraud": "event_time",
     }
@@ -230,7 +235,7 @@ def test_a_table_in_use_is_not_waited_for(
 def test_what_is_missing_is_said(empty_database: Callable[[], Config]) -> None:
     config = empty_database()
     with connect(config.postgres, "read") as connection:
-        with pytest.raises(SchemaError, match=r"at revision None, this version needs '0005'"):
+        with pytest.raises(SchemaError, match=r"at revision None, this version needs '0006'"):
             schema.check(connection, "fraud", FEATURES)
         schema.migrate(config)
         with pytest.raises(SchemaError, match="model 'fraud' has no prediction table"):
@@ -324,7 +329,7 @@ def test_the_roles_can_do_their_work(migrated: Config) -> None:
         connection.execute("DELETE FROM driftline.ledger")
         connection.execute("UPDATE driftline.rejected SET replayed_at = now()")
     with connect(migrated.postgres, "read") as connection:
-        for table in [*metadata.tables.values()]:
+        for table in [*METADATA.tables.values()]:
             name = sql.Identifier("driftline", table.name)
             connection.execute(sql.SQL("SELECT count(*) FROM {}").format(name))
         connection.execute("SELECT count(*) FROM driftline.prediction_fraud")

@@ -1,0 +1,99 @@
+"""The state of every family of every model: one row each, always there."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from driftline.storage.connection import Connection
+
+State = Literal["ok", "pending", "firing", "no_data", "broken"]
+
+_COLUMNS = (
+    "model, family, team, state, severity, since, updated_at, incident_id, silenced_until,"
+    ' version, "columns", summary'
+)
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One row of the table `alert`.
+
+    Attributes:
+        since: of the state.
+        columns: those that alarm, with commas.
+    """
+
+    model: str
+    family: str
+    team: str
+    state: State
+    severity: str
+    since: datetime
+    updated_at: datetime
+    incident_id: int | None
+    silenced_until: datetime | None
+    version: int | None
+    columns: str
+    summary: str
+
+
+def ensure(
+    connection: Connection, model: str, team: str, severities: Iterable[tuple[str, str]]
+) -> None:
+    """Make the rows that a model lacks; nothing was judged yet, so they have no data.
+
+    Parameters:
+        severities: (family, ticket or page).
+    """
+    for family, severity in severities:
+        connection.execute(
+            """INSERT INTO driftline.alert (model, family, team, state, severity, since)
+               VALUES (%s, %s, %s, 'no_data', %s, clock_timestamp())
+               ON CONFLICT (model, family) DO UPDATE SET team = excluded.team
+                WHERE alert.team <> excluded.team""",
+            (model, family, team, severity),
+        )
+
+
+def of(connection: Connection, model: str | None = None) -> list[Alert]:
+    """The rows of one model, or of all."""
+    rows = connection.execute(
+        f"""SELECT {_COLUMNS} FROM driftline.alert
+             WHERE %(model)s::text IS NULL OR model = %(model)s ORDER BY model, family""",  # noqa: S608
+        {"model": model},
+    ).fetchall()
+    return [Alert(*row) for row in rows]
+
+
+def put(
+    connection: Connection,
+    model: str,
+    family: str,
+    *,
+    state: State,
+    severity: str,
+    incident_id: int | None = None,
+    version: int | None = None,
+    columns: str = "",
+    summary: str = "",
+) -> None:
+    """Set the state of a family; `since` moves when the state does."""
+    connection.execute(
+        """UPDATE driftline.alert
+              SET since = CASE WHEN state = %(state)s THEN since ELSE clock_timestamp() END,
+                  state = %(state)s, severity = %(severity)s, incident_id = %(incident)s,
+                  version = %(version)s, "columns" = %(columns)s, summary = %(summary)s,
+                  updated_at = clock_timestamp()
+            WHERE model = %(model)s AND family = %(family)s""",
+        {
+            "model": model,
+            "family": family,
+            "state": state,
+            "severity": severity,
+            "incident": incident_id,
+            "version": version,
+            "columns": columns,
+            "summary": summary,
+        },
+    )

@@ -1,0 +1,52 @@
+"""Which minutes of event time were counted since the monitors looked last."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+from psycopg.types.multirange import Multirange
+from psycopg.types.range import Range
+
+from driftline.storage import intervals
+from driftline.storage.connection import Connection
+from driftline.storage.intervals import Ints
+
+
+def models(connection: Connection, among: Sequence[str]) -> set[str]:
+    """Which of the models have something new."""
+    rows = connection.execute(
+        """SELECT name FROM unnest(%s::text[]) AS name
+            WHERE EXISTS (SELECT FROM driftline.dirty_window WHERE model = name)""",
+        [list(among)],
+    ).fetchall()
+    return {name for (name,) in rows}
+
+
+def take(connection: Connection, model: str) -> Ints:
+    """The minutes that changed, int64[n, 2] as [first, end) since 1970; they are marked as seen.
+
+    The marks are gone when the caller's transaction commits. Rows that were counted are committed
+    with their marks, so what is read after this holds all that was marked.
+    """
+    rows = connection.execute(
+        "DELETE FROM driftline.dirty_window WHERE model = %s RETURNING minutes", [model]
+    ).fetchall()
+    pairs = [(one.lower, one.upper) for (many,) in rows for one in many]
+    return intervals.union(np.array(pairs, dtype=np.int64).reshape(-1, 2))
+
+
+def put_back(connection: Connection, model: str, minutes: Ints) -> None:
+    """Mark minutes again, int64[n, 2]: those that were taken and not judged yet."""
+    if not len(minutes):
+        return
+    many = Multirange(Range(int(first), int(end)) for first, end in minutes)
+    connection.execute(
+        "INSERT INTO driftline.dirty_window (model, minutes) VALUES (%s, %s)", (model, many)
+    )
+
+
+def expire(connection: Connection, before: datetime) -> int:
+    """Forget marks that nobody has read: where no monitors run, they would grow for ever."""
+    return connection.execute(
+        "DELETE FROM driftline.dirty_window WHERE marked_at < %s", [before.astimezone(UTC)]
+    ).rowcount

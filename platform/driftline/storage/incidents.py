@@ -1,0 +1,148 @@
+"""Incidents: what moved together in one model and family, from the first alarm to the last."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from driftline.storage.connection import Connection
+
+_COLUMNS = (
+    "id, model, family, severity, version, since, last, opened_at, resolved_at, summary,"
+    " contributors, false_per_week, report_id, acknowledged_at, acknowledged_by, note"
+)
+
+
+@dataclass(frozen=True)
+class Incident:
+    """One row of the table `incident`.
+
+    Attributes:
+        severity: ticket or page.
+        since, last: start of the first window that alarmed, end of the newest one.
+        contributors: what alarmed, the largest effect first; each with column, monitor, segment,
+            window_seconds, value, expected, p_value, effect, detail.
+        false_per_week: how often incidents of this kind would come without any change.
+    """
+
+    id: int
+    model: str
+    family: str
+    severity: str
+    version: int | None
+    since: datetime
+    last: datetime
+    opened_at: datetime
+    resolved_at: datetime | None
+    summary: str
+    contributors: Sequence[dict[str, Any]]
+    false_per_week: float | None
+    report_id: int | None
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    note: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """What an incident says, and what changes while it is open; fields as of `Incident`."""
+
+    severity: str
+    version: int | None
+    since: datetime
+    last: datetime
+    summary: str
+    contributors: Sequence[dict[str, Any]]
+    false_per_week: float | None
+    report_id: int | None = None
+
+
+def still_open(connection: Connection, model: str) -> dict[str, Incident]:
+    """The incidents of a model that are not resolved, by family."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM driftline.incident WHERE model = %s AND resolved_at IS NULL",  # noqa: S608
+        [model],
+    ).fetchall()
+    return {one.family: one for one in (Incident(*row) for row in rows)}
+
+
+def get(connection: Connection, number: int) -> Incident | None:
+    """One incident."""
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM driftline.incident WHERE id = %s",  # noqa: S608
+        [number],
+    ).fetchone()
+    return None if row is None else Incident(*row)
+
+
+def history(connection: Connection, model: str | None, limit: int) -> list[Incident]:
+    """The newest incidents, of one model or of all."""
+    rows = connection.execute(
+        f"""SELECT {_COLUMNS} FROM driftline.incident
+             WHERE %(model)s::text IS NULL OR model = %(model)s
+             ORDER BY opened_at DESC, id DESC LIMIT %(limit)s""",  # noqa: S608
+        {"model": model, "limit": limit},
+    ).fetchall()
+    return [Incident(*row) for row in rows]
+
+
+def start(connection: Connection, model: str, family: str, content: Content) -> int:
+    """Open an incident; gives its number."""
+    row = connection.execute(
+        """INSERT INTO driftline.incident (model, family, severity, version, since, last, summary,
+                                           contributors, false_per_week, report_id)
+           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id""",
+        (model, family, *_values(content)),
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def update(connection: Connection, number: int, content: Content) -> None:
+    """Say anew what an open incident is."""
+    connection.execute(
+        """UPDATE driftline.incident
+              SET severity = %s, version = %s, since = %s, last = %s, summary = %s,
+                  contributors = %s, false_per_week = %s, report_id = coalesce(%s, report_id),
+                  updated_at = clock_timestamp()
+            WHERE id = %s""",
+        (*_values(content), number),
+    )
+
+
+def resolve(connection: Connection, number: int, note: str = "") -> None:
+    """End an incident."""
+    connection.execute(
+        """UPDATE driftline.incident
+              SET resolved_at = clock_timestamp(), updated_at = clock_timestamp(),
+                  note = CASE WHEN %(note)s = '' THEN note ELSE %(note)s END
+            WHERE id = %(id)s AND resolved_at IS NULL""",
+        {"id": number, "note": note},
+    )
+
+
+def acknowledge(connection: Connection, number: int, by: str, note: str) -> bool:
+    """Say that somebody looks after an incident; false where it is resolved or not there."""
+    done = connection.execute(
+        """UPDATE driftline.incident
+              SET acknowledged_at = clock_timestamp(), acknowledged_by = %s, note = %s,
+                  updated_at = clock_timestamp()
+            WHERE id = %s AND resolved_at IS NULL""",
+        [by, note, number],
+    )
+    return bool(done.rowcount)
+
+
+def _values(content: Content) -> tuple[object, ...]:
+    return (
+        content.severity,
+        content.version,
+        content.since,
+        content.last,
+        content.summary,
+        Jsonb(list(content.contributors)),
+        content.false_per_week,
+        content.report_id,
+    )

@@ -1,0 +1,121 @@
+"""Which windows were judged, and what they held in a form that SQL can draw."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from driftline.storage.connection import Connection
+
+
+class Judged(NamedTuple):
+    """A window that was judged.
+
+    Attributes:
+        revision: how often it was judged again, for events that came later.
+        rows: all that were served.
+        final: the allowed lateness had passed when it was judged.
+    """
+
+    end: datetime
+    revision: int
+    rows: int
+    final: bool
+
+
+class Stat(NamedTuple):
+    """One column of one window.
+
+    Attributes:
+        missing, invalid: rows without a value, and with NaN or an infinity.
+        mean, p50, p95, p99: None where the column has no numbers.
+        labels: of at most 32 bins.
+        counts: int64[bins].
+        reference_shares: of the reference in the same bins; None where it has none.
+    """
+
+    version: int
+    role: str
+    segment: str
+    column: str
+    rows: int
+    missing: int
+    invalid: int
+    mean: float | None
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    labels: Sequence[str]
+    counts: Sequence[int]
+    reference_shares: Sequence[float] | None
+
+
+def last(connection: Connection, model: str) -> dict[int, datetime]:
+    """The end of the newest window that was judged, by length in seconds."""
+    rows = connection.execute(
+        """SELECT window_seconds, max(window_end) FROM driftline.judged_window
+            WHERE model = %s GROUP BY 1""",
+        [model],
+    ).fetchall()
+    return dict(rows)
+
+
+def first(connection: Connection, model: str) -> dict[int, datetime]:
+    """The end of the oldest window that was judged, by length in seconds."""
+    rows = connection.execute(
+        """SELECT window_seconds, min(window_end) FROM driftline.judged_window
+            WHERE model = %s GROUP BY 1""",
+        [model],
+    ).fetchall()
+    return dict(rows)
+
+
+def among(
+    connection: Connection, model: str, seconds: int, ends: Sequence[datetime]
+) -> dict[datetime, Judged]:
+    """Those of the windows that were judged before."""
+    rows = connection.execute(
+        """SELECT window_end, revision, rows, final FROM driftline.judged_window
+            WHERE model = %s AND window_seconds = %s AND window_end = ANY(%s)""",
+        [model, seconds, list(ends)],
+    ).fetchall()
+    return {row[0]: Judged(*row) for row in rows}
+
+
+def between(
+    connection: Connection, model: str, seconds: int, since: datetime, until: datetime
+) -> list[Judged]:
+    """The judged windows that end in [since, until), in order."""
+    rows = connection.execute(
+        """SELECT window_end, revision, rows, final FROM driftline.judged_window
+            WHERE model = %s AND window_seconds = %s AND window_end >= %s AND window_end < %s
+            ORDER BY window_end""",
+        [model, seconds, since, until],
+    ).fetchall()
+    return [Judged(*row) for row in rows]
+
+
+def write(
+    connection: Connection, model: str, seconds: int, window: Judged, stats: Iterable[Stat]
+) -> None:
+    """Store that a window was judged, with what it held instead of what it was said to hold."""
+    connection.execute(
+        """INSERT INTO driftline.judged_window
+             (window_end, model, window_seconds, revision, rows, final)
+           VALUES (%s, %s, %s, %s, %s, %s)
+           ON CONFLICT (model, window_seconds, window_end) DO UPDATE
+             SET revision = excluded.revision, rows = excluded.rows, final = excluded.final,
+                 judged_at = clock_timestamp()""",
+        (window.end, model, seconds, window.revision, window.rows, window.final),
+    )
+    if window.revision:
+        connection.execute(
+            """DELETE FROM driftline.window_stat
+                WHERE model = %s AND window_seconds = %s AND window_end = %s""",
+            (model, seconds, window.end),
+        )
+    columns = ", ".join(f'"{name}"' for name in Stat._fields)
+    with connection.cursor().copy(
+        f"COPY driftline.window_stat (window_end, model, window_seconds, {columns}) FROM STDIN"
+    ) as copy:
+        for stat in stats:
+            copy.write_row((window.end, model, seconds, *stat))

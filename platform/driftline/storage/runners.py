@@ -1,0 +1,146 @@
+"""Who judges which models, and how far it is: heartbeats and progress."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from driftline import names
+from driftline.storage.connection import Connection
+
+# A runner that was not heard of for so long does not count; its locks are gone with its connection.
+SILENT = timedelta(seconds=60)
+_FORGOTTEN = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Runner:
+    """One row of the table `runner`."""
+
+    id: str
+    started_at: datetime
+    beat_at: datetime
+    shards: Sequence[int]
+    models: int
+    lag_seconds: float | None
+    errors: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one model is judged.
+
+    Attributes:
+        clock: the time that decides which windows have ended.
+        judged_until: the end of the newest judged window.
+        lag_seconds: how long the oldest window that should be judged has waited.
+        failed_since: since when its rounds fail; None while they succeed.
+    """
+
+    model: str
+    shard: int
+    clock: datetime | None
+    judged_until: datetime | None
+    lag_seconds: float | None
+    failed_since: datetime | None
+    error: str
+
+
+def lock(connection: Connection, shard: int) -> bool:
+    """Try to own a shard for as long as the connection lives.
+
+    Everything that the owner writes goes through the same connection: when it is lost, the
+    transaction is lost with the lock, so that two never write for one shard.
+    """
+    row = connection.execute(
+        "SELECT pg_try_advisory_lock(%s, %s)", [names.RUNNER_LOCK, shard]
+    ).fetchone()
+    return row == (True,)
+
+
+def unlock(connection: Connection, shard: int) -> None:
+    """Give a shard up."""
+    connection.execute("SELECT pg_advisory_unlock(%s, %s)", [names.RUNNER_LOCK, shard])
+
+
+def beat(
+    connection: Connection,
+    runner: str,
+    *,
+    shards: Sequence[int],
+    models: int,
+    lag_seconds: float | None,
+    errors: int,
+) -> None:
+    """Say that a runner lives; runners that were not heard of for a day are forgotten."""
+    connection.execute(
+        """INSERT INTO driftline.runner (id, shards, models, lag_seconds, errors)
+           VALUES (%s, %s, %s, %s, %s)
+           ON CONFLICT (id) DO UPDATE
+             SET beat_at = clock_timestamp(), shards = excluded.shards, models = excluded.models,
+                 lag_seconds = excluded.lag_seconds, errors = excluded.errors""",
+        (runner, sorted(shards), models, lag_seconds, errors),
+    )
+    connection.execute(
+        "DELETE FROM driftline.runner WHERE beat_at < clock_timestamp() - %s::interval",
+        [_FORGOTTEN],
+    )
+
+
+def leave(connection: Connection, runner: str) -> None:
+    """A runner ends."""
+    connection.execute("DELETE FROM driftline.runner WHERE id = %s", [runner])
+
+
+def alive(connection: Connection) -> list[Runner]:
+    """The runners that were heard of within the last minute."""
+    rows = connection.execute(
+        """SELECT id, started_at, beat_at, shards, models, lag_seconds, errors
+             FROM driftline.runner WHERE beat_at > clock_timestamp() - %s::interval ORDER BY id""",
+        [SILENT],
+    ).fetchall()
+    return [Runner(*row) for row in rows]
+
+
+def progress(connection: Connection, model: str | None = None) -> list[Progress]:
+    """How far a model is judged, or all of them."""
+    rows = connection.execute(
+        """SELECT model, shard, clock, judged_until, lag_seconds, failed_since, error
+             FROM driftline.monitor_progress
+            WHERE %(model)s::text IS NULL OR model = %(model)s ORDER BY model""",
+        {"model": model},
+    ).fetchall()
+    return [Progress(*row) for row in rows]
+
+
+def advance(
+    connection: Connection,
+    model: str,
+    shard: int,
+    *,
+    clock: datetime | None,
+    judged_until: datetime | None,
+    lag_seconds: float,
+) -> None:
+    """A round of a model has succeeded."""
+    connection.execute(
+        """INSERT INTO driftline.monitor_progress (model, shard, clock, judged_until, lag_seconds)
+           VALUES (%s, %s, %s, %s, %s)
+           ON CONFLICT (model) DO UPDATE
+             SET shard = excluded.shard, clock = excluded.clock,
+                 judged_until = coalesce(excluded.judged_until, monitor_progress.judged_until),
+                 lag_seconds = excluded.lag_seconds, failed_since = NULL, error = '',
+                 updated_at = clock_timestamp()""",
+        (model, shard, clock, judged_until, lag_seconds),
+    )
+
+
+def fail(connection: Connection, model: str, shard: int, error: str) -> None:
+    """A round of a model has failed."""
+    connection.execute(
+        """INSERT INTO driftline.monitor_progress (model, shard, failed_since, error)
+           VALUES (%s, %s, clock_timestamp(), %s)
+           ON CONFLICT (model) DO UPDATE
+             SET failed_since = coalesce(monitor_progress.failed_since, clock_timestamp()),
+                 error = excluded.error, updated_at = clock_timestamp()""",
+        (model, shard, error),
+    )

@@ -1,0 +1,159 @@
+"""What the monitors said: the newest revision of each look, and the older ones."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from driftline.storage.connection import Connection
+
+
+class Row(NamedTuple):
+    """One look; the fields are those of `monitors.verdict.Verdict`."""
+
+    segment: str
+    column: str
+    monitor: str
+    family: str
+    version: int
+    rows: int
+    status: str
+    alerts: bool
+    value: float | None = None
+    expected: float | None = None
+    threshold: float | None = None
+    p_value: float | None = None
+    level: float | None = None
+    effect: float | None = None
+    provisional: bool = False
+    detail: str = ""
+    report_id: int | None = None
+
+
+class Past(NamedTuple):
+    """A stored look, as a fold over a column's past reads it."""
+
+    end: datetime
+    status: str
+    rows: int
+    value: float | None
+    effect: float | None
+
+
+FIELDS = ", ".join(f'"{name}"' for name in Row._fields)
+_ALL = f"window_end, model, window_seconds, revision, {FIELDS}"
+_HISTORY_KEPT = timedelta(days=90)
+
+
+def write(
+    connection: Connection,
+    model: str,
+    seconds: int,
+    end: datetime,
+    rows: Iterable[Row],
+    *,
+    revision: int,
+    replacing: Sequence[str] | None = None,
+) -> None:
+    """Store the verdicts of a window; what was said of it before goes to the history.
+
+    Parameters:
+        revision: of the window; 0 the first time.
+        replacing: only the verdicts of these monitors are replaced; default: all of the window.
+    """
+    if revision:
+        connection.execute(
+            f"""WITH gone AS (
+                  DELETE FROM driftline.verdict
+                   WHERE model = %(model)s AND window_seconds = %(seconds)s
+                     AND window_end = %(end)s
+                     AND (%(monitors)s::text[] IS NULL OR monitor = ANY(%(monitors)s))
+                  RETURNING *)
+                INSERT INTO driftline.verdict_history ({_ALL}, judged_at)
+                SELECT {_ALL}, judged_at FROM gone ON CONFLICT DO NOTHING""",  # noqa: S608
+            {
+                "model": model,
+                "seconds": seconds,
+                "end": end,
+                "monitors": None if replacing is None else list(replacing),
+            },
+        )
+    with connection.cursor().copy(f"COPY driftline.verdict ({_ALL}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row((end, model, seconds, revision, *row))
+
+
+def of_window(connection: Connection, model: str, seconds: int, end: datetime) -> list[Row]:
+    """What was said of one window last."""
+    rows = connection.execute(
+        f"""SELECT {FIELDS} FROM driftline.verdict
+             WHERE model = %s AND window_seconds = %s AND window_end = %s
+             ORDER BY monitor, "column", segment, version""",  # noqa: S608 - constants
+        [model, seconds, end],
+    ).fetchall()
+    return [Row(*row) for row in rows]
+
+
+def alarms(
+    connection: Connection, model: str, since: datetime, until: datetime
+) -> list[tuple[datetime, int, Row]]:
+    """(window's end, its seconds, verdict) of all alarms that may open incidents, in order."""
+    rows = connection.execute(
+        f"""SELECT window_end, window_seconds, {FIELDS} FROM driftline.verdict
+             WHERE model = %s AND window_end >= %s AND window_end <= %s
+               AND status IN ('alarm', 'broken') AND alerts
+             ORDER BY window_end, window_seconds, monitor, "column", segment, version""",  # noqa: S608
+        [model, since, until],
+    ).fetchall()
+    return [(end, seconds, Row(*row)) for end, seconds, *row in rows]
+
+
+def past(
+    connection: Connection,
+    model: str,
+    seconds: int,
+    monitor: str,
+    *,
+    since: datetime,
+    until: datetime,
+) -> dict[tuple[str, str], list[Past]]:
+    """(column, segment) -> the looks of a monitor at windows that end in [since, until], in order.
+
+    Of two versions that were judged in one window the one with more rows counts.
+    """
+    rows = connection.execute(
+        """SELECT DISTINCT ON ("column", segment, window_end)
+                  "column", segment, window_end, status, rows, value, effect
+             FROM driftline.verdict
+            WHERE model = %s AND window_seconds = %s AND window_end >= %s AND window_end <= %s
+              AND monitor = %s
+            ORDER BY "column", segment, window_end, rows DESC, version DESC""",
+        [model, seconds, since, until, monitor],
+    ).fetchall()
+    found: dict[tuple[str, str], list[Past]] = {}
+    for column, segment, *rest in rows:
+        found.setdefault((column, segment), []).append(Past(*rest))
+    return found
+
+
+def expire(connection: Connection, keep: timedelta) -> int:
+    """Delete what is older than it is good for; gives how many rows.
+
+    Older revisions go after 90 days. Windows shorter than a day go after `keep`: verdicts that
+    alarmed stay, and so do those of whole days.
+    """
+    gone = connection.execute(
+        "DELETE FROM driftline.verdict_history WHERE window_end < clock_timestamp() - %s::interval"
+        " AND judged_at < clock_timestamp() - %s::interval",
+        [_HISTORY_KEPT, _HISTORY_KEPT],
+    ).rowcount
+    for statement in (
+        """DELETE FROM driftline.verdict WHERE window_seconds < 86400 AND status <> 'alarm'
+              AND judged_at < clock_timestamp() - %s::interval""",
+        """DELETE FROM driftline.window_stat USING driftline.judged_window AS j
+            WHERE window_stat.window_seconds < 86400 AND j.model = window_stat.model
+              AND j.window_seconds = window_stat.window_seconds
+              AND j.window_end = window_stat.window_end
+              AND j.judged_at < clock_timestamp() - %s::interval""",
+    ):
+        gone += connection.execute(statement, [keep]).rowcount
+    return gone

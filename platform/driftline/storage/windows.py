@@ -1,0 +1,190 @@
+"""Profiles of windows of event time: sums of stored rows, counted anew where those are too coarse.
+
+Compaction merges old minutes to hours and days. A window that cuts through such a row is counted
+again from the predictions themselves, as long as retention has left them.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg import sql
+
+from driftline import names
+from driftline.errors import SchemaError
+from driftline.profile.binning import Binning
+from driftline.profile.count import increments
+from driftline.profile.profile import Profile
+from driftline.storage import binnings
+from driftline.storage.connection import Connection
+from driftline.storage.profiles import ProfileRow
+from driftline.storage.rows import stream
+
+_COLUMNS = "bucket, span_minutes, version, role, segment, binning_id, rows, cells"
+_MINUTE = timedelta(minutes=1)
+
+
+class Part(NamedTuple):
+    """Which rows of a window a profile counts.
+
+    Attributes:
+        role: `served` or `shadow`.
+        segment: "" for all rows.
+    """
+
+    version: int
+    role: str
+    segment: str
+    binning_id: str
+
+
+def read(
+    connection: Connection,
+    model: str,
+    since: datetime,
+    until: datetime,
+    segments: Sequence[str] = (),
+) -> list[ProfileRow]:
+    """The packed rows of [since, until), none of which reaches beyond; both in whole minutes.
+
+    Parameters:
+        segments: those that are wanted beside all rows, such as `country=de`.
+
+    Raises:
+        SchemaError: the window cuts through an hour or day that was merged, and the predictions
+            themselves are no longer there.
+    """
+    rows = connection.execute(
+        f"""SELECT {_COLUMNS} FROM driftline.profile
+             WHERE model = %(model)s AND segment = ANY(%(segments)s)
+               AND bucket < %(until)s AND bucket > %(since)s - interval '1 day'
+               AND bucket + span_minutes * interval '1 minute' > %(since)s
+             ORDER BY bucket, id""",  # noqa: S608 - a constant
+        {
+            "model": model,
+            "segments": [names.ALL_ROWS, *segments],
+            "since": since,
+            "until": until,
+        },
+    ).fetchall()
+    found = [ProfileRow(*row) for row in rows]
+    whole = [row for row in found if since <= row.bucket and _end(row) <= until]
+    cut = [row for row in found if not (since <= row.bucket and _end(row) <= until)]
+    return whole + _recounted(connection, model, cut, since, until)
+
+
+def sums(rows: Iterable[ProfileRow], known: dict[str, Binning]) -> dict[Part, Profile]:
+    """One profile for each version, role, segment and binning among the rows.
+
+    Parameters:
+        known: the binnings by id; rows of others are left out.
+    """
+    packed: dict[Part, list[bytes]] = {}
+    for row in rows:
+        key = Part(row.version, row.role, row.segment, row.binning_id)
+        packed.setdefault(key, []).append(row.cells)
+    return {
+        part: Profile.of(known[part.binning_id], *cells)
+        for part, cells in sorted(packed.items())
+        if part.binning_id in known
+    }
+
+
+def counted_until(connection: Connection, model: str) -> datetime | None:
+    """The end of the newest minute that was counted, whatever the real time; None before any."""
+    row = connection.execute(
+        """SELECT bucket + span_minutes * interval '1 minute' FROM driftline.profile
+            WHERE model = %s ORDER BY bucket DESC LIMIT 1""",
+        [model],
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def counted_since(connection: Connection, model: str) -> datetime | None:
+    """The start of the oldest minute, hour or day that was counted."""
+    row = connection.execute(
+        "SELECT bucket FROM driftline.profile WHERE model = %s ORDER BY bucket LIMIT 1", [model]
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def _end(row: ProfileRow) -> datetime:
+    return row.bucket + row.span_minutes * _MINUTE
+
+
+def _recounted(
+    connection: Connection,
+    model: str,
+    cut: list[ProfileRow],
+    since: datetime,
+    until: datetime,
+) -> list[ProfileRow]:
+    """The minutes inside the window of hours and days that it cuts through."""
+    spans = {
+        (row.version, row.role, row.binning_id, max(row.bucket, since), min(_end(row), until))
+        for row in cut
+    }
+    segments = {row.segment for row in cut}
+    again: list[ProfileRow] = []
+    for version, role, binning_id, first, end in sorted(spans):
+        _require_rows(connection, model, first)
+        binning = binnings.read(connection, binning_id)
+        columns = tuple(sorted({s.partition("=")[0] for s in segments if s != names.ALL_ROWS}))
+        if role != names.SERVED:
+            continue  # shadows' rows hold no features: their hours and days stay whole
+        for batch in _raw(connection, model, version, binning, (first, end)):
+            again += [
+                ProfileRow(bucket, 1, version, role, segment, binning_id, n, cells)
+                for bucket, segment, n, cells in _increments(batch, binning, columns)
+                if segment in segments
+            ]
+    return again
+
+
+def _increments(
+    batch: pa.RecordBatch, binning: Binning, segments: tuple[str, ...]
+) -> Iterable[tuple[datetime, str, int, bytes]]:
+    counted = increments(batch, binning, segments)
+    return zip(*(counted.column(name).to_pylist() for name in counted.schema.names), strict=True)
+
+
+def _raw(
+    connection: Connection,
+    model: str,
+    version: int,
+    binning: Binning,
+    window: tuple[datetime, datetime],
+) -> Iterable[pa.RecordBatch]:
+    """The stored predictions of one version, with the columns of its binning."""
+    query = sql.SQL(
+        """SELECT (extract(epoch FROM event_time) * 1000000)::bigint AS {time}, {columns}
+             FROM {table}
+            WHERE event_time >= {since} AND event_time < {until} AND model_version = {version}"""
+    ).format(
+        time=sql.Identifier(names.EVENT_TIME),
+        columns=sql.SQL(", ").join(sql.Identifier(bins.name) for bins in binning.columns),
+        table=sql.Identifier(names.SCHEMA, names.prediction_table(model)),
+        since=sql.Literal(window[0]),
+        until=sql.Literal(window[1]),
+        version=sql.Literal(version),
+    )
+    for batch in stream(connection, query, None):
+        time = pc.cast(batch.column(names.EVENT_TIME), pa.timestamp("us", tz="UTC"))
+        others = [name for name in batch.schema.names if name != names.EVENT_TIME]
+        yield pa.RecordBatch.from_arrays(
+            [time, *(batch.column(name) for name in others)], names=[names.EVENT_TIME, *others]
+        )
+
+
+def _require_rows(connection: Connection, model: str, time: datetime) -> None:
+    query = sql.SQL("SELECT min(event_time) <= {} FROM {}").format(
+        sql.Literal(time + timedelta(days=1)),
+        sql.Identifier(names.SCHEMA, names.prediction_table(model)),
+    )
+    if connection.execute(query).fetchone() != (True,):
+        raise SchemaError(
+            f"the profiles of model {model!r} at {time.astimezone(UTC):%Y-%m-%d %H:%M} were merged "
+            "to hours or days and its rows are gone: ask for windows of whole days"
+        )
