@@ -18,6 +18,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from driftline import names
 from driftline.errors import ConfigError, ServiceError
+from driftline.grafana import Grafana
 from driftline.monitoring import Monitors, Notify, Runner
 from driftline.settings import (
     LOGIN_KEY,
@@ -445,6 +446,7 @@ class Config(Settings):
     flink: Flink = Flink()
     notify: Notify = Notify()
     runner: Runner = Runner()
+    grafana: Grafana = Grafana()
     models: dict[ModelName, Model] = Field(default_factory=dict)
 
     def model(self, name: str) -> Model:

@@ -1,5 +1,7 @@
 """Every name that two places must agree on: tables, columns, roles, aliases, artifact paths."""
 
+import zlib
+
 SCHEMA = "driftline"
 
 # Columns of a model's prediction table that are not features; a feature may not take one.
@@ -63,8 +65,30 @@ def shadow_table(model: str) -> str:
     return "shadow_" + model.replace("-", "_")
 
 
+# In Grafana.
+DATASOURCE_UID = "driftline-timescaledb"
+FLEET_UID = "driftline-fleet"
+MODELS_UID = "driftline-models"  # one for all models that have none of their own
+PIPELINE_UID = "driftline-pipeline"
+DASHBOARD_TAG = "driftline"
+_UID_LENGTH = 40
+
+
+def dashboard_uid(model: str) -> str:
+    """The uid of a model's own dashboard; Grafana takes at most 40 characters.
+
+    >>> dashboard_uid("flights-late"), len(dashboard_uid("a" * 40))
+    ('driftline-model-flights-late', 40)
+    """
+    uid = f"driftline-model-{model}"
+    if len(uid) <= _UID_LENGTH:
+        return uid
+    return f"{uid[: _UID_LENGTH - 9]}_{zlib.crc32(model.encode()):08x}"
+
+
 # First key of the advisory locks, so that they collide with nobody else's.
 LEDGER_LOCK = 0x6466_0001
 PROMOTION_LOCK = 0x6466_0002
 CANARY_LOCK = 0x6466_0003
 RUNNER_LOCK = 0x6466_0004  # second key: the shard
+GRAFANA_LOCK = 0x6466_0007

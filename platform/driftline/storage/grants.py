@@ -27,7 +27,11 @@ _WRITE_MORE = {
     "notification": "UPDATE",  # sent
     "runner": "UPDATE, DELETE",
     "monitor_progress": "UPDATE",
+    "grafana_object": "UPDATE, DELETE",
+    "grafana_secret": "DELETE",
 }
+# What role `read`, which Grafana itself has, may not see: digests of Grafana's secrets.
+_NOT_READ = ("grafana_secret",)
 _SCHEMA = sql.Identifier(names.SCHEMA)
 
 
@@ -50,6 +54,13 @@ def apply(connection: Connection, postgres: Postgres) -> None:
                 version, sql.Identifier(user)
             )
         )
+    if roles["read"] not in (owner, roles["write"]):
+        for table in _NOT_READ:
+            connection.execute(
+                sql.SQL("REVOKE ALL ON {} FROM {}").format(
+                    sql.Identifier(names.SCHEMA, table), sql.Identifier(roles["read"])
+                )
+            )
 
 
 def _require_role(connection: Connection, name: str, user: str) -> None:

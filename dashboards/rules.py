@@ -1,0 +1,232 @@
+"""Alert rules as a pure function of the config: one for each family and severity of a team.
+
+They read the alert table, where the state machine with its hysteresis lives: `for` is zero, and
+every model has a row, 0 or 1, so that the end of an alarm is a 0 and not a vanished series.
+"""
+
+import json
+from typing import Any, get_args
+
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.alerting import (
+    NotificationSettings,
+    Query,
+    RelativeTimeRange,
+    Rule,
+)
+
+from dashboards.macros import quoted
+from dashboards.uids import FLEET_FOLDER, RULE_GROUP, folder_uid, rule_title, rule_uid, written
+from driftline import names
+from driftline.config import Config
+from driftline.grafana import Grafana, Route
+from driftline.monitoring import Family, Severity
+
+POSTGRES = "grafana-postgresql-datasource"
+HEARTBEAT = "driftline-heartbeat"
+KEEP_LAST_SINCE = (11, 0)  # earlier servers refuse the state KeepLast
+
+_ALARM = """SELECT m.model, {family} AS family, {team} AS team,
+  CASE WHEN a.state = 'firing' AND a.severity = {severity}
+    AND coalesce(a.silenced_until <= now(), true) THEN 1 ELSE 0 END::float8 AS value
+FROM unnest(ARRAY[{models}]) AS m (model)
+LEFT JOIN driftline.alert AS a ON a.model = m.model AND a.family = {family}"""
+# Numbers for the annotations; a text column would become a label.
+_NUMBER = """SELECT m.model, {family} AS family, {team} AS team,
+  coalesce(a.{column}, 0)::float8 AS value
+FROM unnest(ARRAY[{models}]) AS m (model)
+LEFT JOIN driftline.alert AS a ON a.model = m.model AND a.family = {family}"""
+_SILENT = """SELECT CASE WHEN coalesce(max(beat_at), '-infinity')
+    < now() - make_interval(secs => {seconds}) THEN 1 ELSE 0 END::float8 AS value
+FROM driftline.runner"""
+
+
+def teams(config: Config) -> dict[str, list[str]]:
+    """The models of each team, both in order of the alphabet."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(config.models):
+        found.setdefault(config.models[name].team, []).append(name)
+    return dict(sorted(found.items()))
+
+
+def rules(config: Config, version: tuple[int, int] = KEEP_LAST_SINCE) -> list[dict[str, Any]]:
+    """All alert rules, as the provisioning API takes them.
+
+    Parameters:
+        config: its models, teams, runbooks and the section `grafana`.
+        version: of the server. Before 11.0 there is no KeepLast; Error is the nearest that
+            neither reads as a recovery nor as an alarm of every model.
+    """
+    made = [_heartbeat(config)]
+    for team, models in teams(config).items():
+        for family in get_args(Family):
+            for severity in get_args(Severity):
+                made.append(_rule(config, team, models, family, severity))
+                keeps = version >= KEEP_LAST_SINCE
+                made[-1]["noDataState"] = "KeepLast" if keeps else "NoData"
+                made[-1]["execErrState"] = "KeepLast" if keeps else "Error"
+    return made
+
+
+def _rule(
+    config: Config, team: str, models: list[str], family: Family, severity: Severity
+) -> dict[str, Any]:
+    settings = config.grafana
+    values = {
+        "family": quoted(family),
+        "team": quoted(team),
+        "severity": quoted(severity),
+        "models": ", ".join(map(quoted, models)),
+    }
+    annotations = {
+        "summary": "{{ $labels.model }}: {{ $labels.family }} alarm",
+        "description": (
+            "version {{ $values.V.Value }}, incident {{ $values.I.Value }}; the model's page has "
+            "columns, numbers and reports"
+        ),
+        "dashboard": (
+            f"{address(settings)}/d/{names.MODELS_UID}?var-model={{{{ $labels.model }}}}"
+        ),
+    }
+    if runbook := _runbook(config, models):
+        annotations["runbook_url"] = runbook
+    return _as_json(
+        Rule(
+            uid=rule_uid(team, family, severity),
+            title=rule_title(family, severity),
+            folder_uid=folder_uid(team),
+            rule_group=RULE_GROUP,
+            org_id=settings.org,
+            condition="C",
+            data=[
+                _sql("A", _ALARM.format(**values), settings),
+                _sql("V", _NUMBER.format(column="version", **values), settings),
+                _sql("I", _NUMBER.format(column="incident_id", **values), settings),
+                _above_half(),
+            ],
+            for_val="0s",
+            annotations=annotations,
+            labels={},
+            is_paused=False,
+            notification_settings=_notified(settings, team, family, severity),
+        )
+    )
+
+
+def _heartbeat(config: Config) -> dict[str, Any]:
+    settings = config.grafana
+    seconds = int(settings.heartbeat.total_seconds())
+    made = _as_json(
+        Rule(
+            uid=HEARTBEAT,
+            title="driftline is silent",
+            folder_uid=FLEET_FOLDER,
+            rule_group=RULE_GROUP,
+            org_id=settings.org,
+            condition="C",
+            data=[_sql("A", _SILENT.format(seconds=seconds), settings), _above_half()],
+            for_val="0s",
+            annotations={
+                "summary": "driftline's runner or its database is dead",
+                "description": (
+                    f"No runner has reported for {written(settings.heartbeat)}, or the database "
+                    "does not answer: all other alerts keep their last state until it is back."
+                ),
+            },
+            labels={},
+            is_paused=False,
+            notification_settings=_notified(settings, None, "pipeline", "page"),
+        )
+    )
+    return {**made, "noDataState": "Alerting", "execErrState": "Alerting"}
+
+
+def address(settings: Grafana) -> str:
+    """Where people find Grafana."""
+    return (settings.public_url or settings.url or "").rstrip("/")
+
+
+def _runbook(config: Config, models: list[str]) -> str:
+    """A template that gives each model its own runbook."""
+    by_address: dict[str, list[str]] = {}
+    for name in models:
+        if address := config.models[name].runbook:
+            by_address.setdefault(address, []).append(name)
+    if len(by_address) == 1 and len(next(iter(by_address.values()))) == len(models):
+        return next(iter(by_address))
+    return "".join(
+        f"{{{{ if eq $labels.model {' '.join(map(json.dumps, found))} }}}}{address}{{{{ end }}}}"
+        for address, found in by_address.items()
+    )
+
+
+def route_of(settings: Grafana, team: str | None, family: str, severity: str) -> Route | None:
+    """The first route that matches."""
+    matching = (route for route in settings.routing.routes if route.matches(team, family, severity))
+    return next(matching, None)
+
+
+def _notified(
+    settings: Grafana, team: str | None, family: str, severity: str
+) -> NotificationSettings | None:
+    route = route_of(settings, team, family, severity)
+    if route is None or settings.routing.mode != "notification_settings":
+        return None
+    return NotificationSettings(
+        receiver=f"driftline-{route.contact_point}",
+        group_by=["grafana_folder", "alertname"],
+        group_wait=written(route.group_wait),
+        group_interval=written(route.group_interval),
+        repeat_interval=written(route.repeat_interval),
+        mute_time_intervals=[f"driftline-{name}" for name in route.mute_timings] or None,
+    )
+
+
+class _Model(dict[str, Any]):
+    """A query's own fields; the SDK has no builder for SQL or expressions."""
+
+    def to_json(self) -> dict[str, object]:
+        return dict(self)
+
+
+def _sql(ref: str, statement: str, settings: Grafana) -> Query:
+    source = settings.data_source.uid
+    model = _Model(
+        datasource={"type": POSTGRES, "uid": source},
+        editorMode="code",
+        format="table",
+        intervalMs=1000,
+        maxDataPoints=43_200,
+        rawQuery=True,
+        rawSql=statement,
+        refId=ref,
+    )
+    return _query(ref, source, model, RelativeTimeRange(from_val=600, to=0))
+
+
+def _above_half() -> Query:
+    model = _Model(
+        conditions=[{"evaluator": {"params": [0.5], "type": "gt"}}],
+        datasource={"type": "__expr__", "uid": "__expr__"},
+        expression="A",
+        intervalMs=1000,
+        maxDataPoints=43_200,
+        refId="C",
+        type="threshold",
+    )
+    return _query("C", "__expr__", model, RelativeTimeRange(from_val=0, to=0))
+
+
+def _query(ref: str, source: str, model: _Model, window: RelativeTimeRange) -> Query:
+    return Query(
+        ref_id=ref,
+        query_type="",
+        datasource_uid=source,
+        relative_time_range=window,
+        model=model,  # type: ignore[arg-type]
+    )
+
+
+def _as_json(rule: Rule) -> dict[str, Any]:
+    made: dict[str, Any] = json.loads(json.dumps(rule, cls=JSONEncoder))
+    return made

@@ -1,0 +1,131 @@
+"""What driftline applied to one Grafana last, and digests of the secrets that went with it."""
+
+import hashlib
+import hmac
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from driftline import names
+from driftline.storage.connection import Connection
+
+Key = tuple[str, str]  # kind and uid
+
+
+@dataclass(frozen=True)
+class Applied:
+    """One object as it was left: `pending` was sent, and whether it arrived is not known."""
+
+    applied: dict[str, Any] | None
+    pending: dict[str, Any] | None = None
+    secrets: Mapping[str, tuple[bytes, bytes]] = field(default_factory=dict, repr=False)
+
+
+class GrafanaState:
+    """The memory of one server and organisation.
+
+    Every change is its own transaction, so that a crash leaves at most one object in doubt.
+
+    Parameters:
+        connection: as role `write`, in autocommit.
+        server: the address, which tells two Grafanas apart.
+        org: the organisation there.
+        key: of the digests; whoever reads the table cannot try passwords without it.
+    """
+
+    def __init__(self, connection: Connection, server: str, org: int, key: str) -> None:
+        self._connection = connection
+        self._place = (server, org)
+        self._key = key.encode()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let nobody else apply to this Grafana; waits for who does."""
+        lock = [names.GRAFANA_LOCK, f"{self._place[0]} {self._place[1]}"]
+        self._connection.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", lock)
+        try:
+            yield
+        finally:
+            self._connection.execute("SELECT pg_advisory_unlock(%s, hashtext(%s))", lock)
+
+    def load(self) -> dict[Key, Applied]:
+        """All that was applied."""
+        secrets: dict[Key, dict[str, tuple[bytes, bytes]]] = {}
+        for kind, uid, setting, salt, digest in self._connection.execute(
+            "SELECT kind, uid, setting, salt, digest FROM driftline.grafana_secret"
+            " WHERE server = %s AND org = %s",
+            self._place,
+        ):
+            secrets.setdefault((kind, uid), {})[setting] = (bytes(salt), bytes(digest))
+        return {
+            (kind, uid): Applied(applied, pending, secrets.get((kind, uid), {}))
+            for kind, uid, applied, pending in self._connection.execute(
+                "SELECT kind, uid, applied, pending FROM driftline.grafana_object"
+                " WHERE server = %s AND org = %s",
+                self._place,
+            )
+        }
+
+    def intend(self, key: Key, content: dict[str, Any]) -> None:
+        """Note what is about to be sent."""
+        self._connection.execute(
+            "INSERT INTO driftline.grafana_object (server, org, kind, uid, pending)"
+            " VALUES (%s, %s, %s, %s, %s)"
+            " ON CONFLICT (server, org, kind, uid) DO UPDATE SET pending = excluded.pending",
+            (*self._place, *key, Jsonb(content)),
+        )
+
+    def record(self, key: Key, content: dict[str, Any], secrets: Mapping[str, str]) -> None:
+        """Note what has arrived, with digests of its secrets."""
+        with self._connection.transaction():
+            self._connection.execute(
+                "INSERT INTO driftline.grafana_object (server, org, kind, uid, applied)"
+                " VALUES (%s, %s, %s, %s, %s)"
+                " ON CONFLICT (server, org, kind, uid) DO UPDATE SET"
+                " applied = excluded.applied, pending = NULL, applied_at = clock_timestamp()",
+                (*self._place, *key, Jsonb(content)),
+            )
+            self._forget_secrets(key)
+            for setting, value in secrets.items():
+                salt = os.urandom(16)
+                self._connection.execute(
+                    "INSERT INTO driftline.grafana_secret"
+                    " (server, org, kind, uid, setting, salt, digest)"
+                    " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                    (*self._place, *key, setting, salt, self._digest(salt, value)),
+                )
+
+    def forget(self, key: Key) -> None:
+        """Note that it is gone."""
+        with self._connection.transaction():
+            self._forget_secrets(key)
+            self._connection.execute(
+                "DELETE FROM driftline.grafana_object"
+                " WHERE server = %s AND org = %s AND kind = %s AND uid = %s",
+                (*self._place, *key),
+            )
+
+    def changed_secrets(self, last: Applied | None, secrets: Mapping[str, str]) -> set[str]:
+        """The settings whose secret is another one than was applied last, or is new or gone."""
+        known = last.secrets if last else {}
+        same = {
+            setting
+            for setting, value in secrets.items()
+            if setting in known
+            and hmac.compare_digest(self._digest(known[setting][0], value), known[setting][1])
+        }
+        return {*secrets, *known} - same
+
+    def _digest(self, salt: bytes, value: str) -> bytes:
+        return hmac.new(self._key, salt + value.encode(), hashlib.sha256).digest()
+
+    def _forget_secrets(self, key: Key) -> None:
+        self._connection.execute(
+            "DELETE FROM driftline.grafana_secret"
+            " WHERE server = %s AND org = %s AND kind = %s AND uid = %s",
+            (*self._place, *key),
+        )
