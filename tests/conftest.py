@@ -13,6 +13,7 @@ from psycopg import sql
 
 from driftline.config import Config
 from driftline.services.stack import Stack
+from tests import monitored
 from tests.databases import superuser
 
 # no test asserts a time
@@ -74,3 +75,11 @@ def empty_database(stack: Stack) -> Iterator[Callable[[], Config]]:
             connection.execute(
                 sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
             )
+
+
+@pytest.fixture(scope="session")
+def monitored_store(empty_database: Callable[[], Config]) -> Config:
+    """A database with two models, three days of traffic and what the monitors made of it."""
+    config = monitored.migrated(empty_database())
+    monitored.fill(config)
+    return config

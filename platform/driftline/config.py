@@ -415,6 +415,9 @@ class Model(Settings):
     runbook: str | None = Field(
         None, pattern=r"^https?://[^@\s]+$", description="address of what to do when it alarms"
     )
+    dashboard: Literal["shared", "own"] = Field(
+        "shared", description="own: one more dashboard, which also reads the model's own rows"
+    )
 
     @model_validator(mode="after")
     def _labels_for_their_gates(self) -> Self:

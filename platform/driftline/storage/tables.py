@@ -39,6 +39,7 @@ ledger = sa.Table(
     sa.Column("rejected", sa.BigInteger, nullable=False),
     sa.Column("filtered", sa.BigInteger, nullable=False),
     sa.Index("ledger_source_offset", "source", "last_offset"),
+    sa.Index("ledger_source_time", "source", "committed_at"),
 )
 
 duplicate = sa.Table(
@@ -62,6 +63,7 @@ rejected = sa.Table(
     sa.Column("detail", sa.Text, nullable=False),
     sa.Column("payload", sa.LargeBinary),
     sa.Column("replayed_at", _TIME),
+    sa.Index("rejected_source_time", "source", "rejected_at"),
 )
 
 label = sa.Table(

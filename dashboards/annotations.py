@@ -1,0 +1,55 @@
+"""Events over all charts of a model's dashboard: promotions, incidents, what was filled in late."""
+
+from dashboards.board import Annotation
+from dashboards.scope import WINDOW, Scope
+
+
+def of(scope: Scope) -> list[Annotation]:
+    """The annotations of one model."""
+    return [promotions(scope), incidents(scope), backfills(scope)]
+
+
+def promotions(scope: Scope) -> Annotation:
+    """When another version began to serve: in a replay, by the time of the events it served."""
+    return Annotation(
+        "Versions",
+        f"""\
+SELECT started AS time, started AS timeend, 'version ' || version || ' serves' AS text,
+       'version' AS tags
+  FROM (SELECT version, min(bucket) AS started, min(min(bucket)) OVER () AS first
+          FROM driftline.profile
+         WHERE model = {scope.model} AND $__timeFilter(bucket)
+           AND segment = '' AND role = 'served'
+         GROUP BY version) AS seen
+ WHERE started > first
+ ORDER BY 1 DESC""",
+        "blue",
+    )
+
+
+def incidents(scope: Scope) -> Annotation:
+    """From the first bad window to the last."""
+    return Annotation(
+        "Incidents",
+        f"""\
+SELECT since AS time, last AS timeend, family || ': ' || summary AS text, severity AS tags
+  FROM driftline.incident
+ WHERE model = {scope.model} AND since <= $__timeTo() AND last >= $__timeFrom()
+ ORDER BY since DESC""",
+        "red",
+    )
+
+
+def backfills(scope: Scope) -> Annotation:
+    """Windows that were judged again, because events came for them later."""
+    return Annotation(
+        "Backfills",
+        f"""\
+SELECT window_end - make_interval(secs => window_seconds) AS time, window_end AS timeend,
+       'judged again: revision ' || revision AS text, 'backfill' AS tags
+  FROM driftline.judged_window
+ WHERE model = {scope.model} AND window_seconds = {WINDOW} AND $__timeFilter(window_end)
+   AND revision > 0
+ ORDER BY window_end DESC""",
+        "purple",
+    )

@@ -1,0 +1,62 @@
+"""A model's dashboard: for the model that the reader chooses, or for one model of its own."""
+
+from typing import Any
+
+from dashboards import annotations, variables
+from dashboards.board import Section, board
+from dashboards.of_model import (
+    challenger,
+    drift,
+    incidents,
+    latency,
+    now,
+    performance,
+    quality,
+    score,
+    segments,
+    traffic,
+)
+from dashboards.scope import Scope
+from dashboards.uids import team_tag
+
+
+def model(scope: Scope) -> dict[str, Any]:
+    """The page."""
+    chosen = [variables.of_model()] if scope.name is None else []
+    return board(
+        scope.uid,
+        "driftline · Models" if scope.name is None else f"driftline · {scope.name}",
+        "One model, from its traffic to its incidents.",
+        variables=[
+            *chosen,
+            variables.window(scope),
+            variables.version(scope),
+            variables.segment(scope),
+            variables.column(scope),
+        ],
+        annotations=annotations.of(scope),
+        links=variables.links(),
+        time=_range(scope),
+        tags=[] if scope.section is None else [team_tag(scope.section.team)],
+        sections=[
+            Section("Now", now.panels(scope)),
+            Section("Traffic and versions", traffic.panels(scope)),
+            Section("Score", score.panels(scope)),
+            Section("Drift", drift.panels(scope)),
+            Section("Performance", performance.panels(scope)),
+            Section("Latency", latency.panels(scope)),
+            Section("Data quality", quality.panels(scope)),
+            Section("Segments", segments.panels(scope)),
+            Section("Champion against challenger", challenger.panels(scope)),
+            Section("Incidents", incidents.panels(scope)),
+        ],
+    )
+
+
+def _range(scope: Scope) -> tuple[str, str]:
+    """The last week; of a replay of the past, the past that it accepts."""
+    if scope.section is not None:
+        accepted = scope.section.input.accept
+        if accepted.since is not None and accepted.until is not None:
+            return f"{accepted.since:%Y-%m-%dT%H:%M:%SZ}", f"{accepted.until:%Y-%m-%dT%H:%M:%SZ}"
+    return "now-7d", "now"

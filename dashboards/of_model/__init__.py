@@ -1,0 +1,1 @@
+"""The panels of a model's dashboard, a file for each of its sections."""

@@ -1,0 +1,88 @@
+"""What went wrong, with the way to the evidence."""
+
+from grafana_foundation_sdk.builders import statetimeline
+from grafana_foundation_sdk.builders import table as table_panel
+
+from dashboards import style
+from dashboards.board import Panel, Query, describe, table
+from dashboards.macros import quoted
+from dashboards.scope import Scope
+from driftline import names
+
+
+def panels(scope: Scope) -> list[Panel]:
+    """The section."""
+    return [timeline(scope), incidents(scope), reports(scope)]
+
+
+def timeline(scope: Scope) -> Panel:
+    """Alarms of all families."""
+    return describe(
+        style.timeline(statetimeline.Panel()),
+        "families",
+        "Verdicts by family",
+        "The worst verdict of each family of monitors in each window, over all rows.",
+        Query(f"""\
+SELECT $__timeGroup(window_end, $__interval) AS time, family AS metric, max({style.RANK}) AS status
+  FROM driftline.verdict
+ WHERE {scope.windows} AND segment = ''
+ GROUP BY 1, 2 ORDER BY 1, 2"""),
+        size=(24, 7),
+        empty="No verdict in this range",
+    )
+
+
+def incidents(scope: Scope) -> Panel:
+    """Incidents of the range."""
+    panel = style.listing(table_panel.Panel())
+    panel = panel.override_by_name("severity", style.pill(*style.SEVERITIES))
+    panel = panel.override_by_name(
+        "report", style.linked("Evidently report", names.REPORT_ADDRESS + "${__value.raw}")
+    )
+    panel = panel.override_by_name(
+        "runbook", style.linked("Runbook", "${__value.raw}", new_tab=True)
+    )
+    return describe(
+        panel,
+        "incidents",
+        "Incidents",
+        "Incidents that touch the range, the latest first, with their Evidently report (served by "
+        "'driftline preview') and the model's runbook.",
+        table(f"""\
+SELECT id, severity, family, since, last, resolved_at AS resolved, summary, report_id AS report,
+       {_runbook(scope)} AS runbook, coalesce(acknowledged_by, '') AS acknowledged
+  FROM driftline.incident
+ WHERE model = {scope.model} AND since <= $__timeTo() AND last >= $__timeFrom()
+ ORDER BY opened_at DESC LIMIT 100"""),
+        size=(16, 9),
+        empty="No incidents in this range",
+    )
+
+
+def reports(scope: Scope) -> Panel:
+    """Evidently's deep reports."""
+    panel = style.listing(table_panel.Panel()).override_by_name(
+        "report", style.linked("Evidently report", names.REPORT_ADDRESS + "${__value.raw}")
+    )
+    return describe(
+        panel,
+        "reports",
+        "Reports",
+        "Deep reports by Evidently on a sample of raw rows: 'driftline report' makes more.",
+        table(f"""\
+SELECT id AS report, since, until, rows FROM driftline.report
+ WHERE model = {scope.model} AND until >= $__timeFrom() AND since <= $__timeTo()
+ ORDER BY until DESC LIMIT 50"""),
+        size=(8, 9),
+        empty="No report of this range: 'driftline report' makes one",
+    )
+
+
+def _runbook(scope: Scope) -> str:
+    if not scope.runbooks:
+        return "''"
+    known = ", ".join(f"({quoted(name)}, {quoted(url)})" for name, url in scope.runbooks.items())
+    return (
+        f"coalesce((SELECT url FROM (VALUES {known}) AS runbook (name, url)"
+        " WHERE name = incident.model), '')"
+    )

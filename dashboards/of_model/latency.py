@@ -1,0 +1,82 @@
+"""How long predictions take, against the objective."""
+
+from grafana_foundation_sdk.builders import heatmap, timeseries
+
+from dashboards import style
+from dashboards.board import Panel, Query, coloured, describe
+from dashboards.macros import quoted
+from dashboards.of_model.histogram import by_time
+from dashboards.scope import SEGMENT, VERSIONS, Scope
+from driftline import names
+
+
+def panels(scope: Scope) -> list[Panel]:
+    """The section."""
+    return [inference(scope), distribution(scope), lag(scope)]
+
+
+def inference(scope: Scope) -> Panel:
+    """Percentiles of inference, and the limit."""
+    panel = style.lines(timeseries.Panel()).unit("ms")
+    dashed = {"fill": "dash", "dash": [8, 6]}
+    panel = panel.override_by_name(
+        *coloured("objective", "red", lineStyle=dashed, fillOpacity=0, lineWidth=1)
+    )
+    return describe(
+        panel,
+        "inference",
+        "Inference time",
+        "Percentiles of each window, worst version; the dashed line is the limit of the objective "
+        "(monitors.latency.inference), where there is one.",
+        Query(_percentiles(scope, names.INFERENCE_MS)),
+        *([Query(_objective(scope))] if scope.limits else []),
+        size=(8, 9),
+        empty="No window judged in this range",
+    )
+
+
+def distribution(scope: Scope) -> Panel:
+    """All inference times over time."""
+    return describe(
+        style.cells(heatmap.Panel(), "Oranges"),
+        "inference distribution",
+        "Inference time: distribution",
+        "Share of the predictions of each window in each bin of the inference time, in ms.",
+        by_time(scope, names.INFERENCE_MS),
+        size=(8, 9),
+        empty="No window judged in this range",
+    )
+
+
+def lag(scope: Scope) -> Panel:
+    """From the broker to the score."""
+    return describe(
+        style.lines(timeseries.Panel()).unit("ms"),
+        "lag",
+        "End-to-end lag",
+        "From Kafka's time of the message to the score, percentiles of each window. A replay of "
+        "old messages shows how old they were.",
+        Query(_percentiles(scope, names.LAG_MS)),
+        size=(8, 9),
+        empty="No window judged in this range",
+    )
+
+
+def _percentiles(scope: Scope, column: str) -> str:
+    return f"""\
+SELECT $__timeGroup(window_end, $__interval) AS time, max(p50) AS p50, max(p95) AS p95,
+       max(p99) AS p99
+  FROM driftline.window_stat
+ WHERE {scope.windows} AND "column" = '{column}' AND {SEGMENT}
+   AND role = '{names.SERVED}' AND {VERSIONS}
+ GROUP BY 1 ORDER BY 1"""
+
+
+def _objective(scope: Scope) -> str:
+    """A line over the whole range."""
+    limits = ", ".join(f"({quoted(name)}, {limit})" for name, limit in scope.limits.items())
+    return f"""\
+SELECT time, "limit" AS objective
+  FROM (VALUES {limits}) AS objective (model, "limit")
+ CROSS JOIN (VALUES ($__timeFrom()::timestamptz), ($__timeTo()::timestamptz)) AS ends (time)
+ WHERE model = {scope.model} ORDER BY 1"""

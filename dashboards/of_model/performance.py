@@ -1,0 +1,93 @@
+"""How good the predictions are: as labels show, and as estimates say before they come."""
+
+from grafana_foundation_sdk.builders import timeseries
+
+from dashboards import style
+from dashboards.board import Panel, Query, coloured, describe
+from dashboards.of_model import realised
+from dashboards.scope import SEGMENT, Scope
+
+_WINDOWS = f"family = 'performance' AND {SEGMENT}"
+
+
+def panels(scope: Scope) -> list[Panel]:
+    """The section."""
+    if scope.section is not None and scope.section.labels is not None:
+        return [from_rows(scope), verdicts(scope), coverage(scope)]
+    return [verdicts(scope), coverage(scope)]
+
+
+def from_rows(scope: Scope) -> Panel:
+    """The metric from the model's own rows and labels, with its interval."""
+    metric = realised.metric(scope)
+    hidden = {"lineWidth": 0, "fillOpacity": 0, "showPoints": "never"}
+    band = {**hidden, "fillBelowTo": "low", "fillOpacity": 22}
+    panel = style.lines(timeseries.Panel()).max_data_points(realised.POINTS).interval("10m")
+    panel = panel.override_by_name(*coloured("realised", "#5794f2", fillOpacity=0))
+    panel = panel.override_by_name(*coloured("high", "#5794f2", **band))
+    panel = panel.override_by_name(*coloured("low", "#5794f2", **hidden))
+    panel = panel.override_by_name(*coloured("estimated", "orange", fillOpacity=0))
+    return describe(
+        panel.decimals(3),
+        "realised",
+        f"Realised against estimated: {metric}",
+        f"{metric} of the events of each stretch whose label has come, with its 95 % interval "
+        f"for independent events; read from at most {realised.ROWS:,} events a stretch and "
+        f"{realised.LABELS:,} labels. Estimated: what the monitors expect without labels.",
+        Query(realised.sql(scope)),
+        Query(_estimated(scope)),
+        size=(12, 9),
+        empty="No labels of these events yet, and no monitor that estimates without them",
+    )
+
+
+def verdicts(scope: Scope) -> Panel:
+    """What the monitors found."""
+    return describe(
+        style.lines(timeseries.Panel()).decimals(3),
+        "performance verdicts",
+        "Performance by monitor",
+        "Value of each performance monitor in each window, and what its reference had.",
+        Query(f"""\
+SELECT $__timeGroup(window_end, $__interval) AS time, series AS metric, avg(number) AS value
+  FROM driftline.verdict
+ CROSS JOIN LATERAL (VALUES (monitor, value), (monitor || ' (reference)', expected))
+       AS shown (series, number)
+ WHERE {scope.windows} AND {_WINDOWS} AND number IS NOT NULL
+ GROUP BY 1, 2 ORDER BY 1, 2"""),
+        size=(6, 9) if scope.section is not None and scope.section.labels else (12, 9),
+        empty="No monitor measures or estimates the performance of this model yet: labels "
+        "(models.NAME.labels) are needed",
+    )
+
+
+def coverage(scope: Scope) -> Panel:
+    """How many events have their label."""
+    panel = style.lines(timeseries.Panel()).unit("percentunit").min(0).max(1)
+    return describe(
+        panel,
+        "coverage",
+        "Label coverage",
+        "Share of each window's predictions whose label had come when the window was judged last. "
+        "What is young is still incomplete.",
+        Query(f"""\
+SELECT $__timeGroup(window_end, $__interval) AS time,
+       sum(labelled)::float8 / nullif(sum(rows), 0) AS coverage
+  FROM (SELECT window_end, max(rows) AS labelled FROM driftline.verdict
+         WHERE {scope.windows} AND family = 'performance' AND segment = ''
+           AND monitor NOT LIKE '%estimate%'
+         GROUP BY 1) AS found
+  JOIN (SELECT window_end, rows FROM driftline.judged_window WHERE {scope.windows}) AS judged
+ USING (window_end)
+ GROUP BY 1 ORDER BY 1"""),
+        size=(6, 9) if scope.section is not None and scope.section.labels else (12, 9),
+        empty="No labels have been judged yet",
+    )
+
+
+def _estimated(scope: Scope) -> str:
+    return f"""\
+SELECT $__timeGroup(window_end, $__interval) AS time, avg(value) AS estimated
+  FROM driftline.verdict
+ WHERE {scope.windows} AND {_WINDOWS} AND monitor LIKE '%estimate%' AND value IS NOT NULL
+ GROUP BY 1 ORDER BY 1"""

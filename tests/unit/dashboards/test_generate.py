@@ -1,0 +1,121 @@
+"""Generated dashboards: what never changes, and golden files of what does.
+
+`DRIFTLINE_GOLDEN=write` writes the golden files anew.
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dashboards.board import panel_id
+from dashboards.generate import generate
+from driftline import names
+from driftline.config import Config, Model
+from tests import monitored
+
+GOLDEN = Path(__file__).parents[2] / "data" / "dashboards"
+BOARDS = generate(monitored.config(Config()))
+# What the recorded server expanded: tests/data/grafana/11_ds_query.json.
+MACROS = {"$__timeFilter", "$__timeGroup", "$__timeFrom", "$__timeTo", "$__interval"}
+
+
+def panels(board: dict[str, Any]) -> list[dict[str, Any]]:
+    return [panel for panel in board["panels"] if panel["type"] != "row"]
+
+
+ALL = [pytest.param(b, p, id=f"{b['uid']}/{p['title']}") for b in BOARDS for p in panels(b)]
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board["uid"])
+def test_golden(board: dict[str, Any]) -> None:
+    path = GOLDEN / f"{board['uid']}.json"
+    text = json.dumps(board, indent=1, ensure_ascii=False) + "\n"
+    if os.environ.get("DRIFTLINE_GOLDEN") == "write":
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert path.read_text() == text
+
+
+def test_one_of_each_and_those_of_models_that_ask() -> None:
+    assert [board["uid"] for board in BOARDS] == [
+        names.FLEET_UID,
+        names.MODELS_UID,
+        names.PIPELINE_UID,
+        names.dashboard_uid(monitored.FRAUD),
+    ]
+    shared = ["driftline"]
+    assert [board["tags"] for board in BOARDS] == [shared] * 3 + [[*shared, "team:driftline"]]
+
+
+def test_without_models() -> None:
+    assert len(generate(Config())) == 3
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board["uid"])
+def test_ids_are_unique(board: dict[str, Any]) -> None:
+    ids = [panel["id"] for panel in board["panels"]]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board["uid"])
+def test_panels_do_not_overlap(board: dict[str, Any]) -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in board["panels"]:
+        at = panel["gridPos"]
+        xs, ys = range(at["x"], at["x"] + at["w"]), range(at["y"], at["y"] + at["h"])
+        cells = {(x, y) for x in xs for y in ys}
+        assert max(xs) < 24
+        assert not cells & taken
+        taken |= cells
+
+
+@pytest.mark.parametrize(("board", "panel"), ALL)
+def test_every_panel_explains_itself(board: dict[str, Any], panel: dict[str, Any]) -> None:
+    assert len(panel["description"]) > 20
+    assert panel["fieldConfig"]["defaults"]["noValue"]
+    assert panel["targets"]
+
+
+@pytest.mark.parametrize(("board", "panel"), ALL)
+def test_queries_are_what_grafana_can_expand(board: dict[str, Any], panel: dict[str, Any]) -> None:
+    known = {variable["name"] for variable in board["templating"]["list"]}
+    for target in panel["targets"]:
+        sql = target["rawSql"]
+        assert set(re.findall(r"\$__\w+", sql)) <= MACROS
+        assert set(re.findall(r"\$\{(\w+)", sql)) <= known
+        assert not re.search(r"\$\{\w+\}|\$[a-z]", sql)  # every variable is quoted
+        for arguments in re.findall(r"\$__time\w+\(([^)]*)\)", sql):
+            assert "(" not in arguments
+
+
+def test_ids_come_from_names_alone() -> None:
+    assert panel_id("traffic") == panel_id("traffic") != panel_id("Traffic")
+    one, more = BOARDS, generate(_many(3))
+    assert {p["id"] for p in panels(one[0])} == {p["id"] for p in panels(more[0])}
+
+
+def _many(n: int) -> Config:
+    own = {**monitored.section(), "dashboard": "own"}
+    return Config(models={f"model-{i}": Model.model_validate(own) for i in range(n)})
+
+
+def test_a_dashboard_for_each_of_many_models() -> None:
+    boards = generate(_many(500))
+    assert len({board["uid"] for board in boards}) == 503
+    assert all(len(board["uid"]) <= 40 for board in boards)
+
+
+def test_reads_the_data_source_of_the_config() -> None:
+    config = Config.model_validate({"grafana": {"data_source": {"uid": "pg-1"}}})
+    text = json.dumps(generate(config))
+    assert names.DATASOURCE_UID not in text
+    assert '"uid": "pg-1"' in text
+
+
+def test_long_names_have_their_own_uids() -> None:
+    first, second = ("a" * 39 + end for end in "xy")
+    assert names.dashboard_uid(first) != names.dashboard_uid(second)
