@@ -1,0 +1,168 @@
+"""One column of many windows at once: what column monitors compare."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from driftline.profile import scale
+from driftline.profile.binning import (
+    FINEST,
+    Binning,
+    CategoryBins,
+    ColumnBins,
+    Floats,
+    Ints,
+    LogBins,
+    NumericBins,
+)
+from driftline.profile.profile import Profile
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """How often each cell of a column occurred, in m windows.
+
+    Attributes:
+        bins: what the cells mean, in the order of `driftline.profile.binning`.
+        cells: float64[m, cells]; fractions are allowed, a large window judged as a smaller one.
+        sums: float64[m, bins + 2], of below, the bins and above, in the column's unit, values
+            outside clipped to the limits; float64[m, 0] for the other kinds.
+    """
+
+    bins: ColumnBins
+    cells: Floats
+    sums: Floats
+
+    @classmethod
+    def of(cls, profile: Profile, column: str) -> "Counts":
+        """The column of one profile, m = 1."""
+        one = profile.column(column)
+        return cls(one.bins, one.counts[None, :].astype(np.float64), one.sums[None, :])
+
+    @classmethod
+    def of_many(cls, binning: Binning, counts: Ints, sums: Ints, column: str) -> "Counts":
+        """The column of m profiles.
+
+        Args:
+            counts: int64[m, binning.size].
+            sums: int64[m, binning.summed], steps above each cell's lower edge.
+        """
+        bins, place = binning.column(column), binning.cells[column]
+        cells = np.concatenate((counts[:, place.summed], counts[:, place.plain]), axis=1)
+        if not isinstance(bins, NumericBins):
+            return cls(bins, cells.astype(np.float64), np.zeros((len(counts), 0)))
+        unit = scale.Scale.of(bins)
+        inside = counts[:, place.summed]
+        floors = scale.floors(Binning((bins,)))
+        steps = sums[:, place.summed] + inside * floors
+        return cls(bins, cells.astype(np.float64), inside * unit.low + unit.values(steps))
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    @property
+    def rows(self) -> Floats:
+        """float64[m], all rows whatever their value."""
+        return self.cells.sum(axis=1)
+
+    @property
+    def values(self) -> Floats:
+        """float64[m, v], the cells that hold a value: not missing, not invalid."""
+        return self.cells[:, : -2 if self._numeric else -1]
+
+    @property
+    def present(self) -> Floats:
+        """float64[m], rows with a value."""
+        return self.values.sum(axis=1)
+
+    @property
+    def missing(self) -> Floats:
+        """float64[m], rows without a value."""
+        return self.cells[:, -2 if self._numeric else -1]
+
+    @property
+    def unexpected(self) -> Floats:
+        """float64[m], values that the reference hardly knows: outside its limits, NaN, infinite
+        or unseen."""
+        if self._numeric:
+            return self.cells[:, 0] + self.cells[:, -3] + self.cells[:, -1]
+        if isinstance(self.bins, CategoryBins):
+            return self.cells[:, -2]
+        return np.zeros(len(self))
+
+    @cached_property
+    def centres(self) -> Floats:
+        """float64[v], the mean value of each cell over all windows; its middle where empty.
+
+        Only columns of numbers have it.
+        """
+        assert isinstance(self.bins, NumericBins | LogBins)
+        edges = np.array(self.bins.edges)
+        edges[-1] = np.nextafter(edges[-1], -np.inf)
+        inner = edges[:-1] / 2 + edges[1:] / 2
+        middle: Floats = np.concatenate((edges[:1], inner, edges[-1:]))
+        if self.sums.shape[1]:
+            total, sums = self.values.sum(axis=0), self.sums.sum(axis=0)
+            np.divide(sums, total, out=middle, where=total > 0)
+        return middle
+
+    @cached_property
+    def means(self) -> Floats:
+        """float64[m], values outside the limits clipped to them; NaN without values."""
+        total = self.sums.sum(axis=1) if self.sums.shape[1] else self.values @ self.centres
+        return np.divide(
+            total, self.present, out=np.full(len(self), np.nan), where=self.present > 0
+        )
+
+    def take(self, which: Ints) -> "Counts":
+        """Some of the windows."""
+        return Counts(self.bins, self.cells[which], self.sums[which])
+
+    def total(self) -> "Counts":
+        """All windows as one."""
+        return Counts(
+            self.bins, self.cells.sum(axis=0, keepdims=True), self.sums.sum(axis=0, keepdims=True)
+        )
+
+    def scaled(self, factor: Floats) -> "Counts":
+        """Each window as if it had so many times its rows.
+
+        Args:
+            factor: float64[m], each at most 1.
+        """
+        return Counts(self.bins, self.cells * factor[:, None], self.sums * factor[:, None])
+
+    def thinned(self, factor: Floats, rng: np.random.Generator) -> "Counts":
+        """A random part of the rows of each window; a cell's mean stays.
+
+        Args:
+            factor: float64[m], the chance of each row, from 0 to 1.
+        """
+        cells = rng.binomial(self.cells.astype(np.int64), factor[:, None]).astype(np.float64)
+        width = self.sums.shape[1]
+        if not width:
+            return Counts(self.bins, cells, self.sums)
+        kept = np.divide(
+            cells[:, :width],
+            self.cells[:, :width],
+            out=np.zeros_like(self.sums),
+            where=self.cells[:, :width] > 0,
+        )
+        return Counts(self.bins, cells, self.sums * kept)
+
+    def coarse(self, level: int) -> Floats:
+        """float64[m, bins + 2], the value cells with neighbouring bins merged.
+
+        Args:
+            level: 0 to 8, about 2**level bins of equal mass; see `NumericBins.coarse`.
+        """
+        if not isinstance(self.bins, NumericBins) or level >= FINEST:
+            return self.values
+        starts = np.concatenate(([0], self.bins.starts(level) + 1, [self.bins.bins + 1]))
+        merged: Floats = np.add.reduceat(self.values, starts, axis=1)
+        return merged
+
+    @property
+    def _numeric(self) -> bool:
+        return isinstance(self.bins, NumericBins | LogBins)

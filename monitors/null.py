@@ -1,0 +1,71 @@
+"""The law of a statistic when nothing has changed, and what it can support."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from driftline.profile.binning import Floats
+
+#: sampling: rows behave as independent, so theory reaches into the tail; windows: the reference's
+#: own windows differ by more, and only they say how much; declared: nothing is known of them.
+Basis = Literal["sampling", "windows", "declared"]
+
+_PER_BLOCK = 10.0  # a level of one in ten times the effective blocks can be supported
+_DEEPEST = 1e-9
+
+
+@dataclass(frozen=True)
+class Null:
+    """statistic / scale is distributed as F(df1, df2).
+
+    A squared normal score with a day-to-day variation of normal law, estimated from b effective
+    windows, has exactly this law (Student's t, squared); other statistics are matched to it by
+    their mean and variance (Satterthwaite 1946). The tail's shape, 2 / df2, is never negative and
+    grows as the effective windows become few.
+
+    Attributes:
+        size: rows of the windows that it was found at.
+        scale: the mean of the statistic.
+        df1, df2: degrees of freedom; df1 says how spread the statistic is, df2 how well that is
+            known.
+        blocks: effective number of independent windows behind it.
+        basis: where it comes from.
+    """
+
+    size: float
+    scale: float
+    df1: float
+    df2: float
+    blocks: float
+    basis: Basis
+
+    @property
+    def attainable(self) -> float:
+        """The smallest false-alarm rate that it can honour."""
+        if self.basis == "windows":
+            return 1 / (_PER_BLOCK * max(self.blocks, 1.0))
+        return _DEEPEST
+
+    def p_value(self, statistic: npt.ArrayLike) -> Floats:
+        """How often a window without change has such a statistic, or a larger one."""
+        p: Floats = special.fdtrc(self.df1, self.df2, np.asarray(statistic) / self.scale)
+        return p
+
+    def threshold(self, level: float) -> float:
+        """The statistic that is reached with probability `level`."""
+        return self.scale / float(special.fdtri(self.df2, self.df1, level))
+
+    def resized(self, size: float, df: float) -> "Null":
+        """The law for windows of another size, by the law of variance components: what lies
+        above the sampling part grows with the rows."""
+        sampling = df if np.isfinite(df) else 0.0
+        grown = sampling + max(self.scale - sampling, 0.0) * size / self.size
+        scale = grown if sampling else self.scale
+        return Null(size, scale, self.df1, self.df2, self.blocks, self.basis)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the table `calibration` holds it."""
+        return dict(self.__dict__)

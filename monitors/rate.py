@@ -1,0 +1,104 @@
+"""How unusual a share is, beside the share in a reference: the law that rate monitors use."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+from scipy import special
+
+from driftline.monitoring import Family
+from driftline.profile.binning import Floats
+from monitors.counts import Counts
+from monitors.monitor import Comparison
+
+_TINY = 1e-300
+_SCALE = np.geomspace(1e-6, 1, 400)  # of what lies between a share and 1
+
+
+def rate_z(hits: Floats, rows: Floats, reference_hits: Floats, reference_rows: Floats) -> Floats:
+    """Signed normal score of a share, exact for rare hits: given all hits, those of the window
+    are binomial (Przyborowski and Wilenski 1940); the variance is that of the hypergeometric law.
+
+    Args:
+        hits, rows: of the window, any shape.
+        reference_hits, reference_rows: of the reference, shapes that fit.
+
+    >>> z = rate_z(np.array([60.0]), np.array([2000.0]), np.array([900.0]), np.array([90000.0]))
+    >>> round(float(z[0]), 1)
+    7.1
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = (hits + reference_hits) / (rows + reference_rows)
+        common = share > 0.5
+        x = np.where(common, rows - hits, hits)
+        other = np.where(common, reference_rows - reference_hits, reference_hits)
+        part = rows / (rows + reference_rows)
+        more = x / rows >= other / reference_rows
+        total = x + other
+        upper = np.where(x > 0, special.betainc(np.maximum(x, _TINY), other + 1, part), 1.0)
+        lower = np.where(other > 0, special.betaincc(x + 1, np.maximum(other, _TINY), part), 1.0)
+        z = _score(np.where(more, upper, lower), x, total, part)
+        z /= np.sqrt(1 - np.minimum(share, 1 - share))
+    sign = np.where(more, 1.0, -1.0) * np.where(common, -1.0, 1.0)
+    scored: Floats = np.nan_to_num(sign * z, nan=0.0)
+    return scored
+
+
+def _score(tail: Floats, x: Floats, total: Floats, part: Floats) -> Floats:
+    """Normal score of a tail; where the tail underflows, the signed root of the deviance."""
+    expected = total * part
+    deviance = 2 * (
+        special.xlogy(x, x / expected) + special.xlogy(total - x, (total - x) / (total - expected))
+    )
+    far = tail < _TINY
+    near = np.maximum(-special.ndtri(np.where(far, 0.5, tail)), 0.0)
+    scored: Floats = np.where(far, np.sqrt(np.maximum(deviance, 0.0)), near)
+    return scored
+
+
+class Rate(ABC):
+    """A monitor of the share of rows that have a flaw; the value is that share."""
+
+    name: ClassVar[str]
+    family: ClassVar[Family] = "quality"
+    kinds: ClassVar[frozenset[str]]
+    alerts: ClassVar[bool] = True
+    weight: ClassVar[float] = 0.5
+    what: ClassVar[str]
+
+    @abstractmethod
+    def hits(self, counts: Counts) -> Floats:
+        """float64[m], how many rows have the flaw."""
+
+    def sizes(self, counts: Counts) -> Floats:
+        """All rows."""
+        return counts.rows
+
+    def compare(self, current: Counts, reference: Counts) -> Comparison:
+        """The normal score of the share, squared: chi-squared with one degree of freedom."""
+        hits, rows = self.hits(current), current.rows
+        known, known_rows = self.hits(reference), reference.rows
+        z = rate_z(hits, rows, known, known_rows)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value, expected = hits / rows, known / known_rows
+        return Comparison(
+            value,
+            np.broadcast_to(expected, value.shape),
+            z**2,
+            np.ones(len(z)),
+            np.sign(z),
+        )
+
+    def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
+        """The smallest share on a fine scale at which it would alarm; None when even 1 is not."""
+        known, all_known = self.hits(reference), reference.rows
+        base = float(known[0] / all_known[0])
+        above = base + (1 - base) * _SCALE
+        z = rate_z(current.rows * above, current.rows, known, all_known)
+        far = np.flatnonzero(z**2 >= statistic)
+        return float(above[far[0]]) if len(far) else None
+
+    def describe(self, current: Counts, reference: Counts) -> str:
+        """The share, now and in the reference."""
+        now, before = self.hits(current)[0] / current.rows[0], self.hits(reference)[0]
+        return f"{now:.2%} {self.what}, {before / reference.rows[0]:.2%} in the reference"
