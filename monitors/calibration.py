@@ -11,7 +11,7 @@ from driftline.monitoring import Monitors
 from driftline.profile.binning import Floats, Ints
 from monitors.counts import Counts
 from monitors.monitor import Comparison, Monitor
-from monitors.null import Null
+from monitors.null import Basis, Null
 from monitors.reference import Blocks, Reference, left_out
 
 SMALLEST = 50.0  # rows; the smallest size of window that a law is found for
@@ -20,6 +20,7 @@ _FEWEST = 8  # windows that say something of variation
 _MOST = 600  # windows of a reference that are compared; more take time and add little
 _MOSTLY_SAMPLING = 2.0  # a spread of at most so many times that of independent rows ...
 _SURE = 0.05  # ... with this much doubt, is taken for theirs
+_NO_OUTLIERS = 0.4  # ... unless a few windows stand out, so that fewer degrees of freedom fit
 _DECLARED_BLOCKS = 10.0  # degrees of freedom of a variation that was only declared
 
 
@@ -128,16 +129,17 @@ def fit(found: Comparison, size: float, windows: int) -> Null | None:
     inflation = max(_inflation(found.statistic), _inflation(signed) ** 0.5)
     blocks = max(min(windows / inflation, float(windows)), 1.0)
     mean, variance = float(statistic.mean()), float(statistic.var(ddof=1))
-    df = float(np.median(found.df))
+    df = float(found.df.mean())
     matched = 2 * mean**2 / variance if variance > 0 else 1.0
     if not np.isfinite(df):
         tiny = np.finfo(float).tiny
         return Null(size, max(mean, tiny), max(matched, 0.1), blocks, blocks, "windows")
     freedom = max(blocks * df, 1.0)
     surely = mean / df * freedom / float(special.chdtri(freedom, 1 - _SURE))
-    if surely <= _MOSTLY_SAMPLING:
-        return Null(size, max(mean, df), df, blocks, blocks, "sampling")
-    return Null(size, max(mean, df), max(min(matched, df), 0.1), blocks, blocks, "windows")
+    independent = surely <= _MOSTLY_SAMPLING and matched >= _NO_OUTLIERS * df
+    spread = max(min(matched, df), 0.1)
+    basis: Basis = "sampling" if independent else "windows"
+    return Null(size, max(mean, df), spread, blocks, blocks, basis)
 
 
 def _inflation(series: Floats) -> float:

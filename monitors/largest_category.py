@@ -33,7 +33,7 @@ class LargestCategory:
 
     def compare(self, current: Counts, reference: Counts) -> Comparison:
         """The smallest chance as a chi-squared score with one degree of freedom."""
-        rows = float(np.median(current.present)) if len(current) else 0.0
+        rows = float(current.present.mean()) if len(current) else 0.0
         now, before = pooled(current.values, reference.values, rows)
         z = _scores(now, before)
         largest = np.abs(z).argmax(axis=1)

@@ -11,7 +11,7 @@ from driftline.profile.binning import FINEST, Floats, NumericBins
 from monitors.counts import Counts
 from monitors.monitor import ALL, Comparison, number
 
-_SMALLEST = 50.0  # rows that 4 bins are for; twice the rows have twice the bins ...
+_SMALLEST = 150.0  # rows that 4 bins are for; twice the rows have twice the bins ...
 _MOST = 5  # ... up to 32 bins: more only spread the power
 _EXPECTED = 5.0  # rows of a cell in the window; cells with fewer are pooled
 
@@ -54,7 +54,7 @@ class Omnibus:
 
 def suited(current: Counts, reference: Counts) -> tuple[Floats, Floats]:
     """The cells of both, float64[m, k] each, coarse enough for the windows' rows."""
-    rows = float(np.median(current.present)) if len(current) else 0.0
+    rows = float(current.present.mean()) if len(current) else 0.0
     level = FINEST
     if isinstance(current.bins, NumericBins):
         level = int(np.clip(2 + np.floor(np.log2(max(rows, 1.0) / _SMALLEST * 1.01)), 1, _MOST))

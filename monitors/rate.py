@@ -12,7 +12,6 @@ from monitors.counts import Counts
 from monitors.monitor import Comparison
 
 _TINY = 1e-300
-_SCALE = np.geomspace(1e-6, 1, 400)  # of what lies between a share and 1
 
 
 def rate_z(hits: Floats, rows: Floats, reference_hits: Floats, reference_rows: Floats) -> Floats:
@@ -90,13 +89,17 @@ class Rate(ABC):
         )
 
     def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
-        """The smallest share on a fine scale at which it would alarm; None when even 1 is not."""
+        """The share from which on it would alarm; None when even every row is not enough."""
         known, all_known = self.hits(reference), reference.rows
-        base = float(known[0] / all_known[0])
-        above = base + (1 - base) * _SCALE
-        z = rate_z(current.rows * above, current.rows, known, all_known)
-        far = np.flatnonzero(z**2 >= statistic)
-        return float(above[far[0]]) if len(far) else None
+        low, high = float(known[0] / all_known[0]), 1.0
+        for scale in (np.geomspace(1e-6, 1, 40), np.linspace(0, 1, 40)):
+            shares = low + (high - low) * scale
+            z = rate_z(current.rows * shares, current.rows, known, all_known)
+            above = np.flatnonzero(z**2 >= statistic)
+            if not len(above):
+                return None
+            low, high = float(shares[max(above[0] - 1, 0)]), float(shares[above[0]])
+        return high
 
     def describe(self, current: Counts, reference: Counts) -> str:
         """The share, now and in the reference."""
