@@ -9,6 +9,7 @@ from scipy import special
 
 from driftline.monitoring import Monitors
 from driftline.profile.binning import Floats, Ints
+from monitors.budget import Look
 from monitors.counts import Counts
 from monitors.monitor import Comparison, Monitor
 from monitors.null import Basis, Null
@@ -47,12 +48,13 @@ class Calibrator:
     _found: dict[tuple[str, str, int, float], Null | None] = field(default_factory=dict)
 
     def null(
-        self, monitor: Monitor, column: str, seconds: int, rows: float, df: float, level: float
+        self, monitor: Monitor, look: Look, rows: float, df: float, level: float
     ) -> Null | None:
         """The law for a window of so many rows; for a large one that the reference cannot speak
         of at this level, the law of the largest size that it can, to which the window is scaled.
 
         Args:
+            look: which column, in windows of which length.
             rows: what `monitor.sizes` says of the window.
             df: degrees of freedom of the statistic for independent rows; NaN when not known.
             level: the false-alarm rate that is wanted.
@@ -60,12 +62,11 @@ class Calibrator:
         Returns:
             None when the monitor has no law without windows of the reference, and there are none.
         """
-        windows = self.reference.windows(seconds)
-        if windows is None:
+        if self.reference.windows(look.seconds) is None:
             return self._declared(rows, df)
         best: Null | None = None
         for size in sizes_up_to(rows)[::-1]:
-            null = self._at(monitor, column, seconds, float(size))
+            null = self._at(monitor, look.column, look.seconds, float(size))
             if null is None:
                 continue
             best = null
@@ -130,9 +131,9 @@ def fit(found: Comparison, size: float, windows: int) -> Null | None:
     blocks = max(min(windows / inflation, float(windows)), 1.0)
     mean, variance = float(statistic.mean()), float(statistic.var(ddof=1))
     df = float(found.df.mean())
-    matched = 2 * mean**2 / variance if variance > 0 else 1.0
+    matched: float = 2 * mean**2 / variance if variance > 0 else 1.0
     if not np.isfinite(df):
-        tiny = np.finfo(float).tiny
+        tiny = float(np.finfo(float).tiny)
         return Null(size, max(mean, tiny), max(matched, 0.1), blocks, blocks, "windows")
     freedom = max(blocks * df, 1.0)
     surely = mean / df * freedom / float(special.chdtri(freedom, 1 - _SURE))

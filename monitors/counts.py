@@ -64,7 +64,8 @@ class Counts:
     @property
     def rows(self) -> Floats:
         """float64[m], all rows whatever their value."""
-        return self.cells.sum(axis=1)
+        rows: Floats = self.cells.sum(axis=1)
+        return rows
 
     @property
     def values(self) -> Floats:
@@ -74,7 +75,8 @@ class Counts:
     @property
     def present(self) -> Floats:
         """float64[m], rows with a value."""
-        return self.values.sum(axis=1)
+        present: Floats = self.values.sum(axis=1)
+        return present
 
     @property
     def missing(self) -> Floats:
@@ -86,7 +88,8 @@ class Counts:
         """float64[m], values that the reference hardly knows: outside its limits, NaN, infinite
         or unseen."""
         if self._numeric:
-            return self.cells[:, 0] + self.cells[:, -3] + self.cells[:, -1]
+            outside: Floats = self.cells[:, 0] + self.cells[:, -3] + self.cells[:, -1]
+            return outside
         if isinstance(self.bins, CategoryBins):
             return self.cells[:, -2]
         return np.zeros(len(self))

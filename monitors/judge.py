@@ -130,14 +130,15 @@ class Judge:
         look = Look(monitor.name, verdict.column, self.segment, window.seconds)
         level = self.levels.get(look)
         size, df = float(monitor.sizes(now)[0]), float(found.df[0])
-        null = self.calibrator.null(monitor, verdict.column, window.seconds, size, df, level or 1.0)
+        null = self.calibrator.null(monitor, look, size, df, level or 1.0)
         if null is None:
             status = "not_calibrated" if verdict.alerts else "shown"
             return replace(_numbers(verdict, found), status=status)
         if size > null.size * (1 + 1e-9):
             now = now.scaled(np.array([null.size / size]))
             found = monitor.compare(now, before)
-        return _against(_numbers(verdict, found), monitor, found, null, level, now, before)
+        verdict = replace(_numbers(verdict, found), level=level)
+        return _against(verdict, monitor, null, now, before, found=found)
 
     def _min_rows(self, window: Window) -> int:
         lengths = {length.seconds: length.min_rows for length in self.settings.windows}
@@ -151,11 +152,11 @@ def _numbers(verdict: Verdict, found: Comparison) -> Verdict:
 def _against(
     verdict: Verdict,
     monitor: Monitor,
-    found: Comparison,
     null: Null,
-    level: float | None,
     now: Counts,
     before: Counts,
+    *,
+    found: Comparison,
 ) -> Verdict:
     statistic = float(found.statistic[0])
     p = float(null.p_value(statistic))
@@ -167,10 +168,10 @@ def _against(
         provisional=null.basis == "declared",
         status="shown",
     )
+    level = verdict.level
     if level is None:
         return judged
-    threshold = monitor.value_at(null.threshold(level), now, before)
-    judged = replace(judged, level=level, threshold=threshold)
+    judged = replace(judged, threshold=monitor.value_at(null.threshold(level), now, before))
     if null.attainable > level:
         why = (
             f"; a level of {level:.1g} is wanted, {null.blocks:.0f} effective windows of the "

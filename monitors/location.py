@@ -39,7 +39,7 @@ class Location:
         """The mean above which it would alarm."""
         spread = float(_deviation(reference)[0])
         n, known = float(current.present[0]), float(reference.present[0])
-        return float(reference.means[0]) + spread * np.sqrt(statistic * (1 / n + 1 / known))
+        return float(reference.means[0] + spread * np.sqrt(statistic * (1 / n + 1 / known)))
 
     def describe(self, current: Counts, reference: Counts) -> str:
         """The means, and the change in the reference's standard deviations."""

@@ -22,7 +22,7 @@ def mean_score(means: Floats, n: Floats, shares: Floats, points: Floats) -> Floa
 
     >>> shares, points = np.array([[0.5, 0.5]]), np.array([0.0, 1.0])
     >>> mean_score(np.array([0.6]), np.array([100.0]), shares, points).round(2)
-    array([2.01])
+    array([2.])
     """
     centre = shares @ points
     apart = points[None, :] - centre[:, None]

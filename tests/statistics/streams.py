@@ -95,7 +95,7 @@ def stream(
     """
     binning = Binning(tuple(_bins(name, column.kind) for name, column in columns.items()))
     known = [draw(binning, columns, rows, effect, rng) for effect in past]
-    later = [draw(binning, columns, rows, effect, rng, change) for effect in future]
+    later = [draw(binning, columns, rows, effect, rng, change=change) for effect in future]
     starts = START + seconds * np.arange(len(known) + len(later))
     blocks = Blocks(
         seconds,
@@ -115,6 +115,7 @@ def draw(
     rows: int,
     effect: float,
     rng: np.random.Generator,
+    *,
     change: Change | None = None,
 ) -> Profile:
     """The profile of one window."""
@@ -188,11 +189,14 @@ def _shares(bins: ColumnBins, kind: str, effect: float, change: Change) -> Float
     if isinstance(bins, NumericBins):
         starts, _ = _cells(bins.name, kind)
         latent = _population(kind)[0]
-        middle = (latent[np.maximum(starts - 1, 0)] + latent[np.minimum(starts, len(latent) - 1)]) / 2
+        middle = (
+            latent[np.maximum(starts - 1, 0)] + latent[np.minimum(starts, len(latent) - 1)]
+        ) / 2
         cuts = np.where(starts <= 0, -np.inf, np.where(starts >= len(latent), np.inf, middle))
         below = special.ndtr((cuts - effect - change.shift) / change.spread)
         shares = np.diff(np.concatenate(([0.0], below, [1.0])))
-        return shares / shares.sum()
+        normed: Floats = shares / shares.sum()
+        return normed
     k = _categories(kind)
     shares = 1 / np.arange(1, k + 1) ** 0.8
     shares = shares * np.exp(np.where(np.arange(k) % 2, 0.5, -0.5) * effect)
