@@ -20,6 +20,7 @@ from rich.table import Table
 from driftline import __version__
 from driftline.errors import DriftlineError
 from driftline.storage import commands as storage
+from monitors import commands as monitoring
 from registry.commands import models
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ config_app = typer.Typer(help="Check and describe driftline.yaml.", no_args_is_h
 app.add_typer(config_app, name="config")
 app.add_typer(models, name="models")
 app.add_typer(storage.rejected, name="rejected")
+app.add_typer(monitoring.alerts, name="alerts")
 for command in (storage.audit, storage.explain, storage.republish, storage.compact):
     app.command()(command)
+app.command()(monitoring.monitor)
 
 ConfigPath = Annotated[
     Path, typer.Option("--config", "-c", help="The config file.", envvar="DRIFTLINE_CONFIG")

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
-from psycopg.types.multirange import Multirange
-from psycopg.types.range import Range
 
 from driftline.storage import intervals
 from driftline.storage.connection import Connection
@@ -33,16 +31,6 @@ def take(connection: Connection, model: str) -> Ints:
     ).fetchall()
     pairs = [(one.lower, one.upper) for (many,) in rows for one in many]
     return intervals.union(np.array(pairs, dtype=np.int64).reshape(-1, 2))
-
-
-def put_back(connection: Connection, model: str, minutes: Ints) -> None:
-    """Mark minutes again, int64[n, 2]: those that were taken and not judged yet."""
-    if not len(minutes):
-        return
-    many = Multirange(Range(int(first), int(end)) for first, end in minutes)
-    connection.execute(
-        "INSERT INTO driftline.dirty_window (model, minutes) VALUES (%s, %s)", (model, many)
-    )
 
 
 def expire(connection: Connection, before: datetime) -> int:

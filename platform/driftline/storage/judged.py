@@ -94,6 +94,16 @@ def between(
     return [Judged(*row) for row in rows]
 
 
+def finish(connection: Connection, model: str, seconds: int, until: datetime) -> None:
+    """The allowed lateness of the windows that end at `until` or before has passed."""
+    connection.execute(
+        """UPDATE driftline.judged_window SET final = true
+            WHERE model = %s AND window_seconds = %s AND window_end <= %s
+              AND window_end > %s::timestamptz - interval '30 days' AND NOT final""",
+        [model, seconds, until, until],
+    )
+
+
 def write(
     connection: Connection, model: str, seconds: int, window: Judged, stats: Iterable[Stat]
 ) -> None:

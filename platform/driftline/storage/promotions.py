@@ -213,3 +213,15 @@ def events(connection: Connection, model: str) -> list[VersionEvent]:
         [model],
     ).fetchall()
     return [VersionEvent(*row) for row in rows]
+
+
+def events_since(
+    connection: Connection, model: str, kind: str, since: datetime
+) -> list[VersionEvent]:
+    """What of one kind was done with the versions of a model since some time, oldest first."""
+    rows = connection.execute(
+        """SELECT happened_at, version, role, kind, worker, detail FROM driftline.version_event
+            WHERE model = %s AND kind = %s AND happened_at >= %s ORDER BY id""",
+        [model, kind, since],
+    ).fetchall()
+    return [VersionEvent(*row) for row in rows]

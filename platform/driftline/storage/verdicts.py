@@ -33,6 +33,7 @@ class Past(NamedTuple):
     """A stored look, as a fold over a column's past reads it."""
 
     end: datetime
+    version: int
     status: str
     rows: int
     value: float | None
@@ -52,13 +53,13 @@ def write(
     rows: Iterable[Row],
     *,
     revision: int,
-    replacing: Sequence[str] | None = None,
+    sparing: Sequence[str] = (),
 ) -> None:
     """Store the verdicts of a window; what was said of it before goes to the history.
 
     Parameters:
         revision: of the window; 0 the first time.
-        replacing: only the verdicts of these monitors are replaced; default: all of the window.
+        sparing: what these monitors said stays.
     """
     if revision:
         connection.execute(
@@ -66,7 +67,7 @@ def write(
                   DELETE FROM driftline.verdict
                    WHERE model = %(model)s AND window_seconds = %(seconds)s
                      AND window_end = %(end)s
-                     AND (%(monitors)s::text[] IS NULL OR monitor = ANY(%(monitors)s))
+                     AND NOT monitor = ANY(%(sparing)s)
                   RETURNING *)
                 INSERT INTO driftline.verdict_history ({_ALL}, judged_at)
                 SELECT {_ALL}, judged_at FROM gone ON CONFLICT DO NOTHING""",  # noqa: S608
@@ -74,12 +75,63 @@ def write(
                 "model": model,
                 "seconds": seconds,
                 "end": end,
-                "monitors": None if replacing is None else list(replacing),
+                "sparing": list(sparing),
             },
         )
-    with connection.cursor().copy(f"COPY driftline.verdict ({_ALL}) FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row((end, model, seconds, revision, *row))
+    _insert(connection, (end, model, seconds, revision), rows)
+
+
+def say(
+    connection: Connection,
+    model: str,
+    seconds: int,
+    end: datetime,
+    rows: Iterable[Row],
+    *,
+    monitor: str,
+) -> None:
+    """Store what one monitor says of a window; what it said before goes to the history."""
+    values = {"model": model, "seconds": seconds, "end": end, "monitor": monitor}
+    before = connection.execute(
+        f"""WITH gone AS (
+              DELETE FROM driftline.verdict
+               WHERE model = %(model)s AND window_seconds = %(seconds)s AND window_end = %(end)s
+                 AND monitor = %(monitor)s
+              RETURNING *), kept AS (
+            INSERT INTO driftline.verdict_history ({_ALL}, judged_at)
+            SELECT {_ALL}, judged_at FROM gone ON CONFLICT DO NOTHING)
+            SELECT max(revision) FROM gone""",  # noqa: S608 - constants
+        values,
+    ).fetchone()
+    last = -1 if before is None or before[0] is None else int(before[0])
+    _insert(connection, (end, model, seconds, last + 1), rows)
+
+
+def details(
+    connection: Connection, model: str, seconds: int, monitor: str, ends: Sequence[datetime]
+) -> dict[datetime, str]:
+    """What a monitor with one look a window said of some windows, by their ends."""
+    rows = connection.execute(
+        """SELECT window_end, detail FROM driftline.verdict
+            WHERE model = %s AND window_seconds = %s AND window_end = ANY(%s) AND monitor = %s""",
+        [model, seconds, list(ends), monitor],
+    ).fetchall()
+    return dict(rows)
+
+
+def last_values(
+    connection: Connection, model: str, seconds: int, monitor: str, ends: Sequence[datetime]
+) -> dict[datetime, dict[str, tuple[str, float | None]]]:
+    """Status and value of each column that a monitor judged at some windows, by their ends."""
+    rows = connection.execute(
+        """SELECT window_end, "column", status, value FROM driftline.verdict
+            WHERE model = %s AND window_seconds = %s AND window_end = ANY(%s) AND monitor = %s""",
+        [model, seconds, list(ends), monitor],
+    ).fetchall()
+    found: dict[datetime, dict[str, tuple[str, float | None]]] = {}
+    for end, column, status, value in rows:
+        found.setdefault(end, {})[column] = (status, value)
+    return found
 
 
 def of_window(connection: Connection, model: str, seconds: int, end: datetime) -> list[Row]:
@@ -91,6 +143,40 @@ def of_window(connection: Connection, model: str, seconds: int, end: datetime) -
         [model, seconds, end],
     ).fetchall()
     return [Row(*row) for row in rows]
+
+
+class Flags(NamedTuple):
+    """What a window says of a family.
+
+    Attributes:
+        alarm: of a look that may open incidents.
+        broken: of any look.
+        empty: nothing could be judged, for want of rows.
+    """
+
+    end: datetime
+    alarm: bool
+    broken: bool
+    empty: bool
+
+
+def flags(
+    connection: Connection, model: str, seconds: int, since: datetime
+) -> dict[str, list[Flags]]:
+    """What the windows of one length that end from some time on say of each family, in order."""
+    rows = connection.execute(
+        """SELECT family, window_end, bool_or(status = 'alarm'), bool_or(status = 'broken'),
+                  bool_and(status IN ('no_data', 'insufficient'))
+             FROM driftline.verdict
+            WHERE model = %s AND window_seconds = %s AND window_end >= %s
+              AND (alerts OR status = 'broken')
+            GROUP BY 1, 2 ORDER BY 1, 2""",
+        [model, seconds, since],
+    ).fetchall()
+    found: dict[str, list[Flags]] = {}
+    for family, *rest in rows:
+        found.setdefault(family, []).append(Flags(*rest))
+    return found
 
 
 def alarms(
@@ -122,7 +208,7 @@ def past(
     """
     rows = connection.execute(
         """SELECT DISTINCT ON ("column", segment, window_end)
-                  "column", segment, window_end, status, rows, value, effect
+                  "column", segment, window_end, version, status, rows, value, effect
              FROM driftline.verdict
             WHERE model = %s AND window_seconds = %s AND window_end >= %s AND window_end <= %s
               AND monitor = %s
@@ -133,6 +219,14 @@ def past(
     for column, segment, *rest in rows:
         found.setdefault((column, segment), []).append(Past(*rest))
     return found
+
+
+def _insert(
+    connection: Connection, key: tuple[datetime, str, int, int], rows: Iterable[Row]
+) -> None:
+    with connection.cursor().copy(f"COPY driftline.verdict ({_ALL}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row((*key, *row))
 
 
 def expire(connection: Connection, keep: timedelta) -> int:

@@ -1,0 +1,48 @@
+"""The ping to a dead man's switch: when it stays out, somebody outside says so."""
+
+import logging
+import threading
+import time
+
+import httpx
+from tenacity import retry, stop_after_attempt, wait_random_exponential
+
+from driftline.settings import Secret
+
+log = logging.getLogger(__name__)
+
+_EVERY = 30.0  # seconds; switches count in minutes
+
+
+class Heartbeat:
+    """Asks an address after good rounds, in a thread so that a slow one holds nothing up.
+
+    Parameters:
+        address: a secret, as who knows it can fake a heartbeat; None: nothing is asked.
+    """
+
+    def __init__(self, address: Secret | None) -> None:
+        self._address = address
+        self._last = -_EVERY
+        self._thread: threading.Thread | None = None
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log the address
+
+    def beat(self) -> None:
+        """A round was good."""
+        busy = self._thread is not None and self._thread.is_alive()
+        if self._address is None or busy or time.monotonic() - self._last < _EVERY:
+            return
+        self._last = time.monotonic()
+        self._thread = threading.Thread(target=self._ping, args=(self._address,), daemon=True)
+        self._thread.start()
+
+    def _ping(self, address: Secret) -> None:
+        try:
+            _ask(address.read())
+        except Exception as error:  # the address is in its text
+            log.warning("the dead man's switch did not answer (%s)", type(error).__name__)
+
+
+@retry(stop=stop_after_attempt(3), wait=wait_random_exponential(max=5), reraise=True)
+def _ask(address: str) -> None:
+    httpx.get(address, timeout=5.0, follow_redirects=True).raise_for_status()

@@ -1,0 +1,45 @@
+"""Conditions of the registry that somebody should look at: quarantines, champions without gates."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from driftline.storage.promotions import Decision, Quarantine, VersionEvent
+from monitors.verdict import Verdict
+
+NAME = "registry"
+_RECENT = timedelta(days=7)  # older ones are known by now
+
+
+def judge(
+    decisions: Sequence[Decision],
+    events: Sequence[VersionEvent],
+    quarantines: Sequence[Quarantine],
+    now: datetime,
+) -> Verdict:
+    """Say what is wrong with the versions of one model."""
+    found = [
+        f"version {one.version} is in quarantine since {one.quarantined_at:%Y-%m-%d %H:%M} "
+        f"({one.reason}): {one.detail}"
+        for one in quarantines
+        if now - one.quarantined_at < _RECENT
+    ]
+    ungated = [one for one in events if one.kind == "ungated"][-1:]
+    for one in ungated:
+        decided = any(d.decided_at > one.happened_at and d.kind != "refused" for d in decisions)
+        if not decided and now - one.happened_at < _RECENT:
+            found.append(
+                f"version {one.version} became champion without gates at "
+                f"{one.happened_at:%Y-%m-%d %H:%M}: promote it by driftline, or roll back"
+            )
+    return Verdict(
+        NAME,
+        "registry",
+        "",
+        "alarm" if found else "ok",
+        0,
+        value=float(len(found)),
+        threshold=1.0,
+        effect=float(len(found)),
+        detail="; ".join(found) or "no quarantine, no champion without gates",
+        version=quarantines[-1].version if quarantines else 0,
+    )

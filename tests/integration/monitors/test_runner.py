@@ -1,0 +1,210 @@
+"""A runner judges every window once, whatever happens to it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from driftline.storage import verdicts
+from driftline.storage.connection import connect
+from monitors.runner import Runner
+from tests.integration.monitors.conftest import HOUR, START, Stream
+
+
+def judged(stream: Stream) -> dict[int, tuple[int, int, bool]]:
+    """Hour -> revision, rows, final."""
+    found = stream.sql(
+        "SELECT window_end, revision, rows, final FROM driftline.judged_window"
+        " WHERE window_seconds = 3600 AND model = %s",
+        stream.name,
+    )
+    return {(end - START) // HOUR - 1: tuple(rest) for end, *rest in found}
+
+
+def alert(stream: Stream, family: str) -> Any:
+    found = stream.sql(
+        "SELECT state, severity, columns FROM driftline.alert WHERE model = %s AND family = %s",
+        stream.name,
+        family,
+    )
+    return found[0]
+
+
+@pytest.fixture
+def stream(make_stream: Any) -> Stream:
+    made: Stream = make_stream()
+    return made
+
+
+def test_windows_are_judged_once_and_late_events_judge_them_again(stream: Stream) -> None:
+    for number in range(5):
+        stream.hour(number)
+    runner = Runner(stream.config)
+    runner.run(once=True)
+    # the newest event is shortly before the end of hour 4: its lateness has not passed
+    assert judged(stream) == dict.fromkeys(range(4), (0, 400, True))
+    runner.run(once=True)
+    assert judged(stream) == dict.fromkeys(range(4), (0, 400, True))
+    stream.hour(2, n=10)
+    Runner(stream.config).run(once=True)
+    assert judged(stream)[2] == (1, 410, True)
+    assert [judged(stream)[n] for n in (0, 1, 3)] == [(0, 400, True)] * 3
+    Runner(stream.config).run(until_idle=True)
+    assert judged(stream)[4] == (0, 400, False)
+    stream.hour(5)
+    Runner(stream.config).run(once=True)
+    history = stream.sql(
+        "SELECT count(*), min(revision), max(revision) FROM driftline.verdict_history"
+    )
+    assert judged(stream)[4] == (0, 400, True)
+    assert history[0][0] > 0
+    assert history[0][1:] == (0, 0)
+
+
+def test_what_a_window_held_can_be_drawn(stream: Stream) -> None:
+    stream.hour(0)
+    Runner(stream.config).run(until_idle=True)
+    found = stream.sql(
+        'SELECT "column", rows, mean, p50, p99, labels, counts, reference_shares'
+        " FROM driftline.window_stat WHERE segment = '' ORDER BY 1"
+    )
+    by_name = {name: rest for name, *rest in found}
+    assert set(by_name) == {"amount", "country", "score", "inference_ms", "lag_ms"}
+    n, mean, median, *_ = by_name["amount"]
+    assert (n, abs(mean - 100) < 3, abs(median - 100) < 3) == (400, True, True)
+    for *_, labels, counts, shares in by_name.values():
+        assert len(labels) == len(counts) <= 32
+        assert sum(counts) == 400
+        assert shares is None or abs(sum(shares) - 1) < 1e-9
+
+
+def test_drift_opens_one_incident_and_ends(stream: Stream) -> None:
+    for number in range(3):
+        stream.hour(number)
+    runner = Runner(stream.config)
+    runner.run(once=True)
+    assert alert(stream, "drift")[0] == "ok"
+    for number in range(3, 6):
+        stream.hour(number, shift=30.0)
+    stream.hour(6)
+    runner.run(once=True)
+    assert alert(stream, "drift") == ("firing", "ticket", "amount")
+    incident = stream.sql(
+        "SELECT since, last, resolved_at, contributors, false_per_week FROM driftline.incident"
+        " WHERE family = 'drift'"
+    )
+    assert len(incident) == 1
+    since, last, resolved, contributors, false_per_week = incident[0]
+    assert (since, last, resolved) == (START + 3 * HOUR, START + 6 * HOUR, None)
+    assert {one["column"] for one in contributors} == {"amount"}
+    assert {"location", "omnibus"} <= {one["monitor"] for one in contributors}
+    assert false_per_week == 1.0
+    for number in range(7, 10):
+        stream.hour(number)
+    runner.run(once=True)
+    assert alert(stream, "drift")[0] == "ok"
+    kinds = stream.sql(
+        "SELECT kind, title FROM driftline.notification AS n JOIN driftline.incident AS i"
+        " ON i.id = n.incident_id WHERE family = 'drift' ORDER BY n.id"
+    )
+    assert [kind for kind, _ in kinds] == ["fired", "resolved"]
+    assert kinds[0][1] == "[ticket] fraud: drift of amount"
+
+
+def test_late_events_after_the_lateness_open_nothing(stream: Stream) -> None:
+    for number in range(4):
+        stream.hour(number)
+    runner = Runner(stream.config)
+    runner.run(once=True)
+    stream.hour(1, n=800, shift=60.0)
+    runner.run(once=True)
+    with connect(stream.config.postgres, "read") as connection:
+        said = verdicts.of_window(connection, stream.name, 3_600, START + 2 * HOUR)
+    assert any(one.status == "alarm" for one in said)
+    assert stream.sql("SELECT * FROM driftline.incident WHERE family = 'drift'") == []
+
+
+def test_a_window_without_rows_is_no_recovery(stream: Stream) -> None:
+    stream.hour(0)
+    stream.hour(1, shift=60.0)
+    stream.hour(12, shift=60.0)
+    Runner(stream.config).run(until_idle=True)
+    assert judged(stream)[5] == (0, 0, True)
+    assert alert(stream, "drift")[0] == "firing"
+    assert len(stream.sql("SELECT * FROM driftline.incident WHERE family = 'drift'")) == 1
+
+
+def test_a_model_that_fails_is_broken_and_stops_no_other(make_stream: Any) -> None:
+    stream: Stream = make_stream()
+    stream.hour(0)
+    stream.hour(1)
+    bad = stream.with_model("bad")
+    stream.sql(
+        "INSERT INTO driftline.profile (bucket, model, span_minutes, version, role, segment,"
+        " binning_id, rows, cells) VALUES (%s, 'bad', 1, 1, 'served', '', 'nowhere', 1, 'x'),"
+        " (%s, 'bad', 1, 1, 'served', '', 'nowhere', 1, 'x')",
+        START,
+        START + 2 * HOUR,
+    )
+    Runner(bad).run(once=True)
+    assert judged(stream)[0] == (0, 400, True)
+    found = stream.sql(
+        "SELECT status, detail FROM driftline.verdict WHERE model = 'bad' AND monitor = 'window'"
+    )
+    assert found[0][0] == "broken"
+    assert "'nowhere' is not stored" in found[0][1]
+    state = stream.sql(
+        "SELECT state FROM driftline.alert WHERE model = 'bad' AND family='pipeline'"
+    )
+    assert state == [("broken",)]
+
+
+def test_a_version_without_reference_says_so(stream: Stream) -> None:
+    stream.hour(0, version=7)
+    Runner(stream.config).run(until_idle=True)
+    found = stream.sql("SELECT status, detail FROM driftline.verdict WHERE monitor = 'reference'")
+    assert len(found) == 1
+    assert "'driftline reference set fraud --version 7" in found[0][1]
+
+
+def test_rejects_and_silence_by_the_real_time(make_stream: Any) -> None:
+    stream: Stream = make_stream(
+        monitors={"windows": ["1 h"], "clock": "event", "no_traffic": "1 h"}
+    )
+    stream.hour(0, n=100, rejected=100)
+    stream.sql("UPDATE driftline.ledger SET committed_at = committed_at - interval '5 minutes'")
+    Runner(stream.config).run(once=True)
+    assert alert(stream, "quality")[0] == "firing"
+    stream.sql("UPDATE driftline.ledger SET committed_at = committed_at - interval '3 hours'")
+    Runner(stream.config).run(once=True)
+    assert alert(stream, "volume") == ("firing", "page", "no_traffic")
+
+
+def test_latency_against_its_objective(make_stream: Any) -> None:
+    settings = {
+        "windows": ["1 h"],
+        "clock": "event",
+        "latency": {"inference": {"limit": "0.1 ms", "target": 0.9, "burn": 5}},
+    }
+    stream: Stream = make_stream(monitors=settings)
+    stream.hour(0, n=1_000)
+    stream.hour(1, n=10)
+    Runner(stream.config).run(once=True)
+    assert alert(stream, "latency")[:2] == ("firing", "page")
+    lengths = stream.sql(
+        "SELECT DISTINCT window_seconds FROM driftline.verdict WHERE monitor = 'latency'"
+    )
+    assert (300,) in lengths
+
+
+def test_progress_and_heartbeat_are_kept(stream: Stream) -> None:
+    stream.hour(0)
+    stream.hour(1)
+    runner = Runner(stream.config)
+    runner.round()
+    assert stream.sql("SELECT id, models FROM driftline.runner") == [(runner.id, 1)]
+    progress = stream.sql("SELECT judged_until, error FROM driftline.monitor_progress")
+    assert progress == [(START + HOUR, "")]
+    runner._leave()
+    assert stream.sql("SELECT * FROM driftline.runner") == []
+    assert timedelta(0) <= timedelta(seconds=runner.metrics.lag._value.get()) < HOUR
