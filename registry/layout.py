@@ -19,6 +19,8 @@ DEFINITION_TAG = "driftline.features"
 BINNING_TAG = "driftline.binning"
 
 _MODELS = {"saved_model": MODEL, "keras": KERAS}
+# Versions of earlier days have no sample; what is not there does not count.
+_REFERENCE = (names.BINNING_ARTIFACT, names.REFERENCE_ARTIFACT, names.REFERENCE_SAMPLE_ARTIFACT)
 _PICKLES = frozenset({".pkl", ".pickle", ".cloudpickle", ".joblib", ".dill"})
 
 
@@ -110,7 +112,7 @@ def digest(folder: Path) -> str:
     """
     model = folder / _MODELS[kind(folder)]
     files = [path for path in sorted((model, *model.rglob("*"))) if path.is_file()]
-    files += [folder / names.BINNING_ARTIFACT, folder / names.REFERENCE_ARTIFACT]
+    files += [folder / name for name in _REFERENCE]
     total = hashlib.sha256()
     for path in files:
         if path.is_file():

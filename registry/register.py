@@ -1,4 +1,4 @@
-"""Register a model: its signature, its frozen binning and its reference profile."""
+"""Register a model: its signature, its frozen binning, its reference profile and a sample."""
 
 import tempfile
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ import pyarrow as pa
 from driftline import names
 from driftline.config import Mlflow
 from driftline.errors import RegistryError
+from driftline.profile import sample
 from driftline.profile.binning import Binning
 from driftline.profile.build import build
 from driftline.profile.recount import reference
@@ -144,6 +145,8 @@ def _write_reference(
     path.write_text(binning.to_json())
     profile = reference(features, scores, binning)
     (folder / names.REFERENCE_ARTIFACT).write_bytes(profile.pack())
+    rows = sample.take(features, scores)
+    (folder / names.REFERENCE_SAMPLE_ARTIFACT).write_bytes(sample.pack(rows))
 
 
 def _kept_binning(client: "MlflowClient", name: str, features: pa.Table) -> Binning | None:

@@ -13,7 +13,7 @@ from psycopg import sql
 from driftline import names
 from driftline.config import Postgres
 from driftline.errors import ServiceError
-from driftline.storage import shadow_table
+from driftline.storage import shadow_table, truth
 from driftline.storage.connection import Connection, connect
 from driftline.storage.rows import stream
 
@@ -64,14 +64,6 @@ SELECT event_id, champion, candidate, champion_ms, candidate_ms FROM (
   SELECT * FROM ({pairs}) AS pair WHERE champion IS NOT NULL
    ORDER BY event_time DESC LIMIT {limit}) AS latest
 """
-# A correction is a later label of the same event: the last word counts. Truth is known after the
-# event, so older labels need not be read. A statement of its own: within a join the planner
-# guesses one row, and reads all labels once for each event.
-_TRUTH = """
-SELECT DISTINCT ON (event_id) event_id, label FROM driftline.label
- WHERE model = %s AND label_time > %s AND event_id = ANY(%s)
- ORDER BY event_id, label_time DESC
-"""
 
 
 def pairs(
@@ -111,8 +103,9 @@ def pairs(
                     break
                 query = _query(model, champion, candidate, after, until, limit)
                 for batch in list(stream(connection, query, None)):
-                    truth = _truth(connection, model, after, batch) if labelled else None
-                    parts.append(_pairs(batch, truth))
+                    ids = batch.column("event_id").to_pylist()
+                    known = truth.latest(connection, model, after, ids) if labelled else None
+                    parts.append(_pairs(batch, known))
         except psycopg.errors.QueryCanceled as error:
             raise ServiceError(
                 f"reading the live evidence of model {model!r} took more than {_PATIENCE} s a "
@@ -169,22 +162,13 @@ def _slabs(latest: datetime | None, window: timedelta) -> Iterator[tuple[datetim
         until, reach = after, reach * 2
 
 
-def _truth(
-    connection: Connection, model: str, after: datetime, batch: pa.RecordBatch
-) -> npt.NDArray[np.float64]:
-    """The last label of each event, float64[n]; NaN where none has come."""
-    ids = batch.column("event_id").to_pylist()
-    known: dict[str, float] = dict(connection.execute(_TRUTH, [model, after, ids]).fetchall())
-    return np.array([known.get(one, np.nan) for one in ids], dtype=np.float64)
-
-
-def _pairs(batch: pa.RecordBatch, truth: npt.NDArray[np.float64] | None) -> Pairs:
-    """The rows of a batch; with truth, only those that have it."""
+def _pairs(batch: pa.RecordBatch, label: npt.NDArray[np.float64] | None) -> Pairs:
+    """The rows of a batch; with labels, only those that have one."""
     columns = [
         np.asarray(batch.column(name).to_numpy(zero_copy_only=False), dtype=np.float64)
         for name in _COLUMNS[:-1]
     ]
-    if truth is None:
+    if label is None:
         return Pairs(*[*columns, np.full(len(batch), np.nan)])
-    known = np.isfinite(truth)
-    return Pairs(*[column[known] for column in [*columns, truth]])
+    known = np.isfinite(label)
+    return Pairs(*[column[known] for column in [*columns, label]])

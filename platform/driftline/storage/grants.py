@@ -16,10 +16,11 @@ _WRITE_MORE = {
     "quarantine": "DELETE",  # released by hand
     "reference": "UPDATE, DELETE",  # set anew
     "reference_block": "DELETE",
+    "reference_sample": "UPDATE",  # with its reference
     "calibration": "UPDATE, DELETE",  # of an earlier reference
     "judged_window": "UPDATE",  # revisions
     "window_stat": "DELETE",
-    "verdict": "DELETE",  # goes to the history
+    "verdict": "DELETE, UPDATE (report_id)",  # goes to the history
     "verdict_history": "DELETE",  # when it is old
     "incident": "UPDATE",
     "alert": "UPDATE",

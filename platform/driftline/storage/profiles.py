@@ -78,6 +78,24 @@ def read(
     return [ProfileRow(*row) for row in rows]
 
 
+def rows(connection: Connection, model: str, since: datetime, until: datetime) -> int:
+    """How many predictions were served in a window, about: a packed row counts whole."""
+    row = connection.execute(
+        """SELECT coalesce(sum(rows), 0)::bigint FROM driftline.profile
+            WHERE model = %(model)s AND role = %(role)s AND segment = %(segment)s
+              AND bucket < %(until)s AND bucket > %(since)s - interval '1 day'
+              AND bucket + span_minutes * interval '1 minute' > %(since)s""",
+        {
+            "model": model,
+            "role": names.SERVED,
+            "segment": names.ALL_ROWS,
+            "since": since,
+            "until": until,
+        },
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def window(
     connection: Connection,
     model: str,

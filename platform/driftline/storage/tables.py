@@ -161,6 +161,16 @@ reference = sa.Table(
     sa.Column("note", sa.Text, server_default="", nullable=False),
 )
 
+reference_sample = sa.Table(
+    "reference_sample",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("parquet", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", _TIME, server_default=_CLOCK, nullable=False),
+)
+
 promotion = sa.Table(
     "promotion",
     metadata,

@@ -6,6 +6,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from driftline.profile.binning import Binning
+from driftline.storage import reference_sample
 from driftline.storage.connection import Connection
 
 
@@ -23,6 +24,7 @@ class ModelVersion:
         binning: how its values are profiled.
         reference: the packed profile of its training data.
         reference_rows: how many rows that profile counts.
+        reference_sample: some of those rows, packed; None in versions that have none.
     """
 
     model: str
@@ -34,6 +36,7 @@ class ModelVersion:
     binning: Binning
     reference: bytes
     reference_rows: int
+    reference_sample: bytes | None = None
 
 
 def stored(connection: Connection, model: str) -> dict[int, tuple[str, str]]:
@@ -81,3 +84,7 @@ def record(connection: Connection, version: ModelVersion) -> None:
                 version.reference,
             ),
         )
+        if version.reference_sample is not None:
+            reference_sample.keep(
+                connection, version.model, version.version, version.reference_sample
+            )

@@ -11,7 +11,7 @@ import yaml
 
 from driftline.config import Config
 from driftline.errors import DriftlineError, RegistryError, ServiceError
-from driftline.names import BINNING_ARTIFACT, REFERENCE_ARTIFACT
+from driftline.names import BINNING_ARTIFACT, REFERENCE_ARTIFACT, REFERENCE_SAMPLE_ARTIFACT
 from driftline.profile.binning import Binning
 from driftline.profile.profile import Profile
 from driftline.storage import promotions, versions
@@ -156,6 +156,7 @@ def make_ready(
 def _record(name: str, located: Located, definition: str) -> ModelVersion:
     binning = Binning.from_json(located.artifact(BINNING_ARTIFACT).read_text())
     cells = located.artifact(REFERENCE_ARTIFACT).read_bytes()
+    sample = located.folder / REFERENCE_SAMPLE_ARTIFACT
     return ModelVersion(
         model=name,
         version=located.version.version,
@@ -166,6 +167,7 @@ def _record(name: str, located: Located, definition: str) -> ModelVersion:
         binning=binning,
         reference=cells,
         reference_rows=Profile.of(binning, cells).rows,
+        reference_sample=sample.read_bytes() if sample.is_file() else None,
     )
 
 

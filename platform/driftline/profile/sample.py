@@ -1,0 +1,75 @@
+"""A bounded sample of a reference's rows: what profiles cannot say, columns together."""
+
+import io
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from driftline import names
+from driftline.errors import SchemaError
+
+ROWS = 5_000  # at most
+BYTES = 1_000_000  # at most, packed
+
+_SEED = 0
+
+
+def take(features: pa.Table, score: npt.ArrayLike, rows: int = ROWS) -> pa.Table:
+    """Rows chosen at random, always the same of the same table, in their old order.
+
+    Args:
+        features: n rows; columns of tensors are left out, as they are of profiles.
+        score: n numbers.
+        rows: how many at most.
+
+    >>> take(pa.table({"x": range(100)}), np.zeros(100), rows=3).column_names
+    ['x', 'score']
+    """
+    flat = [field.name for field in features.schema if not pa.types.is_nested(field.type)]
+    whole = features.select(flat).append_column(names.SCORE, pa.array(score, type=pa.float64()))
+    return _thin(whole, rows)
+
+
+def pack(sample: pa.Table) -> bytes:
+    """As Parquet of at most `BYTES`; of rows too wide for that, fewer.
+
+    Raises:
+        SchemaError: a single row is larger.
+    """
+    packed = _parquet(sample)
+    while len(packed) > BYTES:
+        if len(sample) <= 1:
+            raise SchemaError(f"a row of the reference has {len(packed)} bytes: log shorter texts")
+        sample = _thin(sample, min(len(sample) // 2, len(sample) * BYTES // len(packed)) or 1)
+        packed = _parquet(sample)
+    return packed
+
+
+def unpack(packed: bytes) -> pa.Table:
+    """The rows that `pack` has packed.
+
+    Raises:
+        SchemaError: these bytes are none.
+    """
+    try:
+        return pq.read_table(io.BytesIO(packed))
+    except pa.ArrowException as error:
+        raise SchemaError(
+            f"can't read a reference sample of {len(packed)} bytes ({error}): register the model "
+            "again, or set its reference anew"
+        ) from error
+
+
+def _thin(table: pa.Table, rows: int) -> pa.Table:
+    if len(table) <= rows:
+        return table
+    chosen = np.random.default_rng(_SEED).choice(len(table), rows, replace=False)
+    return table.take(pa.array(np.sort(chosen)))
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(None), sink, compression="zstd")
+    return sink.getvalue()

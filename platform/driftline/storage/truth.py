@@ -1,0 +1,31 @@
+"""The last word on events: a correction is a later label of the same event."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from driftline.storage.connection import Connection
+
+# A statement of its own: within a join the planner guesses one row, and reads all labels once for
+# each event.
+_TRUTH = """
+SELECT DISTINCT ON (event_id) event_id, label FROM driftline.label
+ WHERE model = %s AND label_time > %s AND event_id = ANY(%s)
+ ORDER BY event_id, label_time DESC
+"""
+
+
+def latest(
+    connection: Connection, model: str, after: datetime, ids: Sequence[str]
+) -> npt.NDArray[np.float64]:
+    """The last label of each event, float64[n]; NaN where none has come.
+
+    Parameters:
+        after: no later than the first of the events: truth is known after its event, so older
+            labels need not be read.
+        ids: of n events.
+    """
+    known: dict[str, float] = dict(connection.execute(_TRUTH, [model, after, ids]).fetchall())
+    return np.array([known.get(one, np.nan) for one in ids], dtype=np.float64)
