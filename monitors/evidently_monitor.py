@@ -7,8 +7,10 @@ open no incidents unless the config says so.
 
 # ruff: noqa: PLC0415 - heavy
 
+import json
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -28,7 +30,9 @@ _STATUS: dict[str, Status] = {
     "SKIPPED": "insufficient",
 }
 # Not part of a metric's name: the column stands apart, the limit in `threshold`.
-_APART = frozenset({"type", "column", "threshold"})
+_APART = frozenset({"type", "column", "threshold", "drift_share"})
+_SHOWN = 50  # numbers of one metric that nothing tests: a text has a share for each of its values
+_USUAL = frozenset({"default", "auto"})
 
 
 def evaluate(
@@ -54,12 +58,16 @@ def evaluate(
         what = "no rows" if len(current) == 0 else f"no values of {wanted or 'any column'!r}"
         detail = f"{what} in the window or the reference"
         column = str(wanted or "")
-        return [Verdict(name, column=column, status="insufficient", rows=0, detail=detail, **common)]
+        return [
+            Verdict(name, column=column, status="insufficient", rows=0, detail=detail, **common)
+        ]
     try:
         found = list(_run(current, reference, columns, settings))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+    except Exception as error:
         detail = f"{type(error).__name__}: {error}"[:500]
-        return [Verdict(name, column="", status="broken", rows=len(current), detail=detail, **common)]
+        return [
+            Verdict(name, column="", status="broken", rows=len(current), detail=detail, **common)
+        ]
     return _distinct([Verdict(rows=len(current), **one, **common) for one in found])
 
 
@@ -104,7 +112,7 @@ def _run(
             evidently_data.dataset(current, columns, labelled=labelled),
             evidently_data.dataset(reference, columns, labelled=labelled),
         )
-        content = snapshot.dict()
+        content = json.loads(snapshot.json())
     tests: dict[str, list[dict[str, Any]]] = {}
     for test in content["tests"]:
         tests.setdefault(test["metric_config"]["metric_id"], []).append(test)
@@ -114,38 +122,48 @@ def _run(
 
 def _findings(metric: dict[str, Any], tests: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """What one metric says: its tests, or else its bare numbers."""
-    config = metric["config"]
-    kind = config["type"].rsplit(":", 1)[-1]
-    chosen = [f"{k}={v}" for k, v in config.items() if k not in _APART and _is_plain(v)]
-    name = f"{PREFIX}.{kind}" + (f"({', '.join(chosen)})" if chosen else "")
-    column = str(config.get("column") or "")
+    name, column = _name(metric["config"]), str(metric["config"].get("column") or "")
     values = dict(_numbers(metric["value"]))
     for test in tests:
-        limit = test["test_config"].get("threshold", config.get("threshold"))
+        part = _part(test)
+        limit = test["test_config"].get("threshold", metric["config"].get("threshold"))
         yield {
-            "monitor": name,
+            "monitor": f"{name}.{part}" if part else name,
             "column": column,
-            "status": _STATUS[str(getattr(test["status"], "value", test["status"]))],
-            "value": _tested(values, test),
+            "status": "shown" if _is_of_the_sample(metric, part) else _STATUS[test["status"]],
+            "value": values.get(part, next(iter(values.values()), None)),
             "threshold": float(limit) if isinstance(limit, int | float) else None,
             "detail": test["description"],
         }
-    if not tests:
-        for part, value in values.items():
-            yield {
-                "monitor": f"{name}.{part}" if part else name,
-                "column": column,
-                "status": "shown",
-                "value": value,
-            }
+    for part, value in () if tests else list(values.items())[:_SHOWN]:
+        yield {
+            "monitor": f"{name}.{part}" if part else name,
+            "column": column,
+            "status": "shown",
+            "value": value,
+        }
 
 
-def _tested(values: dict[str, float], test: dict[str, Any]) -> float | None:
-    """The number that a test is about: of a count the share when the test has one below 1."""
-    slot = (test.get("bound_test") or {}).get("is_count")
-    if slot is not None:
-        return values.get("count" if slot else "share")
-    return values.get("", next(iter(values.values()), None))
+def _name(config: dict[str, Any]) -> str:
+    """The class and what it was told, but for what is usual: ValueDrift(method=psi)."""
+    told = {key: getattr(value, "value", value) for key, value in config.items()}
+    chosen = [
+        f"{key}={value}" for key, value in told.items() if key not in _APART and _is_told(value)
+    ]
+    kind = config["type"].rsplit(":", 1)[-1]
+    return f"{PREFIX}.{kind}" + (f"({', '.join(chosen)})" if chosen else "")
+
+
+def _part(test: dict[str, Any]) -> str:
+    """Which number of a metric that has two is tested."""
+    is_count = (test["bound_test"] or {}).get("is_count")
+    return "" if is_count is None else "count" if is_count else "share"
+
+
+def _is_of_the_sample(metric: dict[str, Any], part: str) -> bool:
+    """A number of rows says how large the samples are, and nothing of the window."""
+    has_share = isinstance(metric["value"], dict) and "share" in metric["value"]
+    return (part == "count" and has_share) or "RowCount" in metric["config"]["type"]
 
 
 def _numbers(value: object, path: str = "") -> Iterator[tuple[str, float]]:
@@ -157,14 +175,13 @@ def _numbers(value: object, path: str = "") -> Iterator[tuple[str, float]]:
         yield path, float(value)
 
 
-def _is_plain(value: object) -> bool:
-    return isinstance(value, str | int | float) and not isinstance(value, bool)
+def _is_told(value: object) -> bool:
+    plain = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return plain and value not in _USUAL
 
 
 def _distinct(verdicts: list[Verdict]) -> list[Verdict]:
     """Each look once: what has the same name and column gets a number."""
-    from dataclasses import replace
-
     seen: dict[tuple[str, str], int] = {}
     found = []
     for one in verdicts:

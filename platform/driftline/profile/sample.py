@@ -29,7 +29,7 @@ def take(features: pa.Table, score: npt.ArrayLike, rows: int = ROWS) -> pa.Table
     """
     flat = [field.name for field in features.schema if not pa.types.is_nested(field.type)]
     whole = features.select(flat).append_column(names.SCORE, pa.array(score, type=pa.float64()))
-    return _thin(whole, rows)
+    return thin(whole, rows)
 
 
 def pack(sample: pa.Table) -> bytes:
@@ -42,7 +42,7 @@ def pack(sample: pa.Table) -> bytes:
     while len(packed) > BYTES:
         if len(sample) <= 1:
             raise SchemaError(f"a row of the reference has {len(packed)} bytes: log shorter texts")
-        sample = _thin(sample, min(len(sample) // 2, len(sample) * BYTES // len(packed)) or 1)
+        sample = thin(sample, min(len(sample) // 2, len(sample) * BYTES // len(packed)) or 1)
         packed = _parquet(sample)
     return packed
 
@@ -62,7 +62,8 @@ def unpack(packed: bytes) -> pa.Table:
         ) from error
 
 
-def _thin(table: pa.Table, rows: int) -> pa.Table:
+def thin(table: pa.Table, rows: int) -> pa.Table:
+    """Rows of a table chosen at random, always the same, in their old order."""
     if len(table) <= rows:
         return table
     chosen = np.random.default_rng(_SEED).choice(len(table), rows, replace=False)

@@ -8,7 +8,8 @@ from driftline.storage.connection import Connection
 
 _BY_MODEL = (
     *("profile", "dirty_window", "label", "model_version"),
-    *("reference", "reference_block", "calibration", "judged_window", "window_stat"),
+    *("reference", "reference_block", "reference_sample", "calibration"),
+    *("judged_window", "window_stat"),
     *("verdict", "verdict_history", "report", "alert", "silence", "monitor_progress"),
 )
 _BY_SOURCE = ("ledger", "duplicate", "rejected")
