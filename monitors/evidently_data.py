@@ -41,7 +41,7 @@ def shared(current: pa.Table, reference: pa.Table) -> list[str]:
         and name in reference.column_names
         and _has_values(current[name])
         and _has_values(reference[name])
-        and _is_number(current[name].type) == _is_number(reference[name].type)
+        and is_number(current[name].type) == is_number(reference[name].type)
     ]
 
 
@@ -83,7 +83,7 @@ def labels(table: pa.Table) -> int:
 def _definition(table: pa.Table, columns: list[str], *, labelled: bool = False) -> "DataDefinition":
     from evidently import BinaryClassification, DataDefinition, Regression
 
-    numbers = [name for name in columns if _is_number(table[name].type)]
+    numbers = [name for name in columns if is_number(table[name].type)]
     categories = [name for name in columns if name not in numbers]
     if not labelled:
         return DataDefinition(numerical_columns=numbers, categorical_columns=categories)
@@ -103,17 +103,18 @@ def _definition(table: pa.Table, columns: list[str], *, labelled: bool = False) 
 
 def _series(column: pa.ChunkedArray) -> "pd.Series[float] | pd.Series[str]":
     """Infinities as missing: Evidently's bins fail on them."""
-    if _is_number(column.type):
+    if is_number(column.type):
         values = column.cast(pa.float64(), safe=False).to_numpy()
         return pd.Series(np.where(np.isfinite(values), values, np.nan))
     return pd.Series(column.cast(pa.string()).to_pandas(), dtype=object)
 
 
 def _has_values(column: pa.ChunkedArray) -> bool:
-    if not _is_number(column.type):
+    if not is_number(column.type):
         return bool(column.null_count < len(column))
     return bool(np.isfinite(column.cast(pa.float64(), safe=False).to_numpy()).any())
 
 
-def _is_number(kind: pa.DataType) -> bool:
+def is_number(kind: pa.DataType) -> bool:
+    """Whether a column of this type is one of numbers."""
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))

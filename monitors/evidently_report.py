@@ -18,6 +18,12 @@ from monitors import evidently_data
 if TYPE_CHECKING:
     from evidently.core.report import Snapshot
 
+# The browser is told that the page has all it needs.
+_ALONE = (
+    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+    "script-src 'unsafe-inline' 'unsafe-eval' blob:; style-src 'unsafe-inline'; "
+    'img-src data: blob:; font-src data:; worker-src blob:">'
+)
 _FEW = 10  # rows or labels; Evidently's figures of fewer mean nothing, and some fail
 
 
@@ -135,6 +141,7 @@ def _page(
     widgets = [group_widget(title=name, widgets=model.widgets) for name, model in shown]
     widgets += [widget for _, model in shown for widget in model.tests_widgets]
     page: str = render_widgets(widgets, as_iframe=False)
+    page = page.replace("<head>", f"<head>{_ALONE}<title>{html.escape(title)}</title>", 1)
     return page.replace("<body>", f"<body>{_header(title, facts)}", 1)
 
 
@@ -146,6 +153,6 @@ def _header(title: str, facts: Iterable[tuple[str, str]]) -> str:
     )
     return (
         "<header style='font-family:sans-serif;padding:1em 2em'>"
-        f"<title>{html.escape(title)}</title><h1>{html.escape(title)}</h1><table>{rows}</table>"
+        f"<h1>{html.escape(title)}</h1><table>{rows}</table>"
         "</header>"
     )

@@ -63,9 +63,10 @@ def make(
             connection, model, since, until, rows=rows, version=version, labelled=True
         )
         if len(current) == 0:
+            which = "" if version is None else f" of version {version}"
             raise DriftlineError(
-                f"model {model!r} has no predictions{'' if version is None else f' of version {version}'} "
-                f"from {since.isoformat()} to {until.isoformat()}: name another window"
+                f"model {model!r} has no predictions{which} from {since.isoformat()} to "
+                f"{until.isoformat()}: name another window"
             )
         served = _commonest(current) if version is None else version
         reference = raw_reference.read(connection, model, served, rows)

@@ -21,6 +21,7 @@ from driftline import __version__
 from driftline.errors import DriftlineError
 from driftline.storage import commands as storage
 from monitors import commands as monitoring
+from monitors.report_commands import report
 from registry.commands import models
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(models, name="models")
 app.add_typer(storage.rejected, name="rejected")
 app.add_typer(monitoring.alerts, name="alerts")
-for command in (storage.audit, storage.explain, storage.republish, storage.compact):
+for command in (storage.audit, storage.explain, storage.republish, storage.compact, report):
     app.command()(command)
 app.command()(monitoring.monitor)
 

@@ -77,7 +77,7 @@ def test_what_is_read_does_not_grow_with_the_traffic() -> None:
 
 def test_every_instant_has_the_same_chance() -> None:
     hits = np.zeros(96)
-    middles = START + DAY / 96 * (np.arange(96) + 0.5)
+    middles = [START + DAY / 96 * (i + 0.5) for i in range(96)]
     for n in range(400):
         starts, ends = window_sample.slices(f"m{n}", START, START + DAY, 0.25)
         inside = [any(a <= one < b for a, b in zip(starts, ends, strict=True)) for one in middles]

@@ -1,0 +1,177 @@
+"""Evidently as monitor and as report, on samples that drifted and samples that did not."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from driftline.errors import ConfigError, DriftlineError
+from driftline.monitoring import Evidently
+from monitors import evidently_data, evidently_monitor, evidently_report
+
+ROOT = Path(__file__).parents[3]
+
+
+def rows(n: int, *, shift: float = 0.0, seed: int = 0, labelled: bool = False) -> pa.Table:
+    rng = np.random.default_rng(seed)
+    score = rng.random(n)
+    columns = {
+        "event_id": [str(i) for i in range(n)],
+        "amount": rng.normal(size=n) + shift,
+        "gaps": np.where(rng.random(n) < 0.1, np.nan, rng.normal(size=n)),
+        "wild": np.where(rng.random(n) < 0.01, np.inf, rng.normal(size=n)),
+        "country": pa.array([None if c == "x" else c for c in rng.choice(list("abx"), n)]),
+        "is_new": rng.random(n) < 0.3,
+        "constant": np.ones(n),
+        "empty": pa.nulls(n, pa.float64()),
+        "score": score,
+    }
+    if labelled:
+        columns["label"] = (rng.random(n) < score) * 1.0
+    return pa.table(columns)
+
+
+CURRENT, DRIFTED = rows(2_000, seed=1), rows(2_000, shift=0.5, seed=1)
+REFERENCE = rows(3_000)
+
+
+def statuses(current: pa.Table, name: str, **options: object) -> dict[str, str]:
+    found = evidently_monitor.evaluate(current, REFERENCE, Evidently(name=name, options=options))
+    return {one.column: one.status for one in found}
+
+
+@pytest.mark.parametrize("method", ["ks", "psi", "wasserstein", "jensenshannon", "t_test"])
+def test_evidently_decides_whichever_direction_its_score_has(method: str) -> None:
+    assert statuses(CURRENT, "ValueDrift", column="amount", method=method) == {"amount": "ok"}
+    assert statuses(DRIFTED, "ValueDrift", column="amount", method=method) == {"amount": "alarm"}
+
+
+def test_a_preset_gives_a_verdict_a_column_with_method_score_and_threshold() -> None:
+    found = evidently_monitor.evaluate(
+        DRIFTED, REFERENCE, Evidently(name="DataDriftPreset"), version=3
+    )
+    by_column = {one.column: one for one in found}
+    assert set(by_column) == {
+        *("", "amount", "gaps", "wild", "country", "is_new", "constant", "score")
+    }
+    one = by_column["amount"]
+    assert one.monitor == "evidently.ValueDrift(method=Wasserstein distance (normed))"
+    assert (one.family, one.status, one.threshold) == ("drift", "alarm", 0.1)
+    assert one.value == pytest.approx(0.5, abs=0.05)
+    assert (one.version, one.rows, one.alerts) == (3, 2_000, False)
+    assert {name for name, one in by_column.items() if one.status == "alarm"} == {"amount"}
+
+
+def test_each_look_is_there_once_and_sizes_of_samples_alarm_nobody() -> None:
+    found = evidently_monitor.evaluate(
+        CURRENT.slice(0, 500), REFERENCE, Evidently(name="DataSummaryPreset")
+    )
+    looks = [(one.monitor, one.column) for one in found]
+    assert len(set(looks)) == len(looks)
+    counts = [one for one in found if "RowCount" in one.monitor or ".count" in one.monitor]
+    assert counts
+    assert {one.status for one in counts} == {"shown"}
+
+
+def test_alerts_only_when_asked() -> None:
+    asked = Evidently(name="ValueDrift", options={"column": "amount"}, alert=True)
+    (one,) = evidently_monitor.evaluate(DRIFTED, REFERENCE, asked)
+    assert (one.status, one.alerts) == ("alarm", True)
+
+
+def test_performance_when_there_are_labels() -> None:
+    found = evidently_monitor.evaluate(
+        rows(800, seed=2, labelled=True),
+        rows(900, labelled=True),
+        Evidently(name="ClassificationPreset"),
+    )
+    accuracy = next(one for one in found if one.monitor == "evidently.Accuracy")
+    assert accuracy.status == "ok"
+    assert accuracy.value == pytest.approx(0.75, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "status", "detail"),
+    [
+        ("Nothing", {}, "broken", "'Nothing' is no class of evidently.metrics"),
+        ("ValueDrift", {"colum": "amount"}, "broken", "can't be made with {'colum': 'amount'}"),
+        ("ClassificationPreset", {}, "broken", ""),
+        ("ValueDrift", {"column": "empty"}, "insufficient", "no values of 'empty'"),
+    ],
+)
+def test_what_fails_says_so(
+    name: str, options: dict[str, object], status: str, detail: str
+) -> None:
+    (one,) = evidently_monitor.evaluate(CURRENT, REFERENCE, Evidently(name=name, options=options))
+    assert one.status == status
+    assert detail in one.detail
+
+
+def test_odd_windows_are_insufficient_and_never_raise() -> None:
+    preset = Evidently(name="DataDriftPreset")
+    (one,) = evidently_monitor.evaluate(CURRENT.slice(0, 0), REFERENCE, preset)
+    assert one.status == "insufficient"
+    assert evidently_monitor.evaluate(CURRENT.slice(0, 1), REFERENCE, preset)
+    assert evidently_monitor.evaluate(CURRENT, REFERENCE.slice(0, 1), preset)
+    renamed = CURRENT.rename_columns([f"{name}_2" for name in CURRENT.column_names])
+    (one,) = evidently_monitor.evaluate(renamed, REFERENCE, preset)
+    assert one.status == "insufficient"
+
+
+def test_config_can_be_checked() -> None:
+    evidently_monitor.check(Evidently(name="DataDriftPreset", options={"drift_share": 0.3}))
+    with pytest.raises(ConfigError, match=r"monitors\.evidently: 'Nothing' is no class"):
+        evidently_monitor.check(Evidently(name="Nothing"))
+
+
+def test_the_report_is_one_page_that_loads_nothing() -> None:
+    page = evidently_report.make(
+        rows(600, shift=0.5, seed=3, labelled=True), REFERENCE, "fraud <b>", [("rows", "600")]
+    )
+    loaded = re.findall(r"<(?:script|link|img|iframe)[^>]+(?:src|href)\s*=\s*[\"']?http", page.html)
+    assert loaded == []
+    assert page.html.index("default-src 'none'") < page.html.index("<script")
+    assert "fraud &lt;b&gt;" in page.html
+    assert set(page.numbers["drifted"]) == {"amount"}
+    assert page.numbers["drifted"]["amount"]["threshold"] == 0.1
+    assert 0.7 < page.numbers["RocAuc"] < 0.95
+
+
+def test_without_labels_there_is_no_performance() -> None:
+    page = evidently_report.make(CURRENT, REFERENCE, "t", [])
+    assert set(page.numbers) == {"drifted"}
+    assert page.numbers["drifted"] == {}
+
+
+def test_numbers_as_labels_are_a_regression() -> None:
+    current = rows(300, labelled=True)
+    current = current.set_column(
+        current.column_names.index("label"), "label", pa.array(current["score"].to_numpy() * 9)
+    )
+    page = evidently_report.make(current, REFERENCE, "t", [])
+    assert page.numbers["R2Score"] < 1
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(DriftlineError, match="can't compare 3 rows of the window with 3000"):
+        evidently_report.make(CURRENT.slice(0, 3), REFERENCE, "t", [])
+
+
+def test_usage_data_is_off_here_and_in_children() -> None:
+    evidently_data.silence()
+    child = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.environ['DO_NOT_TRACK'])"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert child.stdout.strip() == os.environ["DO_NOT_TRACK"]
+    for path in (ROOT / "monitors").glob("*.py"):
+        text = path.read_text()
+        if re.search(r"^\s+from evidently\b", text, re.MULTILINE):
+            assert "silence()" in text, path
