@@ -15,7 +15,7 @@ COMPILE := pip compile --quiet --python-version 3.11 --generate-hashes --no-emit
 	--no-emit-find-links --custom-compile-command 'make lock' --group dev pyproject.toml
 say = @echo "==> $(1)"
 
-.PHONY: help demo test check bench venv lock tools clean
+.PHONY: help demo test check bench venv lock tools browser screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,7 +24,7 @@ demo: tools venv ## run the main job on real data, with a proof at the end (ARGS
 	$(call say,demo)
 	@$(BIN)/driftline demo $(ARGS)
 
-test: tools check ## check, then run every test (ARGS="-k name ...")
+test: tools browser check ## check, then run every test (ARGS="-k name ...")
 	$(call say,tests)
 	@$(BIN)/python -m pytest tests $(ARGS)
 
@@ -75,6 +75,19 @@ tools:
 	@need() { command -v "$$1" >/dev/null \
 		|| { echo "the program $$1 is missing (apt-get install $$2)"; exit 1; }; }; \
 	need java openjdk-17-jre-headless; need mvn maven; need apt-get apt; need dpkg-deb dpkg
+
+# The tests of pages need Debian's Chromium; as root, as CI is, it is installed when it is missing.
+browser:
+	@command -v chromium >/dev/null || { \
+		[ "$$(id -u)" = 0 ] \
+			|| { echo 'chromium is missing, for the tests of pages (apt-get install chromium)'; exit 1; }; \
+		echo '==> installing chromium, for the tests of pages'; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+
+screenshots: tools browser venv ## draw the pictures of docs/ anew, from the tests' data
+	$(call say,screenshots)
+	@DRIFTLINE_SCREENSHOTS=write $(BIN)/python -m pytest tests/browser -k screenshot
 
 clean: ## remove .venv, build and caches; stops the local stack, keeps its data in .driftline
 	$(call say,cleaning)

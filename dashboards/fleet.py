@@ -287,4 +287,6 @@ SELECT decided_at AS time, model, version, previous, kind AS decision, decided_b
     )
 
 
-_OPEN_MODEL = f"/d/{names.MODELS_UID}?var-model=${{__value.text:queryparam}}&${{__url_time_range}}"
+_OPEN_MODEL = (
+    f"/d/{names.MODELS_UID}?var-model=${{__value.text:percentencode}}&${{__url_time_range}}"
+)

@@ -56,7 +56,14 @@ _SCALES = {  # middle and spread of the numbers
     "lag_ms": (62.0, 20.0),
 }
 _REPORT = """<!doctype html><title>Evidently</title><body style="font-family: sans-serif">
-<h1>Data drift of fraud</h1><p>1 of 8 columns drifted.</p><script>document.title = "ran"</script>"""
+<h1>Data drift of fraud</h1><p>1 of 8 columns drifted.</p><p id="told"></p><script>
+document.title = "ran";
+let cookies = "cookies";
+try { document.cookie; } catch { cookies = "no cookies"; }
+fetch("/api/dashboards").then(() => "requests", () => "no requests")
+  .then((asked) => { document.getElementById("told").textContent = `${cookies}, ${asked}`; });
+</script>"""
+_MARKUP = "<img src=x onerror=fail()>"  # as an attacker might name something
 
 
 def section() -> dict[str, Any]:
@@ -180,7 +187,7 @@ def _versions(connection: Connection, name: str, hours: list[Hour]) -> None:
     if name == FRAUD:
         bad, good = hours[20].end, hours[39].end
         decided.append((bad, name, 2, 1, "refused", "ben", "agreement 88 % of 95 %"))
-        decided.append((good, name, 2, 1, "promoted", "ben", "AUC 0.871 against 0.842"))
+        decided.append((good, name, 2, 1, "promoted", "ben", f"AUC 0.871 {_MARKUP}"))
     _copy(
         connection,
         "promotion",
@@ -242,7 +249,7 @@ def _stat(
     lean = hour.tilt(column) + 0.2 * (version - 1) + 0.1 * len(segment) / 10
     shares = reference * np.exp(lean * places)
     shares /= shares.sum()
-    counts = rng.multinomial(rows - missing, shares)
+    counts = np.rint(rng.multinomial(25 * (rows - missing), shares) / 25).astype(int)
     figures: tuple[float | None, ...] = (None,) * 4
     if column in _SCALES:
         middle, spread = _SCALES[column]

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
+from dashboards.preview.command import preview
 from driftline import __version__
 from driftline.errors import DriftlineError
 from driftline.storage import commands as storage
@@ -40,7 +41,14 @@ app.add_typer(config_app, name="config")
 app.add_typer(models, name="models")
 app.add_typer(storage.rejected, name="rejected")
 app.add_typer(monitoring.alerts, name="alerts")
-for command in (storage.audit, storage.explain, storage.republish, storage.compact, report):
+for command in (
+    storage.audit,
+    storage.explain,
+    storage.republish,
+    storage.compact,
+    report,
+    preview,
+):
     app.command()(command)
 app.command()(monitoring.monitor)
 

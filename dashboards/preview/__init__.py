@@ -1,0 +1,1 @@
+"""The generated dashboards on a local page, for a machine without Grafana."""

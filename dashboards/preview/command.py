@@ -1,0 +1,28 @@
+"""`driftline preview`."""
+
+# ruff: noqa: PLC0415 - `--help` is instant because commands import what they need
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from driftline import names
+
+
+def preview(
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="On this machine only.")
+    ] = names.PREVIEW_PORT,
+    browse: Annotated[bool, typer.Option("--open", help="Open the browser.")] = False,
+    config: Annotated[
+        Path, typer.Option("--config", "-c", help="The config file.", envvar="DRIFTLINE_CONFIG")
+    ] = Path("driftline.yaml"),
+) -> None:
+    """Show the dashboards on a local page, without Grafana, until Ctrl-C."""
+    from dashboards.preview.serve import serve
+    from driftline.config import load
+
+    loaded = load(config)
+    typer.echo(f"http://127.0.0.1:{port}  (Ctrl-C ends it)")
+    serve(loaded, port, browse=browse)

@@ -1,0 +1,242 @@
+// One function for each kind of chart; all take (element, panel, data, page).
+
+import { PALETTE, colour, cssColour, mapping, number, overridden, withAlpha } from "./format.js";
+
+const CONFIG = { displayModeBar: false, responsive: false, doubleClick: false, scrollZoom: false };
+
+export function timeseries(element, panel, data, page) {
+  const list = data.answers.flat();
+  const bars = panel.fieldConfig.defaults.custom?.drawStyle === "bars";
+  const bands = list.map((one) => overridden(panel, one.name).custom.fillBelowTo).filter(Boolean);
+  // a band is filled down to the series before it
+  list.sort((a, b) => bands.includes(b.name) - bands.includes(a.name));
+  const width = Math.max(data.interval, step(list));
+  const traces = list.map((one, at) => (bars ? bar : line)(one, overridden(panel, one.name), at, width));
+  plot(element, traces, {
+    ...layout(page, panel),
+    barmode: "stack",
+    hovermode: "x unified",
+    shapes: shapes(page),
+    annotations: marks(page),
+    xaxis: timeAxis(page),
+    yaxis: { ...axis(), ...valueAxis(panel), rangemode: bars ? "tozero" : "normal" },
+    ...legended(page, list.length > 1),
+  }, page);
+}
+
+function legended(page, shown) {
+  return shown ? { showlegend: true, margin: { l: 56, r: 16, t: 12, b: 60 } } : { showlegend: false };
+}
+
+function bar(one, field, at, width) {
+  return {
+    type: "bar", name: one.name, x: one.x, y: one.y, width: width * 0.88, offset: 0,
+    marker: { color: seriesColour(field, at), line: { width: 0 } },
+    hovertemplate: hover(field, one),
+    customdata: one.y.map((y) => number(y, field)),
+  };
+}
+
+function line(one, field, at) {
+  const shade = seriesColour(field, at);
+  const custom = field.custom;
+  const hidden = custom.lineWidth === 0;
+  return {
+    type: "scatter", mode: one.x.length < 40 && !hidden && custom.lineStyle === undefined ? "lines+markers" : "lines",
+    name: one.name, x: one.x, y: one.y, connectgaps: false, showlegend: !hidden,
+    line: { color: shade, width: custom.lineWidth ?? 2, dash: custom.lineStyle ? "dash" : "solid" },
+    marker: { size: 4 },
+    fill: custom.fillBelowTo ? "tonexty" : "none",
+    fillcolor: custom.fillBelowTo ? withAlpha(shade, 0.18) : undefined,
+    hovertemplate: hover(field, one), customdata: one.y.map((y) => number(y, field)),
+  };
+}
+
+const hover = (_, one) => `${escape(one.name)}: <b>%{customdata}</b><extra></extra>`;
+
+function seriesColour(field, at) {
+  return field.color?.mode === "fixed" ? colour(field.color.fixedColor) : PALETTE[at % PALETTE.length];
+}
+
+export function heatmap(element, panel, data, page) {
+  const bins = data.answers[0];
+  const grid = regular(bins, data.interval);
+  const names = bins.map((one) => one.name.replace(/^\d{3} {2}/, ""));
+  const warm = panel.options?.color?.scheme === "Oranges";
+  const light = page.theme === "light";
+  const scale = light
+    ? [[0, "#f3f6fb"], [0.5, warm ? "#f7b267" : "#79aef8"], [1, warm ? "#a63c06" : "#12398a"]]
+    : [[0, "#1b2230"], [0.5, warm ? "#c8641c" : "#2f6fd0"], [1, warm ? "#ffe3b8" : "#cfe3ff"]];
+  const every = Math.max(1, Math.ceil(names.length / Math.max(3, Math.floor(element.clientHeight / 34))));
+  const ticks = names.map((_, at) => at).filter((at) => at % every === 0);
+  plot(element, [{
+    type: "heatmap", x: grid.x, y: names.map((_, at) => at), z: grid.z, colorscale: scale, zmin: 0,
+    xgap: grid.x.length < 200 ? 1 : 0, ygap: 1, showscale: false, hoverongaps: false,
+    text: grid.z.map((row, at) => row.map(() => names[at])),
+    hovertemplate: "%{x|%Y-%m-%d %H:%M}<br>%{text}: <b>%{z:.1%}</b><extra></extra>",
+  }], {
+    ...layout(page, panel), hovermode: "closest", shapes: shapes(page), xaxis: timeAxis(page),
+    yaxis: { ...axis(), tickvals: ticks, ticktext: ticks.map((at) => names[at]), showgrid: false },
+    showlegend: false,
+  }, page);
+}
+
+export function stateTimeline(element, panel, data, page) {
+  const rows = [...data.answers[0]].reverse();
+  const grid = regular(rows, data.interval);
+  const states = Object.entries(panel.fieldConfig.defaults.mappings[0].options).map(([value, shown]) => ({ value: Number(value), ...shown }));
+  const low = Math.min(...states.map((one) => one.value));
+  const span = states.length;
+  const scale = states.flatMap((one, at) => [[at / span, colour(one.color)], [(at + 1) / span, colour(one.color)]]);
+  const there = new Set(grid.z.flat());
+  legend(element, states.filter((one) => there.has(one.value)));
+  const longest = Math.max(...rows.map((one) => one.name.length));
+  plot(element, [{
+    type: "heatmap", x: grid.x, y: rows.map((one) => one.name), z: grid.z, colorscale: scale,
+    zmin: low - 0.5, zmax: low + span - 0.5, showscale: false, ygap: 3, xgap: 0, hoverongaps: false,
+    text: grid.z.map((row) => row.map((z) => mapping(panel.fieldConfig.defaults, z)?.text ?? "")),
+    hovertemplate: "<b>%{y}</b>: %{text}<br>%{x|%Y-%m-%d %H:%M}<extra></extra>",
+  }], {
+    ...layout(page, panel), hovermode: "closest", shapes: shapes(page), xaxis: timeAxis(page),
+    margin: { l: Math.min(170, 16 + longest * 7.2), r: 16, t: 12, b: 36 },
+    yaxis: { ...axis(), type: "category", showgrid: false, automargin: false, ticks: "", dtick: 1 },
+    showlegend: false,
+  }, page);
+  const link = panel.fieldConfig.defaults.links?.[0]?.url ?? "";
+  if (link.includes("var-column=")) {
+    element.classList.add("clickable");
+    element.on("plotly_click", (event) => page.choose("column", event.points[0].y));
+  }
+}
+
+function legend(element, states) {
+  const list = document.createElement("div");
+  list.className = "legend";
+  for (const one of states) {
+    const item = document.createElement("span");
+    const dot = document.createElement("i");
+    dot.style.background = colour(one.color);
+    item.append(dot, one.text);
+    list.append(item);
+  }
+  element.parentElement.append(list);
+  element.classList.add("with-legend");
+}
+
+export function barchart(element, panel, data, page) {
+  const { columns, rows } = data.answers[0];
+  const names = rows.map((row) => String(row[0]));
+  const flat = panel.options?.orientation === "horizontal";
+  const short = names.map((name) => (name.length > 34 ? `${name.slice(0, 33)}…` : name));
+  const traces = columns.slice(1).map((column, at) => {
+    const field = overridden(panel, column.name);
+    const values = rows.map((row) => row[at + 1]);
+    const places = flat ? { x: values, y: names, orientation: "h" } : { x: names, y: values };
+    return {
+      type: "bar", name: column.name, ...places, marker: { color: seriesColour(field, at), line: { width: 0 } },
+      text: flat ? values.map((value) => number(value, field)) : undefined, textposition: "outside",
+      textfont: { color: cssColour("--text"), size: 11.5 }, cliponaxis: false,
+      width: flat && rows.length < 6 ? 0.12 * rows.length : undefined, customdata: values.map((value) => number(value, field)),
+      hovertemplate: `%{${flat ? "y" : "x"}}<br>${escape(column.name)}: <b>%{customdata}</b><extra></extra>`,
+    };
+  });
+  const labels = { type: "category", showgrid: false, tickvals: names, ticktext: short };
+  const values = { ...axis(), ...valueAxis(panel), rangemode: "tozero" };
+  const every = Math.max(1, Math.ceil((names.length * 16) / Math.max(element.clientWidth, 1)));
+  if (!flat) { labels.tickvals = names.filter((_, at) => at % every === 0); labels.ticktext = short.filter((_, at) => at % every === 0); }
+  const longest = Math.max(...short.map((name) => name.length));
+  const margin = flat
+    ? { l: Math.min(element.clientWidth * 0.5, 18 + longest * 6.8), r: 60, t: 6, b: 26 }
+    : { l: 54, r: 14, t: 30, b: Math.min(96, 26 + longest * 5) };
+  plot(element, traces, {
+    ...layout(page, panel), barmode: "group", bargap: flat ? 0.35 : 0.18, bargroupgap: 0.04, margin,
+    hovermode: "closest", showlegend: !flat && traces.length > 1,
+    legend: { ...layout(page, panel).legend, yref: "paper", y: 1.01 },
+    xaxis: flat ? { ...values, fixedrange: true } : { ...axis(), ...labels, fixedrange: true, tickangle: longest > 4 ? -40 : 0 },
+    yaxis: flat ? { ...axis(), ...labels, autorange: "reversed" } : values,
+  }, page);
+}
+
+function plot(element, traces, made, page) {
+  window.Plotly.react(element, traces, made, CONFIG);
+  element.removeAllListeners?.("plotly_relayout");
+  element.on("plotly_relayout", (change) => {
+    const since = change["xaxis.range[0]"], until = change["xaxis.range[1]"];
+    if (made.xaxis.type === "date" && since !== undefined) page.zoom(utc(since), utc(until));
+  });
+}
+
+const utc = (text) => (typeof text === "number" ? text : Date.parse(`${text.replace(" ", "T").slice(0, 23)}Z`));
+
+function layout(page) {
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: "zoom",
+    font: { family: getComputedStyle(document.body).fontFamily, size: 11.5, color: cssColour("--soft") },
+    margin: { l: 56, r: 16, t: 12, b: 38 },
+    legend: { orientation: "h", x: 0, y: 0.005, yref: "container", yanchor: "bottom", font: { size: 11.5 }, tracegroupgap: 0 },
+    hoverlabel: { bgcolor: cssColour("--hover"), bordercolor: cssColour("--line"), font: { color: cssColour("--text"), size: 12 }, namelength: -1 },
+    uirevision: page.revision,
+  };
+}
+
+function axis() {
+  return { gridcolor: withAlpha(cssColour("--soft").padEnd(7, "0"), 0.14), linecolor: cssColour("--line"), zeroline: false, fixedrange: true, automargin: false };
+}
+
+function timeAxis(page) {
+  return { ...axis(), type: "date", range: [page.since, page.until], fixedrange: false, showgrid: false, ticks: "outside", tickcolor: cssColour("--line"), ticklen: 4 };
+}
+
+function valueAxis(panel) {
+  const { unit, min, max } = panel.fieldConfig.defaults;
+  const made = { tickformat: unit === "percentunit" ? ".0%" : unit === "bytes" ? ".2s" : ",~r" };
+  if (unit === "short") made.tickformat = ",~r";
+  if (unit === "ms" || unit === "s") { made.tickformat = ",~r"; made.ticksuffix = ` ${unit}`; }
+  if (min !== undefined && max !== undefined) made.range = [min, max * 1.03];
+  else if (min !== undefined) made.rangemode = "tozero";
+  return made;
+}
+
+function shapes(page) {
+  return page.events.map(({ since, until, shade }) => {
+    const long = until - since > (page.until - page.since) / 300;
+    const made = { xref: "x", yref: "paper", y0: 0, y1: 1, x0: since, x1: long ? until : since, layer: "below" };
+    return long
+      ? { ...made, type: "rect", fillcolor: withAlpha(shade, 0.12), line: { width: 0 } }
+      : { ...made, type: "line", line: { color: shade, width: 1.4, dash: "dash" }, layer: "above" };
+  });
+}
+
+function marks(page) {
+  return page.events.map(({ since, text, shade }) => ({
+    x: since, y: 1, xref: "x", yref: "paper", text: "▾", showarrow: false, hovertext: escape(text), font: { color: shade, size: 15 },
+    yanchor: "middle", captureevents: true,
+  }));
+}
+
+function step(list) {
+  const times = [...new Set(list.flatMap((one) => one.x))].sort((a, b) => a - b);
+  let least = Infinity;
+  for (let at = 1; at < times.length; at += 1) least = Math.min(least, times[at] - times[at - 1]);
+  return Number.isFinite(least) ? least : 0;
+}
+
+function regular(list, interval) {
+  // Cells at every step, so that a gap is empty and not a wide cell.
+  const width = Math.max(step(list) || interval, interval);
+  const times = list.flatMap((one) => one.x);
+  const first = times.reduce((a, b) => Math.min(a, b)), last = times.reduce((a, b) => Math.max(a, b));
+  const count = Math.min(5000, Math.round((last - first) / width) + 1);
+  const x = Array.from({ length: count }, (_, at) => first + at * width);
+  const z = list.map((one) => {
+    const row = Array(count).fill(null);
+    one.x.forEach((time, at) => { row[Math.min(count - 1, Math.round((time - first) / width))] = one.y[at]; });
+    return row;
+  });
+  return { x, z };
+}
+
+function escape(text) {
+  return String(text).replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]).replace(/%/g, "%").slice(0, 200);
+}
+

@@ -1,0 +1,87 @@
+// Numbers, times and colours for people.
+
+const NAMED = {
+  green: "#4fb477", red: "#f2616d", orange: "#f2a65a", blue: "#5ea1ff", purple: "#b07cf0",
+  text: "#98a1b0", "dark-red": "#e0323f", "dark-blue": "#2f6fd0",
+};
+export const PALETTE = [
+  "#5ea1ff", "#f2a65a", "#4fb477", "#c084fc", "#f2616d", "#38bdc9", "#e5c453", "#8b93ff",
+  "#f078b4", "#9bbf5a", "#98a1b0", "#d08c60",
+];
+
+export const colour = (name) => NAMED[name] ?? name;
+
+export function cssColour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+export function withAlpha(hex, alpha) {
+  const [r, g, b] = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+  return `rgba(${r},${g},${b},${alpha})`;
+}
+
+export function number(value, { unit = "none", decimals } = {}) {
+  if (value === null || value === undefined) return "";
+  if (unit === "percentunit") return `${fixed(value * 100, decimals ?? (Math.abs(value) < 0.0995 ? 2 : 1))} %`;
+  if (unit === "bytes") return scaled(value, 1024, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"], decimals);
+  if (unit === "s") return duration(value * 1000);
+  if (unit === "ms") return duration(value, decimals);
+  if (unit === "short" && Math.abs(value) >= 10_000) return scaled(value, 1000, ["", "K", "M", "B", "T"], decimals);
+  return decimals === undefined ? plain(value) : fixed(value, decimals);
+}
+
+function plain(value) {
+  if (Number.isInteger(value)) return value.toLocaleString("en-US");
+  if (value !== 0 && Math.abs(value) < 0.0001) return value.toExponential(1);
+  return value.toLocaleString("en-US", { maximumSignificantDigits: Math.abs(value) < 1000 ? 4 : 6 });
+}
+
+function fixed(value, decimals) {
+  const rounded = value.toLocaleString("en-US", { maximumFractionDigits: decimals });
+  return rounded === "-0" ? "0" : rounded;
+}
+
+function scaled(value, base, units, decimals = 1) {
+  let at = 0;
+  while (Math.abs(value) >= base && at < units.length - 1) { value /= base; at += 1; }
+  return `${fixed(value, decimals)} ${units[at]}`.trim();
+}
+
+function duration(ms, decimals) {
+  const size = Math.abs(ms);
+  const steps = [[31_557_600_000, "y"], [86_400_000, "d"], [3_600_000, "h"], [60_000, "min"], [1000, "s"]];
+  for (const [length, unit] of steps) if (size >= length) return `${fixed(ms / length, 1)} ${unit}`;
+  return `${fixed(ms, decimals ?? (size < 10 ? 2 : 1))} ms`;
+}
+
+export function instant(ms) {
+  return new Date(ms).toISOString().slice(0, 16).replace("T", " ");
+}
+
+export function threshold(steps, value) {
+  let found = steps[0]?.color;
+  for (const step of steps) if (step.value === null || step.value === undefined || value >= step.value) found = step.color;
+  return found;
+}
+
+export function mapping(field, value) {
+  for (const one of field.mappings ?? []) {
+    const hit = one.options?.[String(value)];
+    if (hit) return hit;
+  }
+  return null;
+}
+
+export function overridden(panel, name) {
+  // The field settings of one series or column: the panel's own, with those of its name on top.
+  const defaults = panel.fieldConfig?.defaults ?? {};
+  const field = { ...defaults, custom: { ...defaults.custom } };
+  for (const one of panel.fieldConfig?.overrides ?? []) {
+    if (one.matcher.options !== name) continue;
+    for (const { id, value } of one.properties) {
+      if (id.startsWith("custom.")) field.custom[id.slice(7)] = value;
+      else field[id] = value;
+    }
+  }
+  return field;
+}

@@ -1,0 +1,402 @@
+// The page: its address holds all of its state; panels ask the server by number.
+
+import * as draw from "./draw.js";
+import { colour, instant } from "./format.js";
+import { QUICK, name as rangeName, parse } from "./range.js";
+import * as text from "./text.js";
+
+const uid = decodeURIComponent(location.pathname.split("/")[2]);
+const KINDS = {
+  timeseries: draw.timeseries, heatmap: draw.heatmap, "state-timeline": draw.stateTimeline,
+  barchart: draw.barchart, stat: text.stat, table: text.table,
+};
+const AT_A_TIME = 6;
+const find = (id) => document.getElementById(id);
+const page = {
+  dashboard: null, variables: [], values: {}, from: "", to: "", since: 0, until: 0, events: [],
+  theme: document.documentElement.dataset.theme, revision: 0, zoom, choose, address,
+};
+let round = new AbortController();
+let timer = 0;
+
+async function ask(what, body) {
+  const options = body && {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal: round.signal,
+  };
+  const answer = await fetch(what, options);
+  const content = await answer.json().catch(() => ({ error: `the server answered ${answer.status}` }));
+  if (!answer.ok) throw new Error(content.error ?? `the server answered ${answer.status}`);
+  return content;
+}
+
+const asked = (more = {}) => ({ since: page.since, until: page.until, variables: page.values, ...more });
+
+async function start() {
+  const [boards, dashboard] = await Promise.all([ask("/api/dashboards"), ask(`/api/d/${uid}`)]);
+  page.dashboard = dashboard;
+  document.title = dashboard.title;
+  find("title").textContent = dashboard.title.replace(/^driftline · /, "");
+  find("about").textContent = dashboard.description ?? "";
+  readAddress();
+  controls(boards);
+  build();
+  await load();
+}
+
+function readAddress() {
+  const query = new URLSearchParams(location.search);
+  page.from = query.get("from") ?? "";
+  page.to = query.get("to") ?? "now";
+  for (const [key, value] of query) {
+    if (!key.startsWith("var-")) continue;
+    const name = key.slice(4);
+    page.values[name] = name in page.values ? [page.values[name], value].flat() : value;
+  }
+  const known = new Set(page.dashboard.templating.list.map((one) => one.name));
+  for (const name of Object.keys(page.values)) if (!known.has(name)) delete page.values[name];
+}
+
+function writeAddress(push) {
+  const query = new URLSearchParams({ from: page.from, to: page.to });
+  for (const one of page.variables) {
+    const every = one.many && one.value.length === one.options.length;
+    if (!every) for (const value of [one.value].flat()) query.append(`var-${one.name}`, value);
+  }
+  const wanted = `${location.pathname}?${query}`;
+  if (wanted === location.pathname + location.search) return;
+  history[push ? "pushState" : "replaceState"](null, "", wanted);
+  links();
+}
+
+async function settle() {
+  // "all" is asked for anew each time; without a choice it is the dashboard's own range, or all
+  // when that is empty: a replay of the past.
+  const now = Date.now();
+  if (page.from && page.from !== "all") {
+    page.since = parse(page.from, now);
+    page.until = parse(page.to, now);
+  }
+  if (page.from === "" || page.from === "all") {
+    const own = page.dashboard.time;
+    const bounds = [parse(own.from, now), parse(own.to, now)];
+    [page.since, page.until] = bounds;
+    const there = await ask(`/api/d/${uid}/extent`, asked());
+    const misses = there && (there[1] < bounds[0] || there[0] > bounds[1]);
+    const sparse = there && /T/.test(own.from) && there[1] - there[0] < bounds[1] - bounds[0];
+    if (page.from === "" && !misses && !sparse) [page.from, page.to] = [own.from, own.to];
+    else if (there) [page.from, page.to, page.since, page.until] = ["all", "all", there[0], there[1] + 60_000];
+    else [page.from, page.to] = [own.from, own.to];
+  }
+  if (!(page.until > page.since)) throw new Error("the range ends before it starts: choose another");
+  find("range-text").textContent = (page.from === "all" ? "All data · " : "") + rangeName(page.from, page.to, page.since, page.until);
+  find("all").setAttribute("aria-pressed", String(page.from === "all"));
+}
+
+async function load({ push = false } = {}) {
+  round.abort();
+  round = new AbortController();
+  const mine = round;
+  try {
+    await settle();
+    page.variables = await ask(`/api/d/${uid}/variables`, asked());
+    page.values = Object.fromEntries(page.variables.map((one) => [one.name, one.value]));
+    writeAddress(push);
+    choices();
+    page.events = events(await ask(`/api/d/${uid}/annotations`, asked()));
+    find("problem").hidden = true;
+  } catch (error) {
+    if (mine.signal.aborted) return;
+    find("problem").textContent = error.message;
+    find("problem").hidden = false;
+    for (const element of document.querySelectorAll(".panel")) note(element, "error", "not loaded");
+    return;
+  }
+  if (mine.signal.aborted) return;
+  const waiting = [...document.querySelectorAll(".panel")];
+  for (const element of waiting) {
+    element.dataset.state = "loading";
+    const title = element.querySelector("h2 span");
+    title.textContent = title.title = titled(panelOf(element));
+  }
+  const worker = async () => { while (waiting.length && !mine.signal.aborted) await show(waiting.shift(), mine); };
+  await Promise.all(Array.from({ length: AT_A_TIME }, worker));
+  if (!mine.signal.aborted) find("updated").textContent = `Updated ${instant(Date.now())}.`;
+}
+
+function events(list) {
+  return list.flatMap(({ colour: name, rows }) => rows.map(([since, until, said]) => ({
+    since: Math.max(since, page.since), until: Math.min(until ?? since, page.until), text: said, shade: colour(name),
+  })));
+}
+
+function build() {
+  const parts = page.dashboard.panels.map((panel) => {
+    if (panel.type === "row") {
+      const row = document.createElement("h2");
+      row.className = "row";
+      row.textContent = panel.title;
+      return row;
+    }
+    return frame(panel);
+  });
+  find("board").replaceChildren(...parts);
+}
+
+function frame(panel) {
+  const section = document.createElement("section");
+  section.className = "panel";
+  section.tabIndex = 0;
+  section.dataset.id = panel.id;
+  section.dataset.kind = panel.type;
+  section.style.setProperty("--w", panel.gridPos.w);
+  section.style.setProperty("--h", panel.gridPos.h);
+  const heading = document.createElement("h2");
+  const title = document.createElement("span");
+  const about = document.createElement("button");
+  about.className = "about";
+  about.type = "button";
+  about.textContent = "i";
+  about.dataset.text = panel.description;
+  about.setAttribute("aria-label", `About: ${panel.description}`);
+  const enlarge = document.createElement("button");
+  enlarge.className = "enlarge";
+  enlarge.type = "button";
+  enlarge.textContent = "⤢";
+  enlarge.setAttribute("aria-label", "Enlarge");
+  enlarge.addEventListener("click", () => toggleLarge(section));
+  heading.append(title, about, enlarge);
+  const body = document.createElement("div");
+  body.className = "body";
+  section.append(heading, body);
+  return section;
+}
+
+const panelOf = (section) => page.dashboard.panels.find((one) => String(one.id) === section.dataset.id);
+
+function titled(panel) {
+  return panel.title.replace(/\$(\w+)/g, (whole, name) => [page.values[name] ?? whole].flat().join(" + "));
+}
+
+async function show(section, mine) {
+  const panel = panelOf(section);
+  const body = section.querySelector(".body");
+  try {
+    const points = Math.max(60, Math.round(body.clientWidth / (panel.type === "timeseries" ? 2 : 5)));
+    const data = await ask(`/api/d/${uid}/panel`, asked({ panel: panel.id, points }));
+    if (mine.signal.aborted) return;
+    section.data = data;
+    render(section, panel, data);
+  } catch (error) {
+    if (mine.signal.aborted) return;
+    note(section, "error", error.message);
+  }
+}
+
+function render(section, panel, data) {
+  const body = section.querySelector(".body");
+  if (empty(data)) return note(section, "empty", panel.fieldConfig.defaults.noValue);
+  clear(body);
+  if (panel.type === "stat" || panel.type === "table") KINDS[panel.type](body, panel, data, page);
+  else {
+    const chart = document.createElement("div");
+    chart.className = "chart";
+    body.append(chart);
+    KINDS[panel.type](chart, panel, data, page);
+  }
+  section.dataset.state = "data";
+}
+
+function clear(body) {
+  const chart = body.querySelector(".chart");
+  if (chart) window.Plotly.purge(chart);
+  body.replaceChildren();
+}
+
+function note(section, state, said) {
+  const body = section.querySelector(".body");
+  clear(body);
+  const shown = document.createElement("div");
+  shown.className = "note";
+  shown.textContent = said;
+  body.append(shown);
+  section.dataset.state = state;
+}
+
+function empty(data) {
+  return data.answers.every((answer) => (Array.isArray(answer)
+    ? answer.length === 0
+    : answer.rows.every((row) => row.every((value) => value === null))));
+}
+
+function redraw() {
+  for (const section of document.querySelectorAll('.panel[data-state="data"]')) {
+    render(section, panelOf(section), section.data);
+  }
+}
+
+// What the reader does
+
+function zoom(since, until) {
+  [page.from, page.to] = [String(Math.round(since)), String(Math.round(until))];
+  load({ push: true });
+}
+
+function choose(name, value) {
+  page.values[name] = value;
+  load({ push: true });
+}
+
+function shift(part) {
+  const span = page.until - page.since;
+  zoom(page.since + span * part, page.until + span * part);
+}
+
+function wider() {
+  const span = page.until - page.since;
+  zoom(page.since - span / 2, Math.min(page.until + span / 2, Math.max(Date.now(), page.until)));
+}
+
+function all() {
+  [page.from, page.to] = ["all", "all"];
+  load({ push: true });
+}
+
+function address(url, value) {
+  const filled = url
+    .replace(/\$\{__value\.(?:text|raw)(?::percentencode)?\}/g, /^\$\{__value\.raw\}$/.test(url) ? String(value) : encodeURIComponent(value))
+    .replace(/\$\{__url_time_range\}/g, new URLSearchParams({ from: page.from, to: page.to }).toString())
+    .replace(/\$\{(\w+):queryparam\}/g, (_, name) => `var-${name}=${encodeURIComponent(page.values[name] ?? "")}`);
+  const report = /\/reports\/\d+$/.exec(filled);
+  if (report) return report[0];
+  return /^(https?:\/\/|\/)/.test(filled) ? filled : "#";
+}
+
+function toggleTheme() {
+  page.theme = page.theme === "dark" ? "light" : "dark";
+  document.documentElement.dataset.theme = page.theme;
+  localStorage.setItem("theme", page.theme);
+  redraw();
+}
+
+function toggleLarge(section) {
+  const large = section.classList.toggle("large");
+  document.body.classList.toggle("enlarged", large);
+  const panel = panelOf(section);
+  if (section.dataset.state === "data") render(section, panel, section.data);
+}
+
+function controls(boards) {
+  const nav = find("boards");
+  nav.replaceChildren(...boards.slice(0, 8).map((one) => {
+    const link = document.createElement("a");
+    link.dataset.uid = one.uid;
+    link.textContent = one.title.replace(/^driftline · /, "");
+    if (one.uid === uid) link.setAttribute("aria-current", "page");
+    return link;
+  }));
+  if (boards.length > 8) nav.append(more(boards.slice(8)));
+  links();
+  find("refresh").addEventListener("click", () => load());
+  find("all").addEventListener("click", all);
+  find("out").addEventListener("click", wider);
+  find("theme").addEventListener("click", toggleTheme);
+  find("help").addEventListener("click", () => find("keys").showModal());
+  find("auto").addEventListener("change", () => { localStorage.setItem("auto", find("auto").value); schedule(); });
+  find("auto").value = localStorage.getItem("auto") ?? "0";
+  find("quick").replaceChildren(...QUICK.map((from) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = from.slice(4);
+    button.addEventListener("click", () => ranged(from, "now"));
+    return button;
+  }));
+  find("range-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    ranged(find("from").value, find("to").value);
+  });
+  find("range").addEventListener("toggle", () => {
+    find("from").value = /^now/.test(page.from) ? page.from : instant(page.since);
+    find("to").value = /^now/.test(page.to) ? page.to : instant(page.until);
+  });
+  schedule();
+}
+
+function ranged(from, to) {
+  const valid = [from, to].every((one) => Number.isFinite(parse(one)));
+  find("from").setCustomValidity(valid ? "" : "a time, or now-6h");
+  if (!valid) return find("from").reportValidity();
+  [page.from, page.to] = [from, to].map((one) => (/^now/.test(one) ? one.trim() : String(parse(one))));
+  find("range").open = false;
+  return load({ push: true });
+}
+
+function more(boards) {
+  const select = document.createElement("select");
+  select.setAttribute("aria-label", "More dashboards");
+  select.append(new Option("more …", ""), ...boards.map((one) => new Option(one.title.replace(/^driftline · /, ""), one.uid, false, one.uid === uid)));
+  select.addEventListener("change", () => { if (select.value) location.href = `/d/${encodeURIComponent(select.value)}`; });
+  return select;
+}
+
+function links() {
+  // The model goes along; the range too, but between events and commits only when both are live.
+  const live = /^now/.test(page.from);
+  for (const link of find("boards").querySelectorAll("a")) {
+    const query = new URLSearchParams(live ? { from: page.from, to: page.to } : {});
+    const model = page.values.model;
+    if (model) query.set("var-model", model);
+    link.href = `/d/${encodeURIComponent(link.dataset.uid)}${query.size ? `?${query}` : ""}`;
+  }
+}
+
+function choices() {
+  find("variables").replaceChildren(...page.variables.map((one) => {
+    const label = document.createElement("label");
+    const name = document.createElement("span");
+    name.textContent = one.label;
+    const select = document.createElement("select");
+    select.name = one.name;
+    if (one.many) select.append(new Option("All", "", false, one.value.length === one.options.length));
+    for (const { text: shown, value } of one.options) {
+      const chosen = one.many ? one.value.length === 1 && one.options.length > 1 && one.value[0] === value : value === one.value;
+      select.append(new Option(shown, value, false, chosen));
+    }
+    select.addEventListener("change", () => choose(one.name, one.many ? (select.value ? [select.value] : []) : select.value));
+    label.append(name, select);
+    return label;
+  }));
+}
+
+function schedule() {
+  clearInterval(timer);
+  const seconds = Number(find("auto").value);
+  if (seconds > 0) timer = setInterval(() => { if (!document.hidden) load(); }, seconds * 1000);
+}
+
+function step(by) {
+  const list = [...document.querySelectorAll(".panel")];
+  const at = list.indexOf(document.activeElement.closest?.(".panel"));
+  list[Math.max(0, Math.min(list.length - 1, at + by))]?.focus();
+}
+
+const KEYS = {
+  r: () => load(), a: all, t: toggleTheme, "-": wider, "[": () => shift(-0.5), "]": () => shift(0.5),
+  j: () => step(1), k: () => step(-1), "?": () => find("keys").showModal(),
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || find("keys").open) return;
+  const large = document.querySelector(".panel.large");
+  if (event.key === "Escape" && large) return toggleLarge(large);
+  if (event.target.closest("input, select, textarea")) return;
+  if (event.key === "Enter" && event.target.classList.contains("panel")) return toggleLarge(event.target);
+  if (/^[1-9]$/.test(event.key)) return void find("boards").querySelectorAll("a")[Number(event.key) - 1]?.click();
+  KEYS[event.key]?.();
+});
+document.addEventListener("click", (event) => {
+  if (!find("range").contains(event.target)) find("range").open = false;
+});
+window.addEventListener("popstate", () => { page.values = {}; readAddress(); load(); });
+let resized = 0;
+window.addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(redraw, 150); });
+start().catch((error) => { find("problem").textContent = error.message; find("problem").hidden = false; });

@@ -1,0 +1,147 @@
+"""The preview in a real browser: every panel of every dashboard draws what the store holds."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from dashboards.generate import generate
+from driftline import names
+from driftline.config import Config
+from tests import monitored
+from tests.browser.conftest import loaded
+
+BOARDS = [board["uid"] for board in generate(monitored.config(Config()))]
+OWN = names.dashboard_uid(monitored.FRAUD)
+# What each kind of panel draws for its data.
+DRAWN = {
+    "timeseries": ".scatterlayer path.js-line, .barlayer path",
+    "heatmap": ".heatmaplayer image",
+    "state-timeline": ".heatmaplayer image",
+    "barchart": ".barlayer path",
+    "stat": ".figure",
+    "table": "tbody tr",
+}
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_every_panel_draws_data(page: Page, preview: str, uid: str) -> None:
+    page.goto(f"{preview}/d/{uid}?var-model={monitored.FRAUD}")
+    loaded(page)
+    panels = page.locator(".panel")
+    assert panels.count() > 5
+    for panel in panels.all():
+        title = panel.locator("h2 span").inner_text()
+        assert panel.get_attribute("data-state") == "data", (title, panel.inner_text())
+        drawn = panel.locator(DRAWN[panel.get_attribute("data-kind") or ""])
+        assert drawn.count() > 0, title
+        box = drawn.first.bounding_box()
+        assert box, title
+        assert box["height"] + box["width"] > 5, title
+
+
+def test_the_model_and_the_range_are_chosen(page: Page, preview: str) -> None:
+    page.goto(f"{preview}/d/{names.MODELS_UID}")
+    loaded(page)
+    page.locator("select[name=model]").select_option(monitored.FRAUD)
+    expect(page).to_have_url(re.compile("var-model=fraud"))
+    loaded(page)
+    state = page.locator(".panel[data-kind=stat]").first
+    expect(state.locator(".figure")).to_have_text("firing")
+    page.locator("#range summary").click()
+    page.get_by_role("button", name="24h").click()
+    expect(page.locator("#range-text")).to_have_text("Last 24 hours")
+    loaded(page)
+    page.locator("select[name=model]").select_option(monitored.CHURN)
+    expect(state.locator(".figure")).to_have_text("ok")
+    page.go_back()
+    expect(page).to_have_url(re.compile("var-model=fraud"))
+    loaded(page)
+
+
+def test_all_data_is_what_there_is(page: Page, preview: str) -> None:
+    page.goto(f"{preview}/d/{OWN}")
+    loaded(page)
+    page.keyboard.press("a")
+    expect(page.locator("#range-text")).to_contain_text("All data · 20")
+    expect(page).to_have_url(re.compile("from=all"))
+    loaded(page)
+
+
+def test_a_range_that_ends_before_it_starts_is_said(page: Page, preview: str) -> None:
+    page.goto(f"{preview}/d/{OWN}?from=now&to=now-1h")
+    expect(page.locator("#problem")).to_contain_text("choose another")
+
+
+def test_a_column_of_the_timeline_is_looked_into(page: Page, preview: str) -> None:
+    page.goto(f"{preview}/d/{OWN}")
+    loaded(page)
+    timeline = page.locator(".panel", has_text="Drift of each column")
+    timeline.scroll_into_view_if_needed()
+    plot = timeline.locator(".nsewdrag").bounding_box()
+    assert plot is not None
+    page.mouse.click(plot["x"] + plot["width"] * 0.9, plot["y"] + 8)
+    expect(page.locator("select[name=column]")).to_have_value("account_age_days")
+    loaded(page)
+    title = page.locator(".panel h2", has_text="account_age_days: reference against current")
+    expect(title).to_be_visible()
+
+
+def test_keys(page: Page, preview: str) -> None:
+    page.goto(f"{preview}/d/{OWN}")
+    loaded(page)
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("t")
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+    page.locator(".panel").first.focus()
+    page.keyboard.press("j")
+    expect(page.locator(".panel").nth(1)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".panel.large")).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(page.locator(".panel.large")).to_have_count(0)
+    page.keyboard.press("1")
+    expect(page).to_have_url(re.compile(names.FLEET_UID))
+    loaded(page)
+
+
+def test_refreshes_by_itself(page: Page, preview: str) -> None:
+    page.goto(f"{preview}/d/{names.FLEET_UID}")
+    loaded(page)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.locator("#auto").select_option("5")
+    with page.expect_response(lambda answer: answer.url.endswith("/panel"), timeout=30_000):
+        pass
+    assert asked
+
+
+def test_narrow_screens_do_not_scroll_sideways(page: Page, preview: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{preview}/d/{OWN}")
+    loaded(page)
+    for panel in page.locator(".panel").all():
+        box = panel.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+
+
+def test_a_report_runs_without_an_origin(page: Page, preview: str) -> None:
+    page.goto(f"{preview}/d/{OWN}")
+    loaded(page)
+    link = page.get_by_role("link", name="Evidently report").first
+    with page.context.expect_page() as opened:
+        link.click()
+    report = opened.value
+    expect(report.locator("h1")).to_have_text("Data drift of fraud")
+    expect(report).to_have_title("ran")
+    expect(report.locator("p").last).to_have_text("no cookies, no requests")
+
+
+def test_texts_of_the_store_are_no_html(page: Page, preview: str) -> None:
+    page.goto(f"{preview}/d/{OWN}")
+    loaded(page)
+    expect(page.locator("text=<img src=x onerror=fail()>").first).to_be_attached()
