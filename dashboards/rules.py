@@ -24,6 +24,7 @@ from driftline.monitoring import Family, Severity
 
 POSTGRES = "grafana-postgresql-datasource"
 HEARTBEAT = "driftline-heartbeat"
+HEARTBEAT_TITLE = "driftline is silent"
 KEEP_LAST_SINCE = (11, 0)  # earlier servers refuse the state KeepLast
 
 _ALARM = """SELECT m.model, {family} AS family, {team} AS team,
@@ -119,7 +120,7 @@ def _heartbeat(config: Config) -> dict[str, Any]:
     made = _as_json(
         Rule(
             uid=HEARTBEAT,
-            title="driftline is silent",
+            title=HEARTBEAT_TITLE,
             folder_uid=FLEET_FOLDER,
             rule_group=RULE_GROUP,
             org_id=settings.org,

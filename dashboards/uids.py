@@ -6,7 +6,6 @@ from datetime import timedelta
 from driftline.monitoring import Family, Severity
 
 LONGEST = 40  # Grafana refuses longer uids
-TAG = "driftline"
 FLEET_FOLDER = "driftline"
 RULE_GROUP = "driftline"
 
@@ -24,15 +23,6 @@ def uid(*parts: str) -> str:
         return whole
     digest = hashlib.sha256(whole.encode()).hexdigest()[:8]
     return f"{whole[: LONGEST - 9]}-{digest}"
-
-
-def team_tag(team: str) -> str:
-    """The tag that puts a dashboard into a team's folder; without it, it is the fleet's.
-
-    >>> team_tag("payments")
-    'team:payments'
-    """
-    return f"team:{team}"
 
 
 def folder_uid(team: str | None) -> str:

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
+from dashboards.commands import dashboards
 from dashboards.preview.command import preview
 from driftline import __version__
 from driftline.errors import DriftlineError
@@ -39,6 +40,7 @@ app = typer.Typer(
 config_app = typer.Typer(help="Check and describe driftline.yaml.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(models, name="models")
+app.add_typer(dashboards, name="dashboards")
 app.add_typer(storage.rejected, name="rejected")
 app.add_typer(monitoring.alerts, name="alerts")
 for command in (

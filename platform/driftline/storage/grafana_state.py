@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -41,6 +42,8 @@ class GrafanaState:
         self._connection = connection
         self._place = (server, org)
         self._key = key.encode()
+        # a transaction belongs to the connection: no other thread's statement may fall into it
+        self._one_at_a_time = threading.Lock()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -72,16 +75,17 @@ class GrafanaState:
 
     def intend(self, key: Key, content: dict[str, Any]) -> None:
         """Note what is about to be sent."""
-        self._connection.execute(
-            "INSERT INTO driftline.grafana_object (server, org, kind, uid, pending)"
-            " VALUES (%s, %s, %s, %s, %s)"
-            " ON CONFLICT (server, org, kind, uid) DO UPDATE SET pending = excluded.pending",
-            (*self._place, *key, Jsonb(content)),
-        )
+        with self._one_at_a_time:
+            self._connection.execute(
+                "INSERT INTO driftline.grafana_object (server, org, kind, uid, pending)"
+                " VALUES (%s, %s, %s, %s, %s)"
+                " ON CONFLICT (server, org, kind, uid) DO UPDATE SET pending = excluded.pending",
+                (*self._place, *key, Jsonb(content)),
+            )
 
     def record(self, key: Key, content: dict[str, Any], secrets: Mapping[str, str]) -> None:
         """Note what has arrived, with digests of its secrets."""
-        with self._connection.transaction():
+        with self._one_at_a_time, self._connection.transaction():
             self._connection.execute(
                 "INSERT INTO driftline.grafana_object (server, org, kind, uid, applied)"
                 " VALUES (%s, %s, %s, %s, %s)"
@@ -101,7 +105,7 @@ class GrafanaState:
 
     def forget(self, key: Key) -> None:
         """Note that it is gone."""
-        with self._connection.transaction():
+        with self._one_at_a_time, self._connection.transaction():
             self._forget_secrets(key)
             self._connection.execute(
                 "DELETE FROM driftline.grafana_object"

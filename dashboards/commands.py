@@ -1,0 +1,132 @@
+"""`driftline dashboards`: Grafana from the config; heavy imports stay in the functions."""
+
+# ruff: noqa: PLC0415
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigPath = Annotated[
+    Path, typer.Option("--config", "-c", help="The config file.", envvar="DRIFTLINE_CONFIG")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Settle conflicts by what is generated, not by edits.")
+]
+DEFAULT_CONFIG = Path("driftline.yaml")
+_DIFFERS = 2
+
+dashboards = typer.Typer(
+    help="Dashboards, alert rules and contact points in Grafana.", no_args_is_help=True
+)
+
+
+@dashboards.command("plan")
+def show_plan(
+    force: Force = False, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False
+) -> None:
+    """Show what apply would do; exit code 2 when Grafana is not as generated."""
+    from dashboards.plan import plan
+    from dashboards.session import session
+    from dashboards.show import as_json as to_json
+    from dashboards.show import lines_of
+    from driftline.config import load
+
+    with session(load(config)) as grafana:
+        made = plan(grafana.server, grafana.state, grafana.wanted(), force=force)
+    _print([json.dumps(to_json(made), indent=2)] if as_json else lines_of(made))
+    if made.differs:
+        raise typer.Exit(_DIFFERS)
+
+
+@dashboards.command()
+def diff(force: Force = False, config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Show in full what apply would change; exit code 2 when it would change anything."""
+    from dashboards.plan import plan
+    from dashboards.session import session
+    from dashboards.show import diff_of
+    from driftline.config import load
+
+    with session(load(config)) as grafana:
+        made = plan(grafana.server, grafana.state, grafana.wanted(), force=force)
+    _print(lines := diff_of(made))
+    if lines:
+        raise typer.Exit(_DIFFERS)
+
+
+@dashboards.command()
+def apply(force: Force = False, config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Bring Grafana to what is generated; what people edited there stays."""
+    from dashboards.apply import apply as carry_out
+    from dashboards.session import session
+    from dashboards.show import outcome_lines
+    from dashboards.silences import sync
+    from driftline.config import load
+
+    with session(load(config)) as grafana:
+        outcome = carry_out(grafana.server, grafana.state, grafana.wanted(), force=force)
+        sync(grafana.server, grafana.connection, grafana.state)
+    _print(outcome_lines(outcome))
+    if not outcome.ok:
+        raise typer.Exit(1)
+
+
+@dashboards.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Where to write the files.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Write provisioning files (JSON and YAML), for a Grafana that is configured from Git."""
+    from dashboards.export import export as write
+    from dashboards.generate import generate
+    from dashboards.rules import KEEP_LAST_SINCE
+    from dashboards.wanted import wanted
+    from driftline.config import load
+
+    loaded = load(config)
+    made = wanted(loaded, generate(loaded), KEEP_LAST_SINCE, secrets=False)
+    files = write(loaded, made, folder)
+    _print([f"wrote {len(files)} files to {folder}"])
+
+
+@dashboards.command()
+def destroy(
+    force: Annotated[bool, typer.Option("--force", help="Also what people edited.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Remove from Grafana what driftline made there, and nothing else."""
+    from dashboards.apply import apply as carry_out
+    from dashboards.session import session
+    from dashboards.show import outcome_lines
+    from dashboards.silences import end_all
+    from driftline.config import load
+
+    loaded = load(config)
+    if not yes:
+        typer.confirm(f"Remove what driftline made in {loaded.grafana.url}?", abort=True)
+    with session(loaded) as grafana:
+        end_all(grafana.server, grafana.state)
+        outcome = carry_out(grafana.server, grafana.state, [], force=force)
+    _print(outcome_lines(outcome))
+    if not outcome.ok:
+        raise typer.Exit(1)
+
+
+@dashboards.command()
+def silences(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Bring Grafana's silences in step with silences and acknowledgements of driftline."""
+    from dashboards.session import session
+    from dashboards.silences import sync
+    from driftline.config import load
+
+    with session(load(config)) as grafana:
+        synced = sync(grafana.server, grafana.connection, grafana.state)
+    _print([f"{synced.made} silences made, {synced.ended} ended"])
+
+
+def _print(lines: list[str]) -> None:
+    for line in lines:
+        typer.echo(line)

@@ -1,0 +1,69 @@
+"""Contact points: secrets are sent when they change, and as [REDACTED] when they do not."""
+
+from collections.abc import Collection
+
+from dashboards.kinds.kind import (
+    REDACTED,
+    Json,
+    Sent,
+    changed_meanwhile,
+    check_provenance,
+)
+from dashboards.server import GrafanaError, Server
+
+_PATH = "/v1/provisioning/contact-points"
+
+
+class ContactPoint:
+    """One integration with a contact point of its own."""
+
+    name = "contact_point"
+
+    def read(self, server: Server, uids: Collection[str]) -> dict[str, Json | GrafanaError]:
+        """See `Kind`; one request."""
+        rows = server.get(_PATH, "read the contact points")
+        return {one["uid"]: one for one in rows if one["uid"] in uids}
+
+    def tree(self, live: Json, secrets: Collection[str]) -> Json:
+        """See `Kind`; what the server hides is no part of it, nor what we keep secret."""
+        settings = {
+            key: value
+            for key, value in live.get("settings", {}).items()
+            if key not in secrets and value != REDACTED
+        }
+        return {
+            "name": live["name"],
+            "type": live["type"],
+            "settings": settings,
+            "disableResolveMessage": live.get("disableResolveMessage", False),
+        }
+
+    def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:
+        """See `Kind`; Grafana shows [REDACTED] even for what was never set."""
+        return set(secrets) - set(live.get("settings", {}))
+
+    def send(self, server: Server, sent: Sent) -> None:
+        """See `Kind`; a secret that is left out would be deleted."""
+        check_provenance(server, f"contact point {sent.uid!r}", sent.live)
+        settings = dict(sent.tree["settings"])
+        for name, secret in sent.secrets.items():
+            there = (sent.live or {}).get("settings", {}).get(name)
+            settings[name] = secret if name in sent.changed or there is None else there
+        body = {"uid": sent.uid, **sent.tree, "settings": settings}
+        if sent.live is None:
+            server.send("POST", _PATH, f"make the contact point {sent.uid!r}", body)
+            return
+        if self.read(server, [sent.uid]).get(sent.uid) != sent.live:
+            raise changed_meanwhile(f"contact point {sent.uid!r}")
+        doing = f"change the contact point {sent.uid!r}"
+        server.send("PUT", f"{_PATH}/{sent.uid}", doing, body)
+
+    def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
+        """See `Kind`; Grafana answers 500 for one that is in use."""
+        try:
+            server.send("DELETE", f"{_PATH}/{uid}", f"delete the contact point {uid!r}")
+        except GrafanaError as error:
+            if error.status != 500:
+                raise
+            return "a rule or a policy still sends to it"
+        return None

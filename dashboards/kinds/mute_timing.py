@@ -1,0 +1,51 @@
+"""Mute timings; plain dicts, as the SDK's model of them is not what the API takes."""
+
+from collections.abc import Collection
+
+from dashboards.kinds.kind import Json, Sent, changed_meanwhile, check_provenance
+from dashboards.server import GrafanaError, Server, segment
+
+_PATH = "/v1/provisioning/mute-timings"
+_IN_USE = 409
+
+
+class MuteTiming:
+    """A mute timing, whose name is its uid."""
+
+    name = "mute_timing"
+
+    def read(self, server: Server, uids: Collection[str]) -> dict[str, Json | GrafanaError]:
+        """See `Kind`; one request."""
+        rows = server.get(_PATH, "read the mute timings") or []
+        return {one["name"]: one for one in rows if one["name"] in uids}
+
+    def tree(self, live: Json, secrets: Collection[str]) -> Json:  # noqa: ARG002
+        """See `Kind`."""
+        return {"time_intervals": live["time_intervals"]}
+
+    def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:  # noqa: ARG002
+        """See `Kind`."""
+        return set()
+
+    def send(self, server: Server, sent: Sent) -> None:
+        """See `Kind`."""
+        check_provenance(server, f"mute timing {sent.uid!r}", sent.live)
+        body = {"name": sent.uid, **sent.tree}
+        if sent.live is None:
+            server.send("POST", _PATH, f"make the mute timing {sent.uid!r}", body)
+            return
+        if self.read(server, [sent.uid]).get(sent.uid) != sent.live:
+            raise changed_meanwhile(f"mute timing {sent.uid!r}")
+        path = f"{_PATH}/{segment(sent.uid)}"
+        server.send("PUT", path, f"change the mute timing {sent.uid!r}", body)
+
+    def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
+        """See `Kind`."""
+        doing = f"delete the mute timing {uid!r}"
+        try:
+            server.send("DELETE", f"{_PATH}/{segment(uid)}", doing)
+        except GrafanaError as error:
+            if error.status != _IN_USE:
+                raise
+            return "a policy still uses it"
+        return None

@@ -1,0 +1,76 @@
+"""Routes in the organisation's policy tree; everything that others own stays as it is."""
+
+import json
+from collections.abc import Collection
+
+from dashboards.kinds.kind import Json, Sent
+from dashboards.server import GrafanaError, Server
+
+_PATH = "/v1/provisioning/policies"
+UID = "policies"
+PREFIX = "driftline "  # of the names of our alerts, which our routes match
+
+
+class Policy:
+    """driftline's routes below the root of the one policy tree.
+
+    The API replaces the whole tree and has no version: between the last read and the write,
+    which are milliseconds apart, another's change would be lost. What is read after the write
+    shows whether another's write came in between.
+    """
+
+    name = "policy"
+
+    def read(self, server: Server, uids: Collection[str]) -> dict[str, Json | GrafanaError]:
+        """See `Kind`; one request."""
+        return {UID: server.get(_PATH, "read the policies")} if UID in uids else {}
+
+    def tree(self, live: Json, secrets: Collection[str]) -> Json:  # noqa: ARG002
+        """See `Kind`; routes by what they match."""
+        mine = [route for route in live.get("routes") or [] if _ours(route)]
+        return {"routes": {json.dumps(route["object_matchers"]): route for route in mine}}
+
+    def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:  # noqa: ARG002
+        """See `Kind`."""
+        return set()
+
+    def send(self, server: Server, sent: Sent) -> None:
+        """See `Kind`; ours come first, so that no route of others takes the alerts before."""
+        self._replace(server, sent.live, list(sent.tree["routes"].values()))
+
+    def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
+        """See `Kind`; only what was applied is removed."""
+        gone = applied.get("routes", {})
+        kept = [one for key, one in self.tree(live, ())["routes"].items() if key not in gone]
+        self._replace(server, live, kept)
+        return None
+
+    def _replace(self, server: Server, live: Json | None, ours: list[Json]) -> None:
+        doing = "merge routes into the policies"
+        now = server.get(_PATH, doing)
+        if live is not None and now != live:
+            raise _meanwhile()
+        provenance = now.get("provenance") or ""
+        if provenance and not (provenance == "api" and server.settings.provenance == "locked"):
+            raise GrafanaError(
+                f"the policies are provisioned ({provenance!r}) by somebody else: add driftline's "
+                "routes there, or use grafana.routing.mode: notification_settings"
+            )
+        others = [route for route in now.get("routes") or [] if not _ours(route)]
+        body = {key: value for key, value in now.items() if key not in ("provenance", "routes")}
+        body["routes"] = [*ours, *others]
+        server.send("PUT", _PATH, doing, body)
+        after = server.get(_PATH, doing)
+        if [r for r in after.get("routes") or [] if not _ours(r)] != others:
+            raise _meanwhile()
+
+
+def _ours(route: Json) -> bool:
+    return any(
+        matcher[0] == "alertname" and str(matcher[-1]).startswith(PREFIX)
+        for matcher in route.get("object_matchers") or []
+    )
+
+
+def _meanwhile() -> GrafanaError:
+    return GrafanaError("the policies were changed by somebody else meanwhile: run it again", 412)

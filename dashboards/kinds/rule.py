@@ -1,0 +1,53 @@
+"""Alert rules, one by one: a rule that others put into the group is not touched."""
+
+from collections.abc import Collection
+
+from dashboards.kinds.kind import Json, Sent, changed_meanwhile, check_provenance
+from dashboards.server import GrafanaError, Server
+from dashboards.tree import pruned
+
+_PATH = "/v1/provisioning/alert-rules"
+_SERVERS_OWN = ("id", "uid", "updated", "provenance", "orgID", "version")
+
+
+class Rule:
+    """An alert rule of the provisioning API."""
+
+    name = "rule"
+
+    def read(self, server: Server, uids: Collection[str]) -> dict[str, Json | GrafanaError]:
+        """See `Kind`; one request for all."""
+        rows = server.get(_PATH, "read the alert rules") or []
+        return {one["uid"]: one for one in rows if one["uid"] in uids}
+
+    def tree(self, live: Json, secrets: Collection[str]) -> Json:  # noqa: ARG002
+        """See `Kind`; queries by their refId."""
+        tree: Json = pruned({key: one for key, one in live.items() if key not in _SERVERS_OWN})
+        tree["data"] = {query["refId"]: query for query in tree["data"]}
+        return tree
+
+    def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:  # noqa: ARG002
+        """See `Kind`."""
+        return set()
+
+    def send(self, server: Server, sent: Sent) -> None:
+        """See `Kind`."""
+        what = f"alert rule {sent.uid!r}"
+        check_provenance(server, what, sent.live)
+        body = {
+            **sent.tree,
+            "uid": sent.uid,
+            "orgID": server.settings.org,
+            "data": list(sent.tree["data"].values()),
+        }
+        if sent.live is None:
+            server.send("POST", _PATH, f"make the {what}", body)
+            return
+        if server.get(f"{_PATH}/{sent.uid}", f"read the {what}") != sent.live:
+            raise changed_meanwhile(what)
+        server.send("PUT", f"{_PATH}/{sent.uid}", f"change the {what}", body)
+
+    def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
+        """See `Kind`."""
+        server.send("DELETE", f"{_PATH}/{uid}", f"delete the alert rule {uid!r}")
+        return None

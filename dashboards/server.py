@@ -1,0 +1,209 @@
+"""Grafana's API: grafana-client for what it has, its raw calls for the rest; retries and errors."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from grafana_client import GrafanaApi
+from grafana_client.client import GrafanaException, GrafanaTimeoutError
+
+from driftline.errors import ConfigError, ServiceError
+from driftline.grafana import Grafana
+
+Json = dict[str, Any]
+
+_BUSY = (429, 502, 503, 504)
+_UNCLEAR = 500  # Grafana's word for some refusals too: asked once more, not for long
+_EDITABLE = {"X-Disable-Provenance": "true"}
+_FIRST_PAUSE = 0.2
+_PAGE = 1_000  # of a search
+_GONE = 404
+_STALE = 412
+
+
+class GrafanaError(ServiceError):
+    """Grafana refuses a call, or does not answer; `status` is 0 then."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def gone(self) -> bool:
+        """What was asked for does not exist."""
+        return self.status == _GONE
+
+    @property
+    def stale(self) -> bool:
+        """Somebody else has changed it since it was read."""
+        return self.status == _STALE
+
+
+class Server:
+    """One Grafana, as the account of a token.
+
+    Parameters:
+        settings: the section `grafana`, with a url.
+        sleep: waits between two tries.
+
+    Raises:
+        ConfigError: there is no url, or the token cannot be read.
+    """
+
+    def __init__(self, settings: Grafana, sleep: Callable[[float], None] = time.sleep) -> None:
+        if settings.url is None or settings.token is None:
+            raise ConfigError("no Grafana in the config: set grafana.url and grafana.token")
+        self.settings = settings
+        self.requests = 0
+        self._sleep = sleep
+        self._token = settings.token.read()
+        self._hidden = {self._token}
+        self._lock = threading.Lock()
+        self._threads = threading.local()
+        self._version: tuple[int, int] | None = None
+
+    def hide(self, secrets: list[str]) -> None:
+        """Keep these out of every error, should the server repeat them."""
+        self._hidden.update(secret for secret in secrets if secret)
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Major and minor; needs no rights."""
+        if self._version is None:
+            text = str(
+                self.call("read the version", lambda api: api.client.GET("/health"))["version"]
+            )
+            major, minor = text.split(".")[:2]
+            self._version = int(major), int(minor)
+        return self._version
+
+    @property
+    def headers(self) -> dict[str, str] | None:
+        """Of every write of an alerting object: a mixture of both kinds is refused later."""
+        return _EDITABLE if self.settings.provenance == "editable" else None
+
+    def folders(self) -> dict[str, Json]:
+        """All folders that the account sees, by uid."""
+        return {one["uid"]: one for one in self._search(type="dash-folder")}
+
+    def found(self, tag: str) -> dict[str, Json]:
+        """Dashboards with a tag, by uid, without their content."""
+        return {one["uid"]: one for one in self._search(type="dash-db", tag=tag)}
+
+    def _search(self, **what: str) -> list[Json]:
+        rows: list[Json] = []
+        page = 1
+        while True:
+            query = urlencode({**what, "limit": _PAGE, "page": page})
+            some = self.get(f"/search?{query}", "search")
+            rows += some
+            if len(some) < _PAGE:
+                return rows
+            page += 1
+
+    def get(self, path: str, doing: str) -> Any:
+        """Read; raises `GrafanaError`."""
+        return self.call(doing, lambda api: api.client.GET(path))
+
+    def get_or_none(self, path: str, doing: str) -> Any:
+        """Read what may not exist."""
+        try:
+            return self.get(path, doing)
+        except GrafanaError as error:
+            if error.gone:
+                return None
+            raise
+
+    def send(self, method: str, path: str, doing: str, body: Json | None = None) -> Any:
+        """Write; `method` is POST, PUT or DELETE."""
+        headers = self.headers if path.startswith("/v1/") and method != "DELETE" else None
+        return self.call(
+            doing,
+            lambda api: getattr(api.client, method)(
+                path, json=body, headers=headers, accept_empty_json=True
+            ),
+        )
+
+    def call(self, doing: str, make: Callable[[Any], Any]) -> Any:
+        """One call of grafana-client, repeated while the server is busy.
+
+        Parameters:
+            doing: what it is for, in the words of an error.
+            make: the call.
+
+        Raises:
+            GrafanaError: what the server said, without any secret, and the way out.
+        """
+        deadline = time.monotonic() + self.settings.patience.total_seconds()
+        pause = _FIRST_PAUSE
+        tries = 0
+        while True:
+            tries += 1
+            with self._lock:
+                self.requests += 1
+            try:
+                return make(self._api)
+            except (GrafanaException, OSError) as error:
+                failed = self._explain(doing, error)
+            again = failed.status in (0, *_BUSY) or (failed.status == _UNCLEAR and tries < 2)
+            if not again or time.monotonic() + pause > deadline:
+                raise failed from None
+            self._sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads clients
+            pause *= 2
+
+    @property
+    def _api(self) -> Any:
+        """A client of its own for each thread: its session is not shared."""
+        if not hasattr(self._threads, "api"):
+            address = urlsplit(self.settings.url or "")
+            path = address.path.strip("/")
+            self._threads.api = GrafanaApi(
+                self._token,
+                protocol=address.scheme,
+                host=address.hostname,
+                port=address.port,
+                url_path_prefix=f"{path}/" if path else "",
+                verify=str(self.settings.ca_file) if self.settings.ca_file else True,
+                timeout=self.settings.timeout.total_seconds(),
+                organization_id=self.settings.org,
+            )
+        return self._threads.api
+
+    def _explain(self, doing: str, error: Exception) -> GrafanaError:
+        where = f"Grafana at {self.settings.url!r}"
+        if isinstance(error, GrafanaTimeoutError):
+            text = f"can't {doing}: {where} does not answer in time: see grafana.timeout"
+            return GrafanaError(text)
+        if not isinstance(error, GrafanaException):
+            text = f"can't {doing}: {where} can't be reached: check that it runs, and grafana.url"
+            return GrafanaError(text)
+        status = int(error.status_code)
+        said = self._said(error)
+        return GrafanaError(f"can't {doing}: {where} {_way_out(status, said)}", status)
+
+    def _said(self, error: GrafanaException) -> str:
+        body = error.response
+        text = str(body.get("message", "")) if isinstance(body, dict) else str(body or "")
+        for secret in self._hidden:
+            text = text.replace(secret, "***")
+        return text[:500]
+
+
+def _way_out(status: int, said: str) -> str:
+    if status == 401:
+        return f"refuses the token ({said}): make a new one and set grafana.token"
+    if status == 403:
+        return f"lacks a right ({said}): give the service account the role Editor, or Admin"
+    if status == 412:
+        return f"says that somebody else changed it meanwhile ({said}): run it again"
+    if status in _BUSY:
+        return f"is busy (HTTP {status} {said}): try again later"
+    return f"answers HTTP {status} {said!r}"
+
+
+def segment(text: str) -> str:
+    """A part of a path; grafana-client encodes nothing by itself."""
+    return quote(text, safe="")

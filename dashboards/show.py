@@ -1,0 +1,122 @@
+"""Plans and outcomes as text; no value of a secret is part of either."""
+
+import difflib
+import json
+from typing import Any
+
+from dashboards.apply import Outcome
+from dashboards.merge import Change
+from dashboards.plan import Plan, Step
+
+_SIGNS = {"create": "+", "update": "~", "delete": "-", "forget": " ", "nothing": " "}
+_WIDTH = 60
+
+
+def lines_of(plan: Plan) -> list[str]:
+    """One line an object that differs, with what differs below, and the sum."""
+    lines = [line for step in plan.steps for line in _step(step)]
+    return [*lines, _sum(plan)]
+
+
+def _step(step: Step) -> list[str]:
+    lines = []
+    if step.action not in ("nothing", "forget"):
+        lines.append(f"{_SIGNS[step.action]} {step.kind.name} {step.uid}: {_doing(step)}")
+        lines += [f"    {_change(change)}" for change in step.changes]
+        lines += [f"    {name}: (secret)" for name in sorted(step.secrets)]
+    if step.failed is not None:
+        lines.append(f"! {step.kind.name} {step.uid}: {step.failed}")
+    for change in step.conflicts:
+        lines.append(f"! {step.kind.name} {step.uid}: conflict, left as it is: {_change(change)}")
+    for edit in step.edits:
+        lines.append(f"= {step.kind.name} {step.uid}: edited in Grafana, kept: {_change(edit)}")
+    return lines
+
+
+def _doing(step: Step) -> str:
+    title = "" if step.title == step.uid else f" {step.title!r}"
+    return f"{step.action}{title}"
+
+
+def _change(change: Change) -> str:
+    return f"{change.where}: {_short(change.old)} -> {_short(change.new)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value) if not isinstance(value, dict | list) else json.dumps(value)
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
+
+
+def _sum(plan: Plan) -> str:
+    count = {
+        action: sum(step.action == action for step in plan.steps)
+        for action in ("create", "update", "delete")
+    }
+    same = sum(not step.differs for step in plan.steps)
+    edits = sum(len(step.edits) for step in plan.steps)
+    conflicts = sum(len(step.conflicts) for step in plan.steps)
+    failed = sum(step.failed is not None for step in plan.steps)
+    return (
+        f"{count['create']} to create, {count['update']} to change, {count['delete']} to delete, "
+        f"{same} as they should be; {edits} edits of people kept, {conflicts} conflicts, "
+        f"{failed} unreadable; {plan.requests} requests"
+    )
+
+
+def diff_of(plan: Plan) -> list[str]:
+    """Each change in full, as a unified diff from what is there to what will be."""
+    lines: list[str] = []
+    for step in plan.steps:
+        if step.action in ("nothing", "forget"):
+            continue
+        name = f"{step.kind.name}/{step.uid}"
+        there = step.kind.tree(step.live, _hidden(step)) if step.live else None
+        then = step.sent.tree if step.sent and step.action != "delete" else None
+        lines += difflib.unified_diff(
+            _lines(there), _lines(then), f"grafana/{name}", f"driftline/{name}", lineterm=""
+        )
+    return lines
+
+
+def _hidden(step: Step) -> set[str]:
+    return set(step.sent.secrets) if step.sent else set()
+
+
+def _lines(value: Any) -> list[str]:
+    return [] if value is None else json.dumps(value, indent=2, sort_keys=True).splitlines()
+
+
+def outcome_lines(outcome: Outcome) -> list[str]:
+    """What was done, what had to stay, what failed."""
+    lines = [f"{_SIGNS[step.action]} {step.kind.name} {step.uid}" for step in outcome.done]
+    for step in outcome.plan.steps:
+        for change in step.conflicts:
+            lines.append(
+                f"! {step.kind.name} {step.uid}: conflict, left as it is: {_change(change)}"
+            )
+    lines += [f"= {step.kind.name} {step.uid}: stays, {why}" for step, why in outcome.kept]
+    lines += [f"! {step.kind.name} {step.uid}: {error}" for step, error in outcome.failed]
+    failed = len(outcome.failed)
+    lines.append(f"{len(outcome.done)} done, {failed} failed; {outcome.requests} requests")
+    return lines
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """The plan for machines."""
+    return {
+        "differs": plan.differs,
+        "requests": plan.requests,
+        "steps": [
+            {
+                "kind": step.kind.name,
+                "uid": step.uid,
+                "action": step.action,
+                "changes": [change.where for change in step.changes],
+                "secrets": sorted(step.secrets),
+                "edits": [change.where for change in step.edits],
+                "conflicts": [change.where for change in step.conflicts],
+                "failed": None if step.failed is None else str(step.failed),
+            }
+            for step in plan.steps
+        ],
+    }

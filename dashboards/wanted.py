@@ -1,0 +1,192 @@
+"""Everything that Grafana should hold, as a pure function of the config and the dashboards."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from dashboards.kinds.kind import Json, Wanted
+from dashboards.kinds.policy import PREFIX
+from dashboards.kinds.policy import UID as POLICIES
+from dashboards.rules import HEARTBEAT_TITLE, POSTGRES, rules, teams
+from dashboards.uids import FLEET_FOLDER, RULE_GROUP, folder_uid, written
+from driftline import names
+from driftline.config import Config
+from driftline.grafana import ContactPoint, Grafana, MuteInterval, Route
+from driftline.settings import Secret
+
+_MONTHS = (
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
+)
+_GRAFANAS_SSLMODES = ("disable", "require", "verify-ca", "verify-full")
+
+
+def wanted(
+    config: Config, dashboards: Iterable[Json], version: tuple[int, int], *, secrets: bool = True
+) -> list[Wanted]:
+    """All objects, in no particular order.
+
+    Parameters:
+        config: of all models.
+        dashboards: as generated; a model's own goes into its team's folder.
+        version: of the server.
+        secrets: read them; without, their names stand in their place.
+
+    Raises:
+        ConfigError: a secret cannot be read.
+    """
+    settings = config.grafana
+    made = [*_folders(config), *_mute_timings(settings), *_contact_points(settings, secrets)]
+    if settings.data_source.manage:
+        made.append(_data_source(config, secrets))
+    made += [_dashboard(config, one) for one in dashboards]
+    made += [Wanted("rule", one["uid"], one["title"], one) for one in rules(config, version)]
+    made += _rule_groups(config)
+    if settings.routing.mode == "policies":
+        made.append(_policies(settings))
+    return made
+
+
+def _folders(config: Config) -> list[Wanted]:
+    title = config.grafana.folder
+    folders = {FLEET_FOLDER: title}
+    folders |= {folder_uid(team): f"{title} / {team}" for team in teams(config)}
+    return [Wanted("folder", uid, title, {"title": title}) for uid, title in folders.items()]
+
+
+def _rule_groups(config: Config) -> list[Wanted]:
+    interval = int(config.grafana.interval.total_seconds())
+    uids = [f"{folder_uid(team)}/{RULE_GROUP}" for team in (None, *teams(config))]
+    return [Wanted("rule_group", uid, uid, {"interval": interval}) for uid in uids]
+
+
+def _dashboard(config: Config, dashboard: Json) -> Wanted:
+    uid = dashboard["uid"]
+    owner = next((one for one in config.models if names.dashboard_uid(one) == uid), None)
+    folder = FLEET_FOLDER if owner is None else folder_uid(config.models[owner].team)
+    source = config.grafana.data_source.uid
+    if source != names.DATASOURCE_UID:
+        dashboard = _with_source(dashboard, source)
+    content = {"dashboard": dashboard, "folderUid": folder}
+    return Wanted("dashboard", uid, dashboard["title"], content)
+
+
+def _with_source(value: Any, source: str) -> Any:
+    """The same with another data source."""
+    if isinstance(value, dict):
+        return {key: _with_source(one, source) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_with_source(one, source) for one in value]
+    return source if value == names.DATASOURCE_UID else value
+
+
+def _data_source(config: Config, secrets: bool) -> Wanted:
+    settings, postgres = config.grafana.data_source, config.local_postgres()
+    login = postgres.roles.read
+    mode = settings.sslmode or postgres.sslmode
+    json_data = {
+        "database": settings.database or postgres.database,
+        "sslmode": mode if mode in _GRAFANAS_SSLMODES else "require",
+        "postgresVersion": 1500,
+        "timescaledb": True,
+        "maxOpenConns": settings.connections,
+        "maxIdleConns": settings.connections,
+        "connMaxLifetime": 14_400,
+    }
+    hidden = {}
+    if password := settings.password or login.password:
+        hidden["password"] = _shown(password, secrets)
+    if settings.ca_file is not None:
+        json_data["tlsConfigurationMethod"] = "file-content"
+        hidden["tlsCACert"] = _shown(Secret(file=settings.ca_file), secrets)
+    content = {
+        "name": settings.name,
+        "type": POSTGRES,
+        "access": "proxy",
+        "url": f"{settings.host or postgres.host}:{settings.port or postgres.port}",
+        "user": settings.user or login.user,
+        "database": settings.database or postgres.database,
+        "jsonData": json_data,
+    }
+    return Wanted("datasource", settings.uid, settings.name, content, hidden)
+
+
+def _contact_points(settings: Grafana, secrets: bool) -> list[Wanted]:
+    return [_contact_point(name, one, secrets) for name, one in settings.contact_points.items()]
+
+
+def _contact_point(name: str, point: ContactPoint, secrets: bool) -> Wanted:
+    plain = {key: one for key, one in point.settings.items() if not isinstance(one, Secret)}
+    hidden = {
+        key: _shown(one, secrets) for key, one in point.settings.items() if isinstance(one, Secret)
+    }
+    content = {
+        "name": f"driftline-{name}",
+        "type": point.type,
+        "settings": plain,
+        "disableResolveMessage": not point.resolved,
+    }
+    return Wanted("contact_point", f"driftline-{name}", f"driftline-{name}", content, hidden)
+
+
+def _shown(secret: Secret, read: bool) -> str:
+    """The secret, or for provisioning files the variable that Grafana takes it from."""
+    if read:
+        return secret.read()
+    return f"${secret.env}" if secret.env else f"$__file{{{secret.file}}}"
+
+
+def _mute_timings(settings: Grafana) -> list[Wanted]:
+    return [
+        Wanted(
+            "mute_timing",
+            f"driftline-{name}",
+            f"driftline-{name}",
+            {"time_intervals": [_interval(one) for one in intervals]},
+        )
+        for name, intervals in settings.mute_timings.items()
+    ]
+
+
+def _interval(interval: MuteInterval) -> Json:
+    """As Grafana writes it back: months by number."""
+    made: Json = {
+        "times": [{"start_time": one.start, "end_time": one.end} for one in interval.times],
+        "weekdays": list(interval.weekdays),
+        "days_of_month": list(interval.days_of_month),
+        "months": [":".join(map(_month, value.split(":"))) for value in interval.months],
+    }
+    if interval.location is not None:
+        made["location"] = interval.location
+    return {key: value for key, value in made.items() if value}
+
+
+def _month(name: str) -> str:
+    return str(_MONTHS.index(name.lower()) + 1) if name.lower() in _MONTHS else name
+
+
+def _policies(settings: Grafana) -> Wanted:
+    routes = [_route(route) for route in settings.routing.routes]
+    content = {"receiver": "", "routes": routes}
+    return Wanted("policy", POLICIES, "notification policies", content)
+
+
+def _route(route: Route) -> Json:
+    families = route.families or ("[a-z]+",)
+    severities = route.severities or ("[a-z]+",)
+    titles = [f"{PREFIX}({'|'.join(families)}) \\(({'|'.join(severities)})\\)"]
+    if route.matches(None, "pipeline", "page"):
+        titles.append(HEARTBEAT_TITLE)
+    matchers = [["alertname", "=~", "|".join(titles)]]
+    if route.teams:
+        matchers.append(["team", "=~", "|".join(route.teams)])
+    made: Json = {
+        "receiver": f"driftline-{route.contact_point}",
+        "object_matchers": matchers,
+        "group_by": ["grafana_folder", "alertname"],
+        "group_wait": written(route.group_wait),
+        "group_interval": written(route.group_interval),
+        "repeat_interval": written(route.repeat_interval),
+    }
+    if route.mute_timings:
+        made["mute_time_intervals"] = [f"driftline-{name}" for name in route.mute_timings]
+    return made

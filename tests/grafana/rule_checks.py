@@ -1,0 +1,103 @@
+"""What the stand-in refuses in an alert rule, as recorded in scenarios 15 and 16."""
+
+import re
+
+from tests.grafana.store import Json, Store, bad_data, legal_uid, refused, traced
+
+_NO_DATA = ("NoData", "OK", "Alerting", "KeepLast")
+_ERROR = ("Error", "OK", "Alerting", "KeepLast")
+_UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
+
+
+def check_uid(uid: str, before: str) -> None:
+    """Raise what the server says of a uid that it does not take."""
+    if len(uid) > 40:
+        raise traced(400, f"{before} '{uid}': UID is longer than 40 symbols")
+    if not legal_uid(uid):
+        text = "invalid format of UID. Only letters, numbers, '-' and '_' are allowed"
+        raise traced(400, f"{before} '{uid}': {text}")
+
+
+def check(store: Store, rule: Json) -> None:
+    """Raise what the server says of a rule."""
+    if not rule.get("folderUID"):
+        raise traced(400, "invalid alert rule: folderUID must be set")
+    content(store, rule)
+    if rule["folderUID"] not in store.folders:
+        raise traced(400, "invalid alert rule: folder does not exist")
+
+
+def content(store: Store, rule: Json, before: str = "") -> None:
+    """Raise what the server says of the rule itself, wherever it is."""
+    seconds(rule.get("for", "0s"))
+    if rule.get("noDataState") not in _NO_DATA or rule.get("execErrState") not in _ERROR:
+        raise traced(500, "Internal Server Error")
+    if not rule.get("data"):
+        raise traced(400, f"{before}invalid alert rule: no queries or expressions are found")
+    if not rule.get("title"):
+        raise traced(400, f"{before}invalid alert rule: title is empty")
+    if len(rule["title"]) > 190:
+        text = "name length should not be greater than 190"
+        raise traced(400, f"{before}invalid alert rule: {text}")
+    for query in rule["data"]:
+        _range(query)
+    annotations = rule.get("annotations") or {}
+    if "__panelId__" in annotations and "__dashboardUid__" not in annotations:
+        raise traced(500, "Internal Server Error")
+    receiver = (rule.get("notification_settings") or {}).get("receiver")
+    if receiver and receiver not in {one["name"] for one in store.contact_points}:
+        raise traced(500, "Internal Server Error")
+
+
+def _range(query: Json) -> None:
+    window = query.get("relativeTimeRange")
+    if query.get("datasourceUid") == "__expr__":
+        return
+    if not window or window["from"] <= window["to"]:
+        raise traced(500, "Internal Server Error")
+
+
+def conflict(uid: str, title: str, folder: str, before: str = "") -> Exception:
+    """Of a title or a uid that is taken."""
+    text = (
+        f"{before}[alerting.alert-rule.conflict] conflicting alert rule found [rule_uid: '{uid}', "
+        f"title: '{title}', namespace_uid: '{folder}']: rule title under the same organisation "
+        "and folder should be unique"
+    )
+    return refused(400, text, traceID="")
+
+
+def check_interval(interval: object) -> int:
+    """The seconds, when the scheduler can do them."""
+    if isinstance(interval, str):
+        raise bad_data()
+    number = interval if isinstance(interval, int) else 0
+    if number <= 0 or number % 10:
+        shown = f"{number}s" if number > -60 else f"-{-number // 60}m0s"
+        text = (
+            f"interval ({shown}) should be non-zero and divided exactly by scheduler interval: 10"
+        )
+        raise traced(400, f"invalid alert rule: {text}")
+    return number
+
+
+def seconds(duration: str) -> int:
+    """Of `1m30s`."""
+    parts = re.findall(r"(\d+)([wdhms])", duration)
+    if "".join(map("".join, parts)) != duration:
+        raise bad_data()
+    return sum(int(number) * _UNITS[unit] for number, unit in parts)
+
+
+def written(duration: str) -> str:
+    """As the server writes it back."""
+    rest = seconds(duration)
+    if not rest:
+        return "0s"
+    text = ""
+    for unit, size in _UNITS.items():
+        if unit in "wd" and rest % size:
+            continue
+        count, rest = divmod(rest, size)
+        text += f"{count}{unit}" if count else ""
+    return text

@@ -1,0 +1,335 @@
+"""Plan and apply against the stand-in: idempotent, three-way, careful with what others own."""
+
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from dashboards.show import as_json, diff_of, lines_of, outcome_lines
+from driftline.storage.connection import connect
+from tests.integration.dashboards.conftest import TOKEN, Driver, page, panel
+
+SECRETS = (TOKEN, "planted-hook-secret")
+
+
+def edit(driver: Driver, uid: str, change: Any) -> None:
+    """Change a dashboard as a person does in the page: the version grows."""
+    stored = driver.stand_in.store.dashboards[uid]
+    change(stored["content"])
+    stored["version"] += 1
+
+
+def stored(driver: Driver, uid: str) -> dict[str, Any]:
+    found: dict[str, Any] = driver.stand_in.store.dashboards[uid]["content"]
+    return found
+
+
+def rule(driver: Driver, uid: str) -> dict[str, Any]:
+    return next(one for one in driver.stand_in.store.rules if one["uid"] == uid)
+
+
+def conflicts(driver: Driver, **options: Any) -> list[str]:
+    return [c.where for step in driver.plan(**options).steps for c in step.conflicts]
+
+
+def test_everything_is_made_and_a_second_plan_is_empty(driver: Driver) -> None:
+    first = driver.plan()
+    assert first.differs
+    assert {step.action for step in first.steps} <= {"create", "update", "nothing"}
+    assert driver.apply().failed == []
+    store = driver.stand_in.store
+    assert {one["title"] for one in store.folders.values()} == {
+        "driftline",
+        "driftline / growth",
+        "driftline / payments",
+    }
+    assert set(store.dashboards) == {"driftline-fleet", "driftline-models"}
+    assert len(store.rules) == 1 + 2 * 14
+    assert {one["notification_settings"]["receiver"] for one in store.rules} == {"driftline-ops"}
+    assert store.contact_points[0]["settings"]["authorization_credentials"] == SECRETS[1]
+    source = store.data_sources["driftline-timescaledb"]
+    assert source["user"] == "driftline_read"
+    assert source["secure"]["password"]
+    second = driver.plan()
+    assert [step.key for step in second.steps if step.differs] == []
+    assert not second.differs
+    written = [line for line in driver.stand_in.log if not line.startswith("GET")]
+    assert driver.apply().done == []
+    assert [line for line in driver.stand_in.log if not line.startswith("GET")] == written
+
+
+def test_an_unchanged_plan_makes_few_requests(driver: Driver) -> None:
+    driver.apply()
+    # folders, mute timings, contact points, rules; data source; two pages; three groups
+    assert driver.plan().requests == 4 + 1 + 2 + 3
+
+
+def test_edits_of_people_survive_and_ours_arrive(driver: Driver) -> None:
+    driver.apply()
+    edit(driver, "driftline-fleet", lambda page: page["panels"][0].update(title="My name"))
+    edit(driver, "driftline-fleet", lambda page: page["panels"].append(panel(3, "Mine", 16)))
+    edit(driver, "driftline-fleet", lambda page: page["tags"].append("mine"))
+    seen = driver.plan()
+    assert not seen.differs
+    assert {change.where for step in seen.steps for change in step.edits} == {
+        "panels.1.title",
+        "panels.3",
+        "tags.mine",
+    }
+    driver.pages[0] = page("driftline-fleet", panel(1), panel(2, "New name", 8), panel(7, y=24))
+    assert driver.apply().ok
+    found = stored(driver, "driftline-fleet")
+    assert [one["title"] for one in found["panels"]] == ["My name", "New name", "Mine", "Panel 7"]
+    assert found["tags"] == ["driftline", "mine"]
+    assert not driver.plan().differs
+
+
+def test_conflicts_are_listed_and_left_unless_forced(driver: Driver) -> None:
+    driver.apply()
+    edit(driver, "driftline-fleet", lambda page: page["panels"][0].update(title="Theirs"))
+    driver.pages[0] = page("driftline-fleet", panel(1, "Ours"), panel(2, "Ours too", 8))
+    assert conflicts(driver) == ["panels.1.title"]
+    assert driver.apply().ok
+    titles = [one["title"] for one in stored(driver, "driftline-fleet")["panels"]]
+    assert titles == ["Theirs", "Ours too"]
+    assert conflicts(driver) == ["panels.1.title"]  # not forgotten
+    assert driver.plan().differs
+    assert "conflict, left as it is: panels.1.title: 'Theirs' -> 'Ours'" in "\n".join(
+        lines_of(driver.plan())
+    )
+    assert driver.apply(force=True).ok
+    assert stored(driver, "driftline-fleet")["panels"][0]["title"] == "Ours"
+    assert not driver.plan().differs
+
+
+def test_a_panel_that_was_deleted_stays_deleted(driver: Driver) -> None:
+    driver.apply()
+    edit(driver, "driftline-fleet", lambda page: page["panels"].pop(1))
+    assert not driver.plan().differs
+    driver.pages[0]["description"] = "Another"
+    driver.apply()
+    found = stored(driver, "driftline-fleet")
+    assert [one["id"] for one in found["panels"]] == [1]
+    assert found["description"] == "Another"
+
+
+def test_a_dashboard_moved_by_hand_stays_there(driver: Driver) -> None:
+    driver.apply()
+    driver.stand_in.store.dashboards["driftline-fleet"]["folderUid"] = "driftline-team-growth"
+    assert not driver.plan().differs
+    driver.pages[0]["description"] = "Another"
+    driver.apply()
+    moved = driver.stand_in.store.dashboards["driftline-fleet"]
+    assert moved["folderUid"] == "driftline-team-growth"
+    assert moved["content"]["description"] == "Another"
+
+
+def test_a_folder_deleted_by_hand_comes_back_with_all_in_it(driver: Driver) -> None:
+    driver.apply()
+    store = driver.stand_in.store
+    others = {"uid": "x", "title": "theirs", "folderUID": "other", "ruleGroup": "g"}
+    store.rules = [r for r in store.rules if r["folderUID"] != "driftline-team-payments"]
+    store.rules.append({**store.rules[0], **others})
+    del store.folders["driftline-team-payments"]
+    made = {step.kind.name for step in driver.plan().steps if step.action == "create"}
+    assert made == {"folder", "rule", "rule_group"}
+    assert driver.apply().ok
+    assert len(store.rules) == 1 + 2 * 14 + 1
+    assert not driver.plan().differs
+
+
+def test_a_rule_edited_by_hand_keeps_the_edit(driver: Driver) -> None:
+    driver.apply()
+    found = rule(driver, "driftline-drift-page-growth")
+    found["for"] = "7m"
+    assert not driver.plan().differs
+    driver.config = driver.config.model_copy(
+        update={"models": {**driver.config.models, "late": driver.config.models["churn"]}}
+    )
+    assert driver.apply().ok
+    found = rule(driver, "driftline-drift-page-growth")
+    assert found["for"] == "7m"
+    assert "'late'" in found["data"][0]["model"]["rawSql"]
+    assert not driver.plan().differs
+
+
+def test_rules_of_others_in_our_group_stay(driver: Driver) -> None:
+    driver.apply()
+    store = driver.stand_in.store
+    mine = {**rule(driver, "driftline-drift-page-growth"), "uid": "theirs", "title": "Theirs"}
+    store.rules.append(mine)
+    driver.change(interval="30 s")
+    assert driver.apply().ok
+    assert store.intervals["driftline-team-growth", "driftline"] == 30
+    assert rule(driver, "theirs")["title"] == "Theirs"
+    assert len(store.rules) == 1 + 2 * 14 + 1
+
+
+def test_a_data_source_renamed_by_hand_keeps_its_name(driver: Driver) -> None:
+    driver.apply()
+    source = driver.stand_in.store.data_sources["driftline-timescaledb"]
+    source["name"] = "Production"
+    assert not driver.plan().differs
+    driver.change(data_source={"connections": 20})
+    assert driver.apply().ok
+    assert source["name"] == "Production"
+    assert source["jsonData"]["maxOpenConns"] == 20
+    assert source["secure"]["password"]
+
+
+def test_a_secret_is_sent_when_it_changes_and_only_then(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.apply()
+    point = driver.stand_in.store.contact_points[0]
+    hook = driver.config.grafana.model_dump()["contact_points"]["ops"]
+    hook["settings"]["url"] = "https://hook.example/new"
+    driver.change(contact_points={"ops": hook})
+    assert driver.apply().ok
+    assert point["settings"] == {
+        "url": "https://hook.example/new",
+        "authorization_credentials": "planted-hook-secret",
+    }
+    monkeypatch.setenv("HOOK_SECRET", "planted-second-secret")
+    (step,) = [one for one in driver.plan().steps if one.differs]
+    assert (step.uid, step.secrets) == ("driftline-ops", {"authorization_credentials"})
+    assert driver.apply().ok
+    assert point["settings"]["authorization_credentials"] == "planted-second-secret"
+    assert not driver.plan().differs
+
+
+def test_secrets_are_nowhere(driver: Driver, caplog: pytest.LogCaptureFixture) -> None:
+    password = driver.config.postgres.roles.read.password
+    assert password is not None
+    secrets = (*SECRETS, password.read())
+    texts = [json.dumps(as_json(driver.plan())), *lines_of(driver.plan()), *diff_of(driver.plan())]
+    driver.stand_in.faults.only = "POST|PUT"
+    driver.stand_in.faults.answers = [400] * 50
+    texts += outcome_lines(driver.apply())
+    driver.stand_in.faults.answers = []
+    texts += outcome_lines(driver.apply())
+    texts += [repr(driver.plan()), caplog.text, repr(driver.config)]
+    with connect(driver.config.local_postgres(), "read") as connection:
+        rows = connection.execute("SELECT * FROM driftline.grafana_object").fetchall()
+    texts.append(repr(rows))
+    for secret in secrets:
+        assert not [text for text in texts if secret in text]
+
+
+def test_what_is_not_wanted_any_more_is_removed(driver: Driver) -> None:
+    driver.apply()
+    store = driver.stand_in.store
+    driver.pages.pop()
+    models = {k: one for k, one in driver.config.models.items() if one.team == "payments"}
+    driver.config = driver.config.model_copy(update={"models": models})
+    assert driver.apply().ok
+    assert set(store.dashboards) == {"driftline-fleet"}
+    assert set(store.folders) == {"driftline", "driftline-team-payments"}
+    assert len(store.rules) == 1 + 14
+    assert not driver.plan().differs
+
+
+def test_destroy_removes_its_own_and_nothing_else(driver: Driver) -> None:
+    driver.apply()
+    store = driver.stand_in.store
+    store.dashboards["theirs"] = {
+        **store.dashboards["driftline-fleet"],
+        "folderUid": "driftline-team-growth",
+    }
+    edit(driver, "driftline-models", lambda page: page.update(title="Edited"))
+    outcome = driver.destroy()
+    assert outcome.ok
+    assert set(store.dashboards) == {"theirs", "driftline-models"}
+    assert set(store.folders) == {"driftline", "driftline-team-growth"}
+    assert (store.rules, store.data_sources, store.contact_points) == ([], {}, [])
+    assert "others have something in it (1 dashboard)" in "\n".join(outcome_lines(outcome))
+    driver.destroy(force=True)
+    assert set(store.dashboards) == {"theirs"}
+
+
+def test_what_was_there_before_is_taken_over_and_never_deleted(driver: Driver) -> None:
+    driver.apply()
+    store = driver.stand_in.store
+    with driver.open() as grafana:
+        for key in grafana.state.load():
+            grafana.state.forget(key)  # a database restored from before
+    assert not driver.plan().differs or driver.plan().steps  # secrets are sent again
+    assert driver.apply().ok
+    assert not driver.plan().differs
+    before = set(store.dashboards)
+    driver.destroy()
+    assert set(store.dashboards) == before
+
+
+def test_someone_saves_between_our_read_and_our_write(driver: Driver) -> None:
+    driver.apply()
+
+    def meanwhile(line: str) -> None:
+        if line == "POST /api/dashboards/db":
+            driver.stand_in.faults.before = None
+            edit(driver, "driftline-fleet", lambda page: page["tags"].append("theirs"))
+
+    driver.pages[0]["description"] = "Another"
+    driver.stand_in.faults.before = meanwhile
+    assert driver.apply().ok
+    found = stored(driver, "driftline-fleet")
+    assert found["tags"] == ["driftline", "theirs"]
+    assert found["description"] == "Another"
+
+
+def test_two_at_once_do_it_once(driver: Driver) -> None:
+    outcomes = []
+
+    def apply() -> None:
+        outcomes.append(driver.apply())
+
+    threads = [threading.Thread(target=apply) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(outcome.ok for outcome in outcomes)
+    made = [line for line in driver.stand_in.log if line == "POST /api/dashboards/db"]
+    assert len(made) == 2
+    assert not driver.plan().differs
+
+
+def test_routes_are_merged_into_the_policy_tree(driver: Driver) -> None:
+    driver.apply()
+    store = driver.stand_in.store
+    theirs = {"receiver": "driftline-ops", "object_matchers": [["team", "=", "others"]]}
+    store.policies = {"receiver": "grafana-default-email", "routes": [theirs]}
+    routing = driver.config.grafana.model_dump()["routing"]
+    driver.change(routing={**routing, "mode": "policies"})
+    assert driver.apply().ok
+    first, second = store.policies["routes"]
+    assert second == theirs
+    assert first["receiver"] == "driftline-ops"
+    assert "provenance" not in store.policies
+    assert all(one["notification_settings"] is None for one in store.rules)
+    assert not driver.plan().differs
+    driver.change(routing=routing)
+    assert driver.apply().ok
+    assert store.policies["routes"] == [theirs]
+
+
+@pytest.mark.parametrize("provenance", ["file", "api"])
+def test_a_provisioned_policy_tree_is_refused(driver: Driver, provenance: str) -> None:
+    driver.apply()
+    tree = {"receiver": "grafana-default-email", "provenance": provenance}
+    driver.stand_in.store.policies = dict(tree)
+    routing = driver.config.grafana.model_dump()["routing"]
+    driver.change(routing={**routing, "mode": "policies"})
+    outcome = driver.apply()
+    assert "the policies are provisioned" in str(outcome.failed[0][1])
+    assert driver.stand_in.store.policies == tree
+
+
+def test_locked_rules_cannot_become_editable(driver: Driver) -> None:
+    driver.change(provenance="locked")
+    driver.apply()
+    assert {one["provenance"] for one in driver.stand_in.store.rules} == {"api"}
+    driver.change(provenance="editable", heartbeat="1 min")
+    ((_, error),) = driver.apply().failed
+    assert "set grafana.provenance: locked, or delete it in Grafana" in str(error)
