@@ -17,7 +17,7 @@ _HEADER = "# Written by 'driftline dashboards export': change driftline.yaml ins
 def export(config: Config, wanted: Iterable[Wanted], folder: Path) -> list[Path]:
     """Write everything as Grafana's own provisioning reads it.
 
-    Secrets are not in the files: `$NAME` and `$__file{PATH}` stand for them, which Grafana fills in.
+    Secrets are not in the files: Grafana fills in `$NAME` and `$__file{PATH}`.
 
     Parameters:
         config: of the rules' interval and organisation.

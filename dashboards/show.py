@@ -26,11 +26,15 @@ def _step(step: Step) -> list[str]:
         lines += [f"    {name}: (secret)" for name in sorted(step.secrets)]
     if step.failed is not None:
         lines.append(f"! {step.kind.name} {step.uid}: {step.failed}")
-    for change in step.conflicts:
-        lines.append(f"! {step.kind.name} {step.uid}: conflict, left as it is: {_change(change)}")
+    lines += _conflicts(step)
     for edit in step.edits:
         lines.append(f"= {step.kind.name} {step.uid}: edited in Grafana, kept: {_change(edit)}")
     return lines
+
+
+def _conflicts(step: Step) -> list[str]:
+    name = f"{step.kind.name} {step.uid}"
+    return [f"! {name}: conflict, left as it is: {_change(one)}" for one in step.conflicts]
 
 
 def _doing(step: Step) -> str:
@@ -90,10 +94,7 @@ def outcome_lines(outcome: Outcome) -> list[str]:
     """What was done, what had to stay, what failed."""
     lines = [f"{_SIGNS[step.action]} {step.kind.name} {step.uid}" for step in outcome.done]
     for step in outcome.plan.steps:
-        for change in step.conflicts:
-            lines.append(
-                f"! {step.kind.name} {step.uid}: conflict, left as it is: {_change(change)}"
-            )
+        lines += _conflicts(step)
     lines += [f"= {step.kind.name} {step.uid}: stays, {why}" for step, why in outcome.kept]
     lines += [f"! {step.kind.name} {step.uid}: {error}" for step, error in outcome.failed]
     failed = len(outcome.failed)

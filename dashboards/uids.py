@@ -25,6 +25,15 @@ def uid(*parts: str) -> str:
     return f"{whole[: LONGEST - 9]}-{digest}"
 
 
+def team_tag(team: str) -> str:
+    """The tag that puts a dashboard into a team's folder; without it, it is the fleet's.
+
+    >>> team_tag("payments")
+    'team:payments'
+    """
+    return f"team:{team}"
+
+
 def folder_uid(team: str | None) -> str:
     """The folder of a team, or of what concerns all."""
     return FLEET_FOLDER if team is None else uid("driftline-team", team)

@@ -1,14 +1,12 @@
 """Everything that Grafana should hold, as a pure function of the config and the dashboards."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from dashboards.kinds.kind import Json, Wanted
 from dashboards.kinds.policy import PREFIX
 from dashboards.kinds.policy import UID as POLICIES
 from dashboards.rules import HEARTBEAT_TITLE, POSTGRES, rules, teams
-from dashboards.uids import FLEET_FOLDER, RULE_GROUP, folder_uid, written
-from driftline import names
+from dashboards.uids import FLEET_FOLDER, RULE_GROUP, folder_uid, team_tag, written
 from driftline.config import Config
 from driftline.grafana import ContactPoint, Grafana, MuteInterval, Route
 from driftline.settings import Secret
@@ -27,7 +25,7 @@ def wanted(
 
     Parameters:
         config: of all models.
-        dashboards: as generated; a model's own goes into its team's folder.
+        dashboards: as generated; one with the tag of a team goes into the team's folder.
         version: of the server.
         secrets: read them; without, their names stand in their place.
 
@@ -60,23 +58,11 @@ def _rule_groups(config: Config) -> list[Wanted]:
 
 
 def _dashboard(config: Config, dashboard: Json) -> Wanted:
-    uid = dashboard["uid"]
-    owner = next((one for one in config.models if names.dashboard_uid(one) == uid), None)
-    folder = FLEET_FOLDER if owner is None else folder_uid(config.models[owner].team)
-    source = config.grafana.data_source.uid
-    if source != names.DATASOURCE_UID:
-        dashboard = _with_source(dashboard, source)
+    tags = dashboard.get("tags", [])
+    found = [folder_uid(team) for team in teams(config) if team_tag(team) in tags]
+    folder = found[0] if len(found) == 1 else FLEET_FOLDER
     content = {"dashboard": dashboard, "folderUid": folder}
-    return Wanted("dashboard", uid, dashboard["title"], content)
-
-
-def _with_source(value: Any, source: str) -> Any:
-    """The same with another data source."""
-    if isinstance(value, dict):
-        return {key: _with_source(one, source) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_with_source(one, source) for one in value]
-    return source if value == names.DATASOURCE_UID else value
+    return Wanted("dashboard", dashboard["uid"], dashboard["title"], content)
 
 
 def _data_source(config: Config, secrets: bool) -> Wanted:

@@ -54,14 +54,8 @@ class Bound:
 
     def match(self, recorded: Any, answer: Any, path: str = "") -> list[str]:
         """Where the answer differs from the recording."""
-        if isinstance(recorded, str) and isinstance(answer, dict):  # a list cut to names
-            name = self.values.get(recorded, recorded)
-            return [] if name in answer.values() else [f"{path}: no {name!r} in {answer!r}"]
-        if isinstance(recorded, str) and _PLACEHOLDER.fullmatch(recorded):
-            known = self.values.setdefault(recorded, answer) if ":" in recorded else answer
-            if recorded == "<id>":
-                self.values["<id>"] = answer
-            return [] if known == answer else [f"{path}: {answer!r} is not {known!r}"]
+        if isinstance(recorded, str):
+            return self._match_text(recorded, answer, path)
         if isinstance(recorded, dict) and isinstance(answer, dict):
             return self._match_keys(recorded, answer, path)
         if isinstance(recorded, list) and isinstance(answer, list):
@@ -69,7 +63,18 @@ class Bound:
                 return [f"{path}: {len(answer)} rows, not {len(recorded)}"]
             pairs = zip(recorded, answer, strict=True)
             return [d for i, (r, a) in enumerate(pairs) for d in self.match(r, a, f"{path}[{i}]")]
-        if isinstance(recorded, str) and isinstance(answer, str) and "<" in recorded:
+        return [] if recorded == answer else [f"{path}: {answer!r} is not {recorded!r}"]
+
+    def _match_text(self, recorded: str, answer: Any, path: str) -> list[str]:
+        if isinstance(answer, dict):  # a list cut to names
+            name = self.values.get(recorded, recorded)
+            return [] if name in answer.values() else [f"{path}: no {name!r} in {answer!r}"]
+        if _PLACEHOLDER.fullmatch(recorded):
+            known = self.values.setdefault(recorded, answer) if ":" in recorded else answer
+            if recorded == "<id>":
+                self.values["<id>"] = answer
+            return [] if known == answer else [f"{path}: {answer!r} is not {known!r}"]
+        if isinstance(answer, str) and "<" in recorded:
             pattern = _PLACEHOLDER.sub(".*", re.escape(self.fill(recorded)).replace("\\<", "<"))
             if re.fullmatch(pattern, answer, re.DOTALL):
                 return []
@@ -110,7 +115,9 @@ def _auth(exchange: dict[str, Any], tokens: dict[str, str]) -> dict[str, str]:
 def test_recorded_exchanges(scenario: str, grafana: tuple[StandIn, httpx.Client]) -> None:
     _, client = grafana
     exchanges = json.loads((RECORDED / "api" / f"{scenario}.json").read_text())
-    bound, tokens, different = Bound(), {}, []
+    bound = Bound()
+    tokens: dict[str, str] = {}
+    different: list[str] = []
     for number, exchange in enumerate(exchanges):
         body = exchange.get("request_body")
         raw = body.get("__raw__") if isinstance(body, dict) else None
@@ -118,7 +125,7 @@ def test_recorded_exchanges(scenario: str, grafana: tuple[StandIn, httpx.Client]
         headers = {**(exchange.get("request_headers") or {}), **_auth(exchange, tokens)}
         path = bound.fill(exchange["path"])
         answer = client.request(exchange["method"], path, content=content, headers=headers)
-        got = answer.json() if answer.content else ""
+        got: Any = answer.json() if answer.content else ""
         if path.endswith("/tokens") and answer.is_success:
             tokens[exchange["request_body"]["name"].removeprefix("tok-")] = got["key"]
         if path.rstrip("/").endswith("/serviceaccounts") and answer.is_success:

@@ -114,8 +114,6 @@ class StandIn:
             query = request.query_params
             call = Call(self.store, method, path, match, query, body, provenance, role)
             answer = handler(call)
-            if isinstance(answer, tuple):
-                status, answer = answer
             return Response(status_code=204) if status == 204 else JSONResponse(answer, status)
         raise refused(404, "Not found")
 
@@ -161,7 +159,7 @@ def _parsed(raw: bytes) -> Any:
         raise bad_data() from None
 
 
-def _org(call: Call) -> Json:  # noqa: ARG001
+def _org(call: Call) -> Json:
     keys = ("address1", "address2", "city", "zipCode", "state", "country")
     return {"id": 1, "name": "Main Org.", "address": dict.fromkeys(keys, "")}
 

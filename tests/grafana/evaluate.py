@@ -35,7 +35,7 @@ def run(store: Store, sql: str) -> tuple[list[str], list[Sequence[Any]]]:
     try:
         statement = expand(sql, end - hour, end, timedelta(seconds=60), {})
         with store.connect() as connection:
-            cursor = connection.execute(statement)  # type: ignore[call-overload]
+            cursor = connection.execute(statement)
             names = [column.name for column in cursor.description]
             return names, cursor.fetchall()
     except (psycopg.Error, DriftlineError) as error:
