@@ -46,6 +46,7 @@ class Calibrator:
     settings: Monitors
     reference: Reference
     _found: dict[tuple[str, str, int, float], Null | None] = field(default_factory=dict)
+    _last: dict[tuple[str, int], tuple[Counts, Counts]] = field(default_factory=dict)
 
     def null(
         self, monitor: Monitor, look: Look, rows: float, df: float, level: float
@@ -74,6 +75,20 @@ class Calibrator:
                 return null.resized(min(rows, size * _STEP), df)
         return best if best is not None else self._declared(rows, df)
 
+    def variation(self, monitor: Monitor, column: str, seconds: int) -> tuple[float, float] | None:
+        """How much neighbouring windows of the reference resemble each other: the long-run
+        variance of their signed effects over its variance, and how many windows there are."""
+        pairs = self._pairs(column, seconds)
+        if pairs is None:
+            return None
+        counts, rest = pairs
+        usable = np.flatnonzero(monitor.sizes(counts) >= SMALLEST)
+        if len(usable) < _FEWEST:
+            return None
+        found = monitor.compare(counts.take(usable), rest.take(usable))
+        signed = found.sign * np.sqrt(np.maximum(found.statistic, 0.0))
+        return _inflation(signed), float(len(usable))
+
     def _declared(self, rows: float, df: float) -> Null | None:
         """The law of a declared variation between windows, in standard deviations: it adds to one
         degree of freedom."""
@@ -91,18 +106,33 @@ class Calibrator:
         return self._found[key]
 
     def _find(self, monitor: Monitor, column: str, seconds: int, size: float) -> Null | None:
-        windows = self.reference.windows(seconds)
-        assert windows is not None
-        counts = Counts.of_many(self.reference.binning, windows.counts, windows.sums, column)
+        pairs = self._pairs(column, seconds)
+        if pairs is None:
+            return None
+        counts, rest = pairs
         rows = monitor.sizes(counts)
         usable = np.flatnonzero(rows >= size)
         if len(usable) < _FEWEST:
             return None
-        rest = left_out(windows, counts, self._block(windows, seconds), self.settings.matching)
         some = usable[_spread(len(usable), _MOST)]
         rng = np.random.default_rng(zlib.crc32(f"{column}/{monitor.name}/{seconds}".encode()))
         thinned = counts.take(some).thinned(size / rows[some], rng)
         return fit(monitor.compare(thinned, rest.take(some)), size, len(usable))
+
+    def _pairs(self, column: str, seconds: int) -> tuple[Counts, Counts] | None:
+        """A column of the reference's windows, and of the reference without each one's block.
+
+        Only the last column is kept: all monitors of a column follow one another."""
+        key = (column, seconds)
+        if key not in self._last:
+            self._last.clear()
+            windows = self.reference.windows(seconds)
+            if windows is None:
+                return None
+            counts = Counts.of_many(self.reference.binning, windows.counts, windows.sums, column)
+            block = self._block(windows, seconds)
+            self._last[key] = counts, left_out(windows, counts, block, self.settings.matching)
+        return self._last[key]
 
     def _block(self, windows: Blocks, seconds: int) -> timedelta:
         """What is left out together: the configured block, or a day or a window when the
@@ -131,16 +161,24 @@ def fit(found: Comparison, size: float, windows: int) -> Null | None:
     blocks = max(min(windows / inflation, float(windows)), 1.0)
     mean, variance = float(statistic.mean()), float(statistic.var(ddof=1))
     df = float(found.df.mean())
-    matched: float = 2 * mean**2 / variance if variance > 0 else 1.0
     if not np.isfinite(df):
-        tiny = float(np.finfo(float).tiny)
-        return Null(size, max(mean, tiny), max(matched, 0.1), blocks, blocks, "windows")
+        scale = max(mean, float(np.finfo(float).tiny))
+        return Null(size, scale, _matched(scale, variance), blocks, blocks, "windows")
+    scale = max(mean, df)
+    # a variance is known to one standard error only: a law is not spread for less than that
+    doubt = 1 + np.sqrt((2 + 12 / df) / blocks)
+    spread = min(_matched(scale, variance) * doubt, df)
     freedom = max(blocks * df, 1.0)
     surely = mean / df * freedom / float(special.chdtri(freedom, 1 - _SURE))
-    independent = surely <= _MOSTLY_SAMPLING and matched >= _NO_OUTLIERS * df
-    spread = max(min(matched, df), 0.1)
+    independent = surely <= _MOSTLY_SAMPLING and spread >= _NO_OUTLIERS * df
     basis: Basis = "sampling" if independent else "windows"
-    return Null(size, max(mean, df), spread, blocks, blocks, basis)
+    return Null(size, scale, spread, blocks, blocks, basis)
+
+
+def _matched(scale: float, variance: float) -> float:
+    """Degrees of freedom of a chi-squared law, divided by them and times `scale`, that has this
+    variance."""
+    return max(2 * scale**2 / variance, 0.1) if variance > 0 else 1.0
 
 
 def _inflation(series: Floats) -> float:

@@ -19,6 +19,7 @@ class ChiSquared:
     kinds: ClassVar[frozenset[str]] = ALL
     alerts: ClassVar[bool] = False
     weight: ClassVar[float] = 1.0
+    unit: ClassVar[str] = "chi-squared"
 
     def sizes(self, counts: Counts) -> Floats:
         """Rows with a value."""

@@ -22,6 +22,7 @@ class Constant:
     kinds: ClassVar[frozenset[str]] = ALL
     alerts: ClassVar[bool] = True
     weight: ClassVar[float] = 0.25
+    unit: ClassVar[str] = "share"
 
     def sizes(self, counts: Counts) -> Floats:
         """Rows with a value."""
@@ -42,9 +43,9 @@ class Constant:
         )
 
     def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
-        """Only a window that is constant alarms."""
+        """Only a window that is constant alarms: there is no threshold below."""
         del statistic, current, reference
-        return 1.0
+        return None
 
     def describe(self, current: Counts, reference: Counts) -> str:
         """How many rows are alike."""

@@ -19,6 +19,7 @@ class Distance(ABC):
     kinds: ClassVar[frozenset[str]] = ALL
     alerts: ClassVar[bool] = False
     weight: ClassVar[float] = 1.0
+    unit: ClassVar[str] = ""
 
     @abstractmethod
     def distance(self, current: Counts, reference: Counts) -> Floats:

@@ -26,6 +26,7 @@ class LargestCategory:
     kinds: ClassVar[frozenset[str]] = frozenset({"category"})
     alerts: ClassVar[bool] = True
     weight: ClassVar[float] = 1.0
+    unit: ClassVar[str] = "share"
 
     def sizes(self, counts: Counts) -> Floats:
         """Rows with a value."""
@@ -53,9 +54,16 @@ class LargestCategory:
         )
 
     def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
-        """Differs from category to category."""
-        del statistic, current, reference
-        return None
+        """The growth of the commonest category's share at which it would alarm; a rarer one needs
+        less."""
+        rows = float(current.present[0])
+        now, before = pooled(current.values, reference.values, rows)
+        z = -special.ndtri(special.ndtr(-np.sqrt(statistic)) / now.shape[1])
+        common, known = before[0].max(), before[0].sum()
+        shares = common / known + (1 - common / known) * np.geomspace(1e-5, 1, 200)
+        scores = rate_z(rows * shares, np.array(rows), np.array(common), np.array(known))
+        above = np.flatnonzero(scores >= z)
+        return float(shares[above[0]] - common / known) if len(above) else None
 
     def describe(self, current: Counts, reference: Counts) -> str:
         """The category and its shares."""

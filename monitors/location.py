@@ -23,6 +23,7 @@ class Location:
     kinds: ClassVar[frozenset[str]] = NUMBERS
     alerts: ClassVar[bool] = True
     weight: ClassVar[float] = 1.0
+    unit: ClassVar[str] = "the column's"
 
     def sizes(self, counts: Counts) -> Floats:
         """Rows with a value."""

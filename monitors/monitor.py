@@ -38,6 +38,7 @@ class Monitor(Protocol):
         kinds: the kinds of column that it takes.
         alerts: it may open incidents unless the config says otherwise.
         weight: its share of the budget of its column.
+        unit: of its value, for people.
     """
 
     name: ClassVar[str]
@@ -45,6 +46,7 @@ class Monitor(Protocol):
     kinds: ClassVar[frozenset[str]]
     alerts: ClassVar[bool]
     weight: ClassVar[float]
+    unit: ClassVar[str]
 
     def compare(self, current: Counts, reference: Counts) -> Comparison:
         """Compare m windows with m references, or all with one (m = 1)."""

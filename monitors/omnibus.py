@@ -28,6 +28,7 @@ class Omnibus:
     kinds: ClassVar[frozenset[str]] = ALL
     alerts: ClassVar[bool] = True
     weight: ClassVar[float] = 1.0
+    unit: ClassVar[str] = "G"
 
     def sizes(self, counts: Counts) -> Floats:
         """Rows with a value."""

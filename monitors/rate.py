@@ -63,6 +63,7 @@ class Rate(ABC):
     kinds: ClassVar[frozenset[str]]
     alerts: ClassVar[bool] = True
     weight: ClassVar[float] = 0.5
+    unit: ClassVar[str] = "share"
     what: ClassVar[str]
 
     @abstractmethod

@@ -145,6 +145,9 @@ def left_out(windows: Blocks, counts: Counts, block: timedelta, matching: Matchi
 
 def _sum_by(group: Ints, part: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """For each row the sum over all rows of its group."""
-    sums = np.zeros((int(group.max(initial=-1)) + 1, part.shape[1]))
-    np.add.at(sums, group, part)
+    if not part.size:
+        return part
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    sums = np.add.reduceat(part[order], starts, axis=0)
     return sums[group]

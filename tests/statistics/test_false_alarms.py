@@ -1,0 +1,135 @@
+"""False incidents a week, by simulation: a replicate is an independent reference and stream.
+
+An incident is a window in which any look of a family alarms. What is allowed is the budget, by a
+factor of 1.25 for independent rows and of 2 with day effects; the upper 95 % bound of the mean over
+replicates is held to it.
+"""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from driftline.monitoring import Monitors
+from driftline.profile.binning import Floats
+from monitors.catalogue import MONITORS
+from monitors.judge import Judge
+from tests.statistics.streams import Column, effects, stream
+
+REPLICATES = 200
+ALERTING = {name: monitor for name, monitor in MONITORS.items() if monitor.alerts}
+
+MIXED = {
+    "normal": Column("normal"),
+    "heavy": Column("lognormal", 0.3),
+    "discrete": Column("discrete", 0.6),
+    "text": Column("category:20", 0.1),
+    "two": Column("category:2"),
+}
+CATEGORIES = {f"c{k}": Column(f"category:{k}") for k in (2, 50, 1_000)}
+
+
+def wide(columns: int) -> dict[str, Column]:
+    """Many columns of all kinds."""
+    kinds = list(MIXED.values())
+    return {f"column{i}": kinds[i % len(kinds)] for i in range(columns)}
+
+
+def false_incidents(
+    columns: dict[str, Column],
+    rows: int,
+    *,
+    tau: float = 0.0,
+    rho: float = 0.0,
+    weekly: float = 0.0,
+    days: int = 60,
+    budget: float = 1.0,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> tuple[Floats, Counter[str]]:
+    """False incidents in the week after each of many references, and what became of the looks."""
+    settings = Monitors.model_validate({"windows": ["1 d"], "false_alarms_per_week": budget})
+    rng = np.random.default_rng(seed)
+    incidents, statuses = np.zeros(replicates), Counter[str]()
+    for replicate in range(replicates):
+        path = effects(days + 7, tau, rho, weekly, rng)
+        made = stream(columns, rows, path[:days], path[days:], rng)
+        judge = Judge(settings, made.reference, monitors=ALERTING)
+        for window, profile in made.windows:
+            verdicts = judge.judge(window, profile)
+            statuses.update(verdict.status for verdict in verdicts)
+            incidents[replicate] += len({v.family for v in verdicts if v.status == "alarm"})
+    return incidents, statuses
+
+
+def upper(incidents: Floats) -> float:
+    """The upper 95 % bound of the mean; for no incident at all, that of a Poisson law."""
+    n = len(incidents)
+    if not incidents.any():
+        return 3.0 / n
+    return float(incidents.mean() + 1.645 * incidents.std(ddof=1) / np.sqrt(n))
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "budget"),
+    [
+        pytest.param({"x": Column("normal")}, 500, 1.0, id="one column"),
+        pytest.param(MIXED, 50, 1.0, id="50 rows"),
+        pytest.param(MIXED, 2_000, 3.0, id="2,000 rows"),
+        pytest.param(MIXED, 1_000_000, 1.0, id="1,000,000 rows"),
+        pytest.param(CATEGORIES, 5_000, 1.0, id="2 to 1,000 categories"),
+    ],
+)
+def test_independent_rows(columns: dict[str, Column], rows: int, budget: float) -> None:
+    incidents, statuses = false_incidents(columns, rows, budget=budget)
+    print(f"{incidents.mean():.3f} a week of {budget}, at most {upper(incidents):.3f}")
+    assert upper(incidents) <= 1.25 * budget
+    assert statuses["ok"] > 0.7 * statuses.total()  # judged, not left out
+    assert not statuses["broken"]
+
+
+def test_two_hundred_columns() -> None:
+    # 200 columns that do not depend on each other say as much as 40 times five of them
+    incidents, statuses = false_incidents(wide(200), 2_000, replicates=10, days=40, budget=2.0)
+    assert upper(incidents) <= 1.25 * 2.0
+    assert statuses["ok"] > 0.7 * statuses.total()
+
+
+@pytest.mark.parametrize(
+    ("rows", "tau", "rho", "weekly", "days"),
+    [
+        pytest.param(2_000, 0.3, 0.0, 0.0, 60, id="independent days"),
+        pytest.param(2_000, 0.3, 0.5, 0.0, 90, id="days like the day before"),
+        pytest.param(2_000, 0.1, 0.5, 0.0, 90, id="small effects"),
+        pytest.param(20_000, 0.2, 0.3, 0.2, 90, id="a weekly rhythm"),
+    ],
+)
+def test_day_effects(rows: int, tau: float, rho: float, weekly: float, days: int) -> None:
+    budget = 2.0
+    incidents, statuses = false_incidents(
+        MIXED, rows, tau=tau, rho=rho, weekly=weekly, days=days, budget=budget, seed=1
+    )
+    print(f"{incidents.mean():.3f} a week of {budget}, at most {upper(incidents):.3f}")
+    assert upper(incidents) <= 2 * budget
+    assert statuses["ok"] > 0.5 * statuses.total()
+
+
+def test_a_level_that_the_reference_cannot_support_is_not_judged() -> None:
+    incidents, statuses = false_incidents(
+        {"x": Column("normal")}, 5_000, tau=0.5, rho=0.5, days=40, budget=0.01, replicates=20
+    )
+    assert statuses["not_calibrated"] > 0
+    assert not incidents.any()
+
+
+def test_the_test_can_fail() -> None:
+    """Thresholds that take rows for independent cry wolf on the same streams."""
+    rng = np.random.default_rng(2)
+    made = stream(MIXED, 2_000, effects(60, 0.3, 0.5, 0, rng), effects(7, 0.3, 0.5, 0, rng), rng)
+    settings = Monitors.model_validate({"windows": ["1 d"], "variation": 0.0})
+    naive = Judge(settings, type(made.reference)(made.reference.binning, made.reference.total))
+    alarms = [
+        any(verdict.status == "alarm" for verdict in naive.judge(window, profile))
+        for window, profile in made.windows
+    ]
+    assert sum(alarms) >= 5

@@ -1,0 +1,71 @@
+"""Changes that must be found: at a level of 1e-4 a look, in at least 95 % of windows."""
+
+import numpy as np
+import pytest
+
+from driftline.monitoring import Monitors
+from monitors.catalogue import MONITORS
+from monitors.judge import Judge
+from tests.statistics.streams import Change, Column, Stream, effects, stream
+
+LEVEL = 1e-4
+WINDOWS = 200
+# what 95 % would give more often than once in a hundred times, by the binomial law
+ENOUGH = 182
+ALERTING = {name: monitor for name, monitor in MONITORS.items() if monitor.alerts}
+
+
+def found(made: Stream, level: float = LEVEL) -> int:
+    """In how many windows any look alarms."""
+    judge = Judge(Monitors.model_validate({"windows": ["1 d"]}), made.reference, monitors=ALERTING)
+    judge.__dict__["levels"] = dict.fromkeys(judge.levels, level)
+    alarms = [
+        any(verdict.status == "alarm" for verdict in judge.judge(window, profile))
+        for window, profile in made.windows
+    ]
+    return sum(alarms)
+
+
+@pytest.mark.parametrize(
+    ("column", "rows", "change"),
+    [
+        pytest.param(Column("normal"), 500, Change(shift=0.5), id="half a sigma"),
+        pytest.param(Column("normal"), 20_000, Change(shift=0.1), id="a tenth of a sigma"),
+        pytest.param(Column("normal"), 1_000, Change(spread=1.5**0.5), id="variance times 1.5"),
+        pytest.param(Column("normal", 0.01), 2_000, Change(missing=0.03), id="1 to 3 % missing"),
+        pytest.param(
+            Column("category:200"), 2_000, Change(category=0.05), id="10 to 15 %, 200 categories"
+        ),
+        pytest.param(
+            Column("category:20"),
+            2_000,
+            Change(category=0.05, which=2),
+            id="9 to 14 %, 20 categories",
+        ),
+        pytest.param(
+            Column("category:200"),
+            2_000,
+            Change(category=0.05, which=20),
+            id="1 to 6 %, 200 categories",
+        ),
+    ],
+)
+def test_independent_rows(column: Column, rows: int, change: Change) -> None:
+    rng = np.random.default_rng(3)
+    nothing = np.zeros(400)
+    made = stream({"x": column}, rows, nothing, np.zeros(WINDOWS), rng, change=change)
+    times = found(made)
+    print(f"found in {times} of {WINDOWS} windows")
+    assert times >= ENOUGH
+
+
+def test_what_day_effects_allow() -> None:
+    """Five times their size at 1e-3; at a fifth of that, hardly ever."""
+    rng = np.random.default_rng(4)
+    tau, days = 0.2, 180
+    for shift, low, high in ((6 * tau, 0.95, 1.0), (tau, 0.0, 0.1)):
+        past, future = effects(days, tau, 0, 0, rng), effects(WINDOWS, tau, 0, 0, rng)
+        change = Change(shift=shift)
+        made = stream({"x": Column("normal")}, 2_000, past, future, rng, change=change)
+        share = found(made, 1e-3) / WINDOWS
+        assert low - 0.05 <= share <= high
