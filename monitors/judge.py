@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from driftline import names
+from driftline.errors import SchemaError
 from driftline.monitoring import Monitors
 from driftline.profile.profile import Profile
 from monitors import budget
@@ -84,7 +85,7 @@ class Judge:
                 monitor.family,
                 column,
                 "broken",
-                current.rows,
+                0,
                 alerts=budget.alerts(self.settings, monitor, column),
                 detail=f"{type(error).__name__}: {error}",
                 segment=self.segment,
@@ -92,6 +93,11 @@ class Judge:
             )
 
     def _look(self, window: Window, current: Profile, column: str, monitor: Monitor) -> Verdict:
+        if current.binning != self.reference.binning:
+            raise SchemaError(
+                f"the window is of binning {current.binning.id}, the reference of "
+                f"{self.reference.binning.id}: set one of this version (driftline reference set)"
+            )
         now = Counts.of(current, column)
         before = self.reference.column(column, window.seconds, self.settings.matching, window.end)
         empty = Verdict(

@@ -1,0 +1,225 @@
+"""What every column monitor must bear, whatever it measures; new ones are found by themselves."""
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pytest
+
+from driftline.monitoring import Monitors
+from driftline.profile.binning import Binning
+from driftline.profile.build import build_column
+from driftline.profile.profile import Profile
+from driftline.profile.recount import recount
+from monitors.catalogue import MONITORS
+from monitors.counts import Counts
+from monitors.judge import Judge
+from monitors.monitor import Monitor
+from monitors.reference import Blocks, Reference
+from monitors.verdict import Verdict, Window
+from tests.statistics.streams import DAY, START
+
+Draw = Callable[[np.random.Generator, int], npt.NDArray[np.generic]]
+
+COLUMNS: dict[str, Draw] = {
+    "numeric": lambda rng, n: rng.lognormal(0, 1, n),
+    "category": lambda rng, n: rng.choice(["a", "b", "c", "d"], n, p=[0.6, 0.3, 0.09, 0.01]),
+    "bool": lambda rng, n: rng.random(n) < 0.3,
+}
+PAIRS = [
+    pytest.param(monitor, kind, id=f"{monitor.name}-{kind}")
+    for monitor in MONITORS.values()
+    for kind in sorted(monitor.kinds)
+]
+
+
+def table(kind: str, n: int, seed: int = 0) -> pa.Array:
+    return pa.array(COLUMNS[kind](np.random.default_rng(seed), n))
+
+
+def reference(kind: str, n: int = 20_000, days: int = 40) -> Reference:
+    """A reference of many days; without blocks when days is 0."""
+    column = pa.chunked_array([table(kind, n)])
+    binning = Binning((build_column("x", column),))
+    total = recount(pa.table({"x": column}), binning)
+    if not days:
+        return Reference(binning, total)
+    parts = [profile(binning, column.slice(i * n // days, n // days)) for i in range(days)]
+    blocks = Blocks(
+        DAY,
+        START + DAY * np.arange(days),
+        np.stack([part.counts for part in parts]),
+        np.stack([part.sums for part in parts]),
+    )
+    return Reference(binning, total, blocks)
+
+
+def profile(binning: Binning, values: pa.Array | pa.ChunkedArray) -> Profile:
+    return recount(pa.table({"x": values}), binning)
+
+
+def judged(monitor: Monitor, known: Reference, current: Profile, **settings: object) -> Verdict:
+    judge = Judge(
+        Monitors.model_validate(
+            {"windows": ["1 d"], "checks": {monitor.name: {"alert": True}}, **settings}
+        ),
+        known,
+        monitors={monitor.name: monitor},
+    )
+    (verdict,) = judge.judge(Window(DAY, datetime.fromtimestamp(START + 60 * DAY, UTC)), current)
+    assert verdict.status != "broken", verdict.detail
+    for number in (verdict.value, verdict.p_value, verdict.threshold, verdict.effect):
+        assert number is None or math.isfinite(number)
+    assert verdict.p_value is None or 0 <= verdict.p_value <= 1
+    assert verdict.monitor == monitor.name
+    assert verdict.family == monitor.family
+    return verdict
+
+
+@pytest.mark.parametrize(("monitor", "kind"), PAIRS)
+def test_an_unchanged_window_is_ok(monitor: Monitor, kind: str) -> None:
+    known = reference(kind)
+    verdict = judged(monitor, known, profile(known.binning, table(kind, 2_000, seed=1)))
+    assert verdict.status == "ok"
+    assert verdict.p_value is not None
+    assert verdict.p_value > 1e-3
+
+
+@pytest.mark.parametrize(("monitor", "kind"), PAIRS)
+def test_nothing_is_changed_by_comparing(monitor: Monitor, kind: str) -> None:
+    known = reference(kind)
+    current = Counts.of(profile(known.binning, table(kind, 500, seed=1)), "x")
+    before = Counts.of(known.total, "x")
+    copies = [part.copy() for part in (current.cells, current.sums, before.cells, before.sums)]
+    first, again = monitor.compare(current, before), monitor.compare(current, before)
+    assert np.array_equal(first.statistic, again.statistic)
+    for copy, part in zip(
+        copies, (current.cells, current.sums, before.cells, before.sums), strict=True
+    ):
+        assert np.array_equal(copy, part)
+
+
+@pytest.mark.parametrize(("monitor", "kind"), PAIRS)
+def test_many_windows_at_once_are_each_by_itself(monitor: Monitor, kind: str) -> None:
+    known = reference(kind)
+    before = Counts.of(known.total, "x")
+    windows = [Counts.of(profile(known.binning, table(kind, 800, seed=s)), "x") for s in range(5)]
+    together = Counts(
+        before.bins,
+        np.concatenate([one.cells for one in windows]),
+        np.concatenate([one.sums for one in windows]),
+    )
+    alone = [monitor.compare(one, before).statistic[0] for one in windows]
+    assert np.allclose(monitor.compare(together, before).statistic, alone, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("monitor", "kind"), PAIRS)
+def test_the_same_distribution_is_no_change(monitor: Monitor, kind: str) -> None:
+    known = reference(kind)
+    whole = Counts.of(known.total, "x")
+    assert monitor.compare(whole, whole).statistic[0] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("monitor", "kind"), PAIRS)
+def test_an_empty_window_has_no_data(monitor: Monitor, kind: str) -> None:
+    known = reference(kind)
+    assert judged(monitor, known, Profile.of(known.binning)).status == "no_data"
+
+
+@pytest.mark.parametrize(("monitor", "kind"), PAIRS)
+@pytest.mark.parametrize("rows", [1, 49])
+def test_few_rows_are_insufficient(monitor: Monitor, kind: str, rows: int) -> None:
+    known = reference(kind)
+    current = profile(known.binning, table(kind, rows, seed=1))
+    assert judged(monitor, known, current).status == "insufficient"
+
+
+@pytest.mark.parametrize(("monitor", "kind"), PAIRS)
+def test_all_missing(monitor: Monitor, kind: str) -> None:
+    known = reference(kind)
+    current = profile(known.binning, pa.nulls(1_000, table(kind, 1).type))
+    wanted = {"missing": "alarm", "unexpected": "ok"}.get(monitor.name, "insufficient")
+    assert judged(monitor, known, current).status == wanted
+
+
+@pytest.mark.parametrize(("monitor", "kind"), PAIRS)
+def test_one_value_only(monitor: Monitor, kind: str) -> None:
+    known = reference(kind)
+    one = table(kind, 1, seed=3)[0].as_py()
+    verdict = judged(monitor, known, profile(known.binning, pa.array([one] * 1_000)))
+    assert verdict.status == (
+        "ok" if monitor.family == "quality" and monitor.name != "constant" else "alarm"
+    )
+
+
+@pytest.mark.parametrize("monitor", [m for m in MONITORS.values() if "numeric" in m.kinds])
+def test_infinite_and_huge_values(monitor: Monitor) -> None:
+    known = reference("numeric")
+    values = [math.inf, -math.inf, math.nan, 1e308, -1e308] * 200
+    verdict = judged(monitor, known, profile(known.binning, pa.array(values)))
+    assert verdict.status in ("alarm", "ok")
+    if monitor.name == "unexpected":
+        assert verdict.status == "alarm"
+        assert verdict.value == 1.0
+
+
+@pytest.mark.parametrize("monitor", [m for m in MONITORS.values() if "category" in m.kinds])
+def test_unseen_categories(monitor: Monitor) -> None:
+    known = reference("category")
+    verdict = judged(monitor, known, profile(known.binning, pa.array(["new"] * 1_000)))
+    wanted = "ok" if monitor.name == "missing" else "alarm"
+    assert verdict.status == wanted
+
+
+@pytest.mark.parametrize(("monitor", "kind"), PAIRS)
+def test_a_reference_of_ten_rows_supports_nothing(monitor: Monitor, kind: str) -> None:
+    known = reference(kind, 10, days=0)
+    current = profile(known.binning, table(kind, 1_000, seed=1))
+    assert judged(monitor, known, current).status in ("not_calibrated", "insufficient")
+
+
+@pytest.mark.parametrize(("monitor", "kind"), PAIRS)
+def test_an_empty_reference_supports_nothing(monitor: Monitor, kind: str) -> None:
+    known = reference(kind)
+    empty = Reference(known.binning, Profile.of(known.binning))
+    current = profile(known.binning, table(kind, 1_000, seed=1))
+    assert judged(monitor, empty, current).status in ("not_calibrated", "insufficient")
+
+
+@pytest.mark.parametrize(("monitor", "kind"), PAIRS)
+def test_without_times_it_is_provisional(monitor: Monitor, kind: str) -> None:
+    known = reference(kind, days=0)
+    verdict = judged(monitor, known, profile(known.binning, table(kind, 1_000, seed=1)))
+    assert verdict.provisional or verdict.status == "not_calibrated"
+
+
+@pytest.mark.parametrize(("monitor", "kind"), PAIRS)
+def test_a_fixed_threshold_needs_no_calibration(monitor: Monitor, kind: str) -> None:
+    known = reference(kind, days=0)
+    current = profile(known.binning, table(kind, 1_000, seed=1))
+    check = {monitor.name: {"alert": True, "threshold": 1e9}}
+    verdict = judged(monitor, known, current, checks=check)
+    assert verdict.status == "ok"
+    assert verdict.threshold == 1e9
+
+
+@pytest.mark.parametrize(("monitor", "kind"), PAIRS)
+def test_a_window_of_another_binning_is_broken_not_silent(monitor: Monitor, kind: str) -> None:
+    known = reference(kind)
+    other = Binning((build_column("y", pa.chunked_array([table(kind, 100)])),))
+    judge = Judge(Monitors(), known, monitors={monitor.name: monitor})
+    window = Window(DAY, datetime.fromtimestamp(START, UTC))
+    (verdict,) = judge.judge(window, recount(pa.table({"y": table(kind, 100)}), other))
+    assert verdict.status == "broken"
+    assert "SchemaError" in verdict.detail
+
+
+@pytest.mark.parametrize(("monitor", "kind"), PAIRS)
+def test_a_sentence_for_people(monitor: Monitor, kind: str) -> None:
+    known = reference(kind)
+    verdict = judged(monitor, known, profile(known.binning, table(kind, 1_000, seed=1)))
+    assert any(character.isdigit() for character in verdict.detail)
+    assert "nan" not in verdict.detail
