@@ -424,7 +424,7 @@ def _truth(connection: Connection, batch: Batch, rng: np.random.Generator) -> No
     hour = batch.hour
     if hour.number >= HOURS - 6:
         return
-    noise = 0.25 if hour.troubled else 0.1
+    noise = 0.2 if hour.troubled else 0.13
     truth = batch.scores + rng.normal(0, noise, len(batch.times)) > 0.35
     wait = timedelta(hours=3)
     _copy(

@@ -5,21 +5,29 @@ from grafana_foundation_sdk.builders import timeseries
 from dashboards import style
 from dashboards.board import Panel, Query, coloured, describe
 from dashboards.of_model import realised
-from dashboards.scope import SEGMENT, Scope
+from dashboards.scope import SEGMENT, WINDOW, Scope
+from driftline.config import Metric
 
+_NAMES: dict[Metric, str] = {
+    "auc": "AUC",
+    "brier": "Brier score",
+    "log_loss": "log loss",
+    "mae": "mean absolute error",
+    "rmse": "RMSE",
+}
 _WINDOWS = f"family = 'performance' AND {SEGMENT}"
 
 
 def panels(scope: Scope) -> list[Panel]:
     """The section."""
     if scope.section is not None and scope.section.labels is not None:
-        return [from_rows(scope), verdicts(scope), coverage(scope)]
-    return [verdicts(scope), coverage(scope)]
+        return [from_rows(scope), coverage(scope), verdicts(scope, 24)]
+    return [verdicts(scope, 16), coverage(scope)]
 
 
 def from_rows(scope: Scope) -> Panel:
     """The metric from the model's own rows and labels, with its interval."""
-    metric = realised.metric(scope)
+    metric = _NAMES[realised.metric(scope)]
     hidden = {"lineWidth": 0, "fillOpacity": 0, "showPoints": "never"}
     band = {**hidden, "fillBelowTo": "low", "fillOpacity": 22}
     panel = style.lines(timeseries.Panel()).max_data_points(realised.POINTS).interval("10m")
@@ -31,17 +39,17 @@ def from_rows(scope: Scope) -> Panel:
         panel.decimals(3),
         "realised",
         f"Realised against estimated: {metric}",
-        f"{metric} of the events of each stretch whose label has come, with its 95 % interval "
+        f"The {metric} of the events of each stretch whose label has come, with a 95 % interval "
         f"for independent events; read from at most {realised.ROWS:,} events a stretch and "
         f"{realised.LABELS:,} labels. Estimated: what the monitors expect without labels.",
         Query(realised.sql(scope)),
         Query(_estimated(scope)),
-        size=(12, 9),
+        size=(16, 9),
         empty="No labels of these events yet, and no monitor that estimates without them",
     )
 
 
-def verdicts(scope: Scope) -> Panel:
+def verdicts(scope: Scope, width: int) -> Panel:
     """What the monitors found."""
     return describe(
         style.lines(timeseries.Panel()).decimals(3),
@@ -55,7 +63,7 @@ SELECT $__timeGroup(window_end, $__interval) AS time, series AS metric, avg(numb
        AS shown (series, number)
  WHERE {scope.windows} AND {_WINDOWS} AND number IS NOT NULL
  GROUP BY 1, 2 ORDER BY 1, 2"""),
-        size=(6, 9) if scope.section is not None and scope.section.labels else (12, 9),
+        size=(width, 9),
         empty="No monitor measures or estimates the performance of this model yet: labels "
         "(models.NAME.labels) are needed",
     )
@@ -77,10 +85,12 @@ SELECT $__timeGroup(window_end, $__interval) AS time,
          WHERE {scope.windows} AND family = 'performance' AND segment = ''
            AND monitor NOT LIKE '%estimate%'
          GROUP BY 1) AS found
-  JOIN (SELECT window_end, rows FROM driftline.judged_window WHERE {scope.windows}) AS judged
- USING (window_end)
+ CROSS JOIN LATERAL (
+    SELECT rows FROM driftline.judged_window
+     WHERE model = {scope.model} AND window_seconds = {WINDOW} AND window_end = found.window_end
+     LIMIT 1) AS judged
  GROUP BY 1 ORDER BY 1"""),
-        size=(6, 9) if scope.section is not None and scope.section.labels else (12, 9),
+        size=(8, 9),
         empty="No labels have been judged yet",
     )
 

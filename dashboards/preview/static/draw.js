@@ -8,8 +8,9 @@ export function timeseries(element, panel, data, page) {
   const list = data.answers.flat();
   const bars = panel.fieldConfig.defaults.custom?.drawStyle === "bars";
   const bands = list.map((one) => overridden(panel, one.name).custom.fillBelowTo).filter(Boolean);
-  // a band is filled down to the series before it
-  list.sort((a, b) => bands.includes(b.name) - bands.includes(a.name));
+  // a band is filled down to the series before it: lower edge, upper edge, all others
+  const place = (one) => (bands.includes(one.name) ? 0 : overridden(panel, one.name).custom.fillBelowTo ? 1 : 2);
+  list.sort((a, b) => place(a) - place(b));
   const width = Math.max(data.interval, step(list));
   const traces = list.map((one, at) => (bars ? bar : line)(one, overridden(panel, one.name), at, width));
   plot(element, traces, {
@@ -19,13 +20,18 @@ export function timeseries(element, panel, data, page) {
     shapes: shapes(page),
     annotations: marks(page),
     xaxis: timeAxis(page),
-    yaxis: { ...axis(), ...valueAxis(panel), rangemode: bars ? "tozero" : "normal" },
-    ...legended(page, list.length > 1),
+    yaxis: { ...axis(), rangemode: bars ? "tozero" : "normal", ...valueAxis(panel) },
+    ...legended(element, traces),
   }, page);
 }
 
-function legended(page, shown) {
-  return shown ? { showlegend: true, margin: { l: 56, r: 16, t: 12, b: 60 } } : { showlegend: false };
+function legended(element, traces) {
+  const names = traces.filter((one) => one.showlegend !== false).map((one) => one.name);
+  if (names.length < 2) return { showlegend: false };
+  // Plotly gives each entry the width of the longest
+  const columns = Math.max(1, Math.floor((element.clientWidth - 70) / (48 + Math.max(...names.map((name) => name.length)) * 6.4)));
+  const lines = Math.min(4, Math.ceil(names.length / columns));
+  return { showlegend: true, margin: { l: 56, r: 16, t: 12, b: 41 + lines * 19 } };
 }
 
 function bar(one, field, at, width) {
@@ -76,7 +82,8 @@ export function heatmap(element, panel, data, page) {
     hovertemplate: "%{x|%Y-%m-%d %H:%M}<br>%{text}: <b>%{z:.1%}</b><extra></extra>",
   }], {
     ...layout(page, panel), hovermode: "closest", shapes: shapes(page), xaxis: timeAxis(page),
-    yaxis: { ...axis(), tickvals: ticks, ticktext: ticks.map((at) => names[at]), showgrid: false },
+    margin: { l: Math.min(130, 16 + Math.max(...ticks.map((at) => names[at].length)) * 6.6), r: 16, t: 12, b: 38 },
+    yaxis: { ...axis(), ticks: "", tickvals: ticks, ticktext: ticks.map((at) => names[at]), showgrid: false },
     showlegend: false,
   }, page);
 }
@@ -173,7 +180,7 @@ function layout(page) {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: "zoom",
     font: { family: getComputedStyle(document.body).fontFamily, size: 11.5, color: cssColour("--soft") },
     margin: { l: 56, r: 16, t: 12, b: 38 },
-    legend: { orientation: "h", x: 0, y: 0.005, yref: "container", yanchor: "bottom", font: { size: 11.5 }, tracegroupgap: 0 },
+    legend: { orientation: "h", x: 0, y: 0.005, yref: "container", yanchor: "bottom", font: { size: 11.5 }, traceorder: "normal" },
     hoverlabel: { bgcolor: cssColour("--hover"), bordercolor: cssColour("--line"), font: { color: cssColour("--text"), size: 12 }, namelength: -1 },
     uirevision: page.revision,
   };

@@ -1,0 +1,144 @@
+"""What the preview's server refuses, and what it answers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from dashboards.preview.serve import served
+from dashboards.preview.server import Preview
+from driftline import names
+from driftline.config import Config
+from tests import monitored
+
+UID = names.dashboard_uid(monitored.FRAUD)
+RANGE = {"since": 0, "until": 4_000_000_000_000}
+
+
+@pytest.fixture(scope="module")
+def preview(monitored_store: Config) -> Iterator[Preview]:
+    made = Preview(monitored_store)
+    yield made
+    made.reader.close()
+
+
+@pytest.fixture(scope="module")
+def client(monitored_store: Config) -> Iterator[httpx.Client]:
+    with served(monitored_store) as address, httpx.Client(base_url=address, timeout=60) as made:
+        yield made
+
+
+def panel(preview: Preview, uid: str, title: str) -> int:
+    found = preview.pages[uid].dashboard["panels"]
+    return next(int(one["id"]) for one in found if one["title"] == title)
+
+
+def ask(client: httpx.Client, what: str, uid: str = UID, **body: Any) -> Any:
+    return client.post(f"/api/d/{uid}/{what}", json={**RANGE, **body})
+
+
+def test_only_its_own_name_is_answered(client: httpx.Client) -> None:
+    answer = client.get("/api/dashboards", headers={"Host": "evil.example"})
+    assert answer.status_code == 400
+
+
+def test_what_a_foreign_page_can_send_is_refused(client: httpx.Client) -> None:
+    url = f"/api/d/{UID}/panel"
+    answer = client.post(url, content="{}", headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 404
+    assert answer.json() == {"error": "ask with JSON"}
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"sql": "SELECT 1"}, "can't read the request: sql: Extra inputs are not permitted"),
+        ({"panel": 0}, f"no panel 0 on '{UID}': load it anew"),
+        ({"variables": {"evil": "x"}}, f"no panel None on '{UID}': load it anew"),
+        ({"variables": {"segment": "x" * 301}}, "can't read the request: variables.segment"),
+        ({"variables": {"segment": "\x00"}}, "can't read the request: variables.segment"),
+        ({"since": -1}, "can't read the request: since: Input should be"),
+    ],
+)
+def test_refusals(client: httpx.Client, body: dict[str, Any], said: str) -> None:
+    answer = ask(client, "panel", **body)
+    assert answer.status_code == 404
+    assert answer.json()["error"].startswith(said)
+
+
+def test_unknown_variables_are_refused(client: httpx.Client, preview: Preview) -> None:
+    number = panel(preview, UID, "Predictions")
+    answer = ask(client, "panel", panel=number, variables={"evil": "x"})
+    assert answer.json() == {"error": f"no variable 'evil' on '{UID}'"}
+
+
+def test_values_are_text_and_nothing_else(client: httpx.Client, preview: Preview) -> None:
+    number = panel(preview, names.MODELS_UID, "Predictions by version")
+    values = {"model": "x' OR true; DROP TABLE driftline.model --", "version": ["1", "2"]}
+    answer = ask(client, "panel", names.MODELS_UID, panel=number, variables=values)
+    assert answer.status_code == 200
+    assert answer.json()["answers"] == [[]]
+    values["model"] = monitored.FRAUD
+    there = ask(client, "panel", names.MODELS_UID, panel=number, variables=values)
+    assert {one["name"] for one in there.json()["answers"][0]} == {"version 1", "version 2"}
+
+
+def test_a_value_that_the_database_refuses_is_said(client: httpx.Client, preview: Preview) -> None:
+    number = panel(preview, UID, "Predictions")
+    answer = ask(client, "panel", panel=number, variables={"window": "an hour"})
+    assert answer.status_code == 400
+    assert "invalid input syntax" in answer.json()["error"]
+
+
+def test_the_reader_cannot_write(preview: Preview) -> None:
+    with pytest.raises(Exception, match=r"read-only transaction|permission denied"):
+        preview.reader.run("DELETE FROM driftline.alert")
+
+
+def test_variables_follow_one_another(client: httpx.Client) -> None:
+    chosen = {"model": monitored.CHURN, "version": ["2"]}
+    answer = ask(client, "variables", names.MODELS_UID, variables=chosen).json()
+    found = {one["name"]: one for one in answer}
+    assert found["model"]["value"] == monitored.CHURN
+    assert found["version"]["value"] == ["1"]
+    assert found["segment"]["value"] == "all rows"
+    assert [one["value"] for one in found["segment"]["options"]][1:] == sorted(
+        monitored.SEGMENTS[1:]
+    )
+    assert set(monitored.FEATURES.names) < {one["value"] for one in found["column"]["options"]}
+
+
+def test_the_most_suspicious_column_comes_first(client: httpx.Client) -> None:
+    answer = ask(client, "variables").json()
+    assert {one["name"]: one["value"] for one in answer}["column"] == "amount"
+
+
+def test_annotations(client: httpx.Client) -> None:
+    chosen = {"window": str(monitored.SECONDS)}
+    answer = ask(client, "annotations", variables=chosen).json()
+    found = {one["name"]: len(one["rows"]) for one in answer}
+    assert found == {"Versions": 1, "Incidents": 4, "Backfills": 1}
+
+
+def test_no_report(client: httpx.Client) -> None:
+    answer = client.get("/reports/999999")
+    assert answer.status_code == 404
+    assert answer.json() == {"error": "no report 999999: 'driftline report' makes them"}
+
+
+def test_a_report_is_sandboxed(client: httpx.Client) -> None:
+    answer = client.get("/reports/1")
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("sandbox allow-scripts; default-src 'none'")
+    assert "allow-same-origin" not in policy
+
+
+def test_nothing_comes_from_outside(client: httpx.Client) -> None:
+    page = client.get(f"/d/{UID}")
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    script = client.get("/static/plotly.min.js")
+    assert script.status_code == 200
+    assert len(script.content) > 1_000_000
