@@ -1,6 +1,8 @@
 """Find the law of a statistic from the reference's own windows."""
 
+import hashlib
 import zlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -9,12 +11,14 @@ from scipy import special
 
 from driftline.monitoring import Monitors
 from driftline.profile.binning import Floats, Ints
+from driftline.storage.calibrations import Key, Law
 from monitors.budget import Look
 from monitors.counts import Counts
 from monitors.monitor import Comparison, Monitor
 from monitors.null import Basis, Null
 from monitors.reference import Blocks, Reference, left_out
 
+_METHOD = 1  # grows when the same windows would give other laws
 SMALLEST = 50.0  # rows; the smallest size of window that a law is found for
 _STEP = np.sqrt(2.0)  # from one size to the next
 _FEWEST = 8  # windows that say something of variation
@@ -45,7 +49,7 @@ class Calibrator:
 
     settings: Monitors
     reference: Reference
-    _found: dict[tuple[str, str, int, float], Null | None] = field(default_factory=dict)
+    _found: dict[Key, Null | None] = field(default_factory=dict)
     _last: dict[tuple[str, int], tuple[Counts, Counts]] = field(default_factory=dict)
 
     def null(
@@ -89,6 +93,24 @@ class Calibrator:
         signed = found.sign * np.sqrt(np.maximum(found.statistic, 0.0))
         return _inflation(signed), float(len(usable))
 
+    @property
+    def digest(self) -> str:
+        """Of all but the reference that the laws depend on."""
+        text = f"{_METHOD} {self.settings.matching} {self.settings.block}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def remember(self, laws: Mapping[Key, Law]) -> None:
+        """Laws that were found before, of the same reference and digest."""
+        self._found.update({key: None if law is None else Null(**law) for key, law in laws.items()})
+
+    def found(self, known: Collection[Key] = ()) -> dict[Key, Law]:
+        """The laws that were found or remembered, without known ones."""
+        return {
+            key: None if null is None else null.to_dict()
+            for key, null in self._found.items()
+            if key not in known
+        }
+
     def _declared(self, rows: float, df: float) -> Null | None:
         """The law of a declared variation between windows, in standard deviations: it adds to one
         degree of freedom."""
@@ -100,7 +122,7 @@ class Calibrator:
         return Null(rows, scale, 2 * scale**2 / variance, _DECLARED_BLOCKS, 0.0, "declared")
 
     def _at(self, monitor: Monitor, column: str, seconds: int, size: float) -> Null | None:
-        key = (monitor.name, column, seconds, size)
+        key = Key(monitor.name, column, seconds, size)
         if key not in self._found:
             self._found[key] = self._find(monitor, column, seconds, size)
         return self._found[key]

@@ -7,7 +7,8 @@ from driftline.errors import DriftlineError
 from driftline.monitoring import Monitors
 from driftline.profile.binning import Binning
 from driftline.profile.profile import Profile
-from driftline.storage import references
+from driftline.storage import calibrations, references
+from driftline.storage.calibrations import Key
 from driftline.storage.connection import Connection
 from driftline.storage.references import StoredReference
 from monitors.judge import Judge
@@ -33,6 +34,7 @@ class Judges:
         self._stamps: dict[int, datetime] = {}
         self._stored: dict[int, StoredReference | None] = {}
         self._made: dict[tuple[int, str], Judge] = {}
+        self._kept: dict[tuple[int, str], set[Key]] = {}
 
     @property
     def longest(self) -> int:
@@ -48,6 +50,7 @@ class Judges:
                 self._stored.pop(version, None)
                 for key in [key for key in self._made if key[0] == version]:
                     del self._made[key]
+                    self._kept.pop(key, None)
         self._stamps = stamps
 
     def reference(self, connection: Connection, version: int) -> StoredReference | None:
@@ -67,6 +70,19 @@ class Judges:
             self._made[key] = self._make(connection, version, segment)
         return self._made[key]
 
+    def keep(self, connection: Connection) -> None:
+        """Store the laws that were found since, for the next runner."""
+        for (version, segment), judge in self._made.items():
+            kept = self._kept.setdefault((version, segment), set())
+            laws = judge.calibrator.found(kept)
+            digest = self._digest(judge)
+            calibrations.write(connection, self._model, version, segment, digest, laws=laws)
+            kept.update(laws)
+
+    def _digest(self, judge: Judge) -> str:
+        """Of the settings and of when the reference was set: laws of an old one are not taken."""
+        return f"{judge.calibrator.digest} {self._stamps.get(judge.version)}"
+
     def _make(self, connection: Connection, version: int, segment: str) -> Judge:
         stored = self.reference(connection, version)
         if stored is None:
@@ -75,7 +91,11 @@ class Judges:
                 f"'driftline reference set {self._model} --version {version} ...' gives it one"
             )
         reference = load(connection, stored, segment, [w.seconds for w in self.settings.windows])
-        return Judge(self.settings, reference, segment, version)
+        judge = Judge(self.settings, reference, segment, version)
+        laws = calibrations.read(connection, self._model, version, segment, self._digest(judge))
+        judge.calibrator.remember(laws)
+        self._kept[version, segment] = set(laws)
+        return judge
 
 
 def load(

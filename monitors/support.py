@@ -6,11 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from driftline.config import Config
 from driftline.profile.binning import Floats
+from driftline.storage import references
+from driftline.storage.connection import connect
 from monitors import budget
 from monitors.budget import Look
 from monitors.counts import Counts
 from monitors.judge import Judge
+from monitors.judges import Judges
 from monitors.monitor import Monitor
 from monitors.null import Basis, Null
 
@@ -124,3 +128,89 @@ def _detectable(
     # in units of the law's scale, with as many degrees of freedom as it was matched to
     found = float(special.chndtrinc(statistic * null.df1 / null.scale, null.df1, 1 - _POWER))
     return found * null.scale / null.df1
+
+
+@dataclass(frozen=True)
+class Supported:
+    """What the reference of one version supports.
+
+    Attributes:
+        title: which one.
+        budget: false incidents a week that the config allows.
+        looks: one for each look and size of window.
+    """
+
+    title: str
+    budget: float
+    looks: list[Support]
+
+    def summary(self, looks: list[Support]) -> dict[str, object]:
+        """The totals, by name."""
+        by_size = sorted({one.rows for one in looks})
+        return {
+            "reference": self.title,
+            "budget_per_week": self.budget,
+            "expected_false_incidents_per_week": {
+                f"{rows:.0f}": sum(one.per_week for one in looks if one.rows == rows)
+                for rows in by_size
+            },
+            "not_calibrated": sum(not one.honoured for one in looks),
+        }
+
+    def sentences(self, looks: list[Support]) -> list[str]:
+        """The totals, for people."""
+        lines = [f"reference: {self.title}; budget: {self.budget:g} false incidents a week"]
+        for rows in sorted({one.rows for one in looks}):
+            mine = [one for one in looks if one.rows == rows]
+            missed = sum(not one.honoured for one in mine)
+            weekly = sum(one.per_week for one in mine)
+            lines.append(
+                f"windows of {rows:,.0f} rows: at most {weekly:.3f} false incidents a week, "
+                f"{missed} of {len(mine)} looks are not calibrated"
+            )
+        if any(one.basis == "declared" for one in looks):
+            lines.append(
+                "no windows of the reference: a day-to-day variation was declared "
+                "(monitors.variation); verdicts are provisional and make tickets only"
+            )
+        if any(not one.honoured for one in looks):
+            lines.append(
+                "not calibrated: lengthen the windows, watch fewer columns, raise "
+                "false_alarms_per_week, or set a longer reference (driftline reference set)"
+            )
+        return lines
+
+
+def of_model(
+    config: Config, model: str, version: int | None, segment: str, rows: list[int] | None
+) -> Supported:
+    """What the stored reference of a model's version supports.
+
+    Parameters:
+        version: None for the newest that has a reference.
+        rows: sizes of windows; None for the quartiles of the reference's own.
+
+    Raises:
+        DriftlineError: there is no reference.
+    """
+    settings = config.model(model).monitors
+    with connect(config.local_postgres(), "read") as connection:
+        chosen = max(references.stamp(connection, model), default=0) if version is None else version
+        judges = Judges(model, settings)
+        judges.refresh(connection)
+        judge = judges.of(connection, chosen, segment)
+    sizes = np.array(rows, dtype=float) if rows else _usual(judge)
+    title = f"{model} version {chosen}" + (f", {segment}" if segment else "")
+    return Supported(title, settings.false_alarms_per_week, supports(judge, sizes))
+
+
+def _usual(judge: Judge) -> Floats:
+    """Quartiles of the rows of the reference's windows, of the longest length."""
+    longest = max(window.seconds for window in judge.settings.windows)
+    windows = judge.reference.windows(longest)
+    if windows is None:
+        return np.array([100.0, 1_000.0, 10_000.0])
+    first = judge.columns[0]
+    rows = Counts.of_many(judge.reference.binning, windows.counts, windows.sums, first).rows
+    quartiles: Floats = np.unique(np.quantile(rows, (0.25, 0.5, 0.75)).round())
+    return quartiles[quartiles > 0]

@@ -114,6 +114,7 @@ class Watch:
             before = known.get((end, length.seconds))
             final = due.clock is None or end + self.settings.lateness <= due.clock
             fresh.append(self._judge_one(connection, end, length, before, final=final))
+        self.judges.keep(connection)
         series = (rhythm.judge(connection, self.name, self.settings, fresh),)
         return [_with(one, series) for one in fresh]
 

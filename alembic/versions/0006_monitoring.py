@@ -56,7 +56,7 @@ def _references() -> None:
         sa.Column("column", sa.Text, primary_key=True),
         sa.Column("monitor", sa.Text, primary_key=True),
         sa.Column("window_seconds", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("size", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("size", sa.Double, primary_key=True),
         sa.Column("reference_digest", sa.Text, nullable=False),
         sa.Column("null", JSONB, nullable=False),
         sa.Column("computed_at", TIME, server_default=CLOCK, nullable=False),

@@ -23,6 +23,7 @@ from driftline import __version__
 from driftline.errors import DriftlineError
 from driftline.storage import commands as storage
 from monitors import commands as monitoring
+from monitors.calibrate_command import calibrate
 from monitors.report_commands import report
 from registry.commands import models
 
@@ -49,6 +50,7 @@ for command in (
     storage.republish,
     storage.compact,
     report,
+    calibrate,
     preview,
 ):
     app.command()(command)

@@ -84,7 +84,7 @@ def test_independent_rows(columns: dict[str, Column], rows: int, budget: float) 
     incidents, statuses = false_incidents(columns, rows, budget=budget)
     print(f"{incidents.mean():.3f} a week of {budget}, at most {upper(incidents):.3f}")
     assert upper(incidents) <= 1.25 * budget
-    assert statuses["ok"] > 0.7 * statuses.total()  # judged, not left out
+    assert statuses["ok"] > 0.5 * statuses.total()  # judged, not left out
     assert not statuses["broken"]
 
 

@@ -39,7 +39,7 @@ calibration = sa.Table(
     sa.Column("column", sa.Text, primary_key=True),
     sa.Column("monitor", sa.Text, primary_key=True),
     sa.Column("window_seconds", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("size", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("size", sa.Double, primary_key=True),
     sa.Column("reference_digest", sa.Text, nullable=False),
     sa.Column("null", JSONB, nullable=False),
     sa.Column("computed_at", _TIME, server_default=_CLOCK, nullable=False),

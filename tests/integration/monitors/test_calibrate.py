@@ -1,0 +1,107 @@
+"""`driftline calibrate` on a stored reference, and laws that outlive a runner."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from driftline.cli import app
+from driftline.config import Config
+from driftline.storage.connection import connect
+from monitors.judges import Judges
+from monitors.verdict import Window
+from tests.integration.monitors.conftest import START, Stream
+
+
+@pytest.fixture(scope="module")
+def stream(make_stream: Callable[..., Stream]) -> Stream:
+    return make_stream()
+
+
+@pytest.fixture
+def config_file(stream: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The stream's config as a file, with its passwords in the environment."""
+    return write(stream.config, tmp_path / "driftline.yaml", monkeypatch)
+
+
+def write(config: Config, path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    tree = config.model_dump(mode="json", exclude_unset=True)
+    tree["postgres"] = config.postgres.model_dump(mode="json", exclude_unset=True)
+    path.write_text(yaml.safe_dump(tree))
+    return path
+
+
+def calibrate(path: Path, *arguments: str) -> Any:
+    result = CliRunner().invoke(app, ["calibrate", "fraud", "--config", str(path), *arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_every_look_and_size_is_shown(config_file: Path) -> None:
+    found = json.loads(calibrate(config_file, "--rows", "100", "--rows", "400", "--json"))
+    looks = found["looks"]
+    assert {one["rows"] for one in looks} == {100.0, 400.0}
+    assert {(one["look"]["column"], one["look"]["monitor"]) for one in looks} >= {
+        ("amount", "omnibus"),
+        ("amount", "location"),
+        ("country", "largest_category"),
+        ("score", "missing"),
+    }
+    (small, large) = [
+        one
+        for one in looks
+        if (one["look"]["column"], one["look"]["monitor"]) == ("amount", "location")
+    ]
+    # more rows, a nearer threshold, a smaller change that is found
+    assert small["expected"] < large["threshold"] < small["threshold"]
+    assert 0 < large["detectable"] < small["detectable"]
+    weekly = found["expected_false_incidents_per_week"]["400"]
+    assert 0 < weekly <= found["budget_per_week"]
+
+
+def test_a_table_and_a_picture(config_file: Path, tmp_path: Path) -> None:
+    page = tmp_path / "calibration.html"
+    text = calibrate(config_file, "--column", "amount", "--plot", str(page))
+    assert "location" in text
+    assert "false incidents a week" in text
+    assert "country" not in text
+    html = page.read_text()
+    assert "amount" in html
+    assert "cdn." not in html.split("<body>")[1][:2_000]
+
+
+def test_a_model_without_a_reference(config_file: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["calibrate", "fraud", "--config", str(config_file), "--version", "9"]
+    )
+    assert result.exit_code != 0
+    assert "has no reference" in str(result.exception)
+
+
+def test_laws_are_kept_for_the_next_runner(stream: Stream) -> None:
+    stream.hour(0)
+    window = Window(3_600, START + timedelta(hours=1))
+
+    def judged() -> tuple[list[float | None], int]:
+        judges = Judges("fraud", stream.section.monitors)
+        with connect(stream.config.postgres, "write") as connection:
+            judges.refresh(connection)
+            judge = judges.of(connection, 1, "")
+            known = len(judge.calibrator.found())
+            verdicts = judge.judge(window, judge.reference.total)
+            judges.keep(connection)
+        return [verdict.p_value for verdict in verdicts], known
+
+    first, known_first = judged()
+    again, known_again = judged()
+    assert known_first == 0
+    assert known_again > 0
+    assert first == again
+    # another reference has other laws
+    stream.sql("UPDATE driftline.reference SET created_at = clock_timestamp()")
+    assert judged()[1] == 0
