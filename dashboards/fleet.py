@@ -109,7 +109,7 @@ def traffic_now() -> Panel:
     return describe(
         style.figure(stat.Panel()),
         "traffic now",
-        "Predictions in the last window",
+        "Predictions",
         "Sum over all models of the rows in their last judged window.",
         table(f"""\
 SELECT sum(latest.rows) AS predictions
@@ -163,7 +163,7 @@ SELECT chosen.model, coalesce((ARRAY['ok','no data','pending','broken','firing']
   ) AS serving ON true
   LEFT JOIN driftline.monitor_progress AS progress ON progress.model = chosen.model
  ORDER BY chosen.rank DESC NULLS LAST, abs(worst.effect) DESC NULLS LAST, chosen.model"""),
-        size=(24, 10),
+        size=(24, 9),
         empty="No models yet: 'driftline migrate' makes their tables",
     )
 

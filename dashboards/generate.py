@@ -24,7 +24,9 @@ def generate(config: Config) -> list[dict[str, Any]]:
         runbooks=_runbooks(config.models),
     )
     own = [
-        _own(name, section) for name, section in config.models.items() if section.dashboard == "own"
+        _own(name, section)
+        for name, section in sorted(config.models.items())
+        if section.dashboard == "own"
     ]
     made = [
         fleet(Scope(names.FLEET_UID, every.seconds)),
@@ -65,7 +67,7 @@ def _seconds(models: Any) -> tuple[int, ...]:
 
 def _limits(models: dict[str, Model]) -> dict[str, float]:
     found = {}
-    for name, section in models.items():
+    for name, section in sorted(models.items()):
         objective = section.monitors.latency.inference
         if objective is not None:
             found[name] = objective.limit.total_seconds() * 1000
@@ -73,4 +75,5 @@ def _limits(models: dict[str, Model]) -> dict[str, float]:
 
 
 def _runbooks(models: dict[str, Model]) -> dict[str, str]:
-    return {name: one.runbook for name, one in models.items() if one.runbook is not None}
+    known = {name: one.runbook for name, one in sorted(models.items())}
+    return {name: runbook for name, runbook in known.items() if runbook is not None}

@@ -25,6 +25,7 @@ from driftline.storage.connection import Connection, connect
 
 FRAUD, CHURN = "fraud", "churn"
 MODELS = (FRAUD, CHURN)
+OTHERS = {"arrival-time": 0.9, "ranking": 1.3, "support-triage": 0.2, "ad-clicks": 0.7}  # traffic
 HOURS = 72
 SECONDS = 3_600
 PER_HOUR = 240
@@ -124,7 +125,7 @@ class Hour:
     def rows(self) -> int:
         """More by day than by night."""
         day = 1 + 0.6 * np.sin((self.number - 6) / 24 * 2 * np.pi)
-        return int(PER_HOUR * day * (1.0 if self.model == FRAUD else 0.4))
+        return int(PER_HOUR * day * {FRAUD: 1.0, CHURN: 0.4, **OTHERS}[self.model])
 
     def tilt(self, column: str) -> float:
         """How far a column leans towards its upper bins."""
@@ -141,7 +142,7 @@ class Hour:
 def migrated(database: Config) -> Config:
     """The config with its tables."""
     made = config(database)
-    schema.migrate(made, dict.fromkeys(MODELS, FEATURES))
+    schema.migrate(made, dict.fromkeys((*MODELS, *OTHERS), FEATURES))
     return made
 
 
@@ -150,16 +151,18 @@ def fill(made: Config, now: datetime | None = None) -> None:
     rng = np.random.default_rng(7)
     end = (now or datetime.now(UTC)).replace(minute=0, second=0, microsecond=0)
     with connect(made.postgres, "migrate") as connection:
-        for name in MODELS:
+        for name in (*MODELS, *OTHERS):
             hours = [
                 Hour(name, number, end - timedelta(hours=HOURS - 1 - number))
                 for number in range(HOURS)
             ]
             _versions(connection, name, hours)
-            _windows(connection, hours, rng)
+            _judged_windows(connection, hours)
             _verdicts(connection, hours, rng)
-            _events(connection, hours, rng)
             _alerts(connection, name, hours)
+            if name in MODELS:
+                _stats_of(connection, hours, rng)
+                _events(connection, hours, rng)
         _runner(connection)
     with connect(made.postgres, "migrate", autocommit=True) as connection:
         connection.execute("ANALYZE")
@@ -196,7 +199,7 @@ def _versions(connection: Connection, name: str, hours: list[Hour]) -> None:
     )
 
 
-def _windows(connection: Connection, hours: list[Hour], rng: np.random.Generator) -> None:
+def _judged_windows(connection: Connection, hours: list[Hour]) -> None:
     _copy(
         connection,
         "judged_window",
@@ -206,6 +209,9 @@ def _windows(connection: Connection, hours: list[Hour], rng: np.random.Generator
             for hour in hours
         ),
     )
+
+
+def _stats_of(connection: Connection, hours: list[Hour], rng: np.random.Generator) -> None:
     _copy(
         connection,
         "window_stat",
@@ -518,6 +524,7 @@ def _alerts(connection: Connection, name: str, hours: list[Hour]) -> None:
         ((*one, "[]") for one in incidents if troubled),
     )
     states = {"drift": "firing", "performance": "firing"} if troubled else {}
+    states |= {"drift": "pending"} if name == "ad-clicks" else {}
     _copy(
         connection,
         "alert",
@@ -540,5 +547,5 @@ def _alerts(connection: Connection, name: str, hours: list[Hour]) -> None:
 def _runner(connection: Connection) -> None:
     connection.execute(
         "INSERT INTO driftline.runner (id, shards, models, lag_seconds)"
-        " VALUES ('runner-1', '{0,1,2,3}', 2, 4.2)"
+        " VALUES ('runner-1', '{0,1,2,3}', 6, 4.2)"
     )

@@ -294,9 +294,15 @@ def demo(
     """Run the main job on real flights, from an empty machine to the proof."""
     from driftline.demo.run import Demo
 
-    report = Demo(state.resolve(), out, events, rate, seed, keep_running).run()
+    shown = Demo(state.resolve(), out, events, rate, seed, keep_running)
+    report = shown.run()
     if not report.ok:
         raise typer.Exit(1)
+    if keep_running:
+        preview(config=shown.config_path)
+    else:
+        path = shown.config_path
+        out.print(f"the dashboards: driftline up -c {path}; driftline preview -c {path}")
 
 
 @contextlib.contextmanager

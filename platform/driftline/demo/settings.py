@@ -62,6 +62,7 @@ def write(path: Path, state: Path, *, paced: bool, flights: int | None = None) -
                     "accept": span,
                 },
                 "segments": ["origin"],
+                "dashboard": "own",
                 "gates": {
                     "window": "60 d",
                     "agreement": {"events": evidence, "tolerance": 0.3, "share": 0.9},

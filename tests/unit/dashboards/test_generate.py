@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from typer.testing import CliRunner
 
 from dashboards.board import panel_id
 from dashboards.generate import generate
 from driftline import names
+from driftline.cli import app
 from driftline.config import Config, Model
 from tests import monitored
 
@@ -119,3 +122,18 @@ def test_reads_the_data_source_of_the_config() -> None:
 def test_long_names_have_their_own_uids() -> None:
     first, second = ("a" * 39 + end for end in "xy")
     assert names.dashboard_uid(first) != names.dashboard_uid(second)
+
+
+def test_the_command_exports_the_golden_files(tmp_path: Path) -> None:
+    section = monitored.section()
+    models = {
+        monitored.FRAUD: {**section, "dashboard": "own"},
+        monitored.CHURN: {**section, "registry": {"name": monitored.CHURN}},
+    }
+    settings = tmp_path / "driftline.yaml"
+    settings.write_text(yaml.safe_dump({"postgres": {"host": "db.example"}, "models": models}))
+    wanted = ["dashboards", "export", str(tmp_path / "out"), "--config", str(settings)]
+    assert CliRunner().invoke(app, wanted).exit_code == 0
+    for path in GOLDEN.glob("*.json"):
+        (exported,) = (tmp_path / "out").rglob(path.name)
+        assert json.loads(exported.read_text()) == json.loads(path.read_text())
