@@ -59,6 +59,29 @@ def monitor(
         runner.run(once=once, until_idle=until_idle)
 
 
+def backfill(
+    model: ModelName,
+    since: Since,
+    until: Until,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Judge the windows of a past stretch of event time; no alert moves, nobody is told."""
+    from driftline.config import load
+    from monitors.backfill import backfill as judge
+
+    err = Console(stderr=True)
+    with err.status("judging") as status:
+        done = judge(
+            load(config),
+            model,
+            utc(since),
+            utc(until),
+            progress=lambda n, of: status.update(f"{n:,} of {of:,} windows"),
+        )
+    typer.echo(json.dumps({"windows": done}) if as_json else f"judged {done:,} windows")
+
+
 @alerts.command("list")
 def alerts_list(
     model: Annotated[str | None, typer.Argument(help="Only this model; default: all.")] = None,

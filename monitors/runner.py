@@ -149,7 +149,7 @@ class Runner:
         for name, one in mine.items():
             if self._stop.is_set():
                 break
-            now = _now(connection)
+            now = now_of(connection)
             if not (everything or self._is_due(name, one, now, marked)):
                 continue
             if time.monotonic() < one.not_before:
@@ -204,7 +204,7 @@ class Runner:
         self, connection: Connection, name: str, one: Watched, now: datetime, *, ended: bool
     ) -> int:
         with connection.transaction():
-            connection.execute(_ROUND_LOCK, [name])
+            lock_round(connection, name)
             due = one.watch.due(connection, now, ended=ended)
             fresh = one.watch.judge(connection, due)
             looks = one.pulse.judge(connection, now) if one.pulse.due(now) else []
@@ -323,7 +323,13 @@ def _lag(due: Due, now: datetime) -> float:
     return max((now - due.waited_since).total_seconds(), 0.0)
 
 
-def _now(connection: Connection) -> datetime:
+def lock_round(connection: Connection, model: str) -> None:
+    """Nobody else judges the model until the caller's transaction ends."""
+    connection.execute(_ROUND_LOCK, [model])
+
+
+def now_of(connection: Connection) -> datetime:
+    """The database's time, which decides for all runners."""
     row = connection.execute("SELECT clock_timestamp()").fetchone()
     assert row is not None
     now: datetime = row[0]

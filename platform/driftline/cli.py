@@ -55,6 +55,7 @@ for command in (
 ):
     app.command()(command)
 app.command()(monitoring.monitor)
+app.command()(monitoring.backfill)
 
 ConfigPath = Annotated[
     Path, typer.Option("--config", "-c", help="The config file.", envvar="DRIFTLINE_CONFIG")

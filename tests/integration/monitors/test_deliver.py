@@ -1,0 +1,194 @@
+"""Messages reach a real HTTP receiver: at least once, later when it was down, seldom enough."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from driftline.config import Config
+from driftline.monitoring import Notify
+from driftline.settings import Secret
+from driftline.storage import incidents, notifications, silences
+from driftline.storage.connection import connect
+from driftline.storage.incidents import Content
+from monitors.deliver import deliver
+from monitors.runner import Runner
+from tests.integration.monitors.conftest import START, Stream
+
+
+class Receiver:
+    """What apprise's json:// address talks to."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.got: list[dict[str, Any]] = []
+        self.status = 200
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                size = int(self.headers["Content-Length"])
+                outer.got.append(json.loads(self.rfile.read(size)))
+                self.send_response(outer.status)
+                self.end_headers()
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", port), Handler)
+        self.port = self.server.server_port
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def stream(make_stream: Any) -> Stream:
+    made: Stream = make_stream()
+    return made
+
+
+def notified(config: Config, port: int, folder: Path, **more: Any) -> Config:
+    secret = folder / "address"
+    secret.write_text(f"json://127.0.0.1:{port}/hook-5ecret\n")
+    notify = Notify(urls=(Secret(file=secret),), **more)
+    return config.model_copy(update={"notify": notify})
+
+
+def put(stream: Stream, family: str = "drift", key: str = "k1") -> int:
+    """An incident and its message."""
+    content = Content("ticket", 1, START, START, "drift of amount", [], 1.0)
+    with connect(stream.config.postgres, "write") as connection:
+        number = incidents.start(connection, stream.name, family, content)
+        notifications.add(connection, key, number, kind="fired", title="title", body="body")
+    return number
+
+
+def send(config: Config) -> int:
+    with connect(config.postgres, "write", autocommit=True) as connection:
+        return deliver(config, connection)
+
+
+def test_a_drifted_window_is_told(stream: Stream, receiver: Receiver, tmp_path: Path) -> None:
+    config = notified(stream.config, receiver.port, tmp_path, link="https://example.com/d")
+    for number in range(2):
+        stream.hour(number)
+    stream.hour(2, shift=40.0)
+    stream.hour(3, n=200)
+    runner = Runner(config)
+    runner.run(once=True)
+    drift = [one for one in receiver.got if "drift" in one["title"]]
+    assert len(drift) == 1
+    assert drift[0]["title"] == "[ticket] fraud: drift of amount"
+    for part in (
+        "since 2024-03-04 02:00 UTC",
+        "- amount, location:",
+        "at most 1 incidents a week",
+        "https://example.com/d",
+        "driftline alerts show",
+        "key: driftline-incident-",
+    ):
+        assert part in drift[0]["message"]
+
+
+def test_a_receiver_that_was_down_gets_it_later(
+    stream: Stream, receiver: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = notified(stream.config, receiver.port, tmp_path)
+    receiver.status = 500
+    put(stream)
+    assert send(config) == 0
+    tries = stream.sql("SELECT tries, sent_at, outcome FROM driftline.notification")
+    assert tries == [(1, None, "an address of notify.urls did not take it")]
+    assert send(config) == 0  # not due yet
+    receiver.status = 200
+    stream.sql("UPDATE driftline.notification SET next_try_at = now()")
+    assert send(config) == 1
+    assert send(config) == 0
+    keys = {one["message"].splitlines()[-1] for one in receiver.got}
+    assert keys == {"key: k1"}
+    assert "5ecret" not in caplog.text
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from driftline.config import Config
+from driftline.storage import notifications
+from driftline.storage.connection import connect
+from monitors.deliver import deliver
+notifications.sent = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+config = Config.model_validate_json(sys.stdin.read())
+with connect(config.postgres, "write", autocommit=True) as connection:
+    deliver(config, connection)
+"""
+
+
+def test_killed_between_sending_and_marking_it_is_sent_again(
+    stream: Stream, receiver: Receiver, tmp_path: Path
+) -> None:
+    config = notified(stream.config, receiver.port, tmp_path)
+    put(stream)
+    child = subprocess.run(
+        [sys.executable, "-c", KILLED],
+        input=config.model_dump_json(exclude={"models"}),
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+    assert child.returncode == -signal.SIGKILL
+    assert len(receiver.got) == 1
+    deadline = time.monotonic() + 30  # until the server has seen that the client is gone
+    while not send(config):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert [one["message"] for one in receiver.got] == ["body\nkey: k1"] * 2
+    assert send(config) == 0
+
+
+def test_only_so_many_an_hour(stream: Stream, receiver: Receiver, tmp_path: Path) -> None:
+    config = notified(stream.config, receiver.port, tmp_path, per_hour=2)
+    for family in ("drift", "quality", "latency"):
+        put(stream, family, key=family)
+    assert send(config) == 2
+    assert len(receiver.got) == 2
+    stream.sql("UPDATE driftline.notification SET sent_at = sent_at - interval '61 minutes'")
+    assert send(config) == 1
+
+
+def test_silenced_acknowledged_and_unaddressed_messages_leave_quietly(
+    stream: Stream, receiver: Receiver, tmp_path: Path
+) -> None:
+    config = notified(stream.config, receiver.port, tmp_path)
+    with connect(stream.config.postgres, "write") as connection:
+        silences.add(connection, stream.name, None, timedelta(hours=1), by="me", reason="sale")
+    put(stream)
+    assert send(config) == 1
+    with connect(stream.config.postgres, "write") as connection:
+        assert silences.end(connection, stream.name, None) == 1
+    number = put(stream, "quality", key="k2")
+    with connect(stream.config.postgres, "write") as connection:
+        assert incidents.acknowledge(connection, number, "me", "known")
+        notifications.add(connection, "k3", number, kind="changed", title="t", body="b")
+    assert send(stream.config) == 2
+    assert receiver.got == []
+    outcomes = stream.sql("SELECT dedupe_key, outcome FROM driftline.notification ORDER BY 1")
+    assert outcomes == [("k1", "silenced"), ("k2", "no addresses"), ("k3", "acknowledged")]

@@ -1,0 +1,137 @@
+"""Runners that are killed, and several at once: no window is missed, none is judged twice."""
+
+import signal
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from driftline.config import Config
+from driftline.monitoring import Runner as Settings
+from driftline.services.stack import Stack
+from monitors.runner import Runner, shard_of
+from tests.databases import superuser
+from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, store_reference
+from tests.integration.monitors.running import start, wait_for
+
+HOURS = 30
+
+
+@pytest.fixture
+def stream(make_stream: Any) -> Stream:
+    made: Stream = make_stream(monitors=monitors(lateness="0 s"))
+    for number in range(HOURS):
+        made.hour(number, n=60)
+    made.hour(HOURS, n=1)
+    quick = Settings(poll=timedelta(milliseconds=200))
+    made.config = made.config.model_copy(update={"runner": quick})
+    return made
+
+
+def count(stream: Stream, table: str = "judged_window") -> int:
+    return int(
+        stream.sql(f"SELECT count(*) FROM driftline.{table} WHERE window_seconds = 3600")[0][0]
+    )
+
+
+def test_killed_in_the_middle(stream: Stream, stack: Stack, tmp_path: Path) -> None:
+    """The database is slowed down in the middle of a round, and the runner is killed there."""
+    stream.sql(
+        """CREATE FUNCTION driftline.slow() RETURNS trigger LANGUAGE plpgsql AS $$
+           BEGIN PERFORM pg_sleep(0.2); RETURN NEW; END $$"""
+    )
+    stream.sql(
+        "CREATE TRIGGER slow BEFORE INSERT ON driftline.judged_window"
+        " FOR EACH ROW EXECUTE FUNCTION driftline.slow()"
+    )
+    child = start(stream.config, tmp_path)
+    try:
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        with superuser(stack, Config(state=stack.folder), "postgres") as connection:
+            wait_for(lambda: connection.execute(waiting).fetchall())
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    stream.sql("DROP TRIGGER slow ON driftline.judged_window")
+    stream.sql("DROP FUNCTION driftline.slow()")
+    assert count(stream) == 0  # all of a round, or nothing
+    Runner(stream.config).run(once=True)
+    assert count(stream) == HOURS
+    assert stream.sql("SELECT max(revision) FROM driftline.judged_window") == [(0,)]
+    assert count(stream, "verdict_history") == 0
+    assert stream.sql("SELECT count(*) FROM driftline.dirty_window") == [(0,)]
+
+
+def test_another_takes_over_and_the_first_ends_cleanly(stream: Stream, tmp_path: Path) -> None:
+    first = start(stream.config, tmp_path)
+    second = None
+    try:
+        wait_for(lambda: count(stream) == HOURS)
+        second = start(stream.config, tmp_path)
+        wait_for(lambda: len(stream.sql("SELECT * FROM driftline.runner")) == 2)
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        stream.hour(HOURS, n=50)
+        stream.hour(HOURS + 1, n=1)
+        wait_for(lambda: count(stream) == HOURS + 1)
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(60) == 0
+        left = stream.sql("SELECT count(*) FROM driftline.runner")
+        assert left == [(1,)]  # of the killed one
+    finally:
+        for child in (first, second):
+            if child is not None and child.poll() is None:
+                child.kill()
+                child.wait()
+    assert stream.sql("SELECT max(revision) FROM driftline.judged_window") == [(0,)]
+
+
+def test_two_share_the_models(stream: Stream) -> None:
+    names = [f"m{i}" for i in range(8)]
+    models = dict.fromkeys(names, stream.section)
+    config = stream.config.model_copy(update={"models": models})
+    for name in names:
+        store_reference(config, name)
+        stream.sql(
+            """INSERT INTO driftline.profile (bucket, model, span_minutes, version, role, segment,
+                                              binning_id, rows, cells)
+               SELECT bucket, %s, span_minutes, version, role, segment, binning_id, rows, cells
+                 FROM driftline.profile WHERE model = 'fraud' AND bucket < %s""",
+            name,
+            START + 3 * HOUR,
+        )
+    one, two = Runner(config), Runner(config)
+    one.round()
+    shards = {shard_of(name, 16) for name in names}
+    assert one._shards == shards
+    two.round()  # says that it is there
+    for _ in range(3):
+        one.round()
+        two.round()
+    assert one._shards | two._shards == shards
+    assert not one._shards & two._shards
+    assert abs(len(one._shards) - len(two._shards)) <= 1
+    judged = stream.sql(
+        "SELECT model, count(*), max(revision) FROM driftline.judged_window GROUP BY 1 ORDER BY 1"
+    )
+    assert judged == [(name, 2, 0) for name in names]
+    one._leave()
+    two.round()
+    assert two._shards == shards
+    two._leave()
+
+
+def test_a_lost_connection_is_made_anew(stream: Stream, stack: Stack) -> None:
+    runner = Runner(stream.config)
+    runner.round()
+    with superuser(stack, Config(state=stack.folder), "postgres") as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'driftline-monitor' AND datname = %s",
+            [stream.config.postgres.database],
+        )
+    stream.hour(HOURS, n=10)
+    stream.hour(HOURS + 1, n=1)
+    runner.run(once=True)
+    assert count(stream) == HOURS + 1
