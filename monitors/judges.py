@@ -7,13 +7,13 @@ from driftline.errors import DriftlineError
 from driftline.monitoring import Monitors
 from driftline.profile.binning import Binning
 from driftline.profile.profile import Profile
+from driftline.profile.trimmed import trim
 from driftline.storage import calibrations, references
 from driftline.storage.calibrations import Key
 from driftline.storage.connection import Connection
 from driftline.storage.references import StoredReference
 from monitors.judge import Judge
 from monitors.reference import Blocks, Reference
-from monitors.trimmed import trim
 
 
 class NoReferenceError(DriftlineError):

@@ -10,17 +10,17 @@ import psycopg
 from driftline import names
 from driftline.config import Model
 from driftline.profile.profile import Profile
+from driftline.profile.trimmed import trim
 from driftline.storage import binnings, dirty, judged, verdicts, windows
 from driftline.storage.connection import Connection
 from driftline.storage.judged import Judged, Stat
 from driftline.storage.profiles import ProfileRow
 from driftline.storage.windows import Part
-from monitors import latency, rhythm, schedule, version_against_version
+from monitors import latency, rhythm, schedule, slow, version_against_version
 from monitors.fresh import SPARED, Fresh, row
 from monitors.judges import Judges, NoReferenceError
 from monitors.schedule import Length
 from monitors.stats import stats
-from monitors.trimmed import trim
 from monitors.verdict import Verdict, Window
 
 log = logging.getLogger(__name__)
@@ -114,8 +114,11 @@ class Watch:
             before = known.get((end, length.seconds))
             final = due.clock is None or end + self.settings.lateness <= due.clock
             fresh.append(self._judge_one(connection, end, length, before, final=final))
+        series = (
+            rhythm.judge(connection, self.name, self.settings, fresh),
+            slow.judge(connection, self.name, self.judges, fresh),
+        )
         self.judges.keep(connection)
-        series = (rhythm.judge(connection, self.name, self.settings, fresh),)
         return [_with(one, series) for one in fresh]
 
     def next_close(self, now: datetime) -> datetime:

@@ -66,8 +66,10 @@ def register(  # noqa: PLR0917 - one parameter an option
     from registry.register import register as register_version
 
     settings = load(config).local_mlflow()
-    features = _read(reference, exclude or [])
-    version = register_version(settings, name, source, features, alias=alias, rebin=rebin)
+    features, times = _read(reference, exclude or [])
+    version = register_version(
+        settings, name, source, features, alias=alias, rebin=rebin, times=times
+    )
     _print([version], as_json)
 
 
@@ -86,7 +88,8 @@ def list_versions(
     _print(versions(client, name), as_json)
 
 
-def _read(path: Path, exclude: list[str]) -> "pa.Table":
+def _read(path: Path, exclude: list[str]) -> "tuple[pa.Table, pa.ChunkedArray | None]":
+    """The features, and the event times where the file has them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -102,7 +105,12 @@ def _read(path: Path, exclude: list[str]) -> "pa.Table":
             f"the reference has no column {absent[0]!r} (there: {', '.join(table.column_names)})"
         )
     others = {*names.SYSTEM_COLUMNS, *exclude}
-    return table.select([column for column in table.column_names if column not in others])
+    times = None
+    if names.EVENT_TIME in table.column_names and names.EVENT_TIME not in exclude:
+        found = table.column(names.EVENT_TIME)
+        times = found if pa.types.is_timestamp(found.type) else None
+    kept = [column for column in table.column_names if column not in others]
+    return table.select(kept), times
 
 
 def _print(found: "list[Version]", as_json: bool) -> None:

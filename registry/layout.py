@@ -19,8 +19,13 @@ DEFINITION_TAG = "driftline.features"
 BINNING_TAG = "driftline.binning"
 
 _MODELS = {"saved_model": MODEL, "keras": KERAS}
-# Versions of earlier days have no sample; what is not there does not count.
-_REFERENCE = (names.BINNING_ARTIFACT, names.REFERENCE_ARTIFACT, names.REFERENCE_SAMPLE_ARTIFACT)
+# Versions of earlier days have neither sample nor blocks; what is not there does not count.
+_REFERENCE = (
+    names.BINNING_ARTIFACT,
+    names.REFERENCE_ARTIFACT,
+    names.REFERENCE_SAMPLE_ARTIFACT,
+    names.REFERENCE_BLOCKS_ARTIFACT,
+)
 _PICKLES = frozenset({".pkl", ".pickle", ".cloudpickle", ".joblib", ".dill"})
 
 

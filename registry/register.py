@@ -13,7 +13,7 @@ import pyarrow as pa
 from driftline import names
 from driftline.config import Mlflow
 from driftline.errors import RegistryError
-from driftline.profile import sample
+from driftline.profile import blocks, sample
 from driftline.profile.binning import Binning
 from driftline.profile.build import build
 from driftline.profile.recount import reference
@@ -56,6 +56,7 @@ def register(
     alias: str | None = None,
     training: Training | None = None,
     rebin: bool = False,
+    times: pa.ChunkedArray | None = None,
 ) -> Version:
     """Make a model a version of a registered model; the same one again gives the old version.
 
@@ -72,6 +73,7 @@ def register(
         alias: set to the version, such as champion.
         training: how the version was made.
         rebin: freeze new bins even when the champion's would fit.
+        times: n event times of the reference, so that its variation in time is known.
 
     Raises:
         RegistryError: no usable model, one that could run code of its own, features that do not
@@ -85,10 +87,14 @@ def register(
         download.mkdir()
         layout.place(obtain(client, str(source), download), folder)
         runtime = load(folder)
-        usable = _usable(runtime, features)
+        timed = features if times is None else features.append_column(names.EVENT_TIME, times)
+        usable, when = _without_times(_usable(runtime, timed))
         known = np.asarray(_scores(runtime, usable) if scores is None else scores)
         binning = None if rebin else _kept_binning(client, name, usable)
-        _write_reference(folder, usable, known, binning or build(usable, known))
+        binning = binning or build(usable, known)
+        _write_reference(folder, usable, known, binning)
+        if when is not None:
+            _write_blocks(folder, usable.append_column(names.SCORE, pa.array(known)), when, binning)
         manifest.write(folder, runtime, _example(runtime, usable))
         layout.refuse_code(folder)
         version = find(client, name, layout.digest(folder), made.definition)
@@ -147,6 +153,17 @@ def _write_reference(
     (folder / names.REFERENCE_ARTIFACT).write_bytes(profile.pack())
     rows = sample.take(features, scores)
     (folder / names.REFERENCE_SAMPLE_ARTIFACT).write_bytes(sample.pack(rows))
+
+
+def _write_blocks(folder: Path, rows: pa.Table, times: pa.ChunkedArray, binning: Binning) -> None:
+    content = blocks.artifact(rows, times, binning)
+    (folder / names.REFERENCE_BLOCKS_ARTIFACT).write_bytes(content)
+
+
+def _without_times(features: pa.Table) -> tuple[pa.Table, pa.ChunkedArray | None]:
+    if names.EVENT_TIME not in features.column_names:
+        return features, None
+    return features.drop_columns([names.EVENT_TIME]), features.column(names.EVENT_TIME)
 
 
 def _kept_binning(client: "MlflowClient", name: str, features: pa.Table) -> Binning | None:

@@ -24,6 +24,7 @@ from driftline.errors import DriftlineError
 from driftline.storage import commands as storage
 from monitors import commands as monitoring
 from monitors.calibrate_command import calibrate
+from monitors.reference_commands import reference
 from monitors.report_commands import report
 from registry.commands import models
 
@@ -44,6 +45,7 @@ app.add_typer(models, name="models")
 app.add_typer(dashboards, name="dashboards")
 app.add_typer(storage.rejected, name="rejected")
 app.add_typer(monitoring.alerts, name="alerts")
+app.add_typer(reference, name="reference")
 for command in (
     storage.audit,
     storage.explain,

@@ -45,6 +45,7 @@ SERVED = "served"  # the role of a profile of predictions that are published
 # Artifacts of a model version, below the model's own folder in MLflow.
 BINNING_ARTIFACT = "driftline/binning.json"
 REFERENCE_ARTIFACT = "driftline/reference.bin"
+REFERENCE_BLOCKS_ARTIFACT = "driftline/reference_blocks.parquet"
 REFERENCE_SAMPLE_ARTIFACT = "driftline/reference_sample.parquet"
 
 

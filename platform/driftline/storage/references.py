@@ -1,8 +1,8 @@
 """What each version is compared with: one profile of all rows, and profiles of blocks of time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from driftline import names
 from driftline.profile import pack
 from driftline.profile.binning import Binning, Ints
+from driftline.profile.blocks import Block
 from driftline.profile.profile import Profile
 from driftline.storage import binnings
 from driftline.storage.connection import Connection
@@ -35,21 +36,6 @@ class StoredReference:
     until: datetime | None = None
     block_seconds: int | None = None
     note: str = ""
-
-
-class Block(NamedTuple):
-    """The packed profile of one stretch of time.
-
-    Attributes:
-        segment: "" for all rows.
-        seconds: its length.
-    """
-
-    segment: str
-    seconds: int
-    start: datetime
-    rows: int
-    cells: bytes
 
 
 class Series(NamedTuple):
@@ -167,6 +153,16 @@ def write(connection: Connection, reference: StoredReference, blocks: Iterable[B
                 (reference.model, reference.version),
             )
         add_blocks(connection, reference.model, reference.version, profile.binning.id, blocks)
+
+
+def covered(
+    blocks: Sequence[Block],
+) -> tuple[datetime | None, datetime | None, int | None]:
+    """Since and until when blocks reach, and the length of the shortest."""
+    if not blocks:
+        return None, None, None
+    until = max(block.start + timedelta(seconds=block.seconds) for block in blocks)
+    return min(b.start for b in blocks), until, min(b.seconds for b in blocks)
 
 
 def add_blocks(

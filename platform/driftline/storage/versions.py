@@ -1,12 +1,14 @@
 """The model versions that the store has rows of: where they come from, and how they are binned."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from driftline.profile.binning import Binning
-from driftline.storage import reference_sample
+from driftline.profile.blocks import Block
+from driftline.storage import reference_sample, references
 from driftline.storage.connection import Connection
 
 
@@ -25,6 +27,7 @@ class ModelVersion:
         reference: the packed profile of its training data.
         reference_rows: how many rows that profile counts.
         reference_sample: some of those rows, packed; None in versions that have none.
+        reference_blocks: its profiles by time, where the times of its rows are known.
     """
 
     model: str
@@ -37,6 +40,7 @@ class ModelVersion:
     reference: bytes
     reference_rows: int
     reference_sample: bytes | None = None
+    reference_blocks: Sequence[Block] = ()
 
 
 def stored(connection: Connection, model: str) -> dict[int, tuple[str, str]]:
@@ -73,17 +77,27 @@ def record(connection: Connection, version: ModelVersion) -> None:
                 version.binning.id,
             ),
         )
-        connection.execute(
-            """INSERT INTO driftline.reference (model, version, binning_id, rows, cells, origin)
-               VALUES (%s, %s, %s, %s, %s, 'registration') ON CONFLICT DO NOTHING""",
+        added = connection.execute(
+            """INSERT INTO driftline.reference (model, version, binning_id, rows, cells, origin,
+                                                since, until, block_seconds)
+               VALUES (%s, %s, %s, %s, %s, 'registration', %s, %s, %s) ON CONFLICT DO NOTHING""",
             (
                 version.model,
                 version.version,
                 version.binning.id,
                 version.reference_rows,
                 version.reference,
+                *references.covered(version.reference_blocks),
             ),
         )
+        if added.rowcount and version.reference_blocks:
+            references.add_blocks(
+                connection,
+                version.model,
+                version.version,
+                version.binning.id,
+                version.reference_blocks,
+            )
         if version.reference_sample is not None:
             reference_sample.keep(
                 connection, version.model, version.version, version.reference_sample

@@ -11,7 +11,13 @@ import yaml
 
 from driftline.config import Config
 from driftline.errors import DriftlineError, RegistryError, ServiceError
-from driftline.names import BINNING_ARTIFACT, REFERENCE_ARTIFACT, REFERENCE_SAMPLE_ARTIFACT
+from driftline.names import (
+    BINNING_ARTIFACT,
+    REFERENCE_ARTIFACT,
+    REFERENCE_BLOCKS_ARTIFACT,
+    REFERENCE_SAMPLE_ARTIFACT,
+)
+from driftline.profile import blocks
 from driftline.profile.binning import Binning
 from driftline.profile.profile import Profile
 from driftline.storage import promotions, versions
@@ -157,6 +163,7 @@ def _record(name: str, located: Located, definition: str) -> ModelVersion:
     binning = Binning.from_json(located.artifact(BINNING_ARTIFACT).read_text())
     cells = located.artifact(REFERENCE_ARTIFACT).read_bytes()
     sample = located.folder / REFERENCE_SAMPLE_ARTIFACT
+    by_time = located.folder / REFERENCE_BLOCKS_ARTIFACT
     return ModelVersion(
         model=name,
         version=located.version.version,
@@ -168,6 +175,7 @@ def _record(name: str, located: Located, definition: str) -> ModelVersion:
         reference=cells,
         reference_rows=Profile.of(binning, cells).rows,
         reference_sample=sample.read_bytes() if sample.is_file() else None,
+        reference_blocks=blocks.from_bytes(by_time.read_bytes()) if by_time.is_file() else (),
     )
 
 

@@ -13,13 +13,14 @@ import pytest
 
 from driftline.config import Config, Model
 from driftline.profile.binning import Binning
+from driftline.profile.blocks import Block
 from driftline.profile.build import build
 from driftline.profile.profile import Profile
 from driftline.profile.recount import reference
 from driftline.records import POSITION, PREDICTION, REJECT, ScoredBatch
 from driftline.storage import references, schema, versions
 from driftline.storage.connection import connect
-from driftline.storage.references import Block, StoredReference
+from driftline.storage.references import StoredReference
 from driftline.storage.write import Target, Writer
 
 FEATURES = pa.schema([("amount", pa.float64()), ("country", pa.string())])

@@ -1,0 +1,192 @@
+"""Give a version another reference: a past window of live profiles, or a file."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from driftline import names
+from driftline.config import Config
+from driftline.errors import DriftlineError
+from driftline.profile import blocks as by_time
+from driftline.profile.binning import Binning
+from driftline.profile.blocks import DAY, HOUR, MOST, Block
+from driftline.profile.profile import Profile
+from driftline.profile.recount import recount
+from driftline.storage import binnings, references, windows
+from driftline.storage.connection import Connection, connect
+from driftline.storage.profiles import ProfileRow
+from driftline.storage.references import StoredReference
+
+_DAY = timedelta(days=1)
+
+
+def newest(connection: Connection, name: str) -> int:
+    """The version that was loaded last.
+
+    Raises:
+        DriftlineError: none ever was.
+    """
+    row = connection.execute(
+        "SELECT max(version) FROM driftline.model_version WHERE model = %s", [name]
+    ).fetchone()
+    if row is None or row[0] is None:
+        raise DriftlineError(f"no version of model {name!r} was ever loaded: run its job first")
+    return int(row[0])
+
+
+def from_window(
+    config: Config,
+    name: str,
+    since: datetime,
+    until: datetime,
+    *,
+    version: int | None = None,
+    seconds: int | None = None,
+) -> StoredReference:
+    """Set the reference to what was served in [since, until).
+
+    Rows of the version itself are taken; where it has none yet, those of others in its bins.
+
+    Parameters:
+        version: whose reference; default: the newest.
+        seconds: length of the blocks; default: hours, or days for more than 2,500 hours.
+
+    Raises:
+        DriftlineError: nothing was counted there in the version's bins.
+        SchemaError: profiles were merged to longer stretches, and the rows are gone.
+    """
+    segments = config.model(name).monitors.segments
+    with connect(config.local_postgres(), "write", autocommit=True) as connection:
+        number = newest(connection, name) if version is None else version
+        binning = _binning(connection, name, number)
+        hours = (until - since) / timedelta(hours=1)
+        length = seconds or (HOUR if hours <= MOST else DAY)
+        found = _live(
+            connection,
+            name,
+            number,
+            binning,
+            window=(since, until),
+            seconds=length,
+            segments=segments,
+        )
+        total = Profile.of(binning, *(b.cells for b in found if b.segment == names.ALL_ROWS))
+        if not total.rows:
+            raise DriftlineError(
+                f"nothing of model {name!r} was counted in the bins of version {number} from "
+                f"{since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M}: name another window or version"
+            )
+        stored = StoredReference(name, number, total, "window", since, until, length)
+        references.write(connection, stored, found)
+    return stored
+
+
+def from_file(
+    config: Config,
+    name: str,
+    path: Path,
+    *,
+    version: int | None = None,
+    time_column: str | None = None,
+    seconds: int | None = None,
+) -> StoredReference:
+    """Set the reference to the rows of a Parquet file with the features and the score.
+
+    Parameters:
+        time_column: event times, so that the reference's variation in time is known.
+
+    Raises:
+        DriftlineError: the file cannot be read, or lacks a column.
+    """
+    segments = config.model(name).monitors.segments
+    with connect(config.local_postgres(), "write", autocommit=True) as connection:
+        number = newest(connection, name) if version is None else version
+        binning = _binning(connection, name, number)
+        table = _read(path, binning, time_column)
+        found: list[Block] = []
+        if time_column is not None:
+            times = table.column(time_column)
+            found = by_time.cut(
+                table, times, binning, seconds or by_time.seconds_for(times), segments
+            )
+        total = recount(table, binning)
+        covered = references.covered(found)
+        stored = StoredReference(name, number, total, "file", *covered, note=path.name)
+        references.write(connection, stored, found)
+    return stored
+
+
+def _binning(connection: Connection, name: str, version: int) -> Binning:
+    binning = binnings.of_version(connection, name, version)
+    if binning is None:
+        raise DriftlineError(
+            f"version {version} of model {name!r} was never loaded, its bins are not known: "
+            "run the job, or a shadow, with it first"
+        )
+    return binning
+
+
+def _live(
+    connection: Connection,
+    name: str,
+    version: int,
+    binning: Binning,
+    *,
+    window: tuple[datetime, datetime],
+    seconds: int,
+    segments: Sequence[str],
+) -> list[Block]:
+    """Blocks of the version itself, or of others in its bins where it has none."""
+    step = timedelta(seconds=seconds)
+    start, until = window
+    own: list[Block] = []
+    others: list[Block] = []
+    while start < until:
+        end = min(start + step, until)
+        rows = [
+            row
+            for row in windows.read(connection, name, start, end, segments)
+            if row.role == names.SERVED and row.binning_id == binning.id
+        ]
+        own += _blocks([row for row in rows if row.version == version], binning, start, seconds)
+        others += _blocks(rows, binning, start, seconds)
+        start = end
+    return own or others
+
+
+def _blocks(
+    rows: Sequence[ProfileRow], binning: Binning, start: datetime, seconds: int
+) -> list[Block]:
+    packed: dict[str, list[bytes]] = {}
+    for row in rows:
+        packed.setdefault(row.segment, []).append(row.cells)
+    profiles = {segment: Profile.of(binning, *cells) for segment, cells in packed.items()}
+    return [
+        Block(segment, seconds, start, profile.rows, profile.pack())
+        for segment, profile in sorted(profiles.items())
+    ]
+
+
+def _read(path: Path, binning: Binning, time_column: str | None) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DriftlineError(
+            f"can't read the reference {str(path)!r} as Parquet: {error}"
+        ) from error
+    wanted = [b.name for b in binning.columns if b.kind != "log"]
+    wanted += [] if time_column is None else [time_column]
+    for column in wanted:
+        if column not in table.column_names:
+            raise DriftlineError(
+                f"{str(path)!r} has no column {column!r}: the reference needs the features, "
+                f"{names.SCORE!r} and the column of --time-column"
+            )
+    if time_column is not None and not pa.types.is_timestamp(table.column(time_column).type):
+        raise DriftlineError(f"column {time_column!r} holds no timestamps: convert it first")
+    if not len(table):
+        raise DriftlineError(f"{str(path)!r} has no rows: a reference needs some")
+    return table

@@ -1,0 +1,119 @@
+"""References from windows and files, with blocks of time, segments, and old hours counted again."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from driftline.errors import DriftlineError
+from driftline.profile.profile import Profile
+from driftline.storage import profiles, references
+from driftline.storage.connection import connect
+from monitors.compare_reference import compare
+from monitors.judges import NoReferenceError, load
+from monitors.set_reference import from_file, from_window
+from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
+
+SEGMENT = "country=de"
+
+
+@pytest.fixture(scope="module")
+def stream(make_stream: Any) -> Stream:
+    made: Stream = make_stream(monitors=monitors(segments=[SEGMENT]), segments=["country"])
+    for number in range(6):
+        made.hour(number, n=50)
+    return made
+
+
+def blocks(stream: Stream, segment: str = "", seconds: int = 3_600) -> Any:
+    with connect(stream.config.postgres, "read") as connection:
+        return references.series(
+            connection, stream.name, 1, stream.binning, seconds=seconds, segment=segment
+        )
+
+
+def test_a_window_with_blocks_and_segments(stream: Stream) -> None:
+    made = from_window(stream.config, stream.name, START, START + 5 * HOUR)
+    assert (made.version, made.profile.rows, made.block_seconds) == (1, 250, 3_600)
+    whole, part = blocks(stream), blocks(stream, SEGMENT)
+    assert whole.starts.tolist() == [int((START + n * HOUR).timestamp()) for n in range(5)]
+    total = Profile(stream.binning, whole.counts.sum(axis=0), whole.sums.sum(axis=0))
+    assert total == made.profile
+    assert 0 < part.counts.sum() < whole.counts.sum()
+    with connect(stream.config.postgres, "read") as connection:
+        stored = references.read(connection, stream.name, 1)
+        assert stored is not None
+        loaded = load(connection, stored, SEGMENT, [3_600])
+        assert loaded.blocks is not None
+        assert loaded.total.rows < load(connection, stored, "", [3_600]).total.rows
+        with pytest.raises(NoReferenceError, match="no blocks of segment 'country=xx'"):
+            load(connection, stored, "country=xx", [3_600])
+
+
+def test_merged_hours_are_counted_again_for_shorter_blocks(stream: Stream) -> None:
+    before = from_window(stream.config, stream.name, START, START + 2 * HOUR, seconds=300)
+    minutes = blocks(stream, SEGMENT, 300)
+    with connect(stream.config.postgres, "write", autocommit=True) as connection:
+        profiles.compact(connection, stream.name, now=START + timedelta(days=300))
+    spans = "SELECT DISTINCT span_minutes FROM driftline.profile"
+    assert stream.sql(spans) == [(1440,)]
+    again = from_window(stream.config, stream.name, START, START + 2 * HOUR, seconds=300)
+    assert again.profile == before.profile
+    assert (blocks(stream, SEGMENT, 300).counts == minutes.counts).all()
+    assert (blocks(stream, SEGMENT, 300).sums == minutes.sums).all()
+
+
+def test_a_file_with_and_without_times(stream: Stream, tmp_path: Path) -> None:
+    table = pa.concat_tables([rows(stream.rng, 30, START + n * HOUR) for n in range(4)])
+    path = tmp_path / "features.parquet"
+    pq.write_table(table, path)
+    timed = from_file(stream.config, stream.name, path, time_column="event_time")
+    assert (timed.profile.rows, timed.block_seconds, timed.since) == (120, 3_600, START)
+    whole = blocks(stream)
+    assert Profile(stream.binning, whole.counts.sum(axis=0), whole.sums.sum(axis=0)) == (
+        timed.profile
+    )
+    assert blocks(stream, SEGMENT) is not None
+    plain = from_file(stream.config, stream.name, path)
+    assert (plain.profile, plain.block_seconds) == (timed.profile, None)
+    assert blocks(stream) is None
+
+
+def test_what_cannot_be_a_reference(stream: Stream, tmp_path: Path) -> None:
+    late = START + 500 * HOUR
+    with pytest.raises(DriftlineError, match="nothing of model 'fraud' was counted in the bins"):
+        from_window(stream.config, stream.name, late, late + HOUR)
+    with pytest.raises(DriftlineError, match="version 9 of model 'fraud' was never loaded"):
+        from_window(stream.config, stream.name, START, START + HOUR, version=9)
+    path = tmp_path / "bad.parquet"
+    pq.write_table(pa.table({"amount": [1.0]}), path)
+    with pytest.raises(DriftlineError, match="has no column 'country': the reference needs"):
+        from_file(stream.config, stream.name, path)
+    path.write_text("no parquet")
+    with pytest.raises(DriftlineError, match="as Parquet"):
+        from_file(stream.config, stream.name, path)
+
+
+def test_a_comparison_finds_the_column_that_moved(make_stream: Any) -> None:
+    stream: Stream = make_stream()
+    stream.hour(0, n=2_000, shift=15.0)
+    with connect(stream.config.postgres, "read") as connection:
+        stored = references.read(connection, stream.name, 1)
+        assert stored is not None
+        current = profiles.window(connection, stream.name, stream.binning, START, START + HOUR)
+    found = {one.column: one for one in compare(current, stored.profile)}
+    assert set(found) == {"amount", "country", "score"}
+    moved = found["amount"]
+    assert moved.mean is not None
+    assert moved.reference_mean is not None
+    assert abs(moved.mean - moved.reference_mean - 15) < 2
+    for name, distance in moved.distances.items():
+        other = found["score"].distances[name]
+        assert distance is not None
+        assert other is not None
+        assert distance > other or name == "wasserstein"
+    json.dumps([one.distances for one in found.values()])
