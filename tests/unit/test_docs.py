@@ -17,6 +17,7 @@ from pydantic_core import PydanticUndefined
 
 from driftline.cli import app
 from driftline.config import Config, EventField, Model, load
+from driftline.monitoring import WindowLength
 from driftline.settings import Secret, parse_duration
 
 ROOT = Path(__file__).parents[2]
@@ -201,15 +202,21 @@ def _is_default(shown: str, field: FieldInfo, section: str) -> bool:
     if default is PydanticUndefined:
         # each role has a user of its own, though the section they share has none
         return shown == "required" or shown == f"driftline_{section.rpartition('.')[2]}"
-    if isinstance(default, BaseModel):
-        return shown == ""
-    if default is None or default in ((), {}):
-        return shown == "none"
+    if isinstance(default, BaseModel) or default is None or default in ((), {}):
+        return shown == ("" if isinstance(default, BaseModel) else "none")
+    if isinstance(default, tuple):
+        return all(map(_is_item, shown.split(", "), default))
     if isinstance(default, bool):
         return shown == str(default).lower()
     if isinstance(default, timedelta):
         return parse_duration(shown) == default
     return shown == str(default)
+
+
+def _is_item(shown: str, item: object) -> bool:
+    if isinstance(item, WindowLength):
+        return parse_duration(shown) == item.length
+    return shown == item
 
 
 def reason_codes() -> set[str]:
