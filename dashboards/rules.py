@@ -15,6 +15,7 @@ from grafana_foundation_sdk.models.alerting import (
     Rule,
 )
 
+from dashboards.board import panel_id
 from dashboards.macros import quoted
 from dashboards.uids import FLEET_FOLDER, RULE_GROUP, folder_uid, rule_title, rule_uid, written
 from driftline import names
@@ -85,9 +86,9 @@ def _rule(
             "version {{ $values.V.Value }}, incident {{ $values.I.Value }}; the model's page has "
             "columns, numbers and reports"
         ),
-        "dashboard": (
-            f"{address(settings)}/d/{names.MODELS_UID}?var-model={{{{ $labels.model }}}}"
-        ),
+        "dashboard": f"{address(settings)}/d/{names.MODELS_UID}?var-model={{{{ $labels.model }}}}",
+        "__dashboardUid__": names.MODELS_UID,
+        "__panelId__": str(panel_id("incidents")),
     }
     if runbook := _runbook(config, models):
         annotations["runbook_url"] = runbook

@@ -30,8 +30,10 @@ class RuleGroup:
         """See `Kind`; the rules go along as they are now, since one left out would be deleted."""
         doing = f"set the interval of the rule group {sent.uid!r}"
         now = server.get_or_none(_path(sent.uid), doing)
-        if now is None or now["interval"] == sent.tree["interval"]:
-            return  # a group without rules is none; the first rule makes it with 1 min
+        if now is None:
+            raise GrafanaError(f"rule group {sent.uid!r} has no rules: see why they failed")
+        if now["interval"] == sent.tree["interval"]:
+            return  # the first rule makes the group with 1 min
         server.send("PUT", _path(sent.uid), doing, {**now, **sent.tree})
 
     def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002

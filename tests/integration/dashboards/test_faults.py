@@ -1,0 +1,173 @@
+"""Grafana down, slow, refusing, or left half-done: a clear message, and nothing of others' lost."""
+
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from dashboards.apply import apply
+from dashboards.rights import check
+from dashboards.server import GrafanaError
+from tests.integration.dashboards.conftest import TOKEN, Driver
+
+
+def test_down(driver: Driver) -> None:
+    driver.change(url="http://127.0.0.1:9")
+    with pytest.raises(GrafanaError, match="can't be reached: check that it runs, and grafana.url"):
+        driver.plan()
+
+
+def test_slow(driver: Driver) -> None:
+    driver.change(timeout=timedelta(milliseconds=200))
+    driver.stand_in.faults.delay = 0.5
+    with pytest.raises(GrafanaError, match="does not answer in time: see grafana.timeout"):
+        driver.plan()
+
+
+def test_an_expired_token(driver: Driver) -> None:
+    driver.stand_in.store.tokens = {}
+    with pytest.raises(GrafanaError, match=r"refuses the token .*: make a new one") as raised:
+        driver.plan()
+    assert TOKEN not in str(raised.value)
+
+
+def test_a_token_without_rights(driver: Driver) -> None:
+    driver.stand_in.store.tokens = {TOKEN: "Viewer"}
+    assert driver.plan().differs  # reading is allowed
+    outcome = driver.apply()
+    assert outcome.done == []
+    failed = [str(error) for step, error in outcome.failed if step.kind.name != "rule_group"]
+    assert all("lacks a right" in error for error in failed)
+    assert "Permissions needed: folders:create" in str(outcome.failed[0][1])
+
+
+def test_an_editor_may_all_but_the_data_source(driver: Driver) -> None:
+    driver.stand_in.store.tokens = {TOKEN: "Editor"}
+    outcome = driver.apply()
+    assert [step.kind.name for step, _ in outcome.failed] == ["datasource"]
+    driver.change(data_source={"manage": False})
+    assert driver.apply().ok
+
+
+def test_doctor_names_the_missing_right(driver: Driver) -> None:
+    driver.apply()
+    before = dict(driver.stand_in.store.dashboards), list(driver.stand_in.store.rules)
+    assert [right for right in check(driver.config) if not right.ok] == []
+    driver.stand_in.store.tokens = {TOKEN: "Editor"}
+    (missing,) = [right for right in check(driver.config) if not right.ok]
+    assert missing.name == "write data sources"
+    assert "give it, or make the source by hand and set grafana.data_source.manage: false" in (
+        missing.detail
+    )
+    driver.stand_in.store.tokens = {TOKEN: "Viewer"}
+    lacking = [right.name for right in check(driver.config) if not right.ok]
+    assert "write alert rules" in lacking
+    assert "read alert rules" not in lacking
+    driver.stand_in.store.tokens = {}
+    assert [right.name for right in check(driver.config) if not right.ok] == ["use the token"]
+    assert (dict(driver.stand_in.store.dashboards), list(driver.stand_in.store.rules)) == before
+
+
+def test_a_busy_server_is_asked_again(driver: Driver) -> None:
+    driver.stand_in.faults.answers = [500, 429, 503, 502]
+    driver.change(patience="1 min")
+    assert driver.apply().ok
+    assert not driver.plan().differs
+
+
+def test_one_that_fails_stops_no_other(driver: Driver) -> None:
+    driver.stand_in.faults.only = "POST /api/dashboards/db"
+    driver.stand_in.faults.answers = [400]
+    driver.change(concurrency=1)
+    outcome = driver.apply()
+    assert [step.key for step, _ in outcome.failed] == [("dashboard", "driftline-fleet")]
+    assert set(driver.stand_in.store.dashboards) == {"driftline-models"}
+    assert len(driver.stand_in.store.rules) == 1 + 2 * 14
+    assert driver.apply().ok
+    assert set(driver.stand_in.store.dashboards) == {"driftline-models", "driftline-fleet"}
+
+
+def test_one_that_cannot_be_read_stops_no_other(driver: Driver) -> None:
+    driver.apply()
+    driver.stand_in.faults.only = "GET /api/dashboards/uid/driftline-fleet"
+    driver.stand_in.faults.answers = [500, 500]
+    driver.pages[1]["description"] = "Another"
+    outcome = driver.apply()
+    assert [step.key for step, _ in outcome.failed] == [("dashboard", "driftline-fleet")]
+    assert [step.uid for step in outcome.done] == ["driftline-models"]
+
+
+class CrashError(Exception):
+    """The end of the process."""
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_what_a_crash_left_half_done_is_finished(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, arrives: bool
+) -> None:
+    """The crash comes around the saving of a dashboard: before it, or before it is remembered."""
+    driver.apply()
+    driver.pages[0]["description"] = "Second"
+    with driver.open() as grafana, pytest.raises(CrashError):
+        if arrives:
+            record = grafana.state.record
+
+            def crash_on_record(key: Any, *rest: Any) -> None:
+                if key[0] == "dashboard":
+                    raise CrashError
+                record(key, *rest)
+
+            monkeypatch.setattr(grafana.state, "record", crash_on_record)
+        else:
+            send = grafana.server.send
+
+            def crash_on_send(method: str, path: str, *rest: Any) -> Any:
+                if path == "/dashboards/db":
+                    raise CrashError
+                return send(method, path, *rest)
+
+            monkeypatch.setattr(grafana.server, "send", crash_on_send)
+        apply(grafana.server, grafana.state, grafana.wanted(driver.pages))
+    driver.pages[0]["description"] = "Third"
+    plan = driver.plan()
+    assert [step.conflicts for step in plan.steps if step.conflicts] == []
+    assert driver.apply().ok
+    content = driver.stand_in.store.dashboards["driftline-fleet"]["content"]
+    assert content["description"] == "Third"
+    assert not driver.plan().differs
+
+
+def test_a_first_apply_that_crashed_leaves_no_conflict(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with driver.open() as grafana, pytest.raises(CrashError):
+
+        def crash(key: Any, *rest: Any) -> None:
+            raise CrashError
+
+        monkeypatch.setattr(grafana.state, "record", crash)
+        apply(grafana.server, grafana.state, grafana.wanted(driver.pages))
+    assert driver.apply().ok
+    assert not driver.plan().differs
+    driver.destroy()
+    assert driver.stand_in.store.folders == {}
+
+
+def test_a_dashboard_of_the_same_title_is_not_overwritten(driver: Driver) -> None:
+    driver.apply()
+    store = driver.stand_in.store
+    theirs = {**store.dashboards.pop("driftline-fleet")}
+    store.dashboards["theirs"] = theirs
+    ((step, error),) = driver.apply().failed
+    assert step.uid == "driftline-fleet"
+    assert "A dashboard with the same name in the folder already exists" in str(error)
+    assert store.dashboards["theirs"] is theirs
+
+
+def test_patience_ends(driver: Driver) -> None:
+    driver.stand_in.faults.answers = [503] * 100
+    start = time.monotonic()
+    with pytest.raises(GrafanaError, match=r"is busy \(HTTP 503 no luck\): try again later"):
+        driver.plan()
+    assert time.monotonic() - start < 60

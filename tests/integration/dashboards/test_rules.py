@@ -1,0 +1,160 @@
+"""Every alert rule on a real database: firing, not, silenced; and states as a server recorded."""
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+import psycopg
+import pytest
+
+from dashboards.rules import HEARTBEAT, rules
+from driftline.config import Config
+from driftline.monitoring import Family, Severity
+from driftline.storage import schema
+from driftline.storage.connection import connect
+from tests.grafana.evaluate import Instance, evaluate
+from tests.grafana.store import Json, Store
+from tests.integration.dashboards.conftest import model
+
+STATES = Path(__file__).parents[2] / "data" / "grafana" / "18_alert_states.json"
+
+
+@pytest.fixture(scope="module")
+def config(empty_database: Callable[[], Config]) -> Config:
+    made = empty_database()
+    schema.migrate(made)
+    models = {"fraud": model("payments"), "spend": model("payments"), "churn": model("growth")}
+    return made.model_copy(update={"models": models})
+
+
+@pytest.fixture
+def store(config: Config) -> Iterator[Store]:
+    """A server whose data source is the database, as role `read`."""
+    with connect(config.postgres, "write", autocommit=True) as connection:
+        connection.execute("UPDATE driftline.alert SET state = 'ok', silenced_until = NULL")
+        connection.execute("DELETE FROM driftline.runner")
+        connection.execute(
+            "INSERT INTO driftline.runner (id, shards, models) VALUES ('a', '{}', 3)"
+        )
+    yield _server(config, rules(config))
+
+
+def _server(config: Config, made: list[Json]) -> Store:
+    store = Store(connect=partial(connect, config.postgres, "read", autocommit=True))
+    store.data_sources = {"pg": {}, "driftline-timescaledb": {}}
+    store.rules = [dict(rule) for rule in made]
+    return store
+
+
+def set_alert(config: Config, family: str, severity: str, **more: Any) -> None:
+    """One row of the alert table."""
+    row = {"state": "firing", "silenced": None, "version": 3, "incident": 7, **more}
+    with connect(config.postgres, "write", autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO driftline.alert (model, family, team, state, severity, since,"
+            " silenced_until, version, incident_id) VALUES ('fraud', %(family)s, 'payments',"
+            " %(state)s, %(severity)s, now(), now() + %(silenced)s::interval, %(version)s,"
+            " %(incident)s) ON CONFLICT (model, family) DO UPDATE SET state = excluded.state,"
+            " severity = excluded.severity, silenced_until = excluded.silenced_until",
+            {"family": family, "severity": severity, **row},
+        )
+
+
+def alerting(found: list[Instance]) -> set[tuple[str, str]]:
+    return {
+        (one.rule, dict(one.labels).get("model", ""))
+        for one in found
+        if one.state.startswith("Alerting")
+    }
+
+
+def test_every_model_has_a_row_in_every_rule_even_before_the_runner(store: Store) -> None:
+    found = evaluate(store)
+    assert {one.state for one in found} == {"Normal"}
+    per_rule = len(get_args(Family)) * len(get_args(Severity))
+    assert len(found) == 1 + 3 * per_rule
+    labels = {name for one in found for name, _ in one.labels}
+    assert labels == {"model", "family", "team"}
+
+
+@pytest.mark.parametrize("family", get_args(Family))
+@pytest.mark.parametrize("severity", get_args(Severity))
+def test_each_rule_fires_for_its_family_and_severity(
+    config: Config, store: Store, family: str, severity: str
+) -> None:
+    set_alert(config, family, severity)
+    assert alerting(evaluate(store)) == {(f"driftline-{family}-{severity}-payments", "fraud")}
+    set_alert(config, family, severity, state="ok")
+    assert alerting(evaluate(store)) == set()
+
+
+@pytest.mark.parametrize("state", ["ok", "pending", "no_data", "broken"])
+def test_other_states_do_not_fire(config: Config, store: Store, state: str) -> None:
+    set_alert(config, "drift", "page", state=state, version=None, incident=None)
+    assert alerting(evaluate(store)) == set()
+
+
+def test_a_silenced_alert_does_not_fire_until_the_silence_ends(
+    config: Config, store: Store
+) -> None:
+    set_alert(config, "drift", "page", silenced="1 hour")
+    assert alerting(evaluate(store)) == set()
+    set_alert(config, "drift", "page", silenced="-1 second")
+    assert alerting(evaluate(store)) == {("driftline-drift-page-payments", "fraud")}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE driftline.runner SET beat_at = now() - interval '6 min'",
+        "DELETE FROM driftline.runner",
+    ],
+)
+def test_a_dead_runner_is_the_heartbeat_and_no_recovery(
+    config: Config, store: Store, change: str
+) -> None:
+    set_alert(config, "drift", "page")
+    with connect(config.postgres, "write", autocommit=True) as connection:
+        connection.execute(change)
+    assert alerting(evaluate(store)) == {
+        (HEARTBEAT, ""),
+        ("driftline-drift-page-payments", "fraud"),
+    }
+
+
+def test_a_dead_database_is_one_new_alert(config: Config, store: Store) -> None:
+    set_alert(config, "drift", "page")
+    before = alerting(evaluate(store))
+
+    def dead() -> Any:
+        raise psycopg.OperationalError("connection refused")
+
+    store.connect = dead
+    found = evaluate(store)
+    assert alerting(found) == before | {(HEARTBEAT, "")}
+    assert {one.state for one in found} == {
+        "Alerting (Error)",
+        "Alerting (Error, KeepLast)",
+        "Normal (Error, KeepLast)",
+    }
+    store.connect = partial(connect, config.postgres, "read", autocommit=True)
+    assert alerting(evaluate(store)) == before
+
+
+def test_states_are_those_that_a_server_recorded(config: Config) -> None:
+    recorded = json.loads(STATES.read_text())
+    with connect(config.postgres, "migrate", autocommit=True) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS contract CASCADE")
+        connection.execute("CREATE SCHEMA contract")
+        connection.execute("CREATE TABLE contract.flip (key text, v float8)")
+        connection.execute("INSERT INTO contract.flip VALUES ('fire', 99)")
+        connection.execute("GRANT USAGE ON SCHEMA contract TO driftline_read")
+        connection.execute("GRANT SELECT ON contract.flip TO driftline_read")
+    store = _server(config, recorded["rules"])
+    titles = {rule["uid"]: rule["title"] for rule in recorded["rules"]}
+    found: dict[str, list[str]] = {}
+    for one in evaluate(store):
+        found.setdefault(titles[one.rule], []).append(one.state)
+    assert {title: sorted(states) for title, states in found.items()} == recorded["states"]

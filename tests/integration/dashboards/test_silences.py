@@ -1,0 +1,114 @@
+"""Silences and acknowledgements of driftline become silences of Grafana, and end with them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from dashboards.silences import Synced, end_all, sync
+from driftline.storage.connection import connect
+from tests.integration.dashboards.conftest import Driver
+
+
+@pytest.fixture(autouse=True)
+def clean(driver: Driver) -> Iterator[None]:
+    with connect(driver.config.postgres, "migrate", autocommit=True) as connection:
+        connection.execute("TRUNCATE driftline.silence, driftline.incident")
+    yield
+
+
+def execute(driver: Driver, statement: str) -> None:
+    with connect(driver.config.postgres, "write", autocommit=True) as connection:
+        connection.execute(statement)
+
+
+def synced(driver: Driver) -> Synced:
+    with driver.open() as grafana:
+        return sync(grafana.server, grafana.connection, grafana.state)
+
+
+def active(driver: Driver) -> list[dict[str, str]]:
+    return [
+        {one["name"]: one["value"] for one in silence["matchers"]}
+        for silence in driver.stand_in.store.silences.values()
+        if silence["status"]["state"] == "active"
+    ]
+
+
+def test_a_silence_comes_and_goes(driver: Driver) -> None:
+    execute(
+        driver,
+        "INSERT INTO driftline.silence (model, family, ends_at, created_by, reason)"
+        " VALUES ('fraud', 'drift', now() + interval '2 hours', 'mia', 'known')",
+    )
+    assert synced(driver) == Synced(1, 0)
+    assert active(driver) == [{"model": "fraud", "family": "drift"}]
+    assert synced(driver) == Synced(0, 0)
+    with connect(driver.config.postgres, "read") as connection:
+        (noted,) = connection.execute("SELECT grafana_id FROM driftline.silence").fetchone() or ()
+    assert noted in driver.stand_in.store.silences
+    execute(driver, "UPDATE driftline.silence SET ends_at = now()")
+    assert synced(driver) == Synced(0, 1)
+    assert active(driver) == []
+
+
+def test_a_silence_of_all_families_matches_the_model_alone(driver: Driver) -> None:
+    execute(
+        driver,
+        "INSERT INTO driftline.silence (model, ends_at, created_by, reason)"
+        " VALUES ('fraud', now() + interval '2 hours', 'mia', 'known')",
+    )
+    synced(driver)
+    assert active(driver) == [{"model": "fraud"}]
+
+
+def test_a_longer_silence_is_prolonged(driver: Driver) -> None:
+    execute(
+        driver,
+        "INSERT INTO driftline.silence (model, ends_at, created_by, reason)"
+        " VALUES ('fraud', now() + interval '1 hour', 'mia', 'known')",
+    )
+    synced(driver)
+    execute(driver, "UPDATE driftline.silence SET ends_at = now() + interval '5 hours'")
+    assert synced(driver) == Synced(1, 0)
+    assert active(driver) == [{"model": "fraud"}]
+
+
+def test_an_acknowledged_incident_is_silent_until_it_is_resolved(driver: Driver) -> None:
+    execute(
+        driver,
+        "INSERT INTO driftline.incident (model, family, severity, since, last, summary,"
+        " contributors, acknowledged_at, acknowledged_by) VALUES"
+        " ('fraud', 'latency', 'page', now(), now(), 's', '[]', now(), 'ben')",
+    )
+    assert synced(driver) == Synced(1, 0)
+    assert active(driver) == [{"model": "fraud", "family": "latency"}]
+    assert synced(driver) == Synced(0, 0)
+    execute(driver, "UPDATE driftline.incident SET resolved_at = now()")
+    assert synced(driver) == Synced(0, 1)
+    assert active(driver) == []
+
+
+def test_one_that_was_ended_in_grafana_is_not_made_again(driver: Driver) -> None:
+    execute(
+        driver,
+        "INSERT INTO driftline.silence (model, ends_at, created_by, reason)"
+        " VALUES ('fraud', now() + interval '1 hour', 'mia', 'known')",
+    )
+    synced(driver)
+    for silence in driver.stand_in.store.silences.values():
+        silence["status"] = {"state": "expired"}
+    execute(driver, "UPDATE driftline.silence SET ends_at = now() + interval '5 hours'")
+    assert synced(driver) == Synced(0, 0)
+    assert active(driver) == []
+
+
+def test_all_end_when_driftline_leaves(driver: Driver) -> None:
+    execute(
+        driver,
+        "INSERT INTO driftline.silence (model, ends_at, created_by, reason)"
+        " VALUES ('fraud', now() + interval '1 hour', 'mia', 'known')",
+    )
+    synced(driver)
+    with driver.open() as grafana:
+        end_all(grafana.server, grafana.state)
+    assert active(driver) == []
