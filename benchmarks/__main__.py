@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from benchmarks import events, latency, swap
+from benchmarks import events, grafana, latency, swap
 from benchmarks.bench import Bench, Variant, running
 from benchmarks.child import child
 from benchmarks.job import job
@@ -63,7 +63,7 @@ PER_RECORD = "per_record"
 TITLES = {name: variant.title for name, variant in THROUGHPUT.items()} | {
     PER_RECORD: "PyFlink DataStream, one prediction and INSERT a record"
 }
-ALL = (*THROUGHPUT, PER_RECORD, "latency", "swap", "soak")
+ALL = (*THROUGHPUT, PER_RECORD, "latency", "swap", "grafana", "soak")
 
 
 def main(
@@ -137,6 +137,8 @@ class Suite:
             self._latency("output")
         if "swap" in wanted:
             self._swap(2 * n)
+        if "grafana" in wanted:
+            self.results.more |= grafana.measure(self.bench.config)
         if "soak" in wanted:
             self._soak(5 * n)
 

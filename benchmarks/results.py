@@ -40,6 +40,7 @@ class Results:
         titles: what each variant is, by name.
         rates: its measurements, one a round.
         latency: by variant, "profiles" or "output".
+        more: figures by key, of what has no stream.
     """
 
     titles: Mapping[str, str]
@@ -47,6 +48,7 @@ class Results:
     latency: dict[str, Latency] = field(default_factory=dict)
     memory: Memory | None = None
     swap: Swap | None = None
+    more: dict[str, float] = field(default_factory=dict)
 
     def add(self, variant: str, rate: Rate) -> None:
         """One more round of a variant."""
@@ -75,7 +77,7 @@ class Results:
             for who in ("jvm", "workers"):
                 found[f"stream.memory.{who}_mb"] = self.memory.late_mb[who]
                 found[f"stream.memory.{who}_growth"] = self.memory.growth(who)
-        return found
+        return found | self.more
 
     def write(self, path: Path, setting: Mapping[str, object]) -> None:
         """Write the figures, the machine and what was on; keys of other benchmarks stay."""

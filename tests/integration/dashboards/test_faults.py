@@ -9,19 +9,22 @@ import pytest
 from dashboards.apply import apply
 from dashboards.rights import check
 from dashboards.server import GrafanaError
+from dashboards.session import Session
 from tests.integration.dashboards.conftest import TOKEN, Driver
 
 
 def test_down(driver: Driver) -> None:
     driver.change(url="http://127.0.0.1:9")
-    with pytest.raises(GrafanaError, match="can't be reached: check that it runs, and grafana.url"):
+    with pytest.raises(
+        GrafanaError, match=r"can't be reached: check that it runs, and grafana\.url"
+    ):
         driver.plan()
 
 
 def test_slow(driver: Driver) -> None:
     driver.change(timeout=timedelta(milliseconds=200))
     driver.stand_in.faults.delay = 0.5
-    with pytest.raises(GrafanaError, match="does not answer in time: see grafana.timeout"):
+    with pytest.raises(GrafanaError, match=r"does not answer in time: see grafana\.timeout"):
         driver.plan()
 
 
@@ -102,6 +105,12 @@ class CrashError(Exception):
     """The end of the process."""
 
 
+def crashed(driver: Driver, grafana: Session) -> None:
+    wanted = grafana.wanted(driver.pages)
+    with pytest.raises(CrashError):
+        apply(grafana.server, grafana.state, wanted)
+
+
 @pytest.mark.parametrize("arrives", [True, False])
 def test_what_a_crash_left_half_done_is_finished(
     driver: Driver, monkeypatch: pytest.MonkeyPatch, arrives: bool
@@ -109,7 +118,7 @@ def test_what_a_crash_left_half_done_is_finished(
     """The crash comes around the saving of a dashboard: before it, or before it is remembered."""
     driver.apply()
     driver.pages[0]["description"] = "Second"
-    with driver.open() as grafana, pytest.raises(CrashError):
+    with driver.open() as grafana:
         if arrives:
             record = grafana.state.record
 
@@ -128,7 +137,7 @@ def test_what_a_crash_left_half_done_is_finished(
                 return send(method, path, *rest)
 
             monkeypatch.setattr(grafana.server, "send", crash_on_send)
-        apply(grafana.server, grafana.state, grafana.wanted(driver.pages))
+        crashed(driver, grafana)
     driver.pages[0]["description"] = "Third"
     plan = driver.plan()
     assert [step.conflicts for step in plan.steps if step.conflicts] == []
@@ -141,13 +150,12 @@ def test_what_a_crash_left_half_done_is_finished(
 def test_a_first_apply_that_crashed_leaves_no_conflict(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with driver.open() as grafana, pytest.raises(CrashError):
+    def crash(key: Any, *rest: Any) -> None:
+        raise CrashError
 
-        def crash(key: Any, *rest: Any) -> None:
-            raise CrashError
-
+    with driver.open() as grafana:
         monkeypatch.setattr(grafana.state, "record", crash)
-        apply(grafana.server, grafana.state, grafana.wanted(driver.pages))
+        crashed(driver, grafana)
     assert driver.apply().ok
     assert not driver.plan().differs
     driver.destroy()

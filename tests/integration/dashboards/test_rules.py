@@ -1,7 +1,7 @@
 """Every alert rule on a real database: firing, not, silenced; and states as a server recorded."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -30,7 +30,7 @@ def config(empty_database: Callable[[], Config]) -> Config:
 
 
 @pytest.fixture
-def store(config: Config) -> Iterator[Store]:
+def store(config: Config) -> Store:
     """A server whose data source is the database, as role `read`."""
     with connect(config.postgres, "write", autocommit=True) as connection:
         connection.execute("UPDATE driftline.alert SET state = 'ok', silenced_until = NULL")
@@ -38,7 +38,7 @@ def store(config: Config) -> Iterator[Store]:
         connection.execute(
             "INSERT INTO driftline.runner (id, shards, models) VALUES ('a', '{}', 3)"
         )
-    yield _server(config, rules(config))
+    return _server(config, rules(config))
 
 
 def _server(config: Config, made: list[Json]) -> Store:

@@ -1,7 +1,5 @@
 """Silences and acknowledgements of driftline become silences of Grafana, and end with them."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from dashboards.silences import Synced, end_all, sync
@@ -10,10 +8,9 @@ from tests.integration.dashboards.conftest import Driver
 
 
 @pytest.fixture(autouse=True)
-def clean(driver: Driver) -> Iterator[None]:
+def clean(driver: Driver) -> None:
     with connect(driver.config.postgres, "migrate", autocommit=True) as connection:
         connection.execute("TRUNCATE driftline.silence, driftline.incident")
-    yield
 
 
 def execute(driver: Driver, statement: str) -> None:

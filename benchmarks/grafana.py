@@ -1,0 +1,76 @@
+"""How long 500 models take to generate, and how much a plan without a change asks of Grafana."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from dashboards.apply import apply
+from dashboards.generate import generate
+from dashboards.plan import plan
+from dashboards.session import session
+from dashboards.wanted import wanted
+from driftline.config import Config, Model
+from driftline.grafana import Grafana
+from driftline.storage import schema
+from tests.grafana.app import StandIn
+from tests.grafana.serving import served
+
+MODELS, TEAMS, FEATURES = 500, 10, 20
+_SERVER = (11, 0)
+_TOKEN = "bench"  # noqa: S105 - of the stand-in
+
+
+def measure(config: Config) -> dict[str, float]:
+    """Figures by key.
+
+    Generation is of the worst case, a page of its own for each model; the stand-in of the tests
+    counts the requests of a plan, once with one page for all, once with a page each.
+
+    Parameters:
+        config: with a database.
+    """
+    schema.migrate(config)
+    own = _with_models(config, "own")
+    start = time.perf_counter()
+    wanted(own, generate(own), _SERVER, secrets=False)
+    found = {"grafana.generate_500_seconds": time.perf_counter() - start}
+    for dashboard, key in (("shared", "plan_requests"), ("own", "plan_requests_own_pages")):
+        found[f"grafana.{key}"] = _requests(_with_models(config, dashboard))
+    return found
+
+
+def _requests(config: Config) -> float:
+    stand_in = StandIn()
+    stand_in.store.tokens = {_TOKEN: "Admin"}
+    token = Path(config.state) / "bench" / "grafana_token"
+    token.parent.mkdir(parents=True, exist_ok=True)
+    token.write_text(_TOKEN)
+    with served(stand_in) as url:
+        section = Grafana.model_validate({"url": url, "token": {"file": token}})
+        with session(config.model_copy(update={"grafana": section})) as grafana:
+            objects = grafana.wanted()
+            outcome = apply(grafana.server, grafana.state, objects)
+            made = plan(grafana.server, grafana.state, objects)
+    if outcome.failed or made.differs:
+        raise RuntimeError("the second plan is not empty")
+    return float(made.requests)
+
+
+def _with_models(config: Config, dashboard: str) -> Config:
+    models = {f"model-{i}": _model(f"team-{i % TEAMS}", dashboard) for i in range(MODELS)}
+    return config.model_copy(update={"models": models})
+
+
+def _model(team: str, dashboard: str) -> Model:
+    section: dict[str, Any] = {
+        "input": {
+            "topic": "t",
+            "event_id": "id",
+            "event_time": "time",
+            "fields": {f"feature_{i}": "float" for i in range(FEATURES)},
+        },
+        "registry": {"name": "m"},
+        "team": team,
+        "dashboard": dashboard,
+    }
+    return Model.model_validate(section)
