@@ -38,6 +38,15 @@ flink:
   checkpoint_interval: 10 s
   # properties: {taskmanager.memory.network.max: 256m}
 
+# Dashboards, alert rules and contact points: 'driftline dashboards plan', then 'apply'.
+# grafana:
+#   url: https://grafana.example.com
+#   token: {env: GRAFANA_TOKEN}         # of a service account
+#   contact_points:
+#     oncall: {type: pagerduty, settings: {integrationKey: {env: PAGERDUTY_KEY}}}
+#   routing:
+#     routes: [{contact_point: oncall, severities: [page]}]
+
 models:
   payments:                             # the name of the model in driftline
     input:
