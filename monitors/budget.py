@@ -57,6 +57,12 @@ def levels(
     return {look: share * weight / total / rates[look] for look, weight in weights.items()}
 
 
+def whole(settings: Monitors) -> tuple[str, ...]:
+    """The alerting monitors that judge all columns of a window together."""
+    chosen = settings.multivariate
+    return (chosen.method,) if chosen is not None and chosen.alert else ()
+
+
 def per_week(length: WindowLength) -> float:
     """How many windows end in a week."""
     return _WEEK / length.step

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from driftline import names
 from driftline.storage.window_sample import LABEL
+from monitors.raw_columns import is_number
 
 if TYPE_CHECKING:
     from evidently import DataDefinition, Dataset
@@ -26,23 +27,6 @@ NO_TELEMETRY = "DO_NOT_TRACK"
 def silence() -> None:
     """No usage data, from this process and its children."""
     os.environ.setdefault(NO_TELEMETRY, "1")
-
-
-def shared(current: pa.Table, reference: pa.Table) -> list[str]:
-    """The features and the score that both have, with a value each, of one type.
-
-    Evidently fails as a whole on a column without values.
-    """
-    own = {*names.SYSTEM_COLUMNS, LABEL} - {names.SCORE}
-    return [
-        name
-        for name in current.column_names
-        if name not in own
-        and name in reference.column_names
-        and _has_values(current[name])
-        and _has_values(reference[name])
-        and is_number(current[name].type) == is_number(reference[name].type)
-    ]
 
 
 def dataset(table: pa.Table, columns: list[str], *, labelled: bool = False) -> "Dataset":
@@ -107,14 +91,3 @@ def _series(column: pa.ChunkedArray) -> "pd.Series[float] | pd.Series[str]":
         values = column.cast(pa.float64(), safe=False).to_numpy()
         return pd.Series(np.where(np.isfinite(values), values, np.nan))
     return pd.Series(column.cast(pa.string()).to_pandas(), dtype=object)
-
-
-def _has_values(column: pa.ChunkedArray) -> bool:
-    if not is_number(column.type):
-        return bool(column.null_count < len(column))
-    return bool(np.isfinite(column.cast(pa.float64(), safe=False).to_numpy()).any())
-
-
-def is_number(kind: pa.DataType) -> bool:
-    """Whether a column of this type is one of numbers."""
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))

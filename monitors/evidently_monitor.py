@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from driftline.errors import ConfigError
 from driftline.monitoring import Evidently
-from monitors import evidently_data
+from monitors import evidently_data, raw_columns
 from monitors.verdict import Status, Verdict
 
 PREFIX = "evidently"
@@ -52,7 +52,7 @@ def evaluate(
     """
     common: dict[str, Any] = {"family": "drift", "alerts": settings.alert, "version": version}
     name = f"{PREFIX}.{settings.name}"
-    columns = evidently_data.shared(current, reference)
+    columns = raw_columns.shared(current, reference)
     wanted = settings.options.get("column")
     if len(current) == 0 or not columns or (wanted is not None and wanted not in columns):
         what = "no rows" if len(current) == 0 else f"no values of {wanted or 'any column'!r}"

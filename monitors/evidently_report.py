@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from driftline.errors import DriftlineError
-from monitors import evidently_data
+from monitors import evidently_data, raw_columns
 
 if TYPE_CHECKING:
     from evidently.core.report import Snapshot
@@ -54,7 +54,7 @@ def make(
     Raises:
         DriftlineError: there are too few rows, or no columns that both have, or Evidently fails.
     """
-    columns = evidently_data.shared(current, reference)
+    columns = raw_columns.shared(current, reference)
     if min(len(current), len(reference)) < _FEW or not columns:
         raise DriftlineError(
             f"can't compare {len(current)} rows of the window with {len(reference)} of the "

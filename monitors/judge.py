@@ -72,7 +72,8 @@ class Judge:
     @cached_property
     def levels(self) -> dict[Look, float]:
         """The false-alarm rate of each look."""
-        return budget.levels(self.settings, self.reference.binning, self.monitors)
+        more = budget.whole(self.settings)
+        return budget.levels(self.settings, self.reference.binning, self.monitors, more)
 
     def _isolated(self, window: Window, current: Profile, column: str, monitor: Monitor) -> Verdict:
         """One failing column or monitor is shown as broken and stops no other."""

@@ -16,9 +16,11 @@ from driftline.storage.connection import Connection
 from driftline.storage.judged import Judged, Stat
 from driftline.storage.profiles import ProfileRow
 from driftline.storage.windows import Part
-from monitors import latency, rhythm, schedule, slow, version_against_version
+from monitors import budget, latency, rhythm, schedule, slow, version_against_version
+from monitors.budget import Look
 from monitors.fresh import SPARED, Fresh, row
 from monitors.judges import Judges, NoReferenceError
+from monitors.raw_monitors import RawMonitors
 from monitors.schedule import Length
 from monitors.stats import stats
 from monitors.verdict import Verdict, Window
@@ -62,6 +64,7 @@ class Watch:
         self.settings = model.monitors
         self.lengths = schedule.lengths(model)
         self.judges = Judges(name, model.monitors)
+        self._raw = RawMonitors(name, model.monitors)
 
     def due(self, connection: Connection, now: datetime, *, ended: bool = False) -> Due:
         """What is to be judged now; the marks of late events are used up by the caller's
@@ -234,7 +237,20 @@ class Watch:
             except Exception as error:  # one segment that fails stops no other
                 log.exception("segment %r of model %s can't be judged", segment, self.name)
                 found.append(replace(_broken("segment", error), segment=segment, version=version))
-        return found
+        level = self._level_of_all_columns(connection, window, version)
+        return found + self._raw.judge(connection, window, version, level)
+
+    def _level_of_all_columns(
+        self, connection: Connection, window: Window, version: int
+    ) -> float | None:
+        """The false-alarm rate of the monitor that judges all columns together, if it alerts."""
+        for name in budget.whole(self.settings):
+            try:
+                levels = self.judges.of(connection, version, names.ALL_ROWS).levels
+            except NoReferenceError:
+                return None
+            return levels[Look(name, "", names.ALL_ROWS, window.seconds)]
+        return None
 
     def _segment(
         self, connection: Connection, window: Window, parts: Parts, version: int, segment: str
