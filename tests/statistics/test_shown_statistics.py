@@ -30,13 +30,13 @@ few_examples = settings(max_examples=60)
 
 def numbers(seed: int, n: int, shift: float, scale: float, shape: str) -> Numbers:
     rng = np.random.default_rng(seed)
-    drawn: Numbers = {
-        "normal": lambda: rng.normal(size=n),
-        "heavy": lambda: rng.standard_t(2, n),
-        "skewed": lambda: rng.lognormal(size=n),
-        "discrete": lambda: rng.poisson(4, n) * 1.0,
-    }[shape]()
-    return drawn * scale + shift
+    drawn: dict[str, Numbers] = {
+        "normal": rng.normal(size=n),
+        "heavy": rng.standard_t(2, n),
+        "skewed": rng.lognormal(size=n),
+        "discrete": rng.poisson(4, n) * 1.0,
+    }
+    return drawn[shape] * scale + shift
 
 
 NUMBERS = st.tuples(
