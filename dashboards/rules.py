@@ -25,7 +25,7 @@ from driftline.monitoring import Family, Severity
 
 POSTGRES = "grafana-postgresql-datasource"
 HEARTBEAT = "driftline-heartbeat"
-HEARTBEAT_TITLE = "driftline is silent"
+HEARTBEAT_TITLE = names.GRAFANA_HEARTBEAT
 KEEP_LAST_SINCE = (11, 0)  # earlier servers refuse the state KeepLast
 
 _ALARM = """SELECT m.model, {family} AS family, {team} AS team,

@@ -5,7 +5,9 @@
 import contextlib
 import json
 import logging
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -112,7 +114,7 @@ def alerts_list(
                 "" if one.incident_id is None else str(one.incident_id),
                 Text(one.summary),
             )
-        Console().print(table if shown else "all quiet")
+        console().print(table if shown else "all quiet")
     if any(one.state == "firing" for one in shown):
         raise typer.Exit(1)
 
@@ -148,7 +150,7 @@ def alerts_show(
             _number(one["p_value"]),
             Text(one["detail"]),
         )
-    Console().print(table, parts)
+    console().print(table, parts)
 
 
 @alerts.command("ack")
@@ -234,7 +236,7 @@ def alerts_history(
             _state(one),
             Text(one.summary),
         )
-    Console().print(table)
+    console().print(table)
 
 
 def _state(one: "Incident") -> str:
@@ -279,6 +281,12 @@ def _who() -> str:
     from driftline.person import whoami
 
     return whoami()
+
+
+def console() -> Console:
+    """What tables are printed on; a pipe has no width: wide enough for the widest."""
+    wide = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if wide else 120)
 
 
 def utc(time: datetime) -> datetime:

@@ -12,6 +12,7 @@ from driftline.config import Config
 from driftline.storage import incidents, notifications, silences
 from driftline.storage.connection import Connection
 from driftline.storage.notifications import Message
+from monitors.grafana_watch import GrafanaWatch
 
 log = logging.getLogger(__name__)
 
@@ -19,34 +20,27 @@ _FIRST_RETRY = timedelta(seconds=2)
 _LAST_RETRY = timedelta(minutes=10)
 
 
-def grafana_delivers(config: Config, connection: Connection) -> bool:
-    """Whether Grafana tells people, so that driftline need not.
-
-    Parameters:
-        config: with a section `grafana` when one is configured.
-        connection: to see that Grafana still evaluates its rules.
-    """
-    del config, connection
-    return False
-
-
-def deliver(config: Config, connection: Connection) -> int:
+def deliver(config: Config, connection: Connection, grafana: GrafanaWatch | None = None) -> int:
     """Send what is due; gives how many messages left the outbox.
 
     Parameters:
         connection: as role `write`, in autocommit.
+        grafana: whether it tells people itself; default: asked anew.
     """
+    grafana = grafana or GrafanaWatch(config)
     done = 0
     while True:
         with connection.transaction():
             message = notifications.claim(connection, config.notify.per_hour)
             if message is None:
                 return done
-            done += _handle(config, connection, message)
+            done += _handle(config, connection, message, grafana)
 
 
-def _handle(config: Config, connection: Connection, message: Message) -> bool:
-    unwanted = _unwanted(config, connection, message)
+def _handle(
+    config: Config, connection: Connection, message: Message, grafana: GrafanaWatch
+) -> bool:
+    unwanted = _unwanted(config, connection, message, grafana)
     if unwanted is not None:
         notifications.sent(connection, message.id, unwanted)
         return True
@@ -60,7 +54,9 @@ def _handle(config: Config, connection: Connection, message: Message) -> bool:
     return False
 
 
-def _unwanted(config: Config, connection: Connection, message: Message) -> str | None:
+def _unwanted(
+    config: Config, connection: Connection, message: Message, grafana: GrafanaWatch
+) -> str | None:
     """Why nobody is to be told."""
     incident = incidents.get(connection, message.incident_id)
     if incident is None:
@@ -72,7 +68,7 @@ def _unwanted(config: Config, connection: Connection, message: Message) -> str |
         return "silenced"
     if incident.acknowledged_at is not None and message.kind == "changed":
         return "acknowledged"
-    if grafana_delivers(config, connection):
+    if grafana.delivers():
         return "grafana"
     return None if config.notify.urls else "no addresses"
 

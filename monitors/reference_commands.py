@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from driftline.errors import DriftlineError
-from monitors.commands import DEFAULT_CONFIG, AsJson, ConfigPath, ModelName, utc
+from monitors.commands import DEFAULT_CONFIG, AsJson, ConfigPath, ModelName, console, utc
 
 if TYPE_CHECKING:
     from driftline.storage.references import StoredReference
@@ -122,7 +121,7 @@ def reference_compare(  # noqa: PLR0917 - one parameter an option
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in found], indent=2))
     else:
-        Console().print(_table(found))
+        console().print(_table(found))
 
 
 def _seconds(text: str | None) -> int | None:
@@ -179,7 +178,7 @@ def _print(facts: dict[str, Any], as_json: bool) -> None:
         elif value not in (None, ""):
             shown = f"{value:,}" if key == "rows" else str(value)
             table.add_row(key.replace("_", " "), Text(shown))
-    Console().print(table)
+    console().print(table)
 
 
 def _table(found: "list[Compared]") -> Table:

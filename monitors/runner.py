@@ -26,6 +26,7 @@ from driftline.storage.connection import Connection, connect
 from driftline.storage.reconnect import LOCK_TIMEOUT
 from monitors.alerting import Alerting
 from monitors.deliver import deliver
+from monitors.grafana_watch import GrafanaWatch
 from monitors.heartbeat import Heartbeat
 from monitors.metrics import Metrics
 from monitors.pulse import Pulse
@@ -91,6 +92,7 @@ class Runner:
             raise ConfigError("no models in the config: nothing to monitor")
         self.id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self.metrics = Metrics()
+        self._grafana = GrafanaWatch(config)
         self._heartbeat = Heartbeat(config.runner.heartbeat)
         self._stop = threading.Event()
         self._shards: set[int] = set()
@@ -283,7 +285,7 @@ class Runner:
     def _deliver_now(self) -> None:
         try:
             with connect(self._config.local_postgres(), "write", autocommit=True) as connection:
-                self.metrics.sent.inc(deliver(self._config, connection))
+                self.metrics.sent.inc(deliver(self._config, connection, self._grafana))
         except Exception:  # a channel that fails must not stop the judging
             log.exception("notifications could not be delivered")
 

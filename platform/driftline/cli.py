@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
+from rich.text import Text
 
 from dashboards.commands import dashboards
 from dashboards.preview.command import preview
@@ -185,6 +186,28 @@ def logs(
     from driftline.services.stack import Stack
 
     sys.stdout.write(Stack(load(config).state).logs(service, lines) + "\n")
+
+
+@app.command()
+def doctor(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Say what is wrong and how to mend it: services, schema, references, runner. Exit code 1."""
+    from dataclasses import asdict
+
+    from driftline.config import load
+    from driftline.doctor import examine
+
+    found = examine(load(config))
+    if as_json:
+        out.print_json(json.dumps([asdict(one) for one in found]))
+    else:
+        table = Table("check", "", "found", "to mend it")
+        colours = {"ok": "green", "note": "yellow", "problem": "red"}
+        for one in found:
+            level = f"[{colours[one.level]}]{one.level}[/]"
+            table.add_row(one.check, level, Text(one.what), Text(one.mend))
+        out.print(table)
+    if any(one.level == "problem" for one in found):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -101,6 +101,10 @@ class Storage(Settings):
     keep_rows: Duration | None = Field(
         None, description="drop predictions, labels and rejects that are older; default: never"
     )
+    keep_verdicts: Wait = Field(
+        timedelta(days=90),
+        description="of windows shorter than a day; alarms, and whole days, stay",
+    )
 
 
 class Mlflow(Settings):

@@ -90,6 +90,9 @@ def dashboard_uid(model: str) -> str:
     return f"{uid[: _UID_LENGTH - 9]}_{zlib.crc32(model.encode()):08x}"
 
 
+# The rule in Grafana that says that driftline is dead; its evaluations say that Grafana lives.
+GRAFANA_HEARTBEAT = "driftline is silent"
+
 # First key of the advisory locks, so that they collide with nobody else's.
 LEDGER_LOCK = 0x6466_0001
 PROMOTION_LOCK = 0x6466_0002

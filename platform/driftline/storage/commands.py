@@ -26,6 +26,7 @@ Since = Annotated[datetime | None, typer.Option(formats=_FORMATS, help="From thi
 Until = Annotated[datetime | None, typer.Option(formats=_FORMATS, help="Before this time (UTC).")]
 Reason = Annotated[str | None, typer.Option(help="Only those rejected for this reason.")]
 DEFAULT_CONFIG = Path("driftline.yaml")
+_UNSEEN = timedelta(days=30)  # marks of changed minutes that no runner has read
 
 rejected = typer.Typer(help="Messages that became no prediction.", no_args_is_help=True)
 
@@ -138,9 +139,9 @@ def compact(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Merge old profile and ledger rows; drop rows older than storage.keep_rows."""
+    """Merge old profile and ledger rows; drop rows and verdicts that are older than they may be."""
     from driftline.config import load
-    from driftline.storage import ledger_compaction, profiles, schema
+    from driftline.storage import dirty, ledger_compaction, profiles, schema, verdicts
     from driftline.storage.connection import connect
 
     loaded = load(config)
@@ -151,6 +152,11 @@ def compact(
             days = ledger_compaction.compact(connection, name)
         counts = {"profile_rows": merged.before, "merged_to": merged.after, "ledger_days": days}
         _say({"model": name, **counts}, as_json)
+    with connect(loaded.local_postgres(), "write", autocommit=True) as connection:
+        expired = verdicts.expire(connection, loaded.storage.keep_verdicts)
+        expired += dirty.expire(connection, datetime.now(UTC) - _UNSEEN)
+    if expired:
+        _say({"expired_results": expired}, as_json)
     dropped = schema.expire(loaded)
     if dropped:
         _say({"dropped_chunks": len(dropped)}, as_json)

@@ -98,14 +98,19 @@ def check(connection: Connection, model: str, features: pa.Schema) -> None:
     Raises:
         SchemaError: it is not; the message says what is missing.
     """
-    found = _revision(connection)
-    if found != (head := ScriptDirectory(str(_folder())).get_current_head()):
+    found, head = revisions(connection)
+    if found != head:
         raise SchemaError(
             f"the database's schema is at revision {found!r}, this version needs {head!r}: "
             "run 'driftline migrate'"
         )
     prediction_table.check(connection, model, features)
     shadow_table.check(connection, model)
+
+
+def revisions(connection: Connection) -> tuple[str | None, str | None]:
+    """The revision that the database has, and the one that this version needs."""
+    return _revision(connection), ScriptDirectory(str(_folder())).get_current_head()
 
 
 def _revision(connection: Connection) -> str | None:

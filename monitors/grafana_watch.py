@@ -1,0 +1,73 @@
+"""Whether Grafana tells people of alerts now: it is configured, and it evaluates its rules."""
+
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+
+import httpx
+
+from driftline import names
+from driftline.config import Config
+
+log = logging.getLogger(__name__)
+
+_RULES = "/api/prometheus/grafana/api/v1/rules"
+_MISSED = 4  # evaluations in a row that may be missing
+_KEPT = 15.0  # seconds that an answer is believed
+
+
+class GrafanaWatch:
+    """Asks Grafana when it evaluated the rule that every driftline has there.
+
+    A Grafana that does not answer counts as stopped: being told twice is better than not at all.
+
+    Parameters:
+        config: with the section `grafana`.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._settings = config.grafana
+        self._asked = -_KEPT
+        self._answer = False
+
+    def delivers(self) -> bool:
+        """Grafana tells people, so that driftline need not."""
+        if self._settings.url is None or self._settings.token is None:
+            return False
+        if time.monotonic() - self._asked >= _KEPT:
+            self._answer = self._evaluates()
+            self._asked = time.monotonic()
+        return self._answer
+
+    def _evaluates(self) -> bool:
+        try:
+            newest = self._newest()
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            log.warning("Grafana does not say what it evaluates (%s)", type(error).__name__)
+            return False
+        if newest is None:
+            log.warning("Grafana does not have driftline's rules: 'driftline dashboards apply'")
+            return False
+        patience = self._settings.interval * _MISSED + timedelta(seconds=10)
+        return datetime.now(UTC) - newest < patience
+
+    def _newest(self) -> datetime | None:
+        """When the rule was evaluated last; None when it is not there."""
+        assert self._settings.url is not None
+        assert self._settings.token is not None
+        answer = httpx.get(
+            self._settings.url.rstrip("/") + _RULES,
+            headers={
+                "Authorization": f"Bearer {self._settings.token.read()}",
+                "X-Grafana-Org-Id": str(self._settings.org),
+            },
+            timeout=5.0,
+            verify=str(self._settings.ca_file) if self._settings.ca_file else True,
+        ).raise_for_status()
+        times = [
+            datetime.fromisoformat(rule["lastEvaluation"].replace("Z", "+00:00"))
+            for group in answer.json()["data"]["groups"]
+            for rule in group["rules"]
+            if rule["name"] == names.GRAFANA_HEARTBEAT
+        ]
+        return max(times, default=None)

@@ -1,0 +1,230 @@
+"""`driftline doctor`: what is wrong with this installation, and how to mend it.
+
+Each check is a function that gives findings; to add one, write it and name it in `CHECKS`.
+"""
+
+# ruff: noqa: PLC0415 - heavy imports stay in the checks that need them
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from driftline.config import Config
+from driftline.errors import DriftlineError
+
+_LATE = timedelta(minutes=5)  # a model's windows may wait so long before it is said
+
+Level = Literal["ok", "note", "problem"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check says.
+
+    Attributes:
+        check: its name.
+        level: `note` is worth knowing, `problem` keeps something from working.
+        what: what was found.
+        mend: what to do; "" when nothing.
+    """
+
+    check: str
+    level: Level
+    what: str
+    mend: str = ""
+
+
+Check = Callable[[Config], Iterable[Finding]]
+
+
+def examine(config: Config) -> list[Finding]:
+    """Run all checks; one that fails is a problem and stops no other."""
+    found: list[Finding] = []
+    for name, check in CHECKS.items():
+        try:
+            found += check(config)
+        except DriftlineError as error:
+            what, _, mend = str(error).rpartition(": ")
+            found.append(Finding(name, "problem", what or str(error), mend if what else ""))
+        except Exception as error:
+            found.append(Finding(name, "problem", f"{type(error).__name__}: {error}"))
+    return found
+
+
+def settings(config: Config) -> Iterable[Finding]:
+    """Are there models, and can every secret be read?"""
+    from driftline.settings import Secret
+
+    if not config.models:
+        yield Finding("config", "note", "no models", "see docs/adding-a-model.md")
+    for name, model in config.models.items():
+        unknown = {s.partition("=")[0] for s in model.monitors.segments} - set(model.segments)
+        for column in sorted(unknown):
+            yield Finding(
+                "config",
+                "problem",
+                f"monitors.segments of {name!r} names {column!r}, which profiles are not split by",
+                f"add {column!r} to models.{name}.segments",
+            )
+    for secret in (*config.notify.urls, config.runner.heartbeat, config.grafana.token):
+        if isinstance(secret, Secret):
+            secret.read()
+    if not config.notify.urls and config.grafana.url is None:
+        yield Finding(
+            "config", "note", "nobody is told of incidents", "set notify.urls, or grafana.url"
+        )
+    yield Finding("config", "ok", f"{len(config.models)} models")
+
+
+def database(config: Config) -> Iterable[Finding]:
+    """Can each role connect, and is the schema the one that this version needs?"""
+    from driftline.storage import schema
+    from driftline.storage.connection import connect
+
+    postgres = config.local_postgres()
+    with connect(postgres, "write") as connection:
+        found, wanted = schema.revisions(connection)
+    with connect(postgres, "read"):
+        pass
+    if found != wanted:
+        yield Finding(
+            "database",
+            "problem",
+            f"the schema is at revision {found!r}, this version needs {wanted!r}",
+            "driftline migrate",
+        )
+    else:
+        yield Finding("database", "ok", f"reachable by roles write and read, revision {found}")
+
+
+def broker(config: Config) -> Iterable[Finding]:
+    """Does Kafka answer, and has it the topics?"""
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    from driftline.storage.broker import librdkafka
+
+    try:
+        there = set(AdminClient(librdkafka(config.local_kafka())).list_topics(timeout=10).topics)
+    except KafkaException as error:
+        yield Finding(
+            "kafka", "problem", f"no answer: {error}", "check that it runs, and kafka.bootstrap"
+        )
+        return
+    wanted = {name: model.input.topic for name, model in config.models.items()}
+    for name, topic in wanted.items():
+        if topic not in there:
+            yield Finding("kafka", "problem", f"no topic {topic!r} of model {name!r}", "create it")
+    yield Finding("kafka", "ok", f"answers; {len(there)} topics")
+
+
+def registry(config: Config) -> Iterable[Finding]:
+    """Does MLflow answer, and has each model a champion?"""
+    from registry.cache import resolve
+    from registry.client import connect
+
+    client = connect(config.local_mlflow())
+    for name, model in config.models.items():
+        try:
+            version = resolve(client, model.registry.name, model.registry.alias)
+            yield Finding("registry", "ok", f"{name}: version {version} is {model.registry.alias}")
+        except DriftlineError as error:
+            yield Finding(
+                "registry",
+                "problem",
+                str(error),
+                f"driftline models register ... --name {model.registry.name} "
+                f"--alias {model.registry.alias}",
+            )
+
+
+def references(config: Config) -> Iterable[Finding]:
+    """Has the newest version of each model a reference, and does it know its variation?"""
+    from driftline.storage.connection import connect
+    from driftline.storage.references import lengths, read
+
+    with connect(config.local_postgres(), "read") as connection:
+        for name, model in config.models.items():
+            row = connection.execute(
+                "SELECT max(version) FROM driftline.model_version WHERE model = %s", [name]
+            ).fetchone()
+            version = None if row is None else row[0]
+            if version is None:
+                yield Finding("references", "note", f"{name}: no version was loaded yet")
+                continue
+            again = f"driftline reference set {name} --since ... --until ..."
+            stored = read(connection, name, version)
+            blocks = {n for segment, n, _ in lengths(connection, name, version) if not segment}
+            if stored is None:
+                what = f"{name}: version {version} has no reference"
+                yield Finding("references", "problem", what, again)
+                continue
+            short = [
+                window.seconds
+                for window in model.monitors.windows
+                if not any(window.seconds % seconds == 0 for seconds in blocks)
+            ]
+            if not blocks:
+                what = f"{name}: provisional, the times of its reference are not known"
+                yield Finding("references", "note", what, again)
+            elif short:
+                what = f"{name}: no blocks for windows of {', '.join(map(str, short))} s"
+                yield Finding("references", "note", what, f"{again} --block '5 min'")
+            else:
+                what = f"{name}: {stored.profile.rows:,} rows of version {version}, by time"
+                yield Finding("references", "ok", what, "")
+
+
+def runner(config: Config) -> Iterable[Finding]:
+    """Does a runner live, and does it keep up?"""
+    from driftline.storage import runners
+    from driftline.storage.connection import connect
+
+    with connect(config.local_postgres(), "read") as connection:
+        alive = runners.alive(connection)
+        progress = {one.model: one for one in runners.progress(connection)}
+    if not alive:
+        yield Finding("runner", "problem", "no runner lives", "driftline monitor")
+    for one in alive:
+        age = (datetime.now(UTC) - one.beat_at).total_seconds()
+        yield Finding("runner", "ok", f"{one.id}: {one.models} models, heard of {age:.0f} s ago")
+    for name in config.models:
+        state = progress.get(name)
+        if state is not None and state.failed_since is not None:
+            yield Finding(
+                "runner",
+                "problem",
+                f"{name}: rounds fail since {state.failed_since:%Y-%m-%d %H:%M}: {state.error}",
+                "see the runner's log",
+            )
+        elif state is not None and (state.lag_seconds or 0) > _LATE.total_seconds():
+            yield Finding(
+                "runner",
+                "problem",
+                f"{name}: windows wait for {state.lag_seconds:,.0f} s",
+                "start another runner",
+            )
+
+
+def grafana(config: Config) -> Iterable[Finding]:
+    """May the account do what `driftline dashboards apply` needs?"""
+    if config.grafana.url is None:
+        return
+    from dashboards.rights import check
+
+    for right in check(config):
+        level: Level = "ok" if right.ok else "problem"
+        what = right.name if right.ok else f"may not {right.name}"
+        yield Finding("grafana", level, what, "" if right.ok else right.detail)
+
+
+CHECKS: dict[str, Check] = {
+    "config": settings,
+    "database": database,
+    "kafka": broker,
+    "registry": registry,
+    "references": references,
+    "runner": runner,
+    "grafana": grafana,
+}

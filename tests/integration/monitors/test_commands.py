@@ -1,0 +1,113 @@
+"""The commands of monitoring, as a person types them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from driftline.cli import app
+from tests.integration.monitors.conftest import Stream
+
+
+@pytest.fixture(scope="module")
+def stream(make_stream: Any) -> Stream:
+    made: Stream = make_stream()
+    for number in range(6):
+        made.hour(number, shift=40.0 if number == 2 else 0.0)
+    return made
+
+
+@pytest.fixture(scope="module")
+def path(stream: Stream, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("config") / "driftline.yaml"
+    tree = json.loads(stream.config.model_dump_json(exclude_unset=True))
+    postgres = stream.config.postgres.model_dump(mode="json", exclude_none=True)
+    made.write_text(yaml.safe_dump({**tree, "postgres": postgres}))
+    return made
+
+
+def typed(path: Path, *words: str) -> Any:
+    return CliRunner().invoke(app, [*words, "--config", str(path)])
+
+
+def test_from_judging_to_an_acknowledged_incident(path: Path, stream: Stream) -> None:
+    assert typed(path, "alerts", "list").output.strip() == "all quiet"
+    done = typed(path, "monitor", "--once")
+    assert done.exit_code == 0, done.output
+    history = json.loads(typed(path, "alerts", "history", "--json").output)
+    drift = next(one for one in history if one["family"] == "drift")
+    shown = typed(path, "alerts", "show", str(drift["id"]))
+    assert "amount" in shown.output
+    # hour 2 alarmed, and the hours after it were good
+    assert drift["resolved_at"] is not None
+    assert typed(path, "alerts", "ack", str(drift["id"])).exit_code == 1
+    listed = json.loads(typed(path, "alerts", "list", "--all", "--json").output)
+    assert {one["family"] for one in listed} == {
+        *("drift", "quality", "latency", "volume"),
+        *("performance", "registry", "pipeline"),
+    }
+
+
+def test_silences(path: Path, stream: Stream) -> None:
+    made = typed(path, "alerts", "silence", "fraud", "--for", "2 h", "--reason", "sale")
+    assert made.exit_code == 0, made.output
+    assert "fraud all families for 2 h" in made.output
+    ended = typed(path, "alerts", "unsilence", "fraud")
+    assert ended.output.strip() == "ended 1 silences"
+    wrong = typed(path, "alerts", "silence", "fraud", "--for", "2 h", "--family", "nope")
+    assert "no family 'nope': one of drift" in str(wrong.exception)
+    assert "a number and a unit" in str(
+        typed(path, "alerts", "silence", "fraud", "--for", "long").exception
+    )
+
+
+def test_references(path: Path) -> None:
+    shown = json.loads(typed(path, "reference", "show", "fraud", "--json").output)
+    assert (shown["version"], shown["origin"], shown["provisional"]) == (1, "file", False)
+    assert shown["blocks"] == [{"segment": "", "seconds": 3600, "blocks": 720}]
+    compared = typed(
+        path, "reference", "compare", "fraud", "--since", "2024-03-04", "--until", "2024-03-05"
+    )
+    assert compared.exit_code == 0, compared.output
+    assert "amount" in compared.output
+    nothing = typed(path, "reference", "set", "fraud")
+    assert "a window (--since and --until) or a file" in str(nothing.exception)
+
+
+def test_backfill(path: Path) -> None:
+    done = typed(
+        path, "backfill", "fraud", "--since", "2024-03-04", "--until", "2024-03-04T04:00:00"
+    )
+    assert done.exit_code == 0, done.output
+    assert "judged 4 windows" in done.output
+
+
+def test_the_doctor_says_what_to_do(path: Path) -> None:
+    found = json.loads(typed(path, "doctor", "--json").output)
+    by_check: dict[str, list[dict[str, str]]] = {}
+    for one in found:
+        by_check.setdefault(one["check"], []).append(one)
+    assert by_check["database"][0]["level"] == "ok"
+    assert by_check["references"][0]["level"] == "ok"
+    assert ("problem", "driftline monitor") in [
+        (one["level"], one["mend"]) for one in by_check["runner"]
+    ]
+    assert any("no topic 'events'" in one["what"] for one in by_check["kafka"])
+    assert by_check["registry"][0]["level"] == "problem"
+    assert typed(path, "doctor").exit_code == 1
+
+
+def test_old_results_go(path: Path, stream: Stream) -> None:
+    typed(path, "monitor", "--until-idle")
+    before = stream.sql("SELECT count(*) FROM driftline.verdict")[0][0]
+    assert typed(path, "compact").exit_code == 0
+    assert stream.sql("SELECT count(*) FROM driftline.verdict")[0][0] == before
+    for table in ("verdict", "judged_window"):
+        stream.sql(f"UPDATE driftline.{table} SET judged_at = judged_at - interval '91 days'")
+    assert typed(path, "compact").exit_code == 0
+    left = stream.sql("SELECT DISTINCT status FROM driftline.verdict")
+    assert left == [("alarm",)]
+    assert stream.sql("SELECT count(*) FROM driftline.window_stat") == [(0,)]
