@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dashboards.commands import dashboards
+from dashboards.follow import followed
 from dashboards.preview.command import preview
 from driftline import __version__
 from driftline.errors import DriftlineError
@@ -57,7 +58,7 @@ for command in (
     preview,
 ):
     app.command()(command)
-app.command()(monitoring.monitor)
+app.command()(followed(monitoring.monitor))
 app.command()(monitoring.backfill)
 
 ConfigPath = Annotated[

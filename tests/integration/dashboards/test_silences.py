@@ -1,7 +1,10 @@
 """Silences and acknowledgements of driftline become silences of Grafana, and end with them."""
 
+import time
+
 import pytest
 
+from dashboards.follow import following
 from dashboards.silences import Synced, end_all, sync
 from driftline.storage.connection import connect
 from tests.integration.dashboards.conftest import Driver
@@ -109,3 +112,33 @@ def test_all_end_when_driftline_leaves(driver: Driver) -> None:
     with driver.open() as grafana:
         end_all(grafana.server, grafana.state)
     assert active(driver) == []
+
+
+def test_the_runner_keeps_grafana_in_step(driver: Driver) -> None:
+    execute(
+        driver,
+        "INSERT INTO driftline.silence (model, ends_at, created_by, reason)"
+        " VALUES ('fraud', now() + interval '1 hour', 'mia', 'known')",
+    )
+    with following(driver.config, every=0.01):
+        while not active(driver):
+            time.sleep(0.01)
+        execute(driver, "UPDATE driftline.silence SET ends_at = now()")
+    assert active(driver) == []
+
+
+def test_a_grafana_that_is_away_does_not_disturb_the_runner(
+    driver: Driver, caplog: pytest.LogCaptureFixture
+) -> None:
+    execute(
+        driver,
+        "INSERT INTO driftline.silence (model, ends_at, created_by, reason)"
+        " VALUES ('fraud', now() + interval '1 hour', 'mia', 'known')",
+    )
+    driver.change(url="http://127.0.0.1:9")
+    with following(driver.config):
+        pass
+    assert "can't be reached" in caplog.text
+    driver.change(url=None, token=None)
+    with following(driver.config):
+        pass

@@ -1,0 +1,70 @@
+"""Grafana follows driftline's silences and acknowledgements while the runner runs."""
+
+# ruff: noqa: PLC0415 - `--help` is instant because commands import what they need
+
+import functools
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from driftline.errors import DriftlineError
+
+if TYPE_CHECKING:
+    from driftline.config import Config
+
+log = logging.getLogger("driftline.grafana")
+EVERY_SECONDS = 60.0
+
+
+def followed(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the option `config`, beside which Grafana is kept in step."""
+
+    @functools.wraps(command)
+    def with_grafana(*arguments: Any, config: Path, **options: Any) -> None:
+        from driftline.config import load
+
+        with following(load(config)):
+            command(*arguments, config=config, **options)
+
+    return with_grafana
+
+
+@contextmanager
+def following(config: "Config", every: float = EVERY_SECONDS) -> Iterator[None]:
+    """Bring silences in step now and then, and at the end; does nothing without a Grafana.
+
+    A Grafana that is away never disturbs what runs beside: it is logged, and tried again.
+    """
+    if config.grafana.url is None:
+        yield
+        return
+    ended = threading.Event()
+
+    def loop() -> None:
+        while not ended.wait(every):
+            _sync(config)
+
+    thread = threading.Thread(target=loop, name="grafana", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        _sync(config)
+
+
+def _sync(config: "Config") -> None:
+    from dashboards.session import session
+    from dashboards.silences import sync
+
+    try:
+        with session(config) as grafana:
+            sync(grafana.server, grafana.connection, grafana.state)
+    except DriftlineError as error:
+        log.warning("Grafana's silences are not in step: %s", error)
+    except Exception:  # whatever it is, the runner goes on
+        log.exception("Grafana's silences are not in step")

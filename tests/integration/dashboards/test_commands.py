@@ -1,0 +1,86 @@
+"""`driftline dashboards` as a person and as CI types it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from driftline.cli import app
+from driftline.errors import DriftlineError
+from tests.integration.dashboards.conftest import TOKEN, Driver
+
+
+@pytest.fixture
+def file(driver: Driver, tmp_path: Path) -> Path:
+    """The driver's config as a file, with another of the real generation."""
+    content = json.loads(driver.config.model_dump_json(exclude_none=True))
+    content["models"] = {
+        name: {key: one for key, one in model.items() if key in ("input", "registry", "team")}
+        for name, model in content["models"].items()
+    }
+    path = tmp_path / "driftline.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def run(file: Path, *words: str) -> Result:
+    result = CliRunner().invoke(app, ["dashboards", *words, "--config", str(file)])
+    if result.exception and not isinstance(result.exception, SystemExit | DriftlineError):
+        raise result.exception
+    return result
+
+
+def test_plan_apply_plan_destroy(driver: Driver, file: Path) -> None:
+    first = run(file, "plan")
+    assert first.exit_code == 2
+    assert "+ dashboard driftline-fleet: create " in first.output
+    assert run(file, "diff").exit_code == 2
+    applied = run(file, "apply")
+    assert (applied.exit_code, " 0 failed" in applied.output) == (0, True)
+    second = run(file, "plan")
+    assert second.exit_code == 0, second.output
+    assert "0 to create, 0 to change, 0 to delete" in second.output
+    machine: dict[str, Any] = json.loads(run(file, "plan", "--json").output)
+    assert not machine["differs"]
+    assert machine["requests"] == 4 + 1 + 3 + 3
+    assert run(file, "diff").output == ""
+    assert run(file, "silences").output == "0 silences made, 0 ended\n"
+    assert run(file, "destroy", "--yes").exit_code == 0
+    assert driver.stand_in.store.dashboards == {}
+    assert driver.stand_in.store.folders == {}
+
+
+def test_the_generated_dashboards_keep_edits(driver: Driver, file: Path) -> None:
+    run(file, "apply")
+    page = driver.stand_in.store.dashboards["driftline-models"]
+    page["content"]["panels"][1]["title"] = "My own title"
+    page["version"] += 1
+    seen = run(file, "plan")
+    assert seen.exit_code == 0
+    assert "edited in Grafana, kept: panels." in seen.output
+    assert "'My own title'" in seen.output
+
+
+def test_a_failure_is_said_and_exits_1(driver: Driver, file: Path) -> None:
+    driver.stand_in.faults.only = "POST /api/folders"
+    driver.stand_in.faults.answers = [400] * 3
+    failed = run(file, "apply")
+    assert failed.exit_code == 1
+    assert "! folder driftline: can't make the folder 'driftline'" in failed.output
+    driver.stand_in.store.tokens = {}
+    refused = run(file, "plan")
+    assert isinstance(refused.exception, DriftlineError)
+    assert TOKEN not in str(refused.exception)
+
+
+def test_export_needs_no_grafana_and_no_secret(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HOOK_SECRET")
+    assert run(file, "export", str(tmp_path / "out")).exit_code == 0
+    text = "".join(path.read_text() for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert "authorization_credentials: $HOOK_SECRET" in text
+    assert TOKEN not in text
