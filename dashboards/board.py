@@ -1,13 +1,12 @@
 """What every dashboard and panel of driftline has in common; the SDK's builders do the rest."""
 
-import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeVar, cast
 
+import orjson
 from grafana_foundation_sdk.builders import dashboard as build
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import dashboard as model
 
@@ -198,5 +197,12 @@ def board(
             page.with_panel(cast(Any, panel))
     made = page.build().to_json()
     made["annotations"] = {"list": [annotation.to_json() for annotation in annotations]}
-    done: dict[str, Any] = json.loads(json.dumps(made, cls=JSONEncoder))
+    done: dict[str, Any] = orjson.loads(
+        orjson.dumps(made, _as_json, orjson.OPT_PASSTHROUGH_DATACLASS)
+    )
     return done
+
+
+def _as_json(value: Any) -> Any:
+    """What the SDK's own, slower encoder does."""
+    return value.to_json()
