@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 from driftline.monitoring import Family
@@ -12,11 +13,17 @@ from monitors.counts import Counts
 from monitors.monitor import Comparison
 
 _TINY = 1e-300
+_RARE = 0.05  # shares below it are judged given all hits
+_PRECISE = 100  # hits of a reference that make its share precise
 
 
 def rate_z(hits: Floats, rows: Floats, reference_hits: Floats, reference_rows: Floats) -> Floats:
-    """Signed normal score of a share, exact for rare hits: given all hits, those of the window
-    are binomial (Przyborowski and Wilenski 1940); the variance is that of the hypergeometric law.
+    """Signed normal score of a share.
+
+    Rare hits: given all hits, those of the window are binomial, whatever the true share
+    (Przyborowski and Wilenski 1940); the variance is made that of the hypergeometric law. Common
+    hits with a larger reference: the window's are binomial with the reference's share, and the
+    score allows for the reference's own error.
 
     Args:
         hits, rows: of the window, any shape.
@@ -31,24 +38,26 @@ def rate_z(hits: Floats, rows: Floats, reference_hits: Floats, reference_rows: F
         common = share > 0.5
         x = np.where(common, rows - hits, hits)
         other = np.where(common, reference_rows - reference_hits, reference_hits)
-        part = rows / (rows + reference_rows)
-        more = x / rows >= other / reference_rows
-        total = x + other
-        upper = np.where(x > 0, special.betainc(np.maximum(x, _TINY), other + 1, part), 1.0)
-        lower = np.where(other > 0, special.betaincc(x + 1, np.maximum(other, _TINY), part), 1.0)
-        z = _score(np.where(more, upper, lower), x, total, part)
-        z /= np.sqrt(1 - np.minimum(share, 1 - share))
+        part, known = rows / (rows + reference_rows), other / reference_rows
+        more = x / rows >= known
+        plenty = (known > _RARE) & (other >= _PRECISE) & (rows < reference_rows / 5)
+        z = np.where(
+            plenty,
+            _score(x, rows, np.where(plenty, known, 0.5), more) / np.sqrt(1 + part),
+            _score(x, x + other, part, more) / np.sqrt(1 - np.minimum(share, 1 - share)),
+        )
     sign = np.where(more, 1.0, -1.0) * np.where(common, -1.0, 1.0)
     scored: Floats = np.nan_to_num(sign * z, nan=0.0)
     return scored
 
 
-def _score(tail: Floats, x: Floats, total: Floats, part: Floats) -> Floats:
-    """Normal score of a tail; where the tail underflows, the signed root of the deviance."""
-    expected = total * part
-    deviance = 2 * (
-        special.xlogy(x, x / expected) + special.xlogy(total - x, (total - x) / (total - expected))
-    )
+def _score(x: Floats, n: Floats, p: Floats, more: npt.NDArray[np.bool_]) -> Floats:
+    """Normal score of the binomial tail from x on, upwards or downwards, not below 0; where the
+    tail underflows, the root of the deviance."""
+    upper = np.where(x > 0, special.betainc(np.maximum(x, _TINY), n - x + 1, p), 1.0)
+    lower = np.where(n > x, special.betaincc(x + 1, np.maximum(n - x, _TINY), p), 1.0)
+    tail = np.where(more, upper, lower)
+    deviance = 2 * (special.xlogy(x, x / (n * p)) + special.xlogy(n - x, (n - x) / (n - n * p)))
     far = tail < _TINY
     near = np.maximum(-special.ndtri(np.where(far, 0.5, tail)), 0.0)
     scored: Floats = np.where(far, np.sqrt(np.maximum(deviance, 0.0)), near)

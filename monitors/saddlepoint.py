@@ -29,10 +29,8 @@ def mean_score(means: Floats, n: Floats, shares: Floats, points: Floats) -> Floa
     spread = np.sqrt((shares * apart**2).sum(axis=1))
     spread = np.where(spread > 0, spread, 1.0)
     x = apart / spread[:, None]
-    # a mean beyond what the cells can give is taken as just possible
-    possible = np.where(shares > 0, x, 0.0)
-    low, high = possible.min(axis=1), possible.max(axis=1)
-    seen = np.clip((means - centre) / spread, low + 1e-6 * (high - low), high - 1e-6 * (high - low))
+    low, high = _possible(shares, x, n)
+    seen = np.clip((means - centre) / spread, low, high)
     tilt, log_mgf, variance = _tilt(seen, shares, x)
     w = np.sign(tilt) * np.sqrt(np.maximum(2 * n * (tilt * seen - log_mgf), 0.0))
     u = tilt * np.sqrt(n * variance)
@@ -42,6 +40,18 @@ def mean_score(means: Floats, n: Floats, shares: Floats, points: Floats) -> Floa
     usable = (np.abs(w) > _NEAR) & np.isfinite(corrected)
     scored: Floats = np.where(np.isnan(means), np.nan, np.where(usable, corrected, plain))
     return scored
+
+
+def _possible(shares: Floats, x: Floats, n: Floats) -> tuple[Floats, Floats]:
+    """float64[m] each, the outermost means: half a row short of all rows in the outermost cell. A
+    mean beyond, which the reference's cells cannot give, is taken as that."""
+    there = shares > 0
+    lowest = np.sort(np.where(there, x, np.inf), axis=1)[:, :2]
+    highest = -np.sort(np.where(there, -x, np.inf), axis=1)[:, :2]
+    with np.errstate(invalid="ignore"):
+        low = lowest[:, 0] + np.nan_to_num(lowest[:, 1] - lowest[:, 0], posinf=0) / (2 * n)
+        high = highest[:, 0] - np.nan_to_num(highest[:, 0] - highest[:, 1], posinf=0) / (2 * n)
+    return low, np.maximum(high, low)
 
 
 def _tilt(seen: Floats, shares: Floats, x: Floats) -> tuple[Floats, Floats, Floats]:

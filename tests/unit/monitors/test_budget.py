@@ -1,0 +1,86 @@
+"""Levels that sum to the budget."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftline.monitoring import Monitors
+from driftline.profile.binning import Binning, BoolBins, CategoryBins, LogBins, NumericBins
+from monitors import budget
+from monitors.budget import Look
+from monitors.catalogue import MONITORS
+
+BINNING = Binning(
+    (
+        NumericBins("x", (0.0, 1.0), ()),
+        CategoryBins("c", ("a",)),
+        BoolBins("b"),
+        NumericBins("score", (0.0, 1.0), ()),
+        LogBins("lag_ms"),
+    )
+)
+ALERTING = {name for name, monitor in MONITORS.items() if monitor.alerts}
+
+
+def weekly(settings: Monitors) -> float:
+    steps = {window.seconds: window for window in settings.windows}
+    levels = budget.levels(settings, BINNING, MONITORS)
+    return sum(level * budget.per_week(steps[look.seconds]) for look, level in levels.items())
+
+
+@given(
+    st.floats(0.01, 100),
+    st.lists(st.sampled_from(["5 min", "1 h", "1 d"]), min_size=1, unique=True),
+    st.lists(st.sampled_from(["c=a", "c=b"]), unique=True),
+    st.booleans(),
+)
+def test_levels_sum_to_the_share_of_columns(
+    allowed: float, windows: list[str], segments: list[str], sliding: bool
+) -> None:
+    lengths: list[object] = list(windows)
+    if sliding:
+        lengths.append({"length": "2 d", "every": "1 h"})
+    settings = Monitors.model_validate(
+        {"false_alarms_per_week": allowed, "windows": lengths, "segments": segments}
+    )
+    assert weekly(settings) == pytest.approx(budget.COLUMNS * allowed)
+
+
+def test_only_alerting_looks_at_fitting_columns_take_a_share() -> None:
+    levels = budget.levels(Monitors(), BINNING, MONITORS)
+    assert {look.monitor for look in levels} == ALERTING
+    assert {look.column for look in levels} == {"x", "c", "b", "score"}
+    assert Look("location", "c", "", 3_600) not in levels
+    hourly, daily = (levels[Look("location", "x", "", seconds)] for seconds in (3_600, 86_400))
+    assert daily == pytest.approx(24 * hourly)
+
+
+def test_weights_thresholds_and_what_is_ignored() -> None:
+    settings = Monitors.model_validate(
+        {
+            "windows": ["1 d"],
+            "ignore": ["c"],
+            "checks": {
+                "psi": {"alert": True, "weight": 2},
+                "missing": {"threshold": 0.1},
+                "constant": {"alert": False},
+            },
+        }
+    )
+    levels = budget.levels(settings, BINNING, MONITORS)
+    assert weekly(settings) == pytest.approx(budget.COLUMNS)
+    assert {look.column for look in levels} == {"x", "b", "score"}
+    assert not {look.monitor for look in levels} & {"missing", "constant"}
+    psi, omnibus = (levels[Look(name, "x", "", 86_400)] for name in ("psi", "omnibus"))
+    assert psi == pytest.approx(2 * omnibus)
+
+
+def test_more_looks_share_the_budget() -> None:
+    settings = Monitors.model_validate({"windows": ["1 d"]})
+    levels = budget.levels(settings, BINNING, MONITORS, ("multivariate",))
+    assert Look("multivariate", "", "", 86_400) in levels
+    assert sum(levels.values()) * 7 == pytest.approx(budget.COLUMNS)
+
+
+def test_columns_can_be_chosen_and_the_score_stays() -> None:
+    assert budget.watched(Monitors(columns=("x",)), BINNING) == ["x", "score"]

@@ -1,0 +1,126 @@
+"""Laws that are found from windows."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from driftline.monitoring import Monitors
+from driftline.profile.binning import Floats
+from monitors.budget import Look
+from monitors.calibration import Calibrator, fit, sizes_up_to
+from monitors.catalogue import MONITORS
+from monitors.judge import Judge
+from monitors.monitor import Comparison
+from monitors.null import Null
+from monitors.reference import Reference
+from tests.statistics.streams import DAY, Column, effects, stream
+
+LOOK = Look("location", "x", "", DAY)
+
+
+def comparison(statistic: Floats, df: float, sign: Floats | None = None) -> Comparison:
+    n = len(statistic)
+    signs = np.zeros(n) if sign is None else sign
+    return Comparison(statistic, np.zeros(n), statistic, np.full(n, df), signs)
+
+
+def test_independent_rows_are_recognised() -> None:
+    rng = np.random.default_rng(0)
+    for df in (1, 7, 31):
+        null = fit(comparison(rng.chisquare(df, 400), df), 1_000, 400)
+        assert null is not None
+        assert null.basis == "sampling"
+        assert null.scale == pytest.approx(df, rel=0.2)
+        assert null.attainable < 1e-6
+
+
+def test_day_effects_limit_the_level() -> None:
+    rng = np.random.default_rng(1)
+    z = 5 * rng.standard_normal(90)
+    null = fit(comparison(z**2, 1, np.sign(z)), 1_000, 90)
+    assert null is not None
+    assert null.basis == "windows"
+    assert 40 < null.blocks <= 90
+    assert null.attainable == pytest.approx(1 / (10 * null.blocks))
+    # the law is that of Student's t, squared
+    root = np.sqrt(180.0 / null.scale)
+    assert float(null.p_value(180.0)) == pytest.approx(2 * stats.t.sf(root, null.df2))
+
+
+def test_days_like_the_day_before_are_fewer() -> None:
+    rng = np.random.default_rng(2)
+    alike = np.repeat(rng.standard_normal(30), 24)  # 720 hours of 30 days
+    null = fit(comparison((5 * alike) ** 2, 1, np.sign(alike)), 1_000, 720)
+    assert null is not None
+    assert null.blocks < 60
+
+
+def test_a_few_windows_that_stand_out_make_a_heavy_tail() -> None:
+    rng = np.random.default_rng(3)
+    statistic = rng.chisquare(7, 180)
+    statistic[::7] *= 5  # Saturdays
+    null = fit(comparison(statistic, 7), 800, 180)
+    assert null is not None
+    assert float(null.p_value(statistic[::7].mean())) > 0.01
+
+
+def test_too_few_windows_say_nothing() -> None:
+    assert fit(comparison(np.ones(7), 1), 50, 7) is None
+
+
+@pytest.mark.parametrize("p", [1e-9, 1e-4, 0.3])
+def test_thresholds_and_chances_agree(p: float) -> None:
+    null = Null(100, 3.0, 2.5, 40, 40, "windows")
+    assert float(null.p_value(null.threshold(p))) == pytest.approx(p, rel=1e-6)
+    assert null.threshold(p) == pytest.approx(3 * stats.f.isf(p, 2.5, 40), rel=1e-6)
+
+
+def test_sizes() -> None:
+    assert sizes_up_to(10).tolist() == [10]
+    assert sizes_up_to(100).round(1).tolist() == [50, 70.7, 100]
+
+
+def test_a_larger_window_is_judged_as_the_largest_that_is_known() -> None:
+    rng = np.random.default_rng(4)
+    made = stream({"x": Column("normal")}, 1_000, effects(60, 0.3, 0, 0, rng), np.zeros(1), rng)
+    calibrator = Calibrator(Monitors(), made.reference)
+    null = calibrator.null(MONITORS["location"], LOOK, 50_000, 1, 0.01)
+    assert null is not None
+    assert 700 < null.size < 1_500
+
+
+def test_between_sizes_the_variation_grows_with_the_rows() -> None:
+    null = Null(100, 5.0, 1, 50, 50, "windows").resized(140, 1)
+    assert null.scale == pytest.approx(1 + 4 * 1.4)
+
+
+def test_a_declared_variation() -> None:
+    rng = np.random.default_rng(5)
+    made = stream({"x": Column("normal")}, 1_000, np.zeros(9), np.zeros(1), rng)
+    shuffled = Reference(made.reference.binning, made.reference.total)
+    settings = Monitors(variation=0.2)
+    null = Calibrator(settings, shuffled).null(MONITORS["location"], LOOK, 1_000, 1, 1e-3)
+    assert null is not None
+    assert null.basis == "declared"
+    assert null.scale == pytest.approx(1 + 1_000 * 0.2**2)
+    psi = Look("psi", "x", "", DAY)
+    assert Calibrator(settings, shuffled).null(MONITORS["psi"], psi, 1_000, np.nan, 1e-3) is None
+    window, profile = made.windows[0]
+    assert all(
+        verdict.provisional
+        for verdict in Judge(settings, shuffled).judge(window, profile)
+        if verdict.status == "ok"
+    )
+
+
+def test_laws_can_be_remembered() -> None:
+    rng = np.random.default_rng(6)
+    made = stream({"x": Column("normal")}, 1_000, np.zeros(60), np.zeros(1), rng)
+    first = Calibrator(Monitors(), made.reference)
+    null = first.null(MONITORS["location"], LOOK, 800, 1, 1e-3)
+    second = Calibrator(Monitors(), made.reference)
+    second.remember(first.found())
+    assert second.found(first.found()) == {}
+    assert second.null(MONITORS["location"], LOOK, 800, 1, 1e-3) == null
+    other = Calibrator(Monitors(matching="day_of_week"), made.reference)
+    assert other.digest != first.digest
