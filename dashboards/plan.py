@@ -23,6 +23,7 @@ class Step:
         edits: what people changed since it was applied; it stays.
         conflicts: changed by people and by us; theirs stays unless forced.
         remembered: what is applied then, for the next merge; conflicts are left as they were.
+        there: the tree of what is there, without secrets.
         made: by driftline; what was there before is never deleted.
         settled: is remembered just so already.
         failed: why nothing can be said of it.
@@ -39,6 +40,7 @@ class Step:
     sent: Sent | None = None
     remembered: Json | None = None
     live: Json | None = field(default=None, repr=False)
+    there: Json | None = field(default=None, repr=False)
     made: bool = True
     settled: bool = False
     failed: GrafanaError | None = None
@@ -154,6 +156,7 @@ def step_for(
         sent=Sent(wanted.uid, merged.value, plain, live, wanted.secrets, frozenset(changed)),
         remembered=remembered,
         live=live,
+        there=there,
         made=made,
         settled=last == note,
     )
@@ -214,5 +217,5 @@ def _removal(
     known = {} if base is MISSING else base
     edits = list(changes(known, there))
     if edits and not force:
-        return Step(kind, uid, uid, "nothing", conflicts=edits, live=live)
-    return Step(kind, uid, uid, "delete", live=live, remembered=known)
+        return Step(kind, uid, uid, "nothing", conflicts=edits, live=live, there=there)
+    return Step(kind, uid, uid, "delete", live=live, there=there, remembered=known)

@@ -74,16 +74,11 @@ def diff_of(plan: Plan) -> list[str]:
         if step.action in ("nothing", "forget"):
             continue
         name = f"{step.kind.name}/{step.uid}"
-        there = step.kind.tree(step.live, _hidden(step)) if step.live else None
         then = step.sent.tree if step.sent and step.action != "delete" else None
         lines += difflib.unified_diff(
-            _lines(there), _lines(then), f"grafana/{name}", f"driftline/{name}", lineterm=""
+            _lines(step.there), _lines(then), f"grafana/{name}", f"driftline/{name}", lineterm=""
         )
     return lines
-
-
-def _hidden(step: Step) -> set[str]:
-    return set(step.sent.secrets) if step.sent else set()
 
 
 def _lines(value: Any) -> list[str]:

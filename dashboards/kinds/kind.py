@@ -42,7 +42,7 @@ class Sent:
     uid: str
     tree: Json
     plain: Json | None
-    live: Json | None
+    live: Json | None = field(repr=False)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     changed: frozenset[str] = frozenset()
 
