@@ -16,7 +16,7 @@ from rich.console import Console
 
 from driftline import names
 from driftline.config import Config, load
-from driftline.demo import flights, live, replay, settings, train
+from driftline.demo import flights, in_grafana, live, replay, settings, train
 from driftline.demo.story import Candidate, Story
 from driftline.services.stack import Stack
 from driftline.storage.audit import AuditReport, audit
@@ -79,6 +79,8 @@ class Demo:
             )
             with self.console.status("auditing: every record against the store"):
                 report = audit(config, settings.MODEL, deep=True, complete=True)
+            if config.grafana.url is not None:
+                in_grafana.bring(config, self._say)
         self.console.print(live.summary(progress))
         self.console.print(report)
         return report

@@ -1,6 +1,8 @@
 """The demo's driftline.yaml: real flights, replayed from April on."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -30,7 +32,7 @@ def write(path: Path, state: Path, *, paced: bool, flights: int | None = None) -
     """
     evidence = 5_000 if flights is None else min(max(flights // 8, 50), 5_000)
     span = {"since": "2013-01-01", "until": "2014-01-03"}
-    config = {
+    config: dict[str, Any] = {
         "state": str(state.resolve()),
         "models": {
             MODEL: {
@@ -74,5 +76,7 @@ def write(path: Path, state: Path, *, paced: bool, flights: int | None = None) -
         },
         "flink": {"checkpoint_interval": "5 s"},
     }
+    if address := os.environ.get("GRAFANA_URL"):
+        config["grafana"] = {"url": address.rstrip("/"), "token": {"env": "GRAFANA_TOKEN"}}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("# written by 'driftline demo'\n" + yaml.safe_dump(config, sort_keys=False))

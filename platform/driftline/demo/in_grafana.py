@@ -1,0 +1,28 @@
+"""The demo's dashboards and alert rules in a Grafana that is there already."""
+
+from collections.abc import Callable
+
+from dashboards.apply import apply
+from dashboards.session import session
+from driftline import names
+from driftline.config import Config
+from driftline.errors import DriftlineError
+
+
+def bring(config: Config, say: Callable[[str], None]) -> None:
+    """Apply everything; what goes wrong there is said, and spoils no proof.
+
+    Parameters:
+        config: with the section `grafana`.
+        say: prints a line.
+    """
+    try:
+        with session(config) as grafana:
+            outcome = apply(grafana.server, grafana.state, grafana.wanted())
+    except DriftlineError as error:
+        say(f"Grafana: {error}")
+        return
+    for step, reason in outcome.failed:
+        say(f"Grafana, {step.kind.name} {step.uid}: {reason}")
+    if outcome.ok:
+        say(f"Grafana: {config.grafana.url}/d/{names.FLEET_UID}")
