@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from benchmarks import events, grafana, latency, swap
+from benchmarks import events, grafana, latency, scoring, swap
 from benchmarks.bench import Bench, Variant, running
 from benchmarks.child import child
 from benchmarks.job import job
@@ -63,7 +63,7 @@ PER_RECORD = "per_record"
 TITLES = {name: variant.title for name, variant in THROUGHPUT.items()} | {
     PER_RECORD: "PyFlink DataStream, one prediction and INSERT a record"
 }
-ALL = (*THROUGHPUT, PER_RECORD, "latency", "swap", "grafana", "soak")
+ALL = (*THROUGHPUT, PER_RECORD, "latency", "swap", "scoring", "grafana", "soak")
 
 
 def main(
@@ -137,6 +137,8 @@ class Suite:
             self._latency("output")
         if "swap" in wanted:
             self._swap(2 * n)
+        if "scoring" in wanted:
+            self._scoring()
         if "grafana" in wanted:
             self.results.more |= grafana.measure(self.bench.config)
         if "soak" in wanted:
@@ -213,7 +215,20 @@ class Suite:
             found = swap.measure(self.bench, variant, n)
         self.results.swap = found
         took = ", ".join(f"{wish} {seconds:.1f} s" for wish, seconds in found.seconds.items())
-        self._say(f"seconds until it serves: {took}; throughput {found.throughput_ratio:.2f}")
+        self._say(
+            f"seconds until it serves: {took}; {found.events_per_second:,.0f} events/s meanwhile, "
+            f"{found.throughput_ratio:.2f} of before"
+        )
+
+    def _scoring(self) -> None:
+        with self.bench.variant("bench-scoring", self.bench.section("none")) as variant:
+            found = scoring.measure(self.bench, variant)
+        self.results.scoring = found
+        self._say(
+            f"a shadow costs {found.shadow_ms:.2f} ms CPU a batch, its own model time is "
+            f"{found.own_ms:.2f} ms; a call of {scoring.CALL_ROWS:,} rows {found.call_ms:.2f} ms, "
+            f"bare {found.bare_ms:.2f} ms"
+        )
 
     def _soak(self, n: int) -> None:
         events.send(self.bench.config.local_kafka(), SOAK, n)

@@ -12,6 +12,7 @@ from rich.table import Table
 from benchmarks.latency import Latency
 from benchmarks.observe import Rate
 from benchmarks.processes import machine
+from benchmarks.scoring import Scoring
 from benchmarks.soak import Memory
 from benchmarks.swap import Swap
 
@@ -22,7 +23,7 @@ RATIOS = {
     "stream.bad_events_ratio": ("bad", "profiles", 0.8, "1 % bad events against none"),
     "stream.output_ratio": ("output", "profiles", None, "with output topic against without"),
     "stream.profiles_ratio": ("profiles", "bare", None, "with profiles against without"),
-    "registry.shadow_cost_ratio": ("shadow", "profiles", None, "with one shadow against without"),
+    "stream.shadow_ratio": ("shadow", "profiles", None, "with one shadow against without"),
     "stream.parallel_ratio": ("parallel", "profiles", None, "parallelism 2 against 1"),
     "stream.vs_plain_loops": ("parallel", "plain_twice", None, "parallelism 2 against two loops"),
 }
@@ -30,6 +31,8 @@ P99_GOAL_MS = 250.0
 GROWTH_GOAL = 1.1
 SWAP_GOAL_SECONDS = 10.0
 SWAP_THROUGHPUT_GOAL = 0.8
+SHADOW_COST_GOAL = 1.0
+OVERHEAD_GOAL = 1.1
 
 
 @dataclass
@@ -48,6 +51,7 @@ class Results:
     latency: dict[str, Latency] = field(default_factory=dict)
     memory: Memory | None = None
     swap: Swap | None = None
+    scoring: Scoring | None = None
     more: dict[str, float] = field(default_factory=dict)
 
     def add(self, variant: str, rate: Rate) -> None:
@@ -73,6 +77,10 @@ class Results:
             found["registry.swap_seconds"] = self.swap.seconds["promoted"]
             found["registry.rollback_seconds"] = self.swap.seconds["rolled_back"]
             found["registry.swap_throughput_ratio"] = self.swap.throughput_ratio
+            found["registry.swap_events_per_second"] = self.swap.events_per_second
+        if self.scoring is not None:
+            found["registry.shadow_cost_ratio"] = self.scoring.shadow_cost_ratio
+            found["registry.runtime_overhead_ratio"] = self.scoring.overhead_ratio
         if self.memory is not None:
             for who in ("jvm", "workers"):
                 found[f"stream.memory.{who}_mb"] = self.memory.late_mb[who]
@@ -125,6 +133,14 @@ class Results:
             ratio = self.swap.throughput_ratio
             title = "events/s during swaps, to before"
             _row(table, title, ratio, SWAP_THROUGHPUT_GOAL, "x", at_least=True)
+        if self.scoring is not None:
+            title, ratio = (
+                "a shadow's scoring, to its own model time",
+                self.scoring.shadow_cost_ratio,
+            )
+            _row(table, title, ratio, SHADOW_COST_GOAL, "x")
+            title, ratio = "a call in process, to a bare serve(x)", self.scoring.overhead_ratio
+            _row(table, title, ratio, OVERHEAD_GOAL, "x")
         if self.memory is not None:
             for who, label in (("jvm", "JVM"), ("workers", "Python workers")):
                 growth = self.memory.growth(who)

@@ -41,6 +41,11 @@ class Swap:
     during: list[float] = field(default_factory=list)
 
     @property
+    def events_per_second(self) -> float:
+        """The load under which versions were swapped."""
+        return sum(self.during) / len(self.during)
+
+    @property
     def throughput_ratio(self) -> float:
         """During over before, all swaps together."""
         return sum(self.during) / sum(self.before)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from driftline.errors import RegistryError
 from registry import columns
+from registry.loaders.shared_inputs import shared
 from registry.runtime import Tensor, score
 
 
@@ -72,16 +73,8 @@ class InProcess:
 
     def predict(self, features: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
         """See `Runtime.predict`; a missing number is NaN to the model, a missing text is empty."""
-        import tensorflow as tf  # noqa: PLC0415 - heavy
-
-        stacks = [
-            tf.constant(columns.stacked(features, names, tensor))
-            for tensor, names in self._groups.items()
-        ]
-        texts = [
-            tf.constant(columns.values(features.column(name), self.inputs[name]), tf.string)
-            for name in self._texts
-        ]
+        stacks = [_stack(features, names, tensor) for tensor, names in self._groups.items()]
+        texts = [_text(features, name, self.inputs[name]) for name in self._texts]
         results = self._function(*stacks, *texts)
         return {
             name: results[name].numpy()
@@ -89,6 +82,23 @@ class InProcess:
             else columns.texts(results[name].numpy())
             for name, tensor in self.outputs.items()
         }
+
+
+def _stack(features: pa.RecordBatch, names: Sequence[str], tensor: Tensor) -> Any:
+    import tensorflow as tf  # noqa: PLC0415 - heavy
+
+    key = (*names, tensor)
+    return shared(features, key, lambda: tf.constant(columns.stacked(features, names, tensor)))
+
+
+def _text(features: pa.RecordBatch, name: str, tensor: Tensor) -> Any:
+    import tensorflow as tf  # noqa: PLC0415 - heavy
+
+    return shared(
+        features,
+        (name, tensor),
+        lambda: tf.constant(columns.values(features.column(name), tensor), tf.string),
+    )
 
 
 def check_outputs(outputs: Mapping[str, npt.NDArray[Any]], what: str) -> None:

@@ -227,7 +227,7 @@ def _shadow(  # noqa: PLR0917 - each is a column, or says which rows
 
 
 def _joined(shadows: list[pa.RecordBatch]) -> pa.RecordBatch:
-    if not shadows:
-        return NO_SHADOWS
+    if len(shadows) < 2:
+        return shadows[0] if shadows else NO_SHADOWS
     columns = zip(*(batch.columns for batch in shadows), strict=True)
     return pa.RecordBatch.from_arrays([pa.concat_arrays(some) for some in columns], schema=SHADOW)

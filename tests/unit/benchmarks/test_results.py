@@ -10,7 +10,9 @@ from benchmarks.latency import Latency
 from benchmarks.observe import Rate
 from benchmarks.processes import Cpu
 from benchmarks.results import Results
+from benchmarks.scoring import Scoring
 from benchmarks.soak import Memory
+from benchmarks.swap import Swap
 
 TITLES = {"plain": "loop", "profiles": "job", "bad": "job, bad events"}
 
@@ -37,6 +39,23 @@ def test_medians_are_compared(results: Results) -> None:
 def test_what_did_not_run_has_no_figure(results: Results) -> None:
     assert "stream.vs_per_record" not in results.figures()
     assert "stream.p99_ms" not in results.figures()
+
+
+def test_figures_of_versions(results: Results) -> None:
+    results.swap = Swap({"promoted": 4.0, "rolled_back": 2.0}, [50_000.0, 30_000.0], [40_000.0] * 2)
+    results.scoring = Scoring(own_ms=4.0, shadow_ms=3.0, bare_ms=0.5, call_ms=0.525)
+    figures = results.figures()
+    found = {key: value for key, value in figures.items() if key.startswith("registry.")}
+    assert found == pytest.approx(
+        {
+            "registry.swap_seconds": 4.0,
+            "registry.rollback_seconds": 2.0,
+            "registry.swap_throughput_ratio": 1.0,
+            "registry.swap_events_per_second": 40_000.0,
+            "registry.shadow_cost_ratio": 0.75,
+            "registry.runtime_overhead_ratio": 1.05,
+        }
+    )
 
 
 def test_figures_of_other_benchmarks_stay_in_the_file(results: Results, tmp_path: Path) -> None:
