@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Of a registered model: the JSON of `Canary`.
 CANARY_TAG = "driftline.canary"
+#: Of a version: what was decided of it last, or `ungated`.
+DECISION_TAG = "driftline.decision"
 #: Of a version: when it was retired, and by whom.
 RETIRED_TAG = "driftline.retired"
 
@@ -139,6 +141,12 @@ def unpoint(client: "MlflowClient", name: str, alias: str) -> None:
     """Delete an alias."""
     with answering(f"can't delete alias {alias!r} of model {name!r}"):
         client.delete_registered_model_alias(name, alias)
+
+
+def mark_ungated(client: "MlflowClient", name: str, version: int) -> None:
+    """Tag a version that was made champion outside driftline."""
+    with answering(f"can't tag version {version} of model {name!r}"):
+        client.set_model_version_tag(name, str(version), DECISION_TAG, "ungated")
 
 
 def is_shadow(alias: str) -> bool:

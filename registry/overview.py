@@ -32,7 +32,7 @@ def overview(config: Config, model: str) -> dict[str, Any]:
     """
     name = config.model(model).registry.name
     client = connect_registry(config.local_mlflow())
-    barred = _quarantined(config, model)
+    barred, ungated = _quarantined(config, model), _ungated(config, client, model)
     with answering(f"can't read the versions of model {name!r}"):
         found = versions(client, name)
         retired = {
@@ -46,7 +46,7 @@ def overview(config: Config, model: str) -> dict[str, Any]:
         "registered": name,
         "canary": None if running is None else asdict(running),
         "versions": [
-            {**asdict(one), "state": _state(one.version, barred, retired)} for one in found
+            {**asdict(one), "state": _state(one.version, barred, retired, ungated)} for one in found
         ],
     }
 
@@ -143,9 +143,20 @@ def _quarantined(config: Config, model: str) -> dict[int, str]:
         return {one.version: one.reason for one in promotions.quarantines(connection, model)}
 
 
-def _state(version: int, barred: dict[int, str], retired: set[int]) -> str:
+def _ungated(config: Config, client: "MlflowClient", model: str) -> int | None:
+    """The champion, where its alias was moved outside driftline."""
+    registry = config.model(model).registry
+    champion = aliases.aliases(client, registry.name).get(registry.alias)
+    with connect(config.local_postgres(), "read") as connection:
+        decided = promotions.made(connection, model)
+    return champion if decided and decided[-1].version != champion else None
+
+
+def _state(version: int, barred: dict[int, str], retired: set[int], ungated: int | None) -> str:
     if version in barred:
         return f"quarantined: {barred[version]}"
+    if version == ungated:
+        return "ungated"
     return "retired" if version in retired else ""
 
 

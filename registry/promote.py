@@ -64,7 +64,9 @@ def promote(
 ) -> Outcome:
     """Make a version champion if the gates pass, and record it either way.
 
-    Without a champion there is nothing to compare with: only the signature is checked.
+    Without a champion there is nothing to compare with: only the signature is checked. A version
+    that somebody has made champion outside driftline is compared with the last one that driftline
+    made champion.
 
     Parameters:
         config: with the model in it.
@@ -85,15 +87,16 @@ def promote(
     expected = aliases.aliases(client, section.registry.name).get(section.registry.alias)
     with connect(config.local_postgres(), "write", autocommit=True) as connection:
         _require_promotable(client, connection, model, section.registry, version, expected)
-    gates = asked(section.gates) if expected is not None else sorted(ALWAYS)
-    verdicts = _ask(config, client, model, version, expected, gates)
+        against = _to_compare_with(connection, model, version, expected)
+    gates = asked(section.gates) if against is not None else sorted(ALWAYS)
+    verdicts = _ask(config, client, model, version, against, gates)
     failed = [one.name for one in verdicts if not one.passed]
     kind: Kind = "refused" if failed and not force else "forced" if failed else "promoted"
-    if expected is None and kind == "promoted":
+    if against is None and kind == "promoted":
         kind = "first"
     if kind == "refused":
         reason = "gates failed: " + ", ".join(failed)
-    content = {"against": expected, "gates": [_plain(one) for one in verdicts]}
+    content = {"against": against, "gates": [_plain(one) for one in verdicts]}
     with locked(config, model) as connection:
         _require_unchanged(client, connection, model, section.registry, expected)
         promotions.require_not_quarantined(connection, model, version)
@@ -101,7 +104,7 @@ def promote(
             connection,
             model,
             version,
-            previous=expected,
+            previous=expected if kind == "refused" else against,
             kind=kind,
             by=decider(),
             reason=reason,
@@ -188,12 +191,21 @@ def _require_promotable(  # noqa: PLR0917 - all of them say what is asked
 ) -> None:
     aliases.require_usable(client, registry.name, version)
     promotions.require_not_quarantined(connection, model, version)
-    if version == champion:
-        decided = promotions.decisions(connection, model)
+    decided = promotions.made(connection, model)
+    if version == champion and (not decided or decided[-1].version == version):
         raise RegistryError(
             f"version {version} of model {registry.name!r} is {registry.alias} already"
             f"{_told(decided, version)}"
         )
+
+
+def _to_compare_with(
+    connection: Connection, model: str, version: int, champion: int | None
+) -> int | None:
+    """The champion; where the version is that itself, ungated, the last one that was decided."""
+    if version != champion:
+        return champion
+    return promotions.made(connection, model)[-1].version
 
 
 def _require_unchanged(
@@ -207,7 +219,7 @@ def _require_unchanged(
     if now == expected:
         return
     was, became = ("no version" if one is None else f"version {one}" for one in (expected, now))
-    told = _told(promotions.decisions(connection, model), now)
+    told = _told(promotions.made(connection, model), now)
     raise RegistryError(
         f"{registry.alias} of model {registry.name!r} changed while the gates were asked: it was "
         f"{was} and is {became}{told or ', moved outside driftline'}; nothing was done, ask again"
@@ -216,10 +228,9 @@ def _require_unchanged(
 
 def _told(decided: Sequence[Decision], version: int | None) -> str:
     """Who made a version champion, when that was the last thing decided."""
-    made = [one for one in decided if one.kind != "refused"]
-    if not made or made[-1].version != version:
+    if not decided or decided[-1].version != version:
         return ""
-    one = made[-1]
+    one = decided[-1]
     return f", {one.kind.replace('_', ' ')} by {one.decided_by} at {one.decided_at:%H:%M:%S}"
 
 
@@ -264,6 +275,16 @@ def _move(
             by=decision.decided_by,
             reason=f"the alias could not be moved: {error}",
         )
+        if decision.previous is not None:  # so that it does not count as moved outside
+            promotions.decide(
+                connection,
+                model,
+                decision.previous,
+                previous=decision.version,
+                kind="rolled_back",
+                by=decision.decided_by,
+                reason=f"it stayed champion: {error}",
+            )
         raise
 
 
@@ -277,7 +298,7 @@ def _write_down(client: "MlflowClient", name: str, decision: Decision) -> None:
     content = {**asdict(decision), "decided_at": decision.decided_at.isoformat()}
     gates = (decision.verdict or {}).get("gates", [])
     tags = {
-        "driftline.decision": decision.kind,
+        aliases.DECISION_TAG: decision.kind,
         "driftline.decided_at": content["decided_at"],
         "driftline.decided_by": decision.decided_by,
         "driftline.reason": decision.reason or "",

@@ -281,6 +281,13 @@ class Registry(Settings):
         timedelta(minutes=1),
         description="a batch that is predicted for so long, in process, ends the worker",
     )
+    slow: float | None = Field(
+        5.0,
+        gt=1,
+        allow_inf_nan=False,
+        description="a version that takes longer than so many times the champion's time for the "
+        "same events, in several batches in a row, goes to quarantine; null: never",
+    )
     serving: TensorFlowServing | None = Field(
         None, description="a model server; by default the model runs in the job's own process"
     )

@@ -94,6 +94,11 @@ def decisions(connection: Connection, model: str) -> list[Decision]:
     return [Decision(*row) for row in rows]
 
 
+def made(connection: Connection, model: str) -> list[Decision]:
+    """The decisions that made a version champion, oldest first."""
+    return [one for one in decisions(connection, model) if one.kind != "refused"]
+
+
 def before(decided: Iterable[Decision], current: int | None, barred: set[int]) -> int | None:
     """The champion to go back to: the last one before `current` that is not barred.
 

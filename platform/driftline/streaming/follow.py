@@ -61,6 +61,14 @@ class Follower:
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
         self._thread.start()
 
+    def in_quarantine(self) -> int:
+        """How many versions may not serve, when it last looked."""
+        return len(self._barred)
+
+    def is_ungated(self) -> bool:
+        """Whether the champion's alias was moved outside driftline, when it last looked."""
+        return self._ungated is not None
+
     def close(self) -> None:
         """Follow no more; a version that is being loaded is left."""
         self._stop.set()
@@ -113,17 +121,21 @@ class Follower:
     def _swap(self, connection: Connection, wanted: Roles) -> None:
         now = self._serving.now()
         champion = now.champion
-        if wanted.champion != champion.version and self._may_serve(connection, wanted.champion):
+        allowed = self._may_serve(connection, wanted.champion)  # asked of the present one too:
+        if allowed and wanted.champion != champion.version:  # it may have come while no job ran
             champion = self._take(connection, wanted.champion) or champion
         challenger = self._take(connection, wanted.challenger) if wanted.challenger else None
         shadows = [self._take(connection, version) for version in wanted.shadows]
-        previous = now.previous if champion == now.champion else now.champion
+        previous, proven = now.previous, now.proven
+        if champion != now.champion:
+            previous, proven = now.champion, self._has_served(connection, champion.version)
         then = Lineup(
             champion,
             None if challenger == champion else challenger,
             wanted.percent if challenger is not None else 0.0,
             tuple(served for served in shadows if served is not None and served != champion),
             None if previous == champion else previous,
+            proven,
         )
         if then == now:
             return
@@ -155,23 +167,29 @@ class Follower:
         """Whether the champion's alias was moved by driftline, or may be moved by others."""
         if version in self._barred:
             return False
-        decided = [
-            one for one in promotions.decisions(connection, self._name) if one.kind != "refused"
-        ]
+        decided = promotions.made(connection, self._name)
         gated = not decided or decided[-1].version == version
         if not gated and datetime.now(UTC) - decided[-1].decided_at < _JUST_DECIDED:
             return False  # its alias may be about to move: look again
         enforced = self._config.model(self._name).gates.mode == "enforce"
         if not gated and self._ungated != version:
-            self._event(
-                connection,
-                version,
-                names.CHAMPION,
-                "refused" if enforced else "ungated",
-                f"the alias {self._registered.alias} was moved outside driftline",
-            )
+            self._tell_ungated(connection, version, enforced)
         self._ungated = None if gated else version
         return gated or not enforced
+
+    def _tell_ungated(self, connection: Connection, version: int, enforced: bool) -> None:
+        kind, why = "ungated", f"the alias {self._registered.alias} was moved outside driftline"
+        if enforced:
+            kind, why = "refused", f"{why}: 'driftline models promote' asks the gates"
+        self._event(connection, version, names.CHAMPION, kind, why)
+        if self._client is not None and not enforced:
+            aliases.mark_ungated(self._client, self._registered.name, version)
+
+    def _has_served(self, connection: Connection, version: int) -> bool:
+        """Whether a version was champion before it became so now, as after a roll-back."""
+        decided = promotions.made(connection, self._name)
+        earlier = decided[:-1] if decided and decided[-1].version == version else decided
+        return version in {one.version for one in earlier}
 
     def _take(self, connection: Connection, version: int) -> Served | None:
         """A version, loaded now if it is not; None when it may not or cannot score."""

@@ -16,11 +16,13 @@ from pyflink.table.udf import FunctionContext, ScalarFunction, UserDefinedScalar
 
 from driftline.config import Config
 from driftline.records import PUBLISHED, ScoredBatch, StoredBatch
+from driftline.streaming import metrics
 from driftline.streaming.decode import DECODERS
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.follow import Follower
+from driftline.streaming.judge import UnfitError
 from driftline.streaming.labels import LabelLog
-from driftline.streaming.process import Messages, Process, UnfitError
+from driftline.streaming.process import Messages, Process
 from driftline.streaming.refusal import told
 from driftline.streaming.serving import Serving
 from driftline.streaming.sinks import SINKS, Sink
@@ -65,10 +67,11 @@ class LogPredictions(ScalarFunction):  # type: ignore[misc]  # pyflink ships no 
         """It writes: the planner may neither repeat nor fold a call."""
         return False
 
-    def open(self, _: FunctionContext) -> None:
+    def open(self, context: FunctionContext) -> None:
         """Load the model and reach the database, once a worker."""
         with told(self._config, self._name):
             self._open()
+        metrics.announce(context, self._name, self._serving, self._follower)
 
     def _open(self) -> None:
         model = self._config.model(self._name)
@@ -80,7 +83,8 @@ class LogPredictions(ScalarFunction):  # type: ignore[misc]  # pyflink ships no 
         self._process = Process(
             DECODERS[model.input.decoder](model.input),
             self._definition,
-            *([] if self._watchdog is None else [self._watchdog]),
+            self._watchdog,
+            model.registry.slow,
         )
         self._sink = SINKS["timescaledb"](self._config, self._name, self._serving.binning_of)
         gc.freeze()  # what is loaded stays: to look for garbage in TensorFlow takes long

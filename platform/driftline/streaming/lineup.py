@@ -33,6 +33,7 @@ class Lineup:
         shadows: score every event, never serve.
         previous: the champion before, still loaded: the witness when a new one fails, and the
             one to go back to.
+        proven: the champion has been champion before: nobody asks how long it takes.
     """
 
     champion: Served
@@ -40,6 +41,7 @@ class Lineup:
     percent: float = 0.0
     shadows: tuple[Served, ...] = ()
     previous: Served | None = None
+    proven: bool = False
 
     def others(self) -> list[tuple[str, Served]]:
         """Role and version of those that score beside the champion."""

@@ -15,23 +15,13 @@ from driftline.names import CHALLENGER, CHAMPION
 from driftline.records import NO_SHADOWS, POSITION, PREDICTION, SHADOW, ScoredBatch
 from driftline.streaming.decode import JsonDecoder
 from driftline.streaming.features import FeatureDefinition
-from driftline.streaming.isolate import TOO_MANY
+from driftline.streaming.judge import Judge
 from driftline.streaming.lineup import Lineup, Served, in_canary
 from driftline.streaming.rejects import Rejects
 from driftline.streaming.score import Scored, score
 
 #: Watches over the prediction of one version.
 Watch = Callable[[Served], AbstractContextManager[object]]
-
-
-class UnfitError(Exception):
-    """A version fails where another one does well: it is at fault, not the data."""
-
-    def __init__(self, version: int, reason: str, detail: str) -> None:
-        super().__init__(f"version {version}: {reason}: {detail}")
-        self.version = version
-        self.reason = reason
-        self.detail = detail
 
 
 @dataclass(frozen=True)
@@ -67,18 +57,20 @@ class Process:
         decoder: by the model's `input` section.
         definition: the model's feature definition.
         watch: around each version's prediction.
+        slow: see `Judge`.
     """
 
     def __init__(
         self,
         decoder: JsonDecoder,
         definition: FeatureDefinition,
-        watch: Watch = lambda _: nullcontext(),
+        watch: Watch | None = None,
+        slow: float | None = None,
     ) -> None:
         self._decoder = decoder
         self._definition = definition
-        self._watch = watch
-        self._failing: dict[int, int] = {}
+        self._watch: Watch = watch or (lambda _: nullcontext())
+        self._judge = Judge(slow)
 
     def __call__(self, messages: Messages, lineup: Lineup) -> ScoredBatch:
         """Score a batch with a line-up of versions.
@@ -86,8 +78,8 @@ class Process:
         Where the challenger fails on an event of its canary, the champion's score serves.
 
         Raises:
-            UnfitError: a version fails at large where another one does not: score the batch again
-                without it.
+            UnfitError: a version fails at large, or takes far too long, where another one does
+                not: score the batch again without it.
             Exception: what the champion raised, when it fails on every event of a large batch and
                 no other version shows that it is at fault.
         """
@@ -97,7 +89,7 @@ class Process:
         self._judge_champion(lineup, champion, features)
         others = [(role, s.version, self._score(s, features)) for role, s in lineup.others()]
         for _, version, scored in others:
-            self._judge(version, scored, champion)
+            self._judge(version, scored, lineup.champion.version, champion)
         served = self._served(lineup, champion, others, events)
         for row, reason in champion.failures.items():
             if not served[row]:
@@ -137,28 +129,20 @@ class Process:
         )
 
     def _score(self, served: Served, features: pa.RecordBatch) -> Scored:
-        """Score, and count the rows that a version fails on without a good batch between."""
         with self._watch(served):
             scored = score(served.runtime, features)
-        failed = self._failing.pop(served.version, 0) + scored.at_fault
-        if scored.is_poor:
-            self._failing[served.version] = failed
+        self._judge.note(served.version, scored)
         return scored
 
     def _judge_champion(self, lineup: Lineup, champion: Scored, features: pa.RecordBatch) -> None:
-        version = lineup.champion.version
-        if self._failing.get(version, 0) >= TOO_MANY and lineup.previous is not None:
-            with self._watch(lineup.previous):
-                witness = score(lineup.previous.runtime, features)
-            self._judge(version, champion, witness)
+        """By the champion before, while that is still loaded."""
+        version, before = lineup.champion.version, lineup.previous
+        if before is not None and self._judge.wants_witness(version, lineup.proven):
+            with self._watch(before):
+                witness = score(before.runtime, features)
+            self._judge(version, champion, before.version, witness)
         if champion.raised is not None:
             raise champion.raised
-
-    def _judge(self, version: int, scored: Scored, witness: Scored) -> None:
-        if self._failing.get(version, 0) >= TOO_MANY and not witness.is_poor:
-            del self._failing[version]
-            last = list(scored.failures.values())[-1]
-            raise UnfitError(version, last.code, last.detail)
 
     @staticmethod
     def _served(

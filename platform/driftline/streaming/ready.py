@@ -89,7 +89,7 @@ def candidates(
         problems: gets why versions were left out.
     """
     registered = config.model(name).registry
-    decided = [one for one in promotions.decisions(connection, name) if one.kind != "refused"]
+    decided = promotions.made(connection, name)
     barred = {one.version: one for one in promotions.quarantines(connection, name)}
     known = versions.stored(connection, name)
     client, current = None, decided[-1].version if decided else max(known, default=None)

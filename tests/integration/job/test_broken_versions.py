@@ -3,12 +3,15 @@
 import itertools
 import os
 import shutil
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from driftline.config import load
+from driftline.services.ports import LOOPBACK, choose
+from registry import layout
 from tests.integration.job import feed
 from tests.integration.job.conftest import World
 from tests.integration.job.running import Running, proof, rows, wait_for
@@ -22,13 +25,24 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def running(world: World) -> Iterator[tuple[Running, Versions]]:
+def reporter() -> int:
+    """The port of Flink's Prometheus reporter."""
+    return choose()
+
+
+@pytest.fixture(scope="module")
+def running(world: World, reporter: int) -> Iterator[tuple[Running, Versions]]:
     """One job for all of them; at its end everything that was sent is there, once."""
     registry = {"name": world.registered, "poll": "500 ms", "trial": "20 s", "hang": "5 s"}
-    path = world.write(
-        MODEL, world.section(MODEL, registry=registry, labels=None), flink={"parallelism": 1,
-        "checkpoint_interval": "1 s"},
-    )  # fmt: skip
+    factory = "org.apache.flink.metrics.prometheus.PrometheusReporterFactory"
+    properties = {
+        "metrics.reporters": "prom",
+        "metrics.reporter.prom.factory.class": factory,
+        "metrics.reporter.prom.port": str(reporter),
+    }
+    flink = {"parallelism": 1, "checkpoint_interval": "1 s", "properties": properties}
+    section = world.section(MODEL, registry=registry, labels=None)
+    path = world.write(MODEL, section, flink=flink)
     world.make_topics(MODEL)
     with Running(path, MODEL) as job:
         yield job, Versions(world, load(path), MODEL)
@@ -59,11 +73,20 @@ def served_by_the_champion(job: Running, messages: int) -> None:
     assert found == [(1, "champion", messages)]
 
 
-def corrupt(versions: Versions) -> int:
+def changed(versions: Versions) -> int:
     """Registered whole, damaged since."""
     version = versions.register(factor=1.1)
     pb = next(versions.files(version).rglob("saved_model.pb"))
     pb.write_bytes(pb.read_bytes()[:1_000])
+    return version
+
+
+def corrupt(versions: Versions) -> int:
+    """Damaged before its digest was taken."""
+    version = changed(versions)
+    digest = layout.digest(versions.files(version))
+    name = versions.world.registered
+    versions.client.set_model_version_tag(name, str(version), layout.DIGEST_TAG, digest)
     return version
 
 
@@ -83,14 +106,20 @@ def other_signature(versions: Versions) -> int:
     return register(settings, versions.world.registered, source, features(50)).version
 
 
+def raises_in_its_trial(versions: Versions) -> int:
+    return versions.register("raises", rows=100)
+
+
 def hangs_in_its_trial(versions: Versions) -> int:
     return versions.register("hangs", rows=100)
 
 
 REFUSED: dict[Callable[[Versions], int], str] = {
-    corrupt: "are not those that were registered",
+    changed: "are not those that were registered",
+    corrupt: "can't load the SavedModel",
     missing: "neither tf2model nor data/model.keras",
     other_signature: "model input 'b' has no feature column",
+    raises_in_its_trial: "boom",
     hangs_in_its_trial: "it has not loaded and predicted within 20 s",
 }
 
@@ -148,3 +177,52 @@ def test_a_hang_in_service_ends_the_worker_and_the_last_good_version_goes_on(
 
 def _exists(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists() and os.getpgid(pid) > 0
+
+
+@pytest.mark.parametrize("alias", ["champion", "challenger", "shadow"])
+def test_what_takes_many_times_as_long_gives_its_place_back(
+    running: tuple[Running, Versions], world: World, alias: str
+) -> None:
+    job, versions = running
+    version = versions.register("slow", factor=1.6 + len(alias) / 100)
+    versions.point(version, alias)
+    versions.wait_for_event(version, "serving" if alias == "champion" else "scoring")
+    messages = 0
+    while not any(e.kind == "quarantined" for e in versions.events() if e.version == version):
+        messages = feed_unlucky(job, world)
+        job.wait_until_settled(messages)
+    found = versions.wait_for_quarantine(version)
+    assert found.reason == "too_slow"
+    assert "over the limit of 5 times (registry.slow)" in found.detail
+    before = versions.scored_by(version)
+    job.wait_until_settled(feed_unlucky(job, world))
+    assert versions.scored_by(version) == before
+    assert (before > 0) == (alias == "champion")
+    assert job.progress().rejected == 0
+    versions.point(1)
+
+
+def test_what_a_worker_tells_flinks_metrics(
+    running: tuple[Running, Versions], world: World, reporter: int
+) -> None:
+    job, versions = running
+    version = versions.register("nan", factor=1.9)
+    versions.point(version, "shadow")
+    versions.wait_for_event(version, "scoring")
+    feed_unlucky(job, world)
+    versions.wait_for_quarantine(version)
+
+    def told() -> dict[str, float]:
+        with urllib.request.urlopen(f"http://{LOOPBACK}:{reporter}/metrics") as answer:
+            lines = [one for one in answer.read().decode().splitlines() if "driftline_model" in one]
+        values = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name.split("{")[0].rsplit("_model_", 1)[1]: float(value) for name, value in values}
+
+    def is_told() -> bool:
+        job.wait_until_settled(feed_unlucky(job, world))  # a worker speaks after a batch
+        found = told()
+        return found.get("versions_in_quarantine", 0) > 0 and found["versions_scoring"] == 1
+
+    wait_for(is_told, "the quarantine among Flink's metrics")
+    assert told()["champion_version"] == 1
+    assert told()["champion_ungated"] == 0

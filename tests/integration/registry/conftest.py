@@ -28,6 +28,7 @@ from tests.unit.registry import saved_models
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
 MODEL = "payments"
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -163,17 +164,34 @@ class Registered:
 
 
 @pytest.fixture(scope="session")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[float, Path]:
-    """SavedModels by their factor."""
-    folder = tmp_path_factory.mktemp("versions")
-    return {factor: saved_models.save(folder / str(factor), factor) for factor in (2.0, 2.1, 9.0)}
+def logged(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> list["ModelVersion"]:
+    """Versions of factors 2, 2.1 and 9 of a model that no test changes."""
+    settings = Config(state=stack.folder).local_mlflow()
+    folder, name = tmp_path_factory.mktemp("versions"), f"logged-{uuid.uuid4().hex[:8]}"
+    for factor in (2.0, 2.1, 9.0):
+        path = saved_models.save(folder / str(factor), factor)
+        register(settings, name, path, features())
+    client = connect_registry(settings)
+    return [client.get_model_version(name, str(version)) for version in (1, 2, 3)]
+
+
+def again(client: "MlflowClient", name: str, versions: list["ModelVersion"]) -> None:
+    """The same files as versions of another model, with runs of their own."""
+    client.create_registered_model(name)
+    experiment = client.create_experiment(name)
+    for one in versions:
+        run = client.create_run(experiment).info.run_id
+        model_id = one.source.removeprefix("models:/")
+        client.create_model_version(
+            name, one.source, run_id=run, tags=dict(one.tags), model_id=model_id
+        )
 
 
 @pytest.fixture
 def registered(
     stack: Stack,
     empty_database: Callable[[], Config],
-    saved: dict[float, Path],
+    logged: list["ModelVersion"],
     tmp_path: Path,
 ) -> Registered:
     """Versions 1 (2 x + k, the champion), 2 (2.1 x + k) and 3 (9 x + k) of a new model."""
@@ -196,9 +214,8 @@ def registered(
     path.write_text(yaml.safe_dump(content))
     config = load(path)
     schema.migrate(config, {MODEL: FEATURES})
-    settings = config.local_mlflow()
-    for factor in sorted(saved):
-        register(settings, name, saved[factor], features())
-    made = Registered(path, name, connect_registry(settings))
+    client = connect_registry(config.local_mlflow())
+    again(client, name, logged)
+    made = Registered(path, name, client)
     assert made.json("promote", MODEL, "1")["kind"] == "first"
     return made

@@ -12,7 +12,7 @@ def save(folder: Path, kind: str = "", factor: float = 0.5, rows: int = 0) -> Pa
     """Score = factor * amount + items, but where it goes wrong.
 
     Parameters:
-        kind: "" for never, "raises", "nan" or "hangs".
+        kind: "" for never, "raises", "nan", "hangs", or "slow" for many times as long, always.
         rows: on batches of at least so many rows; 0 on those with an unlucky amount.
     """
     module = tf.Module()
@@ -35,6 +35,12 @@ def save(folder: Path, kind: str = "", factor: float = 0.5, rows: int = 0) -> Pa
         elif kind == "hangs":
             turns = tf.while_loop(lambda i: tf.logical_and(odd, i >= 0), lambda i: i * 1, [0])
             score += tf.cast(turns[0], tf.float32)
+        elif kind == "slow":
+            square = tf.ones([200, 200])
+            turns = tf.while_loop(
+                lambda i, _: i < 400, lambda i, x: (i + 1, x @ x / 200.0), [0, square]
+            )
+            score += 0.0 * turns[1][0, 0]
         return {"score": score}
 
     module.serve = tf.function(serve, input_signature=specs)

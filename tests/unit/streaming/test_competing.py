@@ -12,8 +12,9 @@ from driftline.records import PREDICTION, SHADOW, ScoredBatch
 from driftline.streaming.decode import DECODERS
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.isolate import TOO_MANY
+from driftline.streaming.judge import UnfitError
 from driftline.streaming.lineup import Lineup, Served, in_canary
-from driftline.streaming.process import Messages, Process, UnfitError
+from driftline.streaming.process import Messages, Process
 from tests.unit.streaming.decoding import NOW
 from tests.unit.streaming.test_features import model
 from tests.unit.streaming.test_process import FakeRuntime, Outputs
