@@ -48,7 +48,10 @@ def register(  # noqa: PLR0917 - one parameter an option
         ),
     ],
     name: Annotated[str, typer.Option(help="The registered model; made if it is new.")],
-    reference: Annotated[Path, typer.Option(help="Parquet file: the features to compare with.")],
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Parquet file: the features to compare with; default the input example."),
+    ] = None,
     alias: Annotated[
         str | None, typer.Option(help="Set it to the version; champion is served.")
     ] = None,
@@ -66,10 +69,16 @@ def register(  # noqa: PLR0917 - one parameter an option
     from registry.register import register as register_version
 
     settings = load(config).local_mlflow()
-    features, times = _read(reference, exclude or [])
+    features, times = (None, None) if reference is None else _read(reference, exclude or [])
     version = register_version(
         settings, name, source, features, alias=alias, rebin=rebin, times=times
     )
+    if features is None:
+        typer.echo(
+            "the reference is the model's input example: too few rows to monitor it against, "
+            "register it again with --reference",
+            err=True,
+        )
     _print([version], as_json)
 
 

@@ -47,15 +47,29 @@ def example(folder: Path, inputs: Mapping[str, Tensor]) -> pa.RecordBatch | None
     """A version's input example as feature columns; None where it has none that fits."""
     fields = blank_for(inputs).schema
     try:
-        content = json.loads((folder / _EXAMPLE).read_text())
-        at = {name: content["columns"].index(name) for name in fields.names}
+        columns = _columns(json.loads((folder / _EXAMPLE).read_text()))
         arrays = [
-            pa.array([row[at[field.name]] for row in content["data"]], field.type)
+            pa.array([_value(row, field.type) for row in columns[field.name]], field.type)
             for field in fields
         ]
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+    except (OSError, ValueError, KeyError, TypeError, IndexError, pa.ArrowException):
         return None
     return pa.RecordBatch.from_arrays(arrays, schema=fields)
+
+
+def _columns(content: Any) -> Mapping[str, Any]:
+    """Both of MLflow's forms: a table by rows, or tensors by name."""
+    if "inputs" in content:
+        tensors: Mapping[str, Any] = content["inputs"]
+        return tensors
+    return dict(zip(content["columns"], zip(*content["data"], strict=True), strict=True))
+
+
+def _value(row: Any, kind: pa.DataType) -> Any:
+    """One row of a column: a flat list for a tensor, else what stands in it alone."""
+    if pa.types.is_fixed_size_list(kind):
+        return np.ravel(row).tolist()
+    return np.ravel(row).tolist()[0] if isinstance(row, list) else row
 
 
 def _add_saved_model(_: Path, model: "Model") -> dict[str, str]:

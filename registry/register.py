@@ -50,7 +50,7 @@ def register(
     settings: Mlflow,
     name: str,
     source: str | Path,
-    features: pa.Table,
+    features: pa.Table | None,
     *,
     scores: npt.ArrayLike | None = None,
     alias: str | None = None,
@@ -68,7 +68,8 @@ def register(
         name: the registered model; made when it does not exist.
         source: a SavedModel's folder (of Keras' `model.export` or `tf.saved_model.save`), a
             `.keras` file, or a TensorFlow model that MLflow has: `runs:/ID/path`, `models:/...`.
-        features: the reference, n rows: the model's inputs and further columns to monitor.
+        features: the reference, n rows: the model's inputs and further columns to monitor. None
+            takes the input example of the source: enough to serve, too little to monitor.
         scores: n scores of the reference; computed with the model when not given.
         alias: set to the version, such as champion.
         training: how the version was made.
@@ -85,9 +86,12 @@ def register(
     with tempfile.TemporaryDirectory(prefix="driftline-register-") as temporary:
         folder, download = Path(temporary) / "model", Path(temporary) / "download"
         download.mkdir()
-        layout.place(obtain(client, str(source), download), folder)
+        obtained = obtain(client, str(source), download)
+        layout.place(obtained, folder)
         runtime = load(folder)
-        timed = features if times is None else features.append_column(names.EVENT_TIME, times)
+        own = manifest.example(obtained, runtime.inputs)
+        given = _reference(features, own)
+        timed = given if times is None else given.append_column(names.EVENT_TIME, times)
         usable, when = _without_times(_usable(runtime, timed))
         known = np.asarray(_scores(runtime, usable) if scores is None else scores)
         binning = None if rebin else _kept_binning(client, name, usable)
@@ -95,7 +99,7 @@ def register(
         _write_reference(folder, usable, known, binning)
         if when is not None:
             _write_blocks(folder, usable.append_column(names.SCORE, pa.array(known)), when, binning)
-        manifest.write(folder, runtime, _example(runtime, usable))
+        manifest.write(folder, runtime, _example(runtime, usable, own))
         layout.refuse_code(folder)
         version = find(client, name, layout.digest(folder), made.definition)
         if version is None:
@@ -120,15 +124,32 @@ def _usable(runtime: Runtime, features: pa.Table) -> pa.Table:
     return features.filter(pa.array(~bad)) if bad.any() else features
 
 
-def _example(runtime: Runtime, features: pa.Table) -> pa.Table:
-    """The version's input example: the first rows of the reference, complete ones if there are.
+def _reference(features: pa.Table | None, own: pa.RecordBatch | None) -> pa.Table:
+    """The reference that is given, else the input example that came with the model."""
+    if features is not None:
+        return features
+    if own is None:
+        raise RegistryError(
+            "the model has no input example that fits its inputs: give --reference, a file with "
+            "the features of its training data"
+        )
+    return pa.Table.from_batches([own])
+
+
+def _example(runtime: Runtime, features: pa.Table, own: pa.RecordBatch | None) -> pa.Table:
+    """The version's input example: its own, or the first rows of the reference.
+
+    Of the reference it is complete rows, if there are.
 
     Raises:
         RegistryError: the model gives them scores that are not finite.
     """
-    inputs = features.select(list(runtime.inputs))
-    complete = inputs.slice(0, _BATCH).drop_null()
-    example = (complete if len(complete) else inputs).slice(0, _EXAMPLE_ROWS)
+    if own is None:
+        inputs = features.select(list(runtime.inputs))
+        complete = inputs.slice(0, _BATCH).drop_null()
+        example = (complete if len(complete) else inputs).slice(0, _EXAMPLE_ROWS)
+    else:
+        example = _usable(runtime, pa.Table.from_batches([own])).slice(0, _EXAMPLE_ROWS)
     scores = _scores(runtime, example)
     if not np.isfinite(scores).all():
         raise RegistryError(

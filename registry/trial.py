@@ -1,15 +1,18 @@
 """A new version's trial: loaded and made to predict in a process of its own, with a time limit.
 
-What crashes, hangs or eats the memory there does no harm to the worker that serves. The process
-stands by with TensorFlow imported, so that a trial does not begin with that; one a host and
-model, whatever the number of workers. `python -m registry.trial` is the process.
+What crashes, hangs or eats the memory there does no harm to the worker that serves. A process
+stands by with TensorFlow imported, and forks for each trial, so that none begins with that; one a
+host and model, whatever the number of workers. `python -m registry.trial` is the process.
 """
 
 import base64
+import contextlib
 import faulthandler
 import fcntl
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +28,9 @@ from driftline.errors import DriftlineError, RegistryError, ServiceError
 _FRESH = 60.0  # seconds that a failure counts: it ends in quarantine, and may be let out again
 _WAIT = 0.2  # seconds between two looks for another worker's result
 _ROWS = 100  # of the second prediction: a batch, not one row
+_START = 180.0  # seconds to import TensorFlow on a busy machine: no version's fault
+_READY = b"ready\n"
+_ANSWERED = 40  # exit code of a trial that has come to its end
 
 
 class Trials:
@@ -67,7 +73,8 @@ class Trials:
 
         Raises:
             RegistryError: it fails, with the reason.
-            ServiceError: its model server is away, or nobody came to a result.
+            ServiceError: its model server is away, no process for trials comes up, or nobody
+                came to a result.
         """
         limit = self._registered.trial.total_seconds()
         until = time.monotonic() + 2 * limit
@@ -87,8 +94,7 @@ class Trials:
         """End the process that stands by, and let another worker have the lock."""
         self._closed = True
         if self._standby is not None:
-            self._standby.kill()
-            self._standby.wait()
+            _end(self._standby)
             self._standby = None
         if self._lock is not None:
             self._lock.close()
@@ -113,12 +119,28 @@ class Trials:
         if self._registered.serving is None:
             command.append("--tensorflow")
         return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            process_group=0,  # of the job's session still, but to be ended with its forks
+        )
+
+    def _ready(self) -> subprocess.Popen[bytes]:
+        """A process that has imported what it needs; the one that stood by may have been ended."""
+        for _ in range(2):
+            process, self._standby = self._standby or self._start(), None
+            _say(process, b"\n")
+            if _line(process, _START) == _READY:
+                return process
+            _end(process)
+        raise ServiceError(
+            f"no process for trials has come up in {_START:g} s: see that the machine has the "
+            "memory for it (400 MB)"
         )
 
     def _try(self, path: Path, version: int) -> dict[str, Any]:
-        process = self._standby or self._start()
-        self._standby = None
+        process = self._ready()
         limit = self._registered.trial.total_seconds()
         request = {
             "folder": str(path),
@@ -127,8 +149,17 @@ class Trials:
             "features": base64.b64encode(self._features.serialize().to_pybytes()).decode(),
             "limit": limit,
         }
-        answer, timed_out = _ask(process, json.dumps(request).encode(), limit)
-        found = _judged(answer, process.returncode, limit if timed_out else None)
+        try:
+            _say(process, json.dumps(request).encode() + b"\n")
+            answer = _line(process, limit)
+        except BaseException:
+            _end(process)
+            raise
+        found = _judged(answer, limit)
+        if answer:
+            self._standby = process
+        else:
+            _end(process)
         if found.pop("away", False):
             raise ServiceError(found["error"])
         _keep(path, found)
@@ -136,26 +167,31 @@ class Trials:
         return found
 
 
-def _ask(process: subprocess.Popen[bytes], request: bytes, limit: float) -> tuple[bytes, bool]:
-    """What the process answers, and whether it took too long."""
-    try:
-        return process.communicate(request, timeout=limit)[0], False
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.communicate()[0], True
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
+def _say(process: subprocess.Popen[bytes], line: bytes) -> None:
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # it has ended: it will give no answer
+        process.stdin.write(line)
+        process.stdin.flush()
 
 
-def _judged(answer: bytes, code: int, limit: float | None) -> dict[str, Any]:
-    if limit is not None:
+def _line(process: subprocess.Popen[bytes], seconds: float) -> bytes:
+    """What the process says next; nothing when it has ended or takes too long."""
+    assert process.stdout is not None
+    waiting, _, _ = select.select([process.stdout], [], [], seconds)
+    return process.stdout.readline() if waiting else b""
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End it and its forks."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def _judged(answer: bytes, limit: float) -> dict[str, Any]:
+    if not answer:
         return {"ok": False, "error": f"it has not loaded and predicted within {limit:g} s"}
-    try:
-        found: dict[str, Any] = json.loads(answer)
-    except ValueError:
-        return {"ok": False, "error": f"loading it, or its prediction, ended with code {code}"}
+    found: dict[str, Any] = json.loads(answer)
     return found
 
 
@@ -179,22 +215,33 @@ def _keep(path: Path, found: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Wait for one request on standard input, try that version, answer on standard output."""
-    answer = os.fdopen(os.dup(1), "wb")
+    """Try the version of each line of standard input, answer by a line on standard output.
+
+    An empty line asks whether all is imported.
+    """
+    answer = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what libraries print is no answer
     if "--tensorflow" in sys.argv:
         from registry.loaders.in_process import start  # noqa: PLC0415 - heavy
 
         start()
-    line = sys.stdin.buffer.read()
-    if not line:
-        return  # the worker is gone
-    request = json.loads(line)
-    # in C: even a model that never lets go of Python's lock is ended
-    faulthandler.dump_traceback_later(2 * request["limit"], exit=True)
-    answer.write(json.dumps(_tried(request)).encode())
-    answer.close()
-    os._exit(0)  # TensorFlow takes its time to end
+    for line in sys.stdin.buffer:  # until the worker is gone
+        answer.write(_READY if line == b"\n" else _forked(json.loads(line), answer))
+
+
+def _forked(request: dict[str, Any], answer: IO[bytes]) -> bytes:
+    """Try a version in a fork; gives the answer of one that has died."""
+    child = os.fork()
+    if child == 0:
+        # in C: even a model that never lets go of Python's lock is ended
+        faulthandler.dump_traceback_later(2 * request["limit"], exit=True)
+        answer.write(json.dumps(_tried(request)).encode() + b"\n")
+        os._exit(_ANSWERED)  # TensorFlow takes its time to end
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code == _ANSWERED:
+        return b""
+    error = f"loading it, or its prediction, ended with code {code}"
+    return json.dumps({"ok": False, "error": error}).encode() + b"\n"
 
 
 def _tried(request: dict[str, Any]) -> dict[str, Any]:

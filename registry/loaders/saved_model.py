@@ -5,6 +5,7 @@ from pathlib import Path
 from driftline.errors import RegistryError
 from registry.layout import saved_model_folder
 from registry.loaders.in_process import InProcess, start
+from registry.saved_model_graph import refuse_unsafe
 
 SIGNATURE = "serving_default"
 
@@ -16,12 +17,14 @@ def load(folder: Path) -> InProcess:
         folder: of the version, as `registry.cache.fetch` gives it, or a SavedModel itself.
 
     Raises:
-        RegistryError: there is no SavedModel, or its signature is not of columns.
+        RegistryError: there is no SavedModel, it reaches outside its folder, or its signature is
+            not of columns.
     """
     start()
     import tensorflow as tf  # noqa: PLC0415 - heavy
 
     path = saved_model_folder(folder)
+    refuse_unsafe(path)
     try:
         owner = tf.saved_model.load(str(path))
     except (OSError, ValueError, tf.errors.OpError) as error:

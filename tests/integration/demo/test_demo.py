@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,6 +43,18 @@ def test_the_demo_ends_with_a_proof_and_leaves_nothing_running(state: Path) -> N
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"logged {FLIGHTS:,} = profiled {FLIGHTS:,} (every cell)" in done.stdout
     assert f"= published {FLIGHTS:,}  all agrees" in done.stdout
+    said = " ".join(done.stdout.split())
+    assert "versions 2 and 3 are registered and score as shadows" in said
+    assert "version 3 is refused: " in said
+    assert "version 2 is promoted: " in said
+    assert "version 2 serves" in said
+    served = [
+        int(n.replace(",", ""))
+        for n in re.findall(r"served by version [12] [^0-9]*([0-9,]+)", said)
+    ]
+    assert len(served) == 2
+    assert sum(served) == FLIGHTS
+    assert "served by version 3" not in said
     assert _running(state) == []
 
 

@@ -18,7 +18,7 @@ from driftline.profile.binning import Binning
 from driftline.profile.profile import Profile
 from driftline.services.stack import Stack
 from driftline.settings import Secret
-from registry import layout
+from registry import layout, manifest
 from registry.cache import fetch, resolve
 from registry.client import connect
 from registry.commands import models
@@ -128,6 +128,45 @@ def test_what_mlflow_has_logged_becomes_a_version(settings: Mlflow, name: str) -
         assert version.version == 1
     with pytest.raises(RegistryError, match="can't fetch 'runs:/0/model'"):
         register(settings, name, "runs:/0/model", keras_features())
+
+
+def test_an_input_example_is_predicted_and_may_be_the_reference(
+    settings: Mlflow, name: str, saved: Path, tmp_path: Path
+) -> None:
+    import mlflow
+
+    client = connect(settings)
+    mlflow.set_experiment(name)
+    rows = keras_features(7).combine_chunks().to_batches()[0]
+    tensors = {
+        "x": rows.column("x").to_numpy().astype(np.float32).reshape(-1, 1),
+        "k": rows.column("k").to_numpy().reshape(-1, 1),
+        "c": np.array(rows.column("c").to_pylist(), dtype=object).reshape(-1, 1),
+        "image": np.array(rows.column("image").to_pylist(), np.float32).reshape(-1, 4, 4),
+    }
+    example = {key: value.tolist() for key, value in tensors.items()}
+    with mlflow.start_run() as run:
+        mlflow.tensorflow.log_model(keras_models.build(), name="model", pip_requirements=[])
+        model_id = mlflow.last_logged_model().model_id
+    path = tmp_path / "input_example.json"
+    path.write_text(json.dumps({"inputs": example}))
+    client.log_model_artifacts(model_id, str(tmp_path))
+    place = f"runs:/{run.info.run_id}/model"
+    version = register(settings, name, place, None)
+    folder = fetch(client, name, version.version, tmp_path / "cache")
+    binning = Binning.from_json((folder / names.BINNING_ARTIFACT).read_text())
+    reference = Profile.of(binning, (folder / names.REFERENCE_ARTIFACT).read_bytes())
+    assert reference.rows == 7
+    kept = manifest.example(folder, load(folder).inputs)
+    assert kept is not None
+    assert kept.column("x").to_pylist() == tensors["x"].ravel().tolist()[:5]
+    example["x"][0] = [float("nan")]
+    path.write_text(json.dumps({"inputs": example}))
+    client.log_model_artifacts(model_id, str(tmp_path))
+    with pytest.raises(RegistryError, match=r"its input example the scores \[nan"):
+        register(settings, name, place, keras_features())
+    with pytest.raises(RegistryError, match=r"no input example that fits.*give --reference"):
+        register(settings, name, saved, None)
 
 
 def test_pickles_in_mlflow_are_refused(settings: Mlflow, name: str) -> None:

@@ -1,6 +1,9 @@
 """Trials of versions in a real process of their own."""
 
+import itertools
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,14 +20,22 @@ from tests.unit.registry import odd_models
 FEATURES = pa.schema([("amount", pa.float64()), ("items", pa.int64()), ("country", pa.string())])
 PATIENT = Registry(name="m")
 
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that all workers of a host share."""
+    return tmp_path_factory.mktemp("cache") / "models"
+
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    """The folder that all workers of a host share."""
+def own_cache(tmp_path: Path) -> Path:
+    """One of another host."""
     return tmp_path / "models"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def trials(cache: Path) -> Iterator[Trials]:
     trials = Trials(cache, PATIENT, FEATURES)
     yield trials
@@ -32,7 +43,7 @@ def trials(cache: Path) -> Iterator[Trials]:
 
 
 def version(cache: Path, kind: str = "", rows: int = 0) -> Path:
-    folder = cache / "m" / f"1-{kind or 'good'}"
+    folder = cache / "m" / f"{next(_numbers)}-{kind or 'good'}"
     folder.mkdir(parents=True)
     odd_models.save(folder / "tf2model", kind, rows=rows)
     return folder
@@ -61,18 +72,6 @@ def test_a_good_version_passes_once_for_all_workers(cache: Path, trials: Trials)
     other.close()
 
 
-def test_another_worker_takes_over_when_the_first_is_gone(cache: Path) -> None:
-    first, second = (Trials(cache, PATIENT, FEATURES) for _ in range(2))
-    first.prepare()
-    second.prepare()
-    assert len(standing_by()) == 1
-    first.close()
-    assert standing_by() == []
-    second.run(version(cache), 1)
-    second.close()
-    assert standing_by() == []
-
-
 @pytest.mark.parametrize(("kind", "why"), [("raises", "boom"), ("corrupt", "can't load the Saved")])
 def test_a_broken_version_is_refused_with_its_reason(
     cache: Path, trials: Trials, kind: str, why: str
@@ -86,27 +85,53 @@ def test_a_broken_version_is_refused_with_its_reason(
         Trials(cache, PATIENT, FEATURES).run(path, 1)
 
 
-def test_other_features_are_refused(cache: Path) -> None:
-    trials = Trials(cache, PATIENT, FEATURES.remove(1))
-    with pytest.raises(RegistryError, match="model input 'items' has no feature column"):
-        trials.run(version(cache), 1)
-    trials.close()
-
-
-def test_a_version_that_hangs_is_ended(cache: Path) -> None:
-    impatient = Registry(name="m", trial=timedelta(seconds=15))
-    trials = Trials(cache, impatient, FEATURES)
-    trials.prepare()
-    path = version(cache, "hangs", rows=100)
-    hanging = standing_by()
-    with pytest.raises(RegistryError, match="it has not loaded and predicted within 15 s"):
-        trials.run(path, 1)
-    assert not hanging[0].is_running()
-    trials.close()
-
-
 def test_a_version_that_kills_its_process_is_refused(cache: Path, trials: Trials) -> None:
     trials.prepare()
-    standing_by()[0].kill()
+    (process,) = standing_by()
+
+    def kill() -> None:
+        while not (forks := process.children()):
+            time.sleep(0.1)
+        forks[0].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
     with pytest.raises(RegistryError, match="ended with code -9"):
-        trials.run(version(cache), 1)
+        trials.run(version(cache, "hangs", rows=100), 1)
+    killer.join()
+    assert standing_by() == [process]
+
+
+def test_a_process_that_was_ended_is_no_versions_fault(cache: Path, trials: Trials) -> None:
+    standing_by()[0].kill()
+    trials.run(version(cache), 1)
+
+
+def test_other_features_are_refused(own_cache: Path) -> None:
+    trials = Trials(own_cache, PATIENT, FEATURES.remove(1))
+    with pytest.raises(RegistryError, match="model input 'items' has no feature column"):
+        trials.run(version(own_cache), 1)
+    trials.close()
+
+
+def test_the_time_limit_is_of_loading_and_predicting_alone(own_cache: Path) -> None:
+    hasty = Trials(own_cache, Registry(name="m", trial=timedelta(seconds=10)), FEATURES)
+    hasty.run(version(own_cache), 1)  # whatever its process takes to start
+    before = set(standing_by())
+    with pytest.raises(RegistryError, match="it has not loaded and predicted within 10 s"):
+        hasty.run(version(own_cache, "hangs", rows=100), 1)
+    assert sum(process.is_running() for process in before) < len(before)
+    hasty.close()
+
+
+def test_another_worker_takes_over_when_the_first_is_gone(own_cache: Path) -> None:
+    others = len(standing_by())
+    first, second = (Trials(own_cache, PATIENT, FEATURES) for _ in range(2))
+    first.prepare()
+    second.prepare()
+    assert len(standing_by()) == others + 1
+    first.close()
+    assert len(standing_by()) == others
+    second.run(version(own_cache), 1)
+    second.close()
+    assert len(standing_by()) == others

@@ -1,0 +1,103 @@
+"""What a SavedModel's graph may hold: the check before TensorFlow loads it.
+
+A graph brings no Python code, but operations that read, write or find files, and names of files.
+A version's graph reads what is inside its own folder, and nothing else.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from driftline.errors import RegistryError
+
+#: Operations that no served model needs: they reach files, or Python, or another machine.
+_REFUSED = frozenset(
+    {
+        *("ReadFile", "WriteFile", "MatchingFiles", "MatchingFilesDataset", "SqlDataset"),
+        *("TextLineDataset", "TFRecordDataset", "TFRecordDatasetV2"),
+        *("FixedLengthRecordDataset", "FixedLengthRecordDatasetV2"),
+        *("TextLineReader", "TextLineReaderV2", "WholeFileReader", "WholeFileReaderV2"),
+        *("TFRecordReader", "TFRecordReaderV2"),
+        *("FixedLengthRecordReader", "FixedLengthRecordReaderV2"),
+        *("PyFunc", "PyFuncStateless", "EagerPyFunc", "RemoteCall", "RpcCall"),
+    }
+)
+#: Those that every SavedModel has, to be saved again; none is called where it predicts.
+_SAVING = frozenset({"Save", "SaveV2", "SaveSlices", "Restore", "RestoreV2", "MergeV2Checkpoints"})
+_TABLES = frozenset({"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"})
+
+
+def refuse_unsafe(folder: Path) -> None:
+    """Refuse a SavedModel that reaches outside its own folder.
+
+    Raises:
+        RegistryError: naming the operation or the file; or it is no SavedModel.
+    """
+    for graph in _meta_graphs(folder):
+        for asset in graph.asset_file_def:
+            name = PurePosixPath(asset.filename)
+            if name.is_absolute() or ".." in name.parts:
+                raise RegistryError(
+                    f"the SavedModel has an asset {asset.filename!r}, outside its folder"
+                )
+        functions = {one.signature.name: one.node_def for one in graph.graph_def.library.function}
+        for nodes in (graph.graph_def.node, *functions.values()):
+            _check_nodes(nodes)
+        for node in _predicting(graph, functions):
+            if node.op in _SAVING:
+                raise _refusal(node)
+
+
+def _meta_graphs(folder: Path) -> Any:
+    from google.protobuf.message import DecodeError  # noqa: PLC0415 - heavy
+    from tensorflow.core.protobuf import saved_model_pb2  # noqa: PLC0415 - heavy
+
+    found = saved_model_pb2.SavedModel()
+    try:
+        found.ParseFromString((folder / "saved_model.pb").read_bytes())
+    except (OSError, DecodeError) as error:
+        raise RegistryError(f"can't load the SavedModel in {str(folder)!r}: {error}") from error
+    return found.meta_graphs
+
+
+def _check_nodes(nodes: Iterable[Any]) -> None:
+    by_name = {node.name: node for node in nodes}
+    for node in by_name.values():
+        if node.op in _REFUSED:
+            raise _refusal(node)
+        if node.op in _TABLES and len(node.input) > 1:
+            source = by_name.get(node.input[1].split(":")[0])
+            if source is not None and source.op == "Const":
+                raise RegistryError(
+                    "the SavedModel fills a table from a file that its graph names, outside its "
+                    "folder: give the file as an asset, or the values themselves"
+                )
+
+
+def _predicting(graph: Any, functions: dict[str, Any]) -> Iterator[Any]:
+    """The nodes that run when a signature is called."""
+    nodes = {node.name: node for node in graph.graph_def.node}
+    outputs = [out.name for one in graph.signature_def.values() for out in one.outputs.values()]
+    todo = [nodes[name] for name in map(_node, outputs) if name in nodes]
+    seen: set[int] = set()
+    while todo:
+        node = todo.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        yield node
+        todo += [nodes[name] for name in map(_node, node.input) if name in nodes]
+        for attribute in node.attr.values():
+            for called in (attribute.func, *attribute.list.func):
+                todo += functions.get(called.name, ())
+
+
+def _node(tensor: str) -> str:
+    return tensor.removeprefix("^").split(":")[0]
+
+
+def _refusal(node: Any) -> RegistryError:
+    return RegistryError(
+        f"the SavedModel has the operation {node.op} ({node.name!r}), which reaches outside its "
+        "folder: export the model without it"
+    )

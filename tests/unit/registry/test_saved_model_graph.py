@@ -1,0 +1,97 @@
+"""SavedModels that reach outside their own folder are refused before TensorFlow loads them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from driftline.errors import RegistryError
+from registry.loaders.saved_model import load
+
+
+def save(folder: Path, serve: Callable[[Any], dict[str, Any]]) -> Path:
+    module = tf.Module()
+    specs = [tf.TensorSpec([None], tf.float32, "x")]
+    module.serve = tf.function(serve, input_signature=specs)
+    tf.saved_model.save(module, str(folder), signatures=module.serve)
+    return folder
+
+
+def after(x: Any, operation: Any) -> dict[str, Any]:
+    with tf.control_dependencies([operation]):
+        return {"score": tf.identity(x)}
+
+
+def reads(x: Any) -> dict[str, Any]:
+    length = tf.strings.length(tf.io.read_file("/etc/hostname"))
+    return {"score": x + tf.cast(length, tf.float32)}
+
+
+def reads_sometimes(x: Any) -> dict[str, Any]:
+    return {"score": tf.cond(tf.reduce_all(x > 0), lambda: reads(x)["score"], lambda: x)}
+
+
+def writes(x: Any) -> dict[str, Any]:
+    return after(x, tf.io.write_file("/tmp/driftline-test", "x"))
+
+
+def saves(x: Any) -> dict[str, Any]:
+    names = {"tensor_names": ["x"], "shape_and_slices": [""]}
+    return after(x, tf.raw_ops.SaveV2(prefix="/tmp/driftline-test", tensors=[x], **names))
+
+
+def calls_python(x: Any) -> dict[str, Any]:
+    return {"score": tf.ensure_shape(tf.numpy_function(lambda x: x, [x], tf.float32), [None])}
+
+
+@pytest.mark.parametrize(
+    ("serve", "operation"),
+    [
+        (reads, "ReadFile"),
+        (reads_sometimes, "ReadFile"),
+        (writes, "WriteFile"),
+        (saves, "SaveV2"),
+        (calls_python, "PyFunc"),
+    ],
+)
+def test_operations_that_are_refused(
+    tmp_path: Path, serve: Callable[[Any], dict[str, Any]], operation: str
+) -> None:
+    folder = save(tmp_path / "model", serve)
+    with pytest.raises(RegistryError, match=f"has the operation {operation}.*outside its folder"):
+        load(folder)
+
+
+class Vocabulary(tf.Module):  # type: ignore[misc]  # tensorflow ships no types
+    """A model of a text, with its vocabulary in a file."""
+
+    def __init__(self, path: Path) -> None:
+        lines, numbers = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
+        words = tf.lookup.TextFileInitializer(str(path), tf.string, lines, tf.int64, numbers)
+        self.table = tf.lookup.StaticHashTable(words, -1)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "c")])  # type: ignore[untyped-decorator]
+    def serve(self, c: Any) -> dict[str, Any]:
+        return {"score": tf.cast(self.table.lookup(c), tf.float32)}
+
+
+def test_an_asset_is_part_of_the_model_unless_its_name_leads_outside(tmp_path: Path) -> None:
+    (tmp_path / "words").write_text("a\nb\n")
+    module, folder = Vocabulary(tmp_path / "words"), tmp_path / "model"
+    tf.saved_model.save(module, str(folder), signatures=module.serve)
+    load(folder)
+    graph = saved_model_pb2.SavedModel()
+    graph.ParseFromString((folder / "saved_model.pb").read_bytes())
+    graph.meta_graphs[0].asset_file_def[0].filename = "../../../etc/hostname"
+    (folder / "saved_model.pb").write_bytes(graph.SerializeToString())
+    with pytest.raises(RegistryError, match=r"an asset '../../../etc/hostname', outside"):
+        load(folder)
+
+
+def test_what_is_no_saved_model(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"nonsense")
+    with pytest.raises(RegistryError, match="can't load the SavedModel in"):
+        load(tmp_path)
