@@ -41,6 +41,18 @@ def test_any_batch_size(model: InProcess, n: int) -> None:
     assert score(outputs) == pytest.approx([2.0 * i for i in range(n)])
 
 
+def test_versions_that_share_a_batch_score_each_for_itself(
+    model: InProcess, tmp_path: Path
+) -> None:
+    other = saved_model.load(saved_models.save(tmp_path / "other", factor=3.0))
+    first = batch([(1.5, 1, "a", True), (2.5, 2, "b", False)])
+    for rows in (first, first.slice(1), batch([(4.0, 1, "c", True)])):
+        one, two = model.predict(rows), other.predict(rows)
+        assert score(two) - score(one) == pytest.approx(rows.column("x").to_pylist())
+        assert score(model.predict(rows)) == pytest.approx(score(one))
+        assert one["copied"].ravel().tolist() == rows.column("c").to_pylist()
+
+
 def test_columns_that_are_no_inputs_are_ignored(model: InProcess) -> None:
     rows = batch([(1.0, 1, "a", True)])
     wider = pa.RecordBatch.from_arrays(
