@@ -23,6 +23,7 @@ from driftline.storage.connection import connect
 from driftline.streaming import refusal
 from driftline.streaming.check import check_ready
 from driftline.streaming.checkpoints import newest
+from driftline.streaming.reporters import reporter_jars
 
 ATTEMPTS = 3  # failures in a row without progress
 BACKOFF_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
@@ -235,8 +236,11 @@ def job_environment(config: Config) -> Mapping[str, str]:
         f"-Xmx{config.flink.memory} -XX:+UseParallelGC -XX:MaxDirectMemorySize=512m"
         " --add-opens=java.base/java.util=ALL-UNNAMED --add-opens=java.base/java.lang=ALL-UNNAMED"
     )
+    jars = map(str, reporter_jars(config.flink.properties))
     return {
         **os.environ,
+        # the one variable by which PyFlink takes more onto the JVM's class path
+        "HADOOP_CLASSPATH": ":".join([*jars, os.environ.get("HADOOP_CLASSPATH", "")]),
         "_python_worker_execution_mode": "process",
         "JVM_ARGS": jvm,
         "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -1,0 +1,25 @@
+"""Flink's metric reporters for the local job: they come with PyFlink, but off the class path."""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+_FACTORY = "metrics.reporter."
+
+
+def reporter_jars(properties: Mapping[str, str]) -> list[Path]:
+    """The jars of the reporters that Flink's properties name.
+
+    A cluster finds them among its plugins; the mini cluster looks on its class path alone.
+
+    >>> reporter_jars({})
+    []
+    """
+    classes = [value for key, value in properties.items() if key.startswith(_FACTORY)]
+    spec = find_spec("pyflink")
+    folder = Path(spec.origin if spec and spec.origin else "").parent / "plugins"
+    return [
+        jar
+        for jar in sorted(folder.glob("metrics-*/*.jar"))
+        if any(f".{jar.parent.name.removeprefix('metrics-')}." in one for one in classes)
+    ]
