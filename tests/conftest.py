@@ -13,7 +13,7 @@ from psycopg import sql
 
 from driftline.config import Config
 from driftline.services.stack import Stack
-from tests import monitored
+from tests import monitored, serving
 from tests.databases import superuser
 
 # no test asserts a time
@@ -33,6 +33,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     yield running
     if not kept:
         running.down()
+
+
+@pytest.fixture(scope="session")
+def model_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real server that speaks TensorFlow Serving's protocol."""
+    with serving.running(tmp_path_factory.mktemp("kserve") / "log") as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What every runtime must do alike: one model, exported in each form, run by each."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from driftline.streaming.isolate import run_isolated
 from registry import layout, manifest
 from registry.loaders import load
 from registry.runtime import Runtime, score
-from tests import serving
 from tests.unit.registry import keras_models
 
 SCHEMA = pa.schema(
@@ -70,7 +69,7 @@ class Forms:
 
 
 @pytest.fixture(scope="module")
-def forms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forms]:
+def forms(tmp_path_factory: pytest.TempPathFactory, model_server: str) -> Forms:
     folder = tmp_path_factory.mktemp("forms")
     model = keras_models.build()
     model.save(folder / "m.keras")
@@ -79,8 +78,7 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forms]:
         version = folder / name
         layout.place(folder / source, version)
         manifest.write(version, load(version), pa.Table.from_batches([batch(3)]))
-    with serving.running(folder / "kserve.log") as url:
-        yield Forms(folder / "saved_model", folder / "keras", url)
+    return Forms(folder / "saved_model", folder / "keras", model_server)
 
 
 RUNTIMES: dict[str, Callable[[Forms], Runtime]] = {

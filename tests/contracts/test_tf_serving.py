@@ -16,7 +16,7 @@ from registry import layout, manifest
 from registry.loaders import keras as keras_loader
 from registry.loaders.tf_serving import TFServing, load
 from registry.runtime import Tensor, score
-from tests import http_faults, serving
+from tests import http_faults
 from tests.contracts.test_runtimes import batch, expected
 from tests.http_faults import FaultyServer
 from tests.unit.registry import keras_models
@@ -32,15 +32,9 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "v"
 
 
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving.running(tmp_path_factory.mktemp("kserve") / "log") as url:
-        yield url
-
-
 @pytest.fixture
-def faulty(real: str) -> Iterator[FaultyServer]:
-    with http_faults.between(real) as server:
+def faulty(model_server: str) -> Iterator[FaultyServer]:
+    with http_faults.between(model_server) as server:
         yield server
 
 

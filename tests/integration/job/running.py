@@ -146,7 +146,7 @@ def wait_for(condition: Callable[[], Any], what: str, words: Callable[[], str] =
     until = time.monotonic() + PATIENCE
     while not (found := condition()):
         assert time.monotonic() < until, f"waited in vain for {what}\n{words()}"
-        time.sleep(0.05)
+        time.sleep(0.2)  # each look is a connection and a count, on cores that the job needs
     return found
 
 

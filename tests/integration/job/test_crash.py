@@ -27,7 +27,7 @@ from tests.integration.job.running import (
 )
 from tests.integration.job.saved_model import EXPECTED_SCORE
 
-EVENTS = 300_000
+EVENTS = 220_000
 FLOWING = 120_000  # so many are sent only when the crash is about to happen
 
 

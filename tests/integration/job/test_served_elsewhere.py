@@ -12,7 +12,6 @@ import psutil
 import pyarrow as pa
 
 from registry.register import register
-from tests import serving
 from tests.integration.job import feed
 from tests.integration.job.conftest import World
 from tests.integration.job.running import Running, proof, rows
@@ -41,46 +40,30 @@ def reference(n: int = 200) -> pa.Table:
 
 
 def test_every_event_is_scored_by_the_server_also_after_it_was_away(
-    world: World, tmp_path: Path
+    world: World, model_server: str, tmp_path: Path
 ) -> None:
     model, registered = "elsewhere", f"images-{uuid.uuid4().hex[:8]}"
     source = keras_models.save(tmp_path / "m.keras")
     register(world.config.local_mlflow(), registered, source, reference(), alias="champion")
-    with serving.running(tmp_path / "kserve.log") as url:
-        section = world.section(
-            model,
-            registry={
-                "name": registered,
-                "serving": {
-                    "url": url,
-                    "name": "conformance",
-                    "version": "latest",
-                    "missing": "null",
-                    "timeout": "1 s",
-                },
-            },
-            segments=["c"],
-        )
-        section["input"]["fields"] = {
-            "x": "float",
-            "k": "int",
-            "c": "string",
-            "image": {"type": "tensor", "shape": [4, 4]},
-        }
-        path = world.write(model, section)
-        world.make_topics(model)
-        kafka, topic = world.config.local_kafka(), world.topic(model, "events")
-        (server,) = (p for p in psutil.Process().children() if "server.py" in " ".join(p.cmdline()))
-        with Running(path, model) as job:
-            feed.produce(kafka, topic, events(0, 1_000))
-            job.wait_until_settled(1_000)
-            server.send_signal(signal.SIGSTOP)
-            feed.produce(kafka, topic, events(1_000, 2_000))
-            time.sleep(3)  # some requests run into their time limit
-            server.send_signal(signal.SIGCONT)
-            feed.produce(kafka, topic, events(2_000, EVENTS))
-            job.wait_until_settled(EVENTS)
-            job.drain()
+    server = {"url": model_server, "name": "conformance", "version": "latest"}
+    server |= {"missing": "null", "timeout": "1 s"}
+    section = world.section(model, registry={"name": registered, "serving": server}, segments=["c"])
+    image = {"type": "tensor", "shape": [4, 4]}
+    section["input"]["fields"] = {"x": "float", "k": "int", "c": "string", "image": image}
+    path = world.write(model, section)
+    world.make_topics(model)
+    kafka, topic = world.config.local_kafka(), world.topic(model, "events")
+    (process,) = (p for p in psutil.Process().children() if "server.py" in " ".join(p.cmdline()))
+    with Running(path, model) as job:
+        feed.produce(kafka, topic, events(0, 1_000))
+        job.wait_until_settled(1_000)
+        process.send_signal(signal.SIGSTOP)
+        feed.produce(kafka, topic, events(1_000, 2_000))
+        time.sleep(3)  # some requests run into their time limit
+        process.send_signal(signal.SIGCONT)
+        feed.produce(kafka, topic, events(2_000, EVENTS))
+        job.wait_until_settled(EVENTS)
+        job.drain()
     report = proof(job.config, model)
     assert (report.events.logged, report.events.rejected, report.published) == (EVENTS, 0, EVENTS)
     expected = "2 * x + k + 0.5 + 0.25 * image[1]"

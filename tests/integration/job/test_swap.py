@@ -1,14 +1,20 @@
 """Versions change under a stream in full flow: no event is lost, doubled, or scored by neither."""
 
+import json
 import logging
 import os
 import signal
 
 import psutil
 import pyarrow as pa
+from confluent_kafka import Consumer, TopicPartition
 
 from driftline.config import load
+from driftline.storage.broker import librdkafka
+from driftline.storage.explain import explain
+from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.lineup import in_canary
+from registry import layout
 from registry.aliases import canary, start_canary
 from registry.promote import promote, rollback
 from tests.integration.job import feed
@@ -74,6 +80,28 @@ def test_promotion_roll_back_and_a_move_in_mlflow_under_load(world: World) -> No
     assert set(kinds) == {(1, "serving"), (second, "serving"), (second, "ungated")}
     decided = rows(job.config, "SELECT version, kind FROM driftline.promotion ORDER BY id")
     assert decided == [(1, "first"), (second, "promoted"), (1, "rolled_back")]
+    leads_back_to_its_message_and_version(versions, "e20000")
+
+
+def leads_back_to_its_message_and_version(versions: Versions, event_id: str) -> None:
+    """The lineage of a prediction is what Kafka, MLflow and the feature definition say."""
+    config = versions.config
+    (found,) = explain(config, event_id, versions.model)
+    message, version = found["message"], found["version"]
+    consumer = Consumer(librdkafka(config.local_kafka()) | {"group.id": "lineage"})
+    at = TopicPartition(message["topic"], message["partition"], message["offset"])
+    consumer.assign([at])
+    record = consumer.poll(60)
+    consumer.close()
+    assert record is not None
+    assert json.loads(record.value() or "")["id"] == event_id
+    number = str(found["prediction"]["model_version"])
+    known = versions.client.get_model_version(versions.world.registered, number)
+    assert (version["run_id"], version["digest"]) == (known.run_id, known.tags[layout.DIGEST_TAG])
+    assert version["features_hash"] == FeatureDefinition(config.model(versions.model)).digest
+    assert version["binning_id"] == known.tags[layout.BINNING_TAG]
+    assert version["reference_rows"] in {50, 5_000}
+    assert found["decision"]["kind"] in {"first", "promoted", "rolled_back"}
 
 
 def test_a_crash_under_a_canary_and_shadows(world: World) -> None:
