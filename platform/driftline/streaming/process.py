@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -110,13 +111,14 @@ class Process:
             [*(head[name] for name in PREDICTION.names), *features.columns],
             schema=pa.schema([*PREDICTION, *features.schema]),
         )
+        at = pa.array(np.cumsum(ok, dtype=np.int32) - 1) if others else pa.nulls(0, pa.int32())
         shadows = [
-            _shadow(role, version, scored, ok & ~served if role == CHALLENGER else ok, ok, now)
+            _shadow(role, version, scored, ok & ~served if role == CHALLENGER else ok, at, now)
             for role, version, scored in others
         ]
         if served.any():  # so that both versions of a canary can be compared on all events
             version = lineup.champion.version
-            shadows.append(_shadow(CHAMPION, version, champion, served, ok, now))
+            shadows.append(_shadow(CHAMPION, version, champion, served, at, now))
         if not ok.all():
             predictions, rows = predictions.filter(pa.array(ok)), rows[ok]
         return ScoredBatch(
@@ -180,12 +182,17 @@ def _rows(version: int, role: str, scored: Scored, now: np.datetime64) -> dict[s
     n = len(scored.ok)
     return {
         "model_version": pa.array(np.full(n, version, np.int32)),
-        "role": pa.repeat(role, n),
+        "role": _repeated(role, n),
         "score": pa.array(scored.scores, mask=None if scored.ok.all() else ~scored.ok),
         "outputs": scored.outputs,
         "scored_at": pa.array(np.full(n, now), PREDICTION.field("scored_at").type),
         "inference_ms": pa.array(np.full(n, scored.inference_ms, np.float32)),
     }
+
+
+@lru_cache(maxsize=16)
+def _repeated(role: str, n: int) -> pa.Array:
+    return pa.repeat(role, n)
 
 
 def _merged(
@@ -200,12 +207,11 @@ def _shadow(  # noqa: PLR0917 - each is a column, or says which rows
     version: int,
     scored: Scored,
     where: NDArray[np.bool_],
-    ok: NDArray[np.bool_],
+    at: pa.Array,
     now: np.datetime64,
 ) -> pa.RecordBatch:
-    """What a version said of the rows `where`, as `SHADOW`; `ok` are those with a prediction."""
-    columns = _rows(version, role, scored, now)
-    columns["prediction"] = pa.array(np.cumsum(ok, dtype=np.int32) - 1, pa.int32())
+    """What a version said of the rows `where`, as `SHADOW`; `at` are their predictions."""
+    columns = {**_rows(version, role, scored, now), "prediction": at}
     batch = pa.RecordBatch.from_arrays([columns[name] for name in SHADOW.names], schema=SHADOW)
     return batch if where.all() else batch.filter(pa.array(where))
 

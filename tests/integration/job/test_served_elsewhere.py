@@ -12,6 +12,7 @@ import psutil
 import pyarrow as pa
 
 from registry.register import register
+from tests import serving
 from tests.integration.job import feed
 from tests.integration.job.conftest import World
 from tests.integration.job.running import Running, proof, rows
@@ -53,7 +54,8 @@ def test_every_event_is_scored_by_the_server_also_after_it_was_away(
     path = world.write(model, section)
     world.make_topics(model)
     kafka, topic = world.config.local_kafka(), world.topic(model, "events")
-    (process,) = (p for p in psutil.Process().children() if "server.py" in " ".join(p.cmdline()))
+    program = str(serving.FILES / "server.py")
+    (process,) = (p for p in psutil.Process().children() if program in p.cmdline())
     with Running(path, model) as job:
         feed.produce(kafka, topic, events(0, 1_000))
         job.wait_until_settled(1_000)
