@@ -53,10 +53,7 @@ class Judge:
             current: its profile, of the reference's binning.
         """
         return [
-            self._isolated(window, current, column, monitor)
-            for column in self.columns
-            for monitor in self.monitors.values()
-            if self.reference.binning.by_name[column].kind in monitor.kinds
+            verdict for column in self.columns for verdict in self._column(window, current, column)
         ]
 
     @cached_property
@@ -75,32 +72,50 @@ class Judge:
         more = budget.whole(self.settings)
         return budget.levels(self.settings, self.reference.binning, self.monitors, more)
 
-    def _isolated(self, window: Window, current: Profile, column: str, monitor: Monitor) -> Verdict:
+    def _column(self, window: Window, current: Profile, column: str) -> list[Verdict]:
         """One failing column or monitor is shown as broken and stops no other."""
+        kind = self.reference.binning.by_name[column].kind
+        fitting = [monitor for monitor in self.monitors.values() if kind in monitor.kinds]
+        verdicts = []
         try:
-            return self._look(window, current, column, monitor)
+            now, before = self._pair(window, current, column)
         except Exception as error:
-            log.exception("monitor %s of column %s failed", monitor.name, column)
-            return Verdict(
-                monitor.name,
-                monitor.family,
-                column,
-                "broken",
-                0,
-                alerts=budget.alerts(self.settings, monitor, column),
-                detail=f"{type(error).__name__}: {error}",
-                segment=self.segment,
-                version=self.version,
-            )
+            log.exception("column %s can't be read", column)
+            return [self._broken(column, monitor, error) for monitor in fitting]
+        for monitor in fitting:
+            try:
+                verdicts.append(self._look(window, monitor, now, before))
+            except Exception as error:
+                log.exception("monitor %s of column %s failed", monitor.name, column)
+                verdicts.append(self._broken(column, monitor, error))
+        return verdicts
 
-    def _look(self, window: Window, current: Profile, column: str, monitor: Monitor) -> Verdict:
+    def _pair(self, window: Window, current: Profile, column: str) -> tuple[Counts, Counts]:
+        """The column of the window, and what it is compared with."""
         if current.binning != self.reference.binning:
             raise SchemaError(
                 f"the window is of binning {current.binning.id}, the reference of "
                 f"{self.reference.binning.id}: set one of this version (driftline reference set)"
             )
-        now = Counts.of(current, column)
-        before = self.reference.column(column, window.seconds, self.settings.matching, window.end)
+        matching = self.settings.matching
+        before = self.reference.column(column, window.seconds, matching, window.end)
+        return Counts.of(current, column), before
+
+    def _broken(self, column: str, monitor: Monitor, error: Exception) -> Verdict:
+        return Verdict(
+            monitor.name,
+            monitor.family,
+            column,
+            "broken",
+            0,
+            alerts=budget.alerts(self.settings, monitor, column),
+            detail=f"{type(error).__name__}: {error}",
+            segment=self.segment,
+            version=self.version,
+        )
+
+    def _look(self, window: Window, monitor: Monitor, now: Counts, before: Counts) -> Verdict:
+        column = now.bins.name
         empty = Verdict(
             monitor.name,
             monitor.family,

@@ -16,8 +16,8 @@ from rich.console import Console
 
 from driftline import names
 from driftline.config import Config, load
-from driftline.demo import flights, in_grafana, live, replay, settings, train
-from driftline.demo.story import Candidate, Story
+from driftline.demo import flights, in_grafana, judged, live, replay, settings, train
+from driftline.demo.story import Candidate, Known, Story
 from driftline.services.stack import Stack
 from driftline.storage.audit import AuditReport, audit
 from driftline.storage.connection import connect
@@ -79,9 +79,13 @@ class Demo:
             )
             with self.console.status("auditing: every record against the store"):
                 report = audit(config, settings.MODEL, deep=True, complete=True)
+            with self.console.status("monitors: every day against January to March"):
+                found = judged.judge(config)
+            shown = judged.summary(found, config)
             if config.grafana.url is not None:
                 in_grafana.bring(config, self._say)
         self.console.print(live.summary(progress))
+        self.console.print(shown)
         self.console.print(report)
         return report
 
@@ -172,12 +176,14 @@ class Demo:
             features,
             alias="champion",
             training=champion.training,
+            times=table[names.EVENT_TIME],
         )
         client = connect_registry(config.local_mlflow())
         for alias in aliases.aliases(client, settings.MODEL):
             if aliases.is_shadow(alias):  # of a run that was interrupted
                 aliases.unpoint(client, settings.MODEL, alias)
-        return version, Story(config, self._say, features, made["better"], made["broken"])
+        reference = Known(features, table[names.EVENT_TIME])
+        return version, Story(config, self._say, reference, made["better"], made["broken"])
 
     def _train(self, definition: FeatureDefinition, table: pa.Table) -> dict[str, dict[str, float]]:
         """A first model, one that learned for longer, and that one turned upside down."""

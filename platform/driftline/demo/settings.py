@@ -64,6 +64,8 @@ def write(path: Path, state: Path, *, paced: bool, flights: int | None = None) -
                     "accept": span,
                 },
                 "segments": ["origin"],
+                # a replay: a day ends when the stream has come to the next one
+                "monitors": {"windows": ["1 d"], "clock": "event", "lateness": "10 min"},
                 "dashboard": "own",
                 "gates": {
                     "window": "60 d",

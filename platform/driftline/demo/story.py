@@ -35,6 +35,19 @@ class Candidate:
     training: Training
 
 
+@dataclass(frozen=True)
+class Known:
+    """The past that versions are trained on and compared with.
+
+    Attributes:
+        features: n rows.
+        times: n event times.
+    """
+
+    features: pa.Table
+    times: pa.ChunkedArray
+
+
 class Story:
     """Registers two versions beside the champion, and promotes the one that deserves it.
 
@@ -43,7 +56,7 @@ class Story:
     Parameters:
         config: the demo's.
         say: prints one line.
-        features: the training data, as the reference of both versions.
+        known: the training data, as the reference of both versions.
         better, broken: the versions.
     """
 
@@ -51,13 +64,13 @@ class Story:
         self,
         config: Config,
         say: Callable[[str], None],
-        features: pa.Table,
+        known: Known,
         better: Candidate,
         broken: Candidate,
     ) -> None:
         self._config = config
         self._say = say
-        self._features = features
+        self._known = known
         self._better = better
         self._broken = broken
         self._sent = 0
@@ -115,8 +128,9 @@ class Story:
             self._config.local_mlflow(),
             settings.MODEL,
             candidate.path,
-            self._features,
+            self._known.features,
             training=candidate.training,
+            times=self._known.times,
         ).version
 
     def _report(self, version: int, outcome: Outcome) -> None:
