@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from driftline import names
 from driftline.config import Config
 from driftline.errors import DriftlineError
+from driftline.monitoring import Monitors
 from driftline.profile import blocks as by_time
 from driftline.profile.binning import Binning
 from driftline.profile.blocks import DAY, HOUR, MOST, Block
@@ -58,29 +59,43 @@ def from_window(
         DriftlineError: nothing was counted there in the version's bins.
         SchemaError: profiles were merged to longer stretches, and the rows are gone.
     """
-    segments = config.model(name).monitors.segments
+    settings = config.model(name).monitors
     with connect(config.local_postgres(), "write", autocommit=True) as connection:
         number = newest(connection, name) if version is None else version
-        binning = _binning(connection, name, number)
-        hours = (until - since) / timedelta(hours=1)
-        length = seconds or (HOUR if hours <= MOST else DAY)
-        found = _live(
-            connection,
-            name,
-            number,
-            binning,
-            window=(since, until),
-            seconds=length,
-            segments=segments,
+        return live(connection, name, settings, (since, until), version=number, seconds=seconds)
+
+
+def live(
+    connection: Connection,
+    name: str,
+    settings: Monitors,
+    window: tuple[datetime, datetime],
+    *,
+    version: int,
+    seconds: int | None = None,
+    note: str = "",
+) -> StoredReference:
+    """As `from_window`, in the caller's transaction."""
+    since, until = window
+    binning = _binning(connection, name, version)
+    length = seconds or (HOUR if (until - since) / timedelta(hours=1) <= MOST else DAY)
+    found = _live(
+        connection,
+        name,
+        version,
+        binning,
+        window=window,
+        seconds=length,
+        segments=settings.segments,
+    )
+    total = Profile.of(binning, *(b.cells for b in found if b.segment == names.ALL_ROWS))
+    if not total.rows:
+        raise DriftlineError(
+            f"nothing of model {name!r} was counted in the bins of version {version} from "
+            f"{since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M}: name another window or version"
         )
-        total = Profile.of(binning, *(b.cells for b in found if b.segment == names.ALL_ROWS))
-        if not total.rows:
-            raise DriftlineError(
-                f"nothing of model {name!r} was counted in the bins of version {number} from "
-                f"{since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M}: name another window or version"
-            )
-        stored = StoredReference(name, number, total, "window", since, until, length)
-        references.write(connection, stored, found)
+    stored = StoredReference(name, version, total, "window", since, until, length, note)
+    references.write(connection, stored, found)
     return stored
 
 

@@ -16,7 +16,7 @@ from driftline.storage.connection import Connection
 from driftline.storage.judged import Judged, Stat
 from driftline.storage.profiles import ProfileRow
 from driftline.storage.windows import Part
-from monitors import budget, latency, rhythm, schedule, slow, version_against_version
+from monitors import budget, burn_in, latency, rhythm, schedule, slow, version_against_version
 from monitors.budget import Look
 from monitors.fresh import SPARED, Fresh, row
 from monitors.judges import Judges, NoReferenceError
@@ -64,6 +64,7 @@ class Watch:
         self.settings = model.monitors
         self.lengths = schedule.lengths(model)
         self.judges = Judges(name, model.monitors)
+        self._ripened: datetime | None = None  # when provisional references were looked at
         self._raw = RawMonitors(name, model.monitors)
 
     def due(self, connection: Connection, now: datetime, *, ended: bool = False) -> Due:
@@ -106,6 +107,9 @@ class Watch:
 
     def judge(self, connection: Connection, due: Due) -> list[Fresh]:
         """Judge windows and store what was found, in the caller's transaction."""
+        if due.clock is not None and burn_in.checks(self._ripened, due.clock):
+            burn_in.replace(connection, self.name, self.settings, due.clock)
+            self._ripened = due.clock
         self.judges.refresh(connection)
         known = self._judged_before(connection, due.windows)
         if due.clock is not None:

@@ -1,0 +1,53 @@
+"""A reference of shuffled training data is provisional until live windows replace it."""
+
+from collections.abc import Callable
+
+from monitors.runner import Runner
+from tests.integration.monitors.conftest import Stream, monitors
+
+
+def test_live_windows_replace_a_reference_without_times(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(monitors=monitors(burn_in="2 d"))
+    stream.sql("UPDATE driftline.reference SET block_seconds = NULL, since = NULL, until = NULL")
+    stream.sql("DELETE FROM driftline.reference_block")
+    for hour in range(60):
+        stream.hour(hour, n=100)
+
+    Runner(stream.config).run(once=True)
+
+    kept = stream.sql("SELECT origin, note, block_seconds, until - since FROM driftline.reference")
+    assert [(origin, note, seconds, span.days) for origin, note, seconds, span in kept] == [
+        ("window", "after burn-in", 3_600, 2)
+    ]
+    assert stream.sql("SELECT count(*), sum(rows) FROM driftline.reference_block") == [(48, 4_800)]
+
+    stream.hour(60, n=100)
+    stream.hour(61, n=100)
+    Runner(stream.config).run(once=True)
+    newest = stream.sql(
+        """SELECT bool_or(provisional) FROM driftline.verdict
+            WHERE window_end = (SELECT max(window_end) FROM driftline.verdict)
+              AND monitor = 'location'"""
+    )
+    assert newest == [(False,)]
+
+
+def test_until_then_verdicts_are_provisional_and_make_no_page(
+    make_stream: Callable[..., Stream],
+) -> None:
+    stream = make_stream(monitors=monitors(burn_in="14 d", page=["drift"]))
+    stream.sql("UPDATE driftline.reference SET block_seconds = NULL, since = NULL, until = NULL")
+    stream.sql("DELETE FROM driftline.reference_block")
+    for hour in range(4):
+        stream.hour(hour, shift=0 if hour < 2 else 60)
+    Runner(stream.config).run(once=True)
+    found = stream.sql(
+        "SELECT DISTINCT provisional FROM driftline.verdict"
+        " WHERE monitor = 'location' AND status IN ('ok', 'alarm')"
+    )
+    assert found == [(True,)]
+    incidents = stream.sql("SELECT DISTINCT family, severity FROM driftline.incident")
+    assert ("drift", "ticket") in incidents
+    assert ("drift", "page") not in incidents
+    kept = stream.sql("SELECT block_seconds FROM driftline.reference")
+    assert kept == [(None,)]
