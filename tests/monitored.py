@@ -284,8 +284,8 @@ def _labels(column: str) -> list[str]:
         return list(_TEXTS[column])
     middle, spread = _SCALES[column]
     edges = middle + spread * np.linspace(-1.2, 2.4, BINS - 1)
-    inner = [f"{low:.3g} - {high:.3g}" for low, high in itertools.pairwise(edges)]
-    return [f"< {edges[0]:.3g}", *inner, f"> {edges[-1]:.3g}"]
+    inner = [f"[{low:.6g}, {high:.6g})" for low, high in itertools.pairwise(edges)]
+    return [f"< {edges[0]:.6g}", *inner, f">= {edges[-1]:.6g}"]
 
 
 def _verdicts(connection: Connection, hours: list[Hour], rng: np.random.Generator) -> None:

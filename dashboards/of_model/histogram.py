@@ -6,28 +6,46 @@ from driftline import names
 
 
 def by_time(scope: Scope, column: str) -> Query:
-    """The share of each bin in each window: a series a bin, named so that they sort from low up."""
+    """The share of each bin in each window: a series a bin, named so that they sort from low up.
+
+    Bins at either end that nothing fell into are left out: those of latencies reach to an hour.
+    """
     return Query(f"""\
 SELECT time, lpad(bin::text, 3, '0') || '  ' || label AS metric,
        count / nullif(sum(count) OVER (PARTITION BY time), 0) AS share
-  FROM (SELECT $__timeGroup(window_end, $__interval) AS time, bin, min(label) AS label,
-               sum(count)::float8 AS count
-          FROM driftline.window_stat
-         CROSS JOIN LATERAL unnest(labels, counts) WITH ORDINALITY AS cell (label, count, bin)
-         WHERE {scope.windows} AND "column" = '{column}' AND {SEGMENT}
-           AND role = '{names.SERVED}' AND {VERSIONS}
-         GROUP BY 1, 2) AS cells
+  FROM (SELECT *, {_ends("count > 0")}
+          FROM (SELECT $__timeGroup(window_end, $__interval) AS time, bin, min(label) AS label,
+                       sum(count)::float8 AS count
+                  FROM driftline.window_stat
+                 CROSS JOIN LATERAL unnest(labels, counts)
+                       WITH ORDINALITY AS cell (label, count, bin)
+                 WHERE {scope.windows} AND "column" = '{column}' AND {SEGMENT}
+                   AND role = '{names.SERVED}' AND {VERSIONS}
+                 GROUP BY 1, 2) AS cells) AS trimmed
+ WHERE bin BETWEEN low AND high
  ORDER BY time, bin""")
 
 
 def against_reference(scope: Scope) -> Query:
     """Shares of the bins of the chosen column in the last window, beside the reference's."""
     return table(f"""\
-SELECT label AS "value", avg(reference) AS reference,
-       sum(count) / nullif(sum(sum(count)) OVER (), 0) AS current
-  FROM driftline.window_stat
- CROSS JOIN LATERAL unnest(labels, counts, reference_shares)
-       WITH ORDINALITY AS cell (label, count, reference, bin)
- WHERE model = {scope.model} AND window_seconds = {WINDOW} AND window_end = {scope.last}
-   AND "column" = {COLUMN} AND {SEGMENT} AND role = '{names.SERVED}' AND {VERSIONS}
- GROUP BY bin, label ORDER BY bin""")
+SELECT label AS "value", reference, current
+  FROM (SELECT *, {_ends("current > 0 OR reference > 0")}
+          FROM (SELECT bin, label, avg(reference) AS reference,
+                       sum(count) / nullif(sum(sum(count)) OVER (), 0) AS current
+                  FROM driftline.window_stat
+                 CROSS JOIN LATERAL unnest(labels, counts, reference_shares)
+                       WITH ORDINALITY AS cell (label, count, reference, bin)
+                 WHERE model = {scope.model} AND window_seconds = {WINDOW}
+                   AND window_end = {scope.last} AND "column" = {COLUMN} AND {SEGMENT}
+                   AND role = '{names.SERVED}' AND {VERSIONS}
+                 GROUP BY bin, label) AS cells) AS trimmed
+ WHERE bin BETWEEN low AND high
+ ORDER BY bin""")
+
+
+def _ends(filled: str) -> str:
+    return (
+        f"min(bin) FILTER (WHERE {filled}) OVER () AS low,"
+        f" max(bin) FILTER (WHERE {filled}) OVER () AS high"
+    )

@@ -1,6 +1,6 @@
 // One function for each kind of chart; all take (element, panel, data, page).
 
-import { PALETTE, colour, cssColour, mapping, number, overridden, withAlpha } from "./format.js";
+import { PALETTE, bin, colour, cssColour, mapping, number, overridden, withAlpha } from "./format.js";
 
 const CONFIG = { displayModeBar: false, responsive: false, doubleClick: false, scrollZoom: false };
 
@@ -67,7 +67,7 @@ function seriesColour(field, at) {
 export function heatmap(element, panel, data, page) {
   const bins = data.answers[0];
   const grid = regular(bins, data.interval);
-  const names = bins.map((one) => one.name.replace(/^\d{3} {2}/, ""));
+  const names = bins.map((one) => bin(one.name.replace(/^\d{3} {2}/, "")));
   const warm = panel.options?.color?.scheme === "Oranges";
   const light = page.theme === "light";
   const scale = light
@@ -134,7 +134,7 @@ export function barchart(element, panel, data, page) {
   const { columns, rows } = data.answers[0];
   const names = rows.map((row) => String(row[0]));
   const flat = panel.options?.orientation === "horizontal";
-  const short = names.map((name) => (name.length > 34 ? `${name.slice(0, 33)}…` : name));
+  const short = names.map((name) => bin(name)).map((name) => (name.length > 34 ? `${name.slice(0, 33)}…` : name));
   const traces = columns.slice(1).map((column, at) => {
     const field = overridden(panel, column.name);
     const values = rows.map((row) => row[at + 1]);

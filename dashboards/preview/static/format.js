@@ -85,3 +85,13 @@ export function overridden(panel, name) {
   }
   return field;
 }
+
+export function bin(label) {
+  // "[0.406805, 4.44108)" as "0.407 – 4.44"; texts as they are.
+  const interval = /^\[(-?[\d.e+-]+), (-?[\d.e+-]+)[)\]]$/.exec(label);
+  if (interval) return `${rounded(interval[1])} – ${rounded(interval[2])}`;
+  const edge = /^(<|>=) (-?[\d.e+-]+)$/.exec(label);
+  return edge ? `${edge[1] === "<" ? "<" : "≥"} ${rounded(edge[2])}` : label;
+}
+
+const rounded = (text) => Number(text).toLocaleString("en-US", { maximumSignificantDigits: 3, useGrouping: false });
