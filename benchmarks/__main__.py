@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from benchmarks import events, grafana, latency, scoring, swap
+from benchmarks import events, grafana, latency, monitors, scoring, swap
 from benchmarks.bench import Bench, Variant, running
 from benchmarks.child import child
 from benchmarks.job import job
@@ -63,7 +63,7 @@ PER_RECORD = "per_record"
 TITLES = {name: variant.title for name, variant in THROUGHPUT.items()} | {
     PER_RECORD: "PyFlink DataStream, one prediction and INSERT a record"
 }
-ALL = (*THROUGHPUT, PER_RECORD, "latency", "swap", "scoring", "grafana", "soak")
+ALL = (*THROUGHPUT, PER_RECORD, "latency", "swap", "scoring", "grafana", "monitors", "soak")
 
 
 def main(
@@ -141,6 +141,8 @@ class Suite:
             self._scoring()
         if "grafana" in wanted:
             self.results.more |= grafana.measure(self.bench.config)
+        if "monitors" in wanted:
+            self.results.more |= monitors.measure(self.bench.config)
         if "soak" in wanted:
             self._soak(5 * n)
 

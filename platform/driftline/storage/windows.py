@@ -68,6 +68,7 @@ def read(
             "since": since,
             "until": until,
         },
+        binary=True,  # packed cells come as they are, not as twice their length in hex
     ).fetchall()
     found = [ProfileRow(*row) for row in rows]
     whole = [row for row in found if since <= row.bucket and _end(row) <= until]

@@ -1,0 +1,228 @@
+"""What judging costs: a day of 50 columns however many events it had, and 1,000 models at once.
+
+Profiles are generated, as the job would have written them: one row a minute.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import yaml
+
+from driftline import names
+from driftline.config import Config, Model
+from driftline.profile.binning import Binning
+from driftline.profile.blocks import Block
+from driftline.profile.build import build
+from driftline.profile.profile import Profile
+from driftline.profile.recount import reference
+from driftline.storage import references, schema, versions
+from driftline.storage.connection import Connection, connect
+from driftline.storage.references import StoredReference
+from monitors.schedule import Length
+from monitors.watch import Due, Watch
+
+DAY = datetime(2024, 5, 1, tzinfo=UTC)
+MODELS, RUNNERS = 1_000, 2
+_ROWS = 20_000  # of a reference
+_MINUTE = timedelta(minutes=1)
+_ROUNDS = 3
+
+
+def measure(config: Config) -> dict[str, float]:
+    """Figures by key.
+
+    Parameters:
+        config: with a database.
+    """
+    found = {}
+    for events, key in ((10**5, "1e5"), (10**8, "1e8")):
+        found[f"monitors.judge_day_seconds_{key}"] = _day(config, events)
+    found["monitors.day_seconds_1e8"] = found["monitors.judge_day_seconds_1e8"]
+    found["monitors.flatness"] = (
+        found["monitors.judge_day_seconds_1e8"] / found["monitors.judge_day_seconds_1e5"]
+    )
+    seconds = _fleet(config)
+    found["monitors.models_1000_seconds"] = seconds
+    found["monitors.models_per_5min"] = MODELS * 300 / seconds
+    return found
+
+
+def _day(config: Config, events: int) -> float:
+    """Seconds to read, judge and store one day; the best of some rounds, the first is warm-up."""
+    name = "bench-day"
+    made = _with_models(config, [name], 50, {"windows": ["1 d"], "clock": "event"})
+    rng = np.random.default_rng(0)
+    binning, total = _reference(50)
+    with _prepared(made, [name], binning, total, days=60) as connection:
+        shares = total.counts / total.rows
+        minutes = [DAY + i * _MINUTE for i in range(1_440)]
+        each = events / len(minutes)
+        _insert(connection, [name], binning, [(m, _counts(rng, shares, each)) for m in minutes])
+        watch = Watch(name, made.model(name))
+        length = Length(86_400, 86_400, 86_400)
+        due = Due(DAY + timedelta(days=2), [(DAY + timedelta(days=1), length)])
+        took = []
+        for _ in range(_ROUNDS + 1):
+            start = time.perf_counter()
+            with connection.transaction():
+                watch.judge(connection, due)
+            took.append(time.perf_counter() - start)
+    return min(took[1:])
+
+
+def _fleet(config: Config) -> float:
+    """Seconds that two runners take for one window of five minutes of every model."""
+    fleet = [f"bench-fleet-{i}" for i in range(MODELS)]
+    settings = {"windows": ["5 min"], "clock": "event", "lateness": "0 s"}
+    made = _with_models(config, fleet, 20, settings)
+    rng = np.random.default_rng(1)
+    binning, total = _reference(20)
+    shares = total.counts / total.rows
+    with _prepared(made, fleet, binning, total) as connection:
+
+        def window(first: int) -> None:
+            some = [(DAY + (first + i) * _MINUTE, _counts(rng, shares, 200.0)) for i in range(5)]
+            _insert(connection, fleet, binning, some)
+
+        def judged(windows: int) -> float:
+            start = time.perf_counter()
+            query = "SELECT count(*) FROM driftline.judged_window WHERE model LIKE 'bench-fleet-%'"
+            while (connection.execute(query).fetchone() or (0,))[0] < windows * MODELS:
+                time.sleep(0.2)
+            return time.perf_counter() - start
+
+        window(0)
+        with _runners(made):
+            judged(1)
+            window(5)
+            return judged(2)
+
+
+@contextmanager
+def _runners(config: Config) -> Iterator[None]:
+    path = Path(config.state) / "bench" / "monitors.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tree = json.loads(config.model_dump_json(exclude_unset=True))
+    path.write_text(yaml.safe_dump({**tree, "runner": {"poll": "1 s"}}))
+    command = [sys.executable, "-m", "driftline.cli", "monitor", "--config", str(path)]
+    started = [subprocess.Popen(command) for _ in range(RUNNERS)]
+    try:
+        yield
+    finally:
+        for child in started:
+            child.terminate()
+        for child in started:
+            child.wait()
+
+
+def _with_models(
+    config: Config, fleet: list[str], columns: int, settings: dict[str, Any]
+) -> Config:
+    fields = {f"x{i}": "float" for i in range(columns)}
+    stream = {"topic": "none", "event_id": "id", "event_time": "time", "fields": fields}
+    section = {"input": stream, "registry": {"name": "m"}, "monitors": settings}
+    models = {name: Model.model_validate(section) for name in fleet}
+    return config.model_copy(update={"models": models})
+
+
+def _reference(columns: int) -> tuple[Binning, Profile]:
+    rng = np.random.default_rng(2)
+    table = pa.table({f"x{i}": rng.normal(0, 1, _ROWS) for i in range(columns)})
+    score = rng.uniform(0, 1, _ROWS)
+    binning = build(table, score)
+    return binning, reference(table, score, binning)
+
+
+@contextmanager
+def _prepared(
+    config: Config, fleet: list[str], binning: Binning, total: Profile, days: int = 0
+) -> Iterator[Connection]:
+    """A version with its reference for each model; all of it is deleted at the end."""
+    schema.migrate(config)
+    rng = np.random.default_rng(3)
+    shares = total.counts / total.rows
+    blocks = []
+    for i in range(days):
+        counts = _counts(rng, shares, 5_000.0)
+        start = DAY - (i + 1) * timedelta(days=1)
+        blocks.append(Block("", 86_400, start, 5_000, _packed(binning, counts)))
+    postgres = config.local_postgres()
+    _clear(config, fleet)
+    with connect(postgres, "write", autocommit=True) as connection, connection.transaction():
+        for name in fleet:
+            versions.record(connection, _version(name, binning, total))
+            if blocks:
+                stored = StoredReference(name, 1, total, "file", block_seconds=86_400)
+                references.write(connection, stored, blocks)
+    try:
+        with connect(postgres, "write", autocommit=True) as connection:
+            yield connection
+    finally:
+        _clear(config, fleet)
+
+
+def _version(name: str, binning: Binning, total: Profile) -> versions.ModelVersion:
+    return versions.ModelVersion(
+        model=name,
+        version=1,
+        run_id="bench",
+        digest="bench",
+        signature={},
+        features_hash="bench",
+        binning=binning,
+        reference=total.pack(),
+        reference_rows=total.rows,
+    )
+
+
+def _clear(config: Config, fleet: list[str]) -> None:
+    tables = (
+        *("profile", "dirty_window", "reference", "reference_block", "model_version", "verdict"),
+        *("verdict_history", "judged_window", "window_stat", "alert", "monitor_progress"),
+        *("calibration", "incident"),
+    )
+    with connect(config.local_postgres(), "migrate", autocommit=True) as connection:
+        for table in tables:
+            connection.execute(f"DELETE FROM driftline.{table} WHERE model = ANY(%s)", [fleet])
+
+
+def _counts(rng: np.random.Generator, shares: Any, rows: float) -> Any:
+    return rng.poisson(shares * rows)
+
+
+def _packed(binning: Binning, counts: Any) -> bytes:
+    sums = counts[: binning.summed] * 100  # a little above each cell's lower edge
+    return Profile(binning, counts, sums).pack()
+
+
+def _insert(
+    connection: Connection, fleet: list[str], binning: Binning, minutes: list[tuple[datetime, Any]]
+) -> None:
+    """The same rows for every model, and the marks that say so."""
+    packed = [
+        (m, int(c[binning.cells[names.SCORE].summed].sum()), _packed(binning, c))
+        for m, c in minutes
+    ]
+    with connection.transaction():
+        with connection.cursor().copy(
+            "COPY driftline.profile (bucket, model, span_minutes, version, role, segment,"
+            " binning_id, rows, cells) FROM STDIN"
+        ) as copy:
+            for name in fleet:
+                for minute, rows, cells in packed:
+                    copy.write_row((minute, name, 1, 1, names.SERVED, "", binning.id, rows, cells))
+        first = int(minutes[0][0].timestamp()) // 60
+        connection.execute(
+            "INSERT INTO driftline.dirty_window (model, minutes)"
+            " SELECT name, int8multirange(int8range(%s, %s)) FROM unnest(%s::text[]) AS name",
+            [first, first + len(minutes), fleet],
+        )
