@@ -1,8 +1,9 @@
 """A window that was judged just now, and its verdicts as the table holds them."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 
 from driftline.storage import verdicts
 from monitors.schedule import Length
@@ -10,6 +11,8 @@ from monitors.verdict import Verdict
 
 #: Monitors whose verdicts do not come from the window alone; a revision leaves them alone.
 SPARED = ("volume", "no_traffic", "rejected", "registry", "slow_drift")
+# the columns of a row that a verdict has, in order; asdict would copy each value
+_FIELDS = attrgetter(*(name for name in verdicts.Row._fields if name != "report_id"))
 
 
 @dataclass(frozen=True)
@@ -31,4 +34,4 @@ class Fresh:
 
 def row(verdict: Verdict) -> verdicts.Row:
     """A verdict as the table holds it."""
-    return verdicts.Row(**asdict(verdict))
+    return verdicts.Row(*_FIELDS(verdict))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from driftline import names
 from driftline.errors import DriftlineError
 from driftline.monitoring import Monitors
 from driftline.profile.binning import Binning
@@ -14,6 +15,7 @@ from driftline.storage.connection import Connection
 from driftline.storage.references import StoredReference
 from monitors.judge import Judge
 from monitors.reference import Blocks, Reference
+from monitors.sequential import Sequential
 
 
 class NoReferenceError(DriftlineError):
@@ -34,6 +36,7 @@ class Judges:
         self._stamps: dict[int, datetime] = {}
         self._stored: dict[int, StoredReference | None] = {}
         self._made: dict[tuple[int, str], Judge] = {}
+        self._sequential: dict[int, Sequential] = {}
         self._kept: dict[tuple[int, str], set[Key]] = {}
 
     @property
@@ -69,6 +72,19 @@ class Judges:
         if key not in self._made:
             self._made[key] = self._make(connection, version, segment)
         return self._made[key]
+
+    def sequential(self, connection: Connection, version: int) -> Sequential:
+        """The detector of slow drift of a version, over all rows.
+
+        Raises:
+            NoReferenceError: the version has none.
+        """
+        judge = self.of(connection, version, names.ALL_ROWS)
+        found = self._sequential.get(version)
+        if found is None or found.calibrator is not judge.calibrator:
+            found = Sequential(self.settings, judge.calibrator, version)
+            self._sequential[version] = found
+        return found
 
     def keep(self, connection: Connection) -> None:
         """Store the laws that were found since, for the next runner."""

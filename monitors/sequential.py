@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -90,6 +90,7 @@ class Sequential:
     settings: Monitors
     calibrator: Calibrator
     version: int = 0
+    _sums: dict[str, Cusum | None] = field(default_factory=dict, compare=False)
 
     @property
     def length(self) -> WindowLength:
@@ -123,6 +124,11 @@ class Sequential:
 
     def cusum(self, column: str) -> Cusum | None:
         """The sums of a column; None while the reference has no windows of this length."""
+        if column not in self._sums:
+            self._sums[column] = self._made(column)
+        return self._sums[column]
+
+    def _made(self, column: str) -> Cusum | None:
         variation = self.calibrator.variation(MONITORS[SOURCE], column, self.length.seconds)
         if variation is None:
             return None

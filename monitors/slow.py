@@ -13,7 +13,7 @@ from driftline.storage.connection import Connection
 from driftline.storage.verdicts import Past
 from monitors.fresh import Fresh, row
 from monitors.judges import Judges
-from monitors.sequential import NAME, SOURCE, Sequential
+from monitors.sequential import NAME, SOURCE
 from monitors.verdict import Verdict, Window
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def _at(
         return []
     version = max(versions)
     oldest = window.end - timedelta(seconds=_LOOK_BACK * window.seconds)
-    judge = judges.of(connection, version, names.ALL_ROWS)
+    sequential = judges.sequential(connection, version)
     effects = {
         name: np.array(
             [
@@ -88,4 +88,4 @@ def _at(
         )
         for name, past in columns.items()
     }
-    return Sequential(judges.settings, judge.calibrator, version).judge(window, effects)
+    return sequential.judge(window, effects)

@@ -207,7 +207,8 @@ class Watch:
         if length.columns:
             found += self._columns(connection, window, parts)
             found += _compared(parts)
-        found += self._latency(parts, self._sums(connection, every), length)
+        long_parts = parts if inside is every else self._sums(connection, every)
+        found += self._latency(parts, long_parts, length)
         shown = [
             stat
             for part, profile in parts.items()
