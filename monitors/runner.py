@@ -6,6 +6,7 @@ All that a round of a model finds is one transaction: a runner that is killed ha
 whole or not at all, and what to judge next follows from what is stored.
 """
 
+import importlib
 import logging
 import os
 import socket
@@ -116,6 +117,8 @@ class Runner:
         """
         if self._config.runner.metrics_port is not None:
             self.metrics.serve(self._config.runner.metrics_port)
+        if self._config.notify.urls:  # seconds that the first message need not wait
+            threading.Thread(target=importlib.import_module, args=("apprise",), daemon=True).start()
         pause = 0.0
         try:
             while not self._stop.is_set():

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from driftline import names
 from driftline.config import Config, Mlflow
 from driftline.errors import RegistryError
+from driftline.profile import blocks
 from driftline.profile.binning import Binning
 from driftline.profile.profile import Profile
 from driftline.services.stack import Stack
@@ -80,6 +82,24 @@ def test_from_a_saved_model_to_a_served_one(
     assert (run.data.params, run.data.metrics) == ({"seed": "7"}, {"auc": 0.9})
     assert run.info.status == "FINISHED"
     assert versions(client, name) == [version]
+
+
+def test_event_times_of_the_reference_are_kept_as_blocks(
+    settings: Mlflow, name: str, saved: Path, tmp_path: Path
+) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    times = pa.array([start + timedelta(minutes=10 * i) for i in range(1_000)])
+    register(settings, name, saved, features(), times=pa.chunked_array([times]))
+    folder = fetch(connect(settings), name, 1, tmp_path)
+    kept = blocks.from_bytes((folder / names.REFERENCE_BLOCKS_ARTIFACT).read_bytes())
+    assert {block.seconds for block in kept} == {3_600}
+    assert len(kept) == 167
+    binning = Binning.from_json((folder / names.BINNING_ARTIFACT).read_text())
+    whole = Profile.of(binning, (folder / names.REFERENCE_ARTIFACT).read_bytes())
+    assert Profile.of(binning, *(block.cells for block in kept)) == whole
+    (folder / names.REFERENCE_BLOCKS_ARTIFACT).write_bytes(b"other")
+    with pytest.raises(RegistryError, match="are not those that were registered"):
+        fetch(connect(settings), name, 1, tmp_path)
 
 
 def test_mlflow_itself_understands_the_version(settings: Mlflow, name: str, saved: Path) -> None:
