@@ -92,7 +92,7 @@ class Run:
                 raise step.failed
             self._carry_out(step)
         except DriftlineError as error:
-            log.warning("%s %s: %s", *step.key, error)
+            log.info("%s %s: %s", *step.key, error)
             self.outcome.failed.append((step, error))
 
     def _carry_out(self, step: Step) -> None:

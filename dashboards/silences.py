@@ -123,9 +123,10 @@ def _make(
         ends = datetime.fromisoformat(applied["endsAt"])
         if lasts or (silence.uid.startswith("incident-") and ends - now > _OPEN_END - _PROLONG):
             return False
-        if _ended_by_hand(server, applied["id"]):
-            return False
-        body = {**body, "id": applied["id"]}
+        if ends > now:  # else it has run out, and a new one is needed
+            if _ended_by_hand(server, applied["id"]):
+                return False
+            body = {**body, "id": applied["id"]}
     answer = server.send("POST", f"{_PATH}/silences", f"silence {silence.model!r}", body)
     state.record((_KIND, silence.uid), {"id": answer["silenceID"], "endsAt": body["endsAt"]}, {})
     return True

@@ -142,3 +142,18 @@ def test_a_grafana_that_is_away_does_not_disturb_the_runner(
     driver.change(url=None, token=None)
     with following(driver.config):
         pass
+
+
+def test_one_that_has_run_out_is_made_anew(driver: Driver) -> None:
+    execute(
+        driver,
+        "INSERT INTO driftline.silence (model, ends_at, created_by, reason)"
+        " VALUES ('fraud', now() + interval '300 ms', 'mia', 'known')",
+    )
+    synced(driver)
+    time.sleep(0.4)
+    for silence in driver.stand_in.store.silences.values():
+        silence["status"] = {"state": "expired"}
+    execute(driver, "UPDATE driftline.silence SET ends_at = now() + interval '1 hour'")
+    assert synced(driver) == Synced(1, 0)
+    assert active(driver) == [{"model": "fraud"}]
