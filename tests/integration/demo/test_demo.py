@@ -48,6 +48,7 @@ def test_the_demo_ends_with_a_proof_and_leaves_nothing_running(state: Path) -> N
     assert "version 3 is refused: " in said
     assert "version 2 is promoted: " in said
     assert "version 2 serves" in said
+    assert "the dashboards: driftline up -c " in said
     served = [
         int(n.replace(",", ""))
         for n in re.findall(r"served by version [12] [^0-9]*([0-9,]+)", said)
