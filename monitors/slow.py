@@ -49,7 +49,7 @@ def judge(
         said = _isolated(connection, judges, Window(seconds, end), columns)
         if end in mine:
             found[end, seconds] = said
-        if {one.column: (one.status, one.value) for one in said} != before.get(end, {}):
+        if {one.column: (one.status, one.rows, one.detail) for one in said} != before.get(end, {}):
             verdicts.say(connection, model, seconds, end, [row(v) for v in said], monitor=NAME)
     return found
 

@@ -121,16 +121,16 @@ def details(
 
 def last_values(
     connection: Connection, model: str, seconds: int, monitor: str, ends: Sequence[datetime]
-) -> dict[datetime, dict[str, tuple[str, float | None]]]:
-    """Status and value of each column that a monitor judged at some windows, by their ends."""
+) -> dict[datetime, dict[str, tuple[str, int, str]]]:
+    """Status, rows and detail of each column that a monitor judged at some windows, by ends."""
     rows = connection.execute(
-        """SELECT window_end, "column", status, value FROM driftline.verdict
+        """SELECT window_end, "column", status, rows, detail FROM driftline.verdict
             WHERE model = %s AND window_seconds = %s AND window_end = ANY(%s) AND monitor = %s""",
         [model, seconds, list(ends), monitor],
     ).fetchall()
-    found: dict[datetime, dict[str, tuple[str, float | None]]] = {}
-    for end, column, status, value in rows:
-        found.setdefault(end, {})[column] = (status, value)
+    found: dict[datetime, dict[str, tuple[str, int, str]]] = {}
+    for end, column, *said in rows:
+        found.setdefault(end, {})[column] = (said[0], said[1], said[2])
     return found
 
 
