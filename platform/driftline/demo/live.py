@@ -24,7 +24,7 @@ from driftline.streaming.supervise import Supervisor
 _LOOK = 0.5  # seconds
 _QUIET = 3.0  # seconds without progress after the last message: only open windows still wait
 _TAIL = 200  # events that open windows may hold, at most
-_STALLED = 180.0  # seconds without progress that no busy machine explains
+_STALLED = 600.0  # seconds without progress that no busy machine explains
 _PLAIN = 5.0  # seconds between lines where there is no terminal
 
 

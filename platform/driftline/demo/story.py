@@ -23,7 +23,7 @@ from registry.register import Training, register
 
 _SHADOWED = 0.25  # of the flights have passed when the new versions begin to score
 _DECIDED = 0.6  # of them when the gates are asked
-_PATIENCE = 180.0  # seconds for each step
+_PATIENCE = 600.0  # seconds for each step: a busy machine takes minutes to start a job
 _IN_WINDOWS = 200  # events that open windows may hold back
 
 
