@@ -1,0 +1,1 @@
+"""driftline beside its peers; `make bench-peers`."""

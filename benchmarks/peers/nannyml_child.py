@@ -1,0 +1,39 @@
+"""NannyML on the flights, in the peers' own environment: never imported by driftline.
+
+Its defaults: a chunk a day, Jensen-Shannon, limits at the reference chunks' mean and three standard
+deviations to either side.
+"""
+
+import json
+import sys
+
+import nannyml
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+nannyml.disable_usage_logging()
+
+
+def main(path: str) -> None:
+    rows = pd.read_parquet(path)
+    found: dict[str, dict[str, bool]] = {}
+    columns = [name for name in rows.columns if name not in ("time", "in_reference")]
+    calculator = nannyml.UnivariateDriftCalculator(
+        column_names=columns,
+        timestamp_column_name="time",
+        chunk_period="D",
+        continuous_methods=["jensen_shannon"],
+        categorical_methods=["jensen_shannon"],
+        treat_as_categorical=[name for name in columns if not is_numeric_dtype(rows[name])],
+    )
+    calculator.fit(rows[rows["in_reference"]].drop(columns="in_reference"))
+    judged = calculator.calculate(rows[~rows["in_reference"]].drop(columns="in_reference"))
+    table = judged.filter(period="analysis").to_df()
+    days = pd.to_datetime(table["chunk", "chunk", "start_date"]).dt.strftime("%Y-%m-%d")
+    for name in columns:
+        alarms = table[name, "jensen_shannon", "alert"].astype(bool)
+        found[name] = dict(zip(days, map(bool, alarms), strict=True))
+    json.dump(found, sys.stdout)
+
+
+main(sys.argv[1])
