@@ -27,8 +27,8 @@ from driftline.profile.recount import reference
 from driftline.storage import references, schema, versions
 from driftline.storage.connection import Connection, connect
 from driftline.storage.references import StoredReference
-from monitors.schedule import Length
-from monitors.watch import Due, Watch
+from monitors.running.schedule import Length
+from monitors.running.watch import Due, Watch
 
 DAY = datetime(2024, 5, 1, tzinfo=UTC)
 MODELS, RUNNERS = 1_000, 2

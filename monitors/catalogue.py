@@ -1,19 +1,19 @@
 """All column monitors. To add one: its file, its line here, its test."""
 
-from monitors.chi_squared import ChiSquared
-from monitors.constant import Constant
-from monitors.hellinger import Hellinger
-from monitors.jensen_shannon import JensenShannon
-from monitors.kolmogorov_smirnov import KolmogorovSmirnov
-from monitors.largest_category import LargestCategory
-from monitors.location import Location
-from monitors.missing import Missing
-from monitors.monitor import Monitor
-from monitors.omnibus import Omnibus
-from monitors.psi import Psi
-from monitors.total_variation import TotalVariation
-from monitors.unexpected import Unexpected
-from monitors.wasserstein import Wasserstein
+from monitors.columns.chi_squared import ChiSquared
+from monitors.columns.constant import Constant
+from monitors.columns.hellinger import Hellinger
+from monitors.columns.jensen_shannon import JensenShannon
+from monitors.columns.kolmogorov_smirnov import KolmogorovSmirnov
+from monitors.columns.largest_category import LargestCategory
+from monitors.columns.location import Location
+from monitors.columns.missing import Missing
+from monitors.columns.monitor import Monitor
+from monitors.columns.omnibus import Omnibus
+from monitors.columns.psi import Psi
+from monitors.columns.total_variation import TotalVariation
+from monitors.columns.unexpected import Unexpected
+from monitors.columns.wasserstein import Wasserstein
 
 MONITORS: dict[str, Monitor] = {
     monitor.name: monitor

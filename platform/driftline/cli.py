@@ -24,10 +24,10 @@ from dashboards.preview.command import preview
 from driftline import __version__
 from driftline.errors import DriftlineError
 from driftline.storage import commands as storage
-from monitors import commands as monitoring
-from monitors.calibrate_command import calibrate
-from monitors.reference_commands import reference
-from monitors.report_commands import report
+from monitors.calibration.calibrate_command import calibrate
+from monitors.raw.report_commands import report
+from monitors.references.reference_commands import reference
+from monitors.running import commands as monitoring
 from registry.commands import models
 
 if TYPE_CHECKING:

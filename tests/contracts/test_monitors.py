@@ -14,11 +14,11 @@ from driftline.profile.binning import Binning
 from driftline.profile.build import build_column
 from driftline.profile.profile import Profile
 from driftline.profile.recount import recount
+from monitors.calibration.judge import Judge
+from monitors.calibration.reference import Blocks, Reference
 from monitors.catalogue import MONITORS
-from monitors.counts import Counts
-from monitors.judge import Judge
-from monitors.monitor import Monitor
-from monitors.reference import Blocks, Reference
+from monitors.columns.counts import Counts
+from monitors.columns.monitor import Monitor
 from monitors.verdict import Verdict, Window
 from tests.statistics.streams import DAY, START
 

@@ -10,10 +10,10 @@ import numpy as np
 from driftline import names
 from driftline.monitoring import Monitors
 from driftline.profile.profile import Profile
-from monitors.budget import Look
+from monitors.calibration.budget import Look
+from monitors.calibration.judge import Judge
+from monitors.calibration.reference import Blocks, Reference
 from monitors.catalogue import MONITORS
-from monitors.judge import Judge
-from monitors.reference import Blocks, Reference
 from monitors.verdict import Verdict, Window
 from tests.statistics import flights_windows
 from tests.statistics.flights_windows import COLUMNS, DAYS, week

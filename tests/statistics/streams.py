@@ -17,7 +17,7 @@ from driftline.profile.binning import Binning, CategoryBins, ColumnBins, Floats,
 from driftline.profile.build import build_column
 from driftline.profile.profile import Profile
 from driftline.profile.scale import Scale, floors
-from monitors.reference import Blocks, Reference
+from monitors.calibration.reference import Blocks, Reference
 from monitors.verdict import Window
 
 DAY = 86_400

@@ -12,8 +12,8 @@ import pytest
 
 from driftline.monitoring import Monitors
 from driftline.profile.binning import Floats
+from monitors.calibration.judge import Judge
 from monitors.catalogue import MONITORS
-from monitors.judge import Judge
 from tests.statistics.streams import Column, effects, stream
 
 REPLICATES = 200

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from monitors import multivariate
-from monitors.multivariate import Law
-from monitors.raw_monitors import METHODS
+from monitors.raw import multivariate
+from monitors.raw.multivariate import Law
+from monitors.raw.raw_monitors import METHODS
 from monitors.verdict import Verdict
 
 DAY = timedelta(days=1)

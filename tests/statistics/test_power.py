@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from driftline.monitoring import Monitors
+from monitors.calibration.judge import Judge
 from monitors.catalogue import MONITORS
-from monitors.judge import Judge
 from tests.statistics.streams import Change, Column, Stream, effects, stream
 
 LEVEL = 1e-4

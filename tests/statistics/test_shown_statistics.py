@@ -18,7 +18,7 @@ from driftline.profile.binning import Binning, NumericBins
 from driftline.profile.build import build_column
 from driftline.profile.recount import recount
 from monitors.catalogue import MONITORS
-from monitors.counts import Counts
+from monitors.columns.counts import Counts
 
 Values = npt.NDArray[np.generic]
 Numbers = npt.NDArray[np.float64]

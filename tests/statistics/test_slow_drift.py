@@ -5,10 +5,10 @@ import pytest
 
 from driftline.monitoring import Monitors
 from driftline.profile.binning import Floats
-from monitors import budget
+from monitors.calibration import budget
+from monitors.calibration.judge import Judge
+from monitors.calibration.sequential import SOURCE, Sequential
 from monitors.catalogue import MONITORS
-from monitors.judge import Judge
-from monitors.sequential import SOURCE, Sequential
 from tests.statistics.streams import Column, effects, stream
 
 SETTINGS = Monitors.model_validate({"windows": ["1 d"], "false_alarms_per_week": 4.0})

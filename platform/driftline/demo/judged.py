@@ -12,7 +12,7 @@ from driftline.demo import settings
 from driftline.storage import incidents
 from driftline.storage.connection import connect
 from driftline.storage.incidents import Incident
-from monitors.runner import Runner
+from monitors.running.runner import Runner
 
 _SHOWN = 4  # columns named of an incident
 _MOST = 1_000

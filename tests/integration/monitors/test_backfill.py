@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.storage import verdicts
-from monitors.backfill import backfill
-from monitors.runner import Runner
+from monitors.running.backfill import backfill
+from monitors.running.runner import Runner
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
 
 WINDOWS = monitors(windows=["4 h", "1 d"], segments=["country=de"])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from monitors.runner import Runner
+from monitors.running.runner import Runner
 from tests.integration.monitors.conftest import Stream, monitors
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from driftline.cli import app
 from driftline.config import Config
 from driftline.storage.connection import connect
-from monitors.judges import Judges
+from monitors.running.judges import Judges
 from monitors.verdict import Window
 from tests.integration.monitors.conftest import START, Stream
 

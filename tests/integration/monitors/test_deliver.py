@@ -21,8 +21,8 @@ from driftline.settings import Secret
 from driftline.storage import incidents, notifications, silences
 from driftline.storage.connection import connect
 from driftline.storage.incidents import Content
-from monitors.deliver import deliver
-from monitors.runner import Runner
+from monitors.alerts.deliver import deliver
+from monitors.running.runner import Runner
 from tests.integration.monitors.conftest import START, Stream
 
 
@@ -134,7 +134,7 @@ from pathlib import Path
 from driftline.config import Config
 from driftline.storage import notifications
 from driftline.storage.connection import connect
-from monitors.deliver import deliver
+from monitors.alerts.deliver import deliver
 notifications.sent = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 config = Config.model_validate_json(sys.stdin.read())
 with connect(config.postgres, "write", autocommit=True) as connection:

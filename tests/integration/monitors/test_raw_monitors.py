@@ -5,7 +5,7 @@ from typing import Any
 from driftline.profile import sample
 from driftline.storage import reference_sample
 from driftline.storage.connection import connect
-from monitors.runner import Runner
+from monitors.running.runner import Runner
 from tests.integration.monitors.conftest import FEATURES, START, Stream, monitors, rows
 
 RAW = monitors(

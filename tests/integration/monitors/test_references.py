@@ -13,9 +13,9 @@ from driftline.errors import DriftlineError
 from driftline.profile.profile import Profile
 from driftline.storage import profiles, references
 from driftline.storage.connection import connect
-from monitors.compare_reference import compare
-from monitors.judges import NoReferenceError, load
-from monitors.set_reference import from_file, from_window
+from monitors.references.compare_reference import compare
+from monitors.references.set_reference import from_file, from_window
+from monitors.running.judges import NoReferenceError, load
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
 
 SEGMENT = "country=de"

@@ -7,7 +7,7 @@ import pytest
 
 from driftline.storage import verdicts
 from driftline.storage.connection import connect
-from monitors.runner import Runner
+from monitors.running.runner import Runner
 from tests.integration.monitors.conftest import HOUR, START, Stream
 
 

@@ -10,7 +10,7 @@ import pytest
 from driftline.config import Config
 from driftline.monitoring import Runner as Settings
 from driftline.services.stack import Stack
-from monitors.runner import Runner, shard_of
+from monitors.running.runner import Runner, shard_of
 from tests.databases import superuser
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, store_reference
 from tests.integration.monitors.running import start, wait_for

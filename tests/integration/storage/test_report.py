@@ -15,7 +15,7 @@ from driftline.profile.profile import Profile
 from driftline.storage import reference_sample, references, reports
 from driftline.storage.connection import connect
 from driftline.storage.references import StoredReference
-from monitors import raw_reference, report
+from monitors.raw import raw_reference, report
 from tests.integration.storage.conftest import MODEL, START, World
 
 DAY = timedelta(days=1)

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from driftline.monitoring import Monitors
 from driftline.profile.binning import Binning, BoolBins, CategoryBins, LogBins, NumericBins
-from monitors import budget
-from monitors.budget import Look
+from monitors.calibration import budget
+from monitors.calibration.budget import Look
 from monitors.catalogue import MONITORS
 
 BINNING = Binning(

@@ -6,13 +6,13 @@ from scipy import stats
 
 from driftline.monitoring import Monitors
 from driftline.profile.binning import Floats
-from monitors.budget import Look
-from monitors.calibration import Calibrator, fit, sizes_up_to
+from monitors.calibration.budget import Look
+from monitors.calibration.calibrator import Calibrator, fit, sizes_up_to
+from monitors.calibration.judge import Judge
+from monitors.calibration.null import Null
+from monitors.calibration.reference import Reference
 from monitors.catalogue import MONITORS
-from monitors.judge import Judge
-from monitors.monitor import Comparison
-from monitors.null import Null
-from monitors.reference import Reference
+from monitors.columns.monitor import Comparison
 from tests.statistics.streams import DAY, Column, effects, stream
 
 LOOK = Look("location", "x", "", DAY)

@@ -12,7 +12,7 @@ import pytest
 
 from driftline.errors import ConfigError, DriftlineError
 from driftline.monitoring import Evidently
-from monitors import evidently_data, evidently_monitor, evidently_report
+from monitors.raw import evidently_data, evidently_monitor, evidently_report
 
 ROOT = Path(__file__).parents[3]
 

@@ -14,7 +14,7 @@ from driftline import names
 from driftline.config import Config
 from driftline.grafana import Grafana
 from driftline.settings import Secret
-from monitors.grafana_watch import GrafanaWatch
+from monitors.alerts.grafana_watch import GrafanaWatch
 
 
 class Answer:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from driftline.monitoring import Monitors
+from monitors.calibration.judge import Judge
 from monitors.catalogue import MONITORS
-from monitors.counts import Counts
-from monitors.judge import Judge
-from monitors.location import Location
-from monitors.monitor import Comparison
+from monitors.columns.counts import Counts
+from monitors.columns.location import Location
+from monitors.columns.monitor import Comparison
 from monitors.verdict import Verdict
 from tests.statistics.streams import Change, Column, Stream, effects, stream
 

@@ -8,8 +8,8 @@ import pytest
 from driftline.errors import DriftlineError
 from driftline.profile.binning import Binning, NumericBins
 from driftline.profile.profile import Profile
-from monitors.counts import Counts
-from monitors.reference import Blocks, Matching, Reference, left_out, match_keys
+from monitors.calibration.reference import Blocks, Matching, Reference, left_out, match_keys
+from monitors.columns.counts import Counts
 
 HOUR, DAY, WEEK = 3_600, 86_400, 604_800
 BINNING = Binning((NumericBins("x", (0.0, 1.0, 2.0), (1,)),))

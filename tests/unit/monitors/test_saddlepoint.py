@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from driftline.profile.binning import Floats
-from monitors.saddlepoint import mean_score
+from monitors.columns.saddlepoint import mean_score
 
 
 @pytest.mark.parametrize("p", [0.03, 0.2, 0.5])

@@ -12,7 +12,7 @@ from driftline.profile.binning import Binning, LogBins
 from driftline.profile.profile import ColumnProfile, Profile
 from driftline.profile.recount import recount
 from driftline.storage.promotions import Decision, Quarantine, VersionEvent
-from monitors import latency, no_traffic, registry_state, rejected, volume
+from monitors.stream import latency, no_traffic, registry_state, rejected, volume
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 OBJECTIVE = Objective(limit=timedelta(milliseconds=50), target=0.99)

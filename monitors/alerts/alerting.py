@@ -1,0 +1,316 @@
+"""From verdicts to incidents: the one place where hysteresis lives.
+
+A family fires when so many of the last windows of one length alarm, and ends when so many in a row
+do not, of every length that contributed. Windows without rows count neither way.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import get_args
+
+from driftline.config import Model
+from driftline.monitoring import Family, Severity
+from driftline.storage import alerts, incidents, judged, silences, verdicts
+from driftline.storage.alerts import Alert, State
+from driftline.storage.connection import Connection
+from driftline.storage.incidents import Content, Incident
+from driftline.storage.verdicts import Flags
+from monitors.alerts import contributors, messages
+from monitors.alerts.contributors import Contributor
+from monitors.running.fresh import Fresh
+from monitors.running.schedule import Length
+
+FAMILIES: tuple[Family, ...] = get_args(Family)
+_CALIBRATED = ("drift", "quality", "volume", "performance")
+
+
+@dataclass
+class _Open:
+    """An incident while it is folded over windows."""
+
+    number: int
+    content: Content
+
+
+class Alerting:
+    """The alerts of one model.
+
+    Parameters:
+        name: the model's name in the config.
+        model: its section.
+        link: address of a page with dashboards; None when there is none.
+    """
+
+    def __init__(self, name: str, model: Model, link: str | None = None) -> None:
+        self._name = name
+        self._model = model
+        self._link = link
+        rule = model.monitors.hysteresis
+        self._need = max(rule.of, rule.resolve)
+
+    def apply(self, connection: Connection, fresh: Sequence[Fresh]) -> None:
+        """Move the alerts by windows that were judged just now, in the caller's transaction."""
+        severities = [(family, self._severity(family, ())) for family in FAMILIES]
+        alerts.ensure(connection, self._name, self._model.team, severities)
+        opened = {
+            family: _Open(one.id, _content(one))
+            for family, one in incidents.still_open(connection, self._name).items()
+        }
+        past = self._past(connection, fresh)
+        for one in sorted(fresh, key=lambda f: (f.end, f.length.seconds)):
+            for family in FAMILIES:
+                self._step(connection, family, one, past, opened)
+        self._states(connection, past, opened)
+        silences.refresh(connection, self._name)
+
+    def broken(self, connection: Connection, why: str) -> None:
+        """The model's round failed: said in the family that stands for driftline itself."""
+        severities = [(family, self._severity(family, ())) for family in FAMILIES]
+        alerts.ensure(connection, self._name, self._model.team, severities)
+        alerts.put(
+            connection,
+            self._name,
+            "pipeline",
+            state="broken",
+            severity=self._severity("pipeline", ()),
+            summary=f"windows can't be judged: {why}",
+        )
+
+    def _past(
+        self, connection: Connection, fresh: Sequence[Fresh]
+    ) -> dict[int, dict[str, list[Flags]]]:
+        """By length and family, the windows that the rules look at, in order."""
+        oldest: dict[Length, datetime] = {}
+        for one in fresh:
+            oldest[one.length] = min(one.end, oldest.get(one.length, one.end))
+        newest = judged.last(connection, self._name)
+        by_seconds = {length.seconds: (length, end) for length, end in oldest.items()}
+        for window in self._model.monitors.windows:
+            if window.seconds in newest and window.seconds not in by_seconds:
+                step = int(window.step.total_seconds())
+                length = Length(window.seconds, step, window.seconds)
+                by_seconds[window.seconds] = (length, newest[window.seconds])
+        return {
+            seconds: verdicts.flags(
+                connection,
+                self._name,
+                seconds,
+                end - timedelta(seconds=length.step * 2 * self._need),
+            )
+            for seconds, (length, end) in by_seconds.items()
+        }
+
+    def _step(
+        self,
+        connection: Connection,
+        family: Family,
+        one: Fresh,
+        past: dict[int, dict[str, list[Flags]]],
+        opened: dict[str, _Open],
+    ) -> None:
+        alarms = contributors.of(
+            (v for v in one.verdicts if v.family == family), one.length.seconds
+        )
+        current = opened.get(family)
+        if current is not None:
+            if alarms:
+                self._grow(connection, family, current, alarms, one)
+            elif self._over(family, current, one, past):
+                self._resolve(connection, family, current)
+                del opened[family]
+            return
+        seen = _until(past.get(one.length.seconds, {}).get(family, ()), one.end)
+        rule = self._model.monitors.hysteresis
+        if alarms and one.may_open and sum(f.alarm for f in seen[-rule.of :]) >= rule.fire:
+            opened[family] = self._start(connection, family, one, alarms, opened)
+
+    def _over(
+        self,
+        family: Family,
+        current: _Open,
+        one: Fresh,
+        past: dict[int, dict[str, list[Flags]]],
+    ) -> bool:
+        """Whether the last windows of every length that contributed are good."""
+        lengths = {c["window_seconds"] for c in current.content.contributors}
+        if one.length.seconds not in lengths:
+            return False
+        wanted = self._model.monitors.hysteresis.resolve
+        for seconds in lengths & past.keys():
+            seen = _until(past[seconds].get(family, ()), max(one.end, current.content.last))
+            recent = seen[-wanted:]
+            if len(recent) < wanted or any(f.alarm for f in recent):
+                return False
+        return True
+
+    def _start(
+        self,
+        connection: Connection,
+        family: Family,
+        one: Fresh,
+        alarms: list[Contributor],
+        opened: dict[str, _Open],
+    ) -> _Open:
+        since = one.end - timedelta(seconds=one.length.seconds)
+        ranked = contributors.merge((), alarms)
+        severity = self._severity(family, ranked, costly="performance" in opened)
+        content = self._filled(family, severity, since, one.end, ranked)
+        number = incidents.start(connection, self._name, family, content)
+        self._tell(connection, number, family, content, "fired")
+        return _Open(number, content)
+
+    def _grow(
+        self,
+        connection: Connection,
+        family: Family,
+        current: _Open,
+        alarms: list[Contributor],
+        one: Fresh,
+    ) -> None:
+        """More alarms of what is open already; told again only when it became more severe."""
+        before = current.content
+        ranked = contributors.merge(before.contributors, alarms)
+        since = min(before.since, one.end - timedelta(seconds=one.length.seconds))
+        severity = self._severity(family, ranked)
+        severity = "page" if "page" in (before.severity, severity) else "ticket"
+        content = self._filled(family, severity, since, max(before.last, one.end), ranked)
+        incidents.update(connection, current.number, content)
+        current.content = content
+        if severity != before.severity:
+            self._tell(connection, current.number, family, content, "changed")
+
+    def _resolve(self, connection: Connection, family: Family, current: _Open) -> None:
+        incidents.resolve(connection, current.number)
+        self._tell(connection, current.number, family, current.content, "resolved")
+
+    def _filled(
+        self,
+        family: Family,
+        severity: Severity,
+        since: datetime,
+        last: datetime,
+        ranked: Sequence[Contributor],
+    ) -> Content:
+        known = family in _CALIBRATED and not any(one["provisional"] for one in ranked)
+        return Content(
+            severity=severity,
+            version=next((one["version"] for one in ranked if one["version"]), None),
+            since=since,
+            last=last,
+            summary=contributors.summary(family, ranked),
+            contributors=ranked,
+            false_per_week=self._model.monitors.false_alarms_per_week if known else None,
+        )
+
+    def _severity(
+        self, family: Family, ranked: Iterable[Contributor], *, costly: bool = False
+    ) -> Severity:
+        """A page for families that page, and for drift that costs performance; what was only
+        judged by a declared variation never pages."""
+        looks = list(ranked)
+        if looks and all(one["provisional"] for one in looks):
+            return "ticket"
+        pages = family in self._model.monitors.page or (family == "drift" and costly)
+        return "page" if pages else "ticket"
+
+    def _tell(
+        self,
+        connection: Connection,
+        number: int,
+        family: Family,
+        content: Content,
+        kind: messages.Kind,
+    ) -> None:
+        message = messages.write(
+            self._name, self._model, number, family, content, kind=kind, link=self._link
+        )
+        messages.send(connection, number, content, kind, message)
+
+    def _states(
+        self,
+        connection: Connection,
+        past: dict[int, dict[str, list[Flags]]],
+        opened: dict[str, _Open],
+    ) -> None:
+        before = {one.family: one for one in alerts.of(connection, self._name)}
+        for family in FAMILIES:
+            newest = [seen[family][-1] for seen in past.values() if seen.get(family)]
+            state = self._state(family, newest, past, firing=family in opened)
+            self._put(connection, family, state, opened.get(family), before.get(family))
+
+    def _state(
+        self,
+        family: Family,
+        newest: Sequence[Flags],
+        past: dict[int, dict[str, list[Flags]]],
+        *,
+        firing: bool,
+    ) -> State:
+        if firing:
+            return "firing"
+        if any(f.broken for f in newest):
+            return "broken"
+        of = self._model.monitors.hysteresis.of
+        pending = any(f.alarm for seen in past.values() for f in _recent(seen.get(family), of))
+        if pending:
+            return "pending"
+        if family == "pipeline":  # the round itself succeeded
+            return "ok"
+        return "no_data" if all(f.empty for f in newest) else "ok"
+
+    def _put(
+        self,
+        connection: Connection,
+        family: Family,
+        state: State,
+        current: _Open | None,
+        before: Alert | None,
+    ) -> None:
+        content = None if current is None else current.content
+        severity = self._severity(family, ()) if content is None else content.severity
+        ranked = () if content is None else content.contributors
+        columns = ", ".join(contributors.columns(ranked))
+        summary = "" if content is None else content.summary
+        number = None if current is None else current.number
+        wanted = (state, severity, number, columns, summary)
+        if before is not None and wanted == (
+            *(before.state, before.severity, before.incident_id),
+            *(before.columns, before.summary),
+        ):
+            return
+        alerts.put(
+            connection,
+            self._name,
+            family,
+            state=state,
+            severity=severity,
+            incident_id=number,
+            version=None if content is None else content.version,
+            columns=columns,
+            summary=summary,
+        )
+
+
+def _until(flags: Sequence[Flags], end: datetime) -> Sequence[Flags]:
+    """The windows that end at `end` or before and that had something to judge."""
+    place = bisect_right(flags, end, key=lambda one: one.end)
+    return [one for one in flags[:place] if not one.empty]
+
+
+def _recent(flags: Sequence[Flags] | None, n: int) -> Sequence[Flags]:
+    return [one for one in flags or () if not one.empty][-n:]
+
+
+def _content(one: Incident) -> Content:
+    return Content(
+        severity=one.severity,
+        version=one.version,
+        since=one.since,
+        last=one.last,
+        summary=one.summary,
+        contributors=one.contributors,
+        false_per_week=one.false_per_week,
+        report_id=one.report_id,
+    )

@@ -1,0 +1,1 @@
+"""From statistics to verdicts: laws found from the reference, levels from a budget."""

@@ -1,0 +1,104 @@
+"""From expected false incidents a week to the level of each look.
+
+By the union bound the levels of all looks may simply be summed, whatever depends on what: columns,
+monitors, segments, lengths of windows, positions of a sliding one, the sequential detector.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from driftline import names
+from driftline.monitoring import Monitors, WindowLength
+from driftline.profile.binning import Binning
+from monitors.columns.monitor import Monitor
+
+#: Shares of a model's budget.
+SEQUENTIAL = 0.1
+STREAM = 0.1  # volume
+COLUMNS = 1 - SEQUENTIAL - STREAM
+
+_WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Look:
+    """One series of looks: a monitor at a column of a segment, in windows of one length."""
+
+    monitor: str
+    column: str
+    segment: str
+    seconds: int
+
+
+def levels(
+    settings: Monitors, binning: Binning, monitors: Mapping[str, Monitor], more: Iterable[str] = ()
+) -> dict[Look, float]:
+    """The false-alarm rate of each look that may open incidents; they sum to the budget.
+
+    Args:
+        binning: which columns there are.
+        monitors: the column monitors.
+        more: names of alerting monitors of the window as a whole, each one look.
+    """
+    weights: dict[Look, float] = {}
+    rates: dict[Look, float] = {}
+    for length in settings.windows:
+        for segment in (names.ALL_ROWS, *settings.segments):
+            for look, weight in _looks(settings, binning, monitors, length, segment):
+                weights[look] = weight
+                rates[look] = per_week(length)
+        for name in more:
+            look = Look(name, "", names.ALL_ROWS, length.seconds)
+            weights[look] = 1.0
+            rates[look] = per_week(length)
+    total = sum(weights.values())
+    share = settings.false_alarms_per_week * COLUMNS
+    return {look: share * weight / total / rates[look] for look, weight in weights.items()}
+
+
+def whole(settings: Monitors) -> tuple[str, ...]:
+    """The alerting monitors that judge all columns of a window together."""
+    chosen = settings.multivariate
+    return (chosen.method,) if chosen is not None and chosen.alert else ()
+
+
+def per_week(length: WindowLength) -> float:
+    """How many windows end in a week."""
+    return _WEEK / length.step
+
+
+def alerts(settings: Monitors, monitor: Monitor, column: str) -> bool:
+    """Whether a monitor may open incidents for a column."""
+    if column in settings.ignore:
+        return False
+    check = settings.checks.get(monitor.name)
+    return monitor.alerts if check is None or check.alert is None else check.alert
+
+
+def watched(settings: Monitors, binning: Binning) -> list[str]:
+    """The columns that are judged, the score among them; latencies have objectives instead."""
+    known = [b.name for b in binning.columns if b.name not in (names.INFERENCE_MS, names.LAG_MS)]
+    if settings.columns is None:
+        return known
+    return [name for name in known if name in settings.columns or name == names.SCORE]
+
+
+def _looks(
+    settings: Monitors,
+    binning: Binning,
+    monitors: Mapping[str, Monitor],
+    length: WindowLength,
+    segment: str,
+) -> Iterable[tuple[Look, float]]:
+    for column in watched(settings, binning):
+        for monitor in monitors.values():
+            check = settings.checks.get(monitor.name)
+            fixed = check is not None and check.threshold is not None
+            if (
+                binning.by_name[column].kind in monitor.kinds
+                and alerts(settings, monitor, column)
+                and not fixed
+            ):
+                weight = monitor.weight * (1.0 if check is None else check.weight)
+                yield Look(monitor.name, column, segment, length.seconds), weight

@@ -1,0 +1,226 @@
+"""Find the law of a statistic from the reference's own windows."""
+
+import hashlib
+import zlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import numpy as np
+from scipy import special
+
+from driftline.monitoring import Monitors
+from driftline.profile.binning import Floats, Ints
+from driftline.storage.calibrations import Key, Law
+from monitors.calibration.budget import Look
+from monitors.calibration.null import Basis, Null
+from monitors.calibration.reference import Blocks, Reference, left_out
+from monitors.columns.counts import Counts
+from monitors.columns.monitor import Comparison, Monitor
+
+_METHOD = 1  # grows when the same windows would give other laws
+SMALLEST = 50.0  # rows; the smallest size of window that a law is found for
+_STEP = np.sqrt(2.0)  # from one size to the next
+_FEWEST = 8  # windows that say something of variation
+_MOST = 600  # windows of a reference that are compared; more take time and add little
+_MOSTLY_SAMPLING = 2.0  # a spread of at most so many times that of independent rows ...
+_SURE = 0.05  # ... with this much doubt, is taken for theirs
+_NO_OUTLIERS = 0.4  # ... unless a few windows stand out, so that fewer degrees of freedom fit
+_DECLARED_BLOCKS = 10.0  # degrees of freedom of a variation that was only declared
+
+
+def sizes_up_to(rows: float) -> Floats:
+    """The sizes that laws are found at: 50, 71, 100, ..., at most `rows`."""
+    if rows < SMALLEST:
+        return np.array([max(rows, 1.0)])
+    steps = int(np.floor(np.log(rows / SMALLEST) / np.log(_STEP) + 1e-9))
+    sizes: Floats = SMALLEST * _STEP ** np.arange(steps + 1)
+    return sizes
+
+
+@dataclass(frozen=True)
+class Calibrator:
+    """The laws of one reference; each is found when it is first asked for, and kept.
+
+    Attributes:
+        settings: how the model is watched.
+        reference: what its windows are compared with.
+    """
+
+    settings: Monitors
+    reference: Reference
+    _found: dict[Key, Null | None] = field(default_factory=dict)
+    _last: dict[tuple[str, int], tuple[Counts, Counts]] = field(default_factory=dict)
+
+    def null(
+        self, monitor: Monitor, look: Look, rows: float, df: float, level: float
+    ) -> Null | None:
+        """The law for a window of so many rows; for a large one that the reference cannot speak
+        of at this level, the law of the largest size that it can, to which the window is scaled.
+
+        Args:
+            look: which column, in windows of which length.
+            rows: what `monitor.sizes` says of the window.
+            df: degrees of freedom of the statistic for independent rows; NaN when not known.
+            level: the false-alarm rate that is wanted.
+
+        Returns:
+            None when the monitor has no law without windows of the reference, and there are none.
+        """
+        if self.reference.windows(look.seconds) is None:
+            return self._declared(rows, df)
+        best: Null | None = None
+        for size in sizes_up_to(rows)[::-1]:
+            null = self._at(monitor, look.column, look.seconds, float(size))
+            if null is None:
+                continue
+            best = null
+            if null.attainable <= level:
+                return null.resized(min(rows, size * _STEP), df)
+        return best if best is not None else self._declared(rows, df)
+
+    def variation(self, monitor: Monitor, column: str, seconds: int) -> tuple[float, float] | None:
+        """How much neighbouring windows of the reference resemble each other: the long-run
+        variance of their signed effects over its variance, and how many windows there are."""
+        pairs = self._pairs(column, seconds)
+        if pairs is None:
+            return None
+        counts, rest = pairs
+        usable = np.flatnonzero(monitor.sizes(counts) >= SMALLEST)
+        if len(usable) < _FEWEST:
+            return None
+        found = monitor.compare(counts.take(usable), rest.take(usable))
+        signed = found.sign * np.sqrt(np.maximum(found.statistic, 0.0))
+        return _inflation(signed), float(len(usable))
+
+    @property
+    def digest(self) -> str:
+        """Of all but the reference that the laws depend on."""
+        text = f"{_METHOD} {self.settings.matching} {self.settings.block}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def remember(self, laws: Mapping[Key, Law]) -> None:
+        """Laws that were found before, of the same reference and digest."""
+        self._found.update({key: None if law is None else Null(**law) for key, law in laws.items()})
+
+    def found(self, known: Collection[Key] = ()) -> dict[Key, Law]:
+        """The laws that were found or remembered, without known ones."""
+        return {
+            key: None if null is None else null.to_dict()
+            for key, null in self._found.items()
+            if key not in known
+        }
+
+    def _declared(self, rows: float, df: float) -> Null | None:
+        """The law of a declared variation between windows, in standard deviations: it adds to one
+        degree of freedom."""
+        if not np.isfinite(df):
+            return None
+        added = rows * self.settings.variation**2
+        scale = df + added
+        variance = 2 * (df - 1) + 2 * (1 + added) ** 2
+        return Null(rows, scale, 2 * scale**2 / variance, _DECLARED_BLOCKS, 0.0, "declared")
+
+    def _at(self, monitor: Monitor, column: str, seconds: int, size: float) -> Null | None:
+        key = Key(monitor.name, column, seconds, size)
+        if key not in self._found:
+            self._found[key] = self._find(monitor, column, seconds, size)
+        return self._found[key]
+
+    def _find(self, monitor: Monitor, column: str, seconds: int, size: float) -> Null | None:
+        pairs = self._pairs(column, seconds)
+        if pairs is None:
+            return None
+        counts, rest = pairs
+        rows = monitor.sizes(counts)
+        usable = np.flatnonzero(rows >= size)
+        if len(usable) < _FEWEST:
+            return None
+        some = usable[_spread(len(usable), _MOST)]
+        rng = np.random.default_rng(zlib.crc32(f"{column}/{monitor.name}/{seconds}".encode()))
+        thinned = counts.take(some).thinned(size / rows[some], rng)
+        return fit(monitor.compare(thinned, rest.take(some)), size, len(usable))
+
+    def _pairs(self, column: str, seconds: int) -> tuple[Counts, Counts] | None:
+        """A column of the reference's windows, and of the reference without each one's block.
+
+        Only the last column is kept: all monitors of a column follow one another."""
+        key = (column, seconds)
+        if key not in self._last:
+            self._last.clear()
+            windows = self.reference.windows(seconds)
+            if windows is None:
+                return None
+            counts = Counts.of_many(self.reference.binning, windows.counts, windows.sums, column)
+            block = self._block(windows, seconds)
+            self._last[key] = counts, left_out(windows, counts, block, self.settings.matching)
+        return self._last[key]
+
+    def _block(self, windows: Blocks, seconds: int) -> timedelta:
+        """What is left out together: the configured block, or a day or a window when the
+        reference has fewer than four."""
+        span = int(windows.starts[-1] - windows.starts[0]) + seconds
+        block = int(self.settings.block.total_seconds())
+        while block > seconds and span < 4 * block:
+            block = max(block // 7, seconds)
+        return timedelta(seconds=block)
+
+
+def fit(found: Comparison, size: float, windows: int) -> Null | None:
+    """The law that windows of a reference show, each compared with the others.
+
+    Args:
+        found: m comparisons, in order of time.
+        size: rows of each.
+        windows: how many the m were chosen from.
+    """
+    statistic = found.statistic[np.isfinite(found.statistic)]
+    if len(statistic) < _FEWEST:
+        return None
+    signed = found.sign * np.sqrt(np.maximum(found.statistic, 0.0))
+    # the more strongly neighbours resemble each other, the fewer windows there really are
+    inflation = max(_inflation(found.statistic), _inflation(signed) ** 0.5)
+    blocks = max(min(windows / inflation, float(windows)), 1.0)
+    mean, variance = float(statistic.mean()), float(statistic.var(ddof=1))
+    df = float(found.df.mean())
+    if not np.isfinite(df):
+        scale = max(mean, float(np.finfo(float).tiny))
+        return Null(size, scale, _matched(scale, variance), blocks, blocks, "windows")
+    scale = max(mean, df)
+    # a variance is known to one standard error only: a law is not spread for less than that
+    doubt = 1 + np.sqrt((2 + 12 / df) / blocks)
+    spread = min(_matched(scale, variance) * doubt, df)
+    freedom = max(blocks * df, 1.0)
+    surely = mean / df * freedom / float(special.chdtri(freedom, 1 - _SURE))
+    independent = surely <= _MOSTLY_SAMPLING and spread >= _NO_OUTLIERS * df
+    basis: Basis = "sampling" if independent else "windows"
+    return Null(size, scale, spread, blocks, blocks, basis)
+
+
+def _matched(scale: float, variance: float) -> float:
+    """Degrees of freedom of a chi-squared law, divided by them and times `scale`, that has this
+    variance."""
+    return max(2 * scale**2 / variance, 0.1) if variance > 0 else 1.0
+
+
+def _inflation(series: Floats) -> float:
+    """1 + twice the sum of autocorrelations, up to the first pair that is not positive.
+
+    Geyer (1992), initial positive sequence.
+    """
+    series = np.nan_to_num(series - np.nanmean(series))
+    energy = float(series @ series)
+    if energy == 0 or len(series) < 4:
+        return 1.0
+    spectrum = np.fft.rfft(series, 2 * len(series))
+    rho = np.fft.irfft(spectrum * spectrum.conj())[: len(series) // 2] / energy
+    pairs = rho[1 : len(rho) - len(rho[1:]) % 2].reshape(-1, 2).sum(axis=1)
+    ends = np.flatnonzero(pairs <= 0)
+    return float(1 + 2 * pairs[: ends[0] if len(ends) else len(pairs)].sum())
+
+
+def _spread(n: int, most: int) -> Ints:
+    """At most so many of n, evenly."""
+    if n <= most:
+        return np.arange(n)
+    return np.linspace(0, n - 1, most).round().astype(np.int64)

@@ -1,0 +1,170 @@
+"""Slow drift: small changes that no single window shows, added up over windows."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from driftline.monitoring import Monitors, WindowLength
+from driftline.profile.binning import Floats
+from monitors.calibration import budget
+from monitors.calibration.calibrator import Calibrator
+from monitors.catalogue import MONITORS
+from monitors.verdict import Status, Verdict, Window
+
+NAME = "slow_drift"
+SOURCE = "location"  # the monitor whose effects are added up
+
+_SHIFT = 0.5  # a lasting change of twice this many standard deviations of a window is found best
+_REFERENCE_ERROR = 2.0  # standard errors of the reference that no sum may be made of
+_OUTLIER = 4.0  # a window counts for at most so much: it alarms by itself
+_FULL = 1.5  # limits that a sum may reach, so that it comes down again when the change ends
+
+
+@dataclass(frozen=True)
+class Cusum:
+    """Two-sided cumulative sums of effects (Page 1954).
+
+    Attributes:
+        allowance: taken from each effect before it is added.
+        limit: the sum that alarms.
+
+    >>> Cusum(0.5, 3.0).path(np.array([1.5, 1.5, 1.5, 1.5, -2.0])).round(1)
+    array([1. , 2. , 3. , 4. , 1.5])
+    """
+
+    allowance: float
+    limit: float
+
+    @classmethod
+    def of(cls, run_length: float, inflation: float, error: float) -> "Cusum":
+        """With so many windows between false alarms.
+
+        Siegmund's (1985) approximation for a sum with the long-run variance of the effects.
+
+        Args:
+            run_length: windows, in the mean.
+            inflation: long-run variance of the effects over their variance; 1 when independent.
+            error: standard error of the reference, in standard deviations of a window.
+        """
+        allowance = _SHIFT + _REFERENCE_ERROR * error
+        deviation = math.sqrt(inflation)
+        low, high = 0.0, 1_000.0
+        for _ in range(60):
+            middle = (low + high) / 2
+            enough = _run_length(_SHIFT / deviation, middle / deviation) / 2 >= run_length
+            low, high = (low, middle) if enough else (middle, high)
+        return cls(allowance, high)
+
+    def path(self, effects: Floats) -> Floats:
+        """float64[n], the signed larger of both sums after each of n effects; NaN adds nothing."""
+        up = down = 0.0
+        path = np.empty(len(effects))
+        full = _FULL * self.limit
+        for i, effect in enumerate(np.clip(np.nan_to_num(effects), -_OUTLIER, _OUTLIER).tolist()):
+            up = min(max(up + effect - self.allowance, 0.0), full)
+            down = min(max(down - effect - self.allowance, 0.0), full)
+            path[i] = up if up >= down else -down
+        return path
+
+
+def _run_length(drift: float, limit: float) -> float:
+    """Mean windows to a one-sided false alarm, when each effect is normal with variance 1."""
+    reach = 2 * drift * (limit + 1.166)
+    if reach > 600:
+        return math.inf
+    return (math.exp(reach) - reach - 1) / (2 * drift**2)
+
+
+@dataclass(frozen=True)
+class Sequential:
+    """Judges the series of a version's windows, of the longest length that is configured.
+
+    Attributes:
+        settings: how the model is watched.
+        calibrator: of the version's reference.
+        version: whose predictions the windows hold.
+    """
+
+    settings: Monitors
+    calibrator: Calibrator
+    version: int = 0
+    _sums: dict[str, Cusum | None] = field(default_factory=dict, compare=False)
+
+    @property
+    def length(self) -> WindowLength:
+        """The windows whose effects are added up: the longest ones that do not overlap."""
+        apart = [w for w in self.settings.windows if w.step == w.length]
+        return max(apart or self.settings.windows, key=lambda window: window.length)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that have effects to add up."""
+        binning = self.calibrator.reference.binning
+        return [
+            name
+            for name in budget.watched(self.settings, binning)
+            if binning.by_name[name].kind in MONITORS[SOURCE].kinds
+        ]
+
+    def judge(self, window: Window, effects: Mapping[str, Floats]) -> list[Verdict]:
+        """Fold the effects of all windows since the reference, up to and with this one.
+
+        The verdicts depend on the effects alone, in the order of the windows' ends: a window that
+        is judged again changes those after it, whenever it came.
+
+        Args:
+            window: the last one.
+            effects: for each column the `effect` of its `location` verdicts in order of window
+                end; NaN where a window was not judged.
+        """
+        del window
+        return [self._column(name, effects[name]) for name in self.columns if name in effects]
+
+    def cusum(self, column: str) -> Cusum | None:
+        """The sums of a column; None while the reference has no windows of this length."""
+        if column not in self._sums:
+            self._sums[column] = self._made(column)
+        return self._sums[column]
+
+    def _made(self, column: str) -> Cusum | None:
+        variation = self.calibrator.variation(MONITORS[SOURCE], column, self.length.seconds)
+        if variation is None:
+            return None
+        looks = budget.per_week(self.length) * len(self.columns)
+        allowed = self.settings.false_alarms_per_week * budget.SEQUENTIAL
+        inflation, windows = variation
+        return Cusum.of(looks / allowed, inflation, math.sqrt(inflation / windows))
+
+    def _column(self, column: str, effects: Floats) -> Verdict:
+        alerts = budget.alerts(self.settings, MONITORS[SOURCE], column)
+        check = self.settings.checks.get(NAME)
+        alerts = alerts and (check is None or check.alert is not False)
+        empty = Verdict(
+            NAME, "drift", column, "insufficient", len(effects), alerts=alerts, version=self.version
+        )
+        if not len(effects):
+            return empty
+        cusum = self.cusum(column)
+        if cusum is None:
+            why = "the reference has no windows of this length: their variation is not known"
+            return replace(empty, status="not_calibrated", detail=why)
+        path = cusum.path(effects)
+        value = float(path[-1])
+        alarm = abs(value) >= cusum.limit
+        since = int((np.sign(path[::-1]) == np.sign(value)).argmin() or len(path))
+        level = self.settings.false_alarms_per_week * budget.SEQUENTIAL
+        level /= budget.per_week(self.length) * len(self.columns)
+        direction = "up" if value > 0 else "down"
+        status: Status = "alarm" if alarm else "ok"
+        return replace(
+            empty,
+            status=status if alerts else "shown",
+            value=value,
+            expected=0.0,
+            threshold=math.copysign(cusum.limit, value),
+            level=level,
+            effect=value / cusum.limit,
+            detail=f"{direction} for {since} windows: sum {abs(value):.2f} of {cusum.limit:.2f}",
+        )

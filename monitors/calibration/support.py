@@ -1,0 +1,216 @@
+"""What a reference can support: thresholds by size of window, and the changes that are found."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from driftline.config import Config
+from driftline.profile.binning import Floats
+from driftline.storage import references
+from driftline.storage.connection import connect
+from monitors.calibration import budget
+from monitors.calibration.budget import Look
+from monitors.calibration.judge import Judge
+from monitors.calibration.null import Basis, Null
+from monitors.columns.counts import Counts
+from monitors.columns.monitor import Monitor
+from monitors.running.judges import Judges
+
+_POWER = 0.9
+_BEYOND = -float(special.ndtri(1 - _POWER))  # standard deviations above a threshold, to be sure
+
+
+@dataclass(frozen=True)
+class Support:
+    """One look at one size of window.
+
+    Attributes:
+        look: monitor, column, segment, length of windows.
+        rows: of the window.
+        level: the false-alarm rate that the budget gives the look.
+        attainable: the smallest that the reference can honour.
+        honoured: level is not below attainable.
+        per_week: expected false alarms of this look a week, when it is honoured; else 0, since
+            such verdicts open no incident.
+        basis: what the law comes from: see `monitors.calibration.null`.
+        windows: effective number of independent windows of the reference.
+        expected: the reference's value, in the monitor's unit.
+        threshold: the value that alarms; None where it differs from case to case.
+        detectable: the smallest change of the value, upwards, that alarms in 90 % of windows.
+        unit: of these three.
+    """
+
+    look: Look
+    rows: float
+    level: float
+    attainable: float
+    honoured: bool
+    per_week: float
+    basis: Basis
+    windows: float
+    expected: float | None
+    threshold: float | None
+    detectable: float | None
+    unit: str
+
+
+def supports(judge: Judge, sizes: Floats) -> list[Support]:
+    """What each look of a judge can do in windows of some sizes.
+
+    Args:
+        judge: of one version and segment.
+        sizes: rows of the windows.
+    """
+    found = []
+    for look, level in judge.levels.items():
+        if look.segment != judge.segment or look.monitor not in judge.monitors:
+            continue
+        for rows in sizes.tolist():
+            one = _support(judge, judge.monitors[look.monitor], look, level, rows)
+            if one is not None:
+                found.append(one)
+    return found
+
+
+def _support(
+    judge: Judge, monitor: Monitor, look: Look, level: float, rows: float
+) -> Support | None:
+    reference = Counts.of(judge.reference.total, look.column)
+    all_rows = float(reference.rows[0])
+    if not all_rows:
+        return None
+    typical = reference.scaled(np.array([rows / all_rows]))
+    size = float(monitor.sizes(typical)[0])
+    if size < 1:
+        return None
+    compared = monitor.compare(typical, reference)
+    df = float(compared.df[0])
+    null = judge.calibrator.null(monitor, look, size, df, level)
+    if null is None:
+        return None
+    typical = typical.scaled(np.array([min(null.size / size, 1.0)]))
+    statistic = null.threshold(level)
+    expected = float(compared.expected[0])
+    honoured = null.attainable <= level
+    length = next(w for w in judge.settings.windows if w.seconds == look.seconds)
+    return Support(
+        look,
+        rows,
+        level,
+        null.attainable,
+        honoured,
+        level * budget.per_week(length) if honoured else 0.0,
+        null.basis,
+        null.blocks,
+        expected if math.isfinite(expected) else None,
+        monitor.value_at(statistic, typical, reference),
+        _detectable(monitor, statistic, null, typical, reference),
+        monitor.unit,
+    )
+
+
+def _detectable(
+    monitor: Monitor, statistic: float, null: Null, typical: Counts, reference: Counts
+) -> float | None:
+    """For a squared score, so many standard deviations beyond its root; for a sum of squares,
+    the noncentrality that brings it there."""
+    df = float(monitor.compare(typical, reference).df[0])
+    if df == 1.0:
+        beyond = (math.sqrt(statistic) + _BEYOND * math.sqrt(null.scale)) ** 2
+        value = monitor.value_at(beyond, typical, reference)
+        if value is None:
+            return None
+        return value - float(monitor.compare(typical, reference).expected[0])
+    if not math.isfinite(df):
+        return None
+    # in units of the law's scale, with as many degrees of freedom as it was matched to
+    found = float(special.chndtrinc(statistic * null.df1 / null.scale, null.df1, 1 - _POWER))
+    return found * null.scale / null.df1
+
+
+@dataclass(frozen=True)
+class Supported:
+    """What the reference of one version supports.
+
+    Attributes:
+        title: which one.
+        budget: false incidents a week that the config allows.
+        looks: one for each look and size of window.
+    """
+
+    title: str
+    budget: float
+    looks: list[Support]
+
+    def summary(self, looks: list[Support]) -> dict[str, object]:
+        """The totals, by name."""
+        by_size = sorted({one.rows for one in looks})
+        return {
+            "reference": self.title,
+            "budget_per_week": self.budget,
+            "expected_false_incidents_per_week": {
+                f"{rows:.0f}": sum(one.per_week for one in looks if one.rows == rows)
+                for rows in by_size
+            },
+            "not_calibrated": sum(not one.honoured for one in looks),
+        }
+
+    def sentences(self, looks: list[Support]) -> list[str]:
+        """The totals, for people."""
+        lines = [f"reference: {self.title}; budget: {self.budget:g} false incidents a week"]
+        for rows in sorted({one.rows for one in looks}):
+            mine = [one for one in looks if one.rows == rows]
+            missed = sum(not one.honoured for one in mine)
+            weekly = sum(one.per_week for one in mine)
+            lines.append(
+                f"windows of {rows:,.0f} rows: at most {weekly:.3f} false incidents a week, "
+                f"{missed} of {len(mine)} looks are not calibrated"
+            )
+        if any(one.basis == "declared" for one in looks):
+            lines.append(
+                "no windows of the reference: a day-to-day variation was declared "
+                "(monitors.variation); verdicts are provisional and make tickets only"
+            )
+        if any(not one.honoured for one in looks):
+            lines.append(
+                "not calibrated: lengthen the windows, watch fewer columns, raise "
+                "false_alarms_per_week, or set a longer reference (driftline reference set)"
+            )
+        return lines
+
+
+def of_model(
+    config: Config, model: str, version: int | None, segment: str, rows: list[int] | None
+) -> Supported:
+    """What the stored reference of a model's version supports.
+
+    Parameters:
+        version: None for the newest that has a reference.
+        rows: sizes of windows; None for the quartiles of the reference's own.
+
+    Raises:
+        DriftlineError: there is no reference.
+    """
+    settings = config.model(model).monitors
+    with connect(config.local_postgres(), "read") as connection:
+        chosen = max(references.stamp(connection, model), default=0) if version is None else version
+        judges = Judges(model, settings)
+        judges.refresh(connection)
+        judge = judges.of(connection, chosen, segment)
+    sizes = np.array(rows, dtype=float) if rows else _usual(judge)
+    title = f"{model} version {chosen}" + (f", {segment}" if segment else "")
+    return Supported(title, settings.false_alarms_per_week, supports(judge, sizes))
+
+
+def _usual(judge: Judge) -> Floats:
+    """Quartiles of the rows of the reference's windows, of the longest length."""
+    longest = max(window.seconds for window in judge.settings.windows)
+    windows = judge.reference.windows(longest)
+    if windows is None:
+        return np.array([100.0, 1_000.0, 10_000.0])
+    first = judge.columns[0]
+    rows = Counts.of_many(judge.reference.binning, windows.counts, windows.sums, first).rows
+    quartiles: Floats = np.unique(np.quantile(rows, (0.25, 0.5, 0.75)).round())
+    return quartiles[quartiles > 0]

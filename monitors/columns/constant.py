@@ -1,0 +1,54 @@
+"""A column that has stopped to vary: every row of a window in one and the same cell."""
+
+from typing import ClassVar
+
+import numpy as np
+from scipy import special
+
+from driftline.monitoring import Family
+from driftline.profile.binning import Floats
+from monitors.columns.counts import Counts
+from monitors.columns.monitor import ALL, Comparison
+
+
+class Constant:
+    """Share of the rows with a value that lie in the fullest cell; judged when it is 1.
+
+    For independent rows the chance of that is the sum over cells of share**n.
+    """
+
+    name: ClassVar[str] = "constant"
+    family: ClassVar[Family] = "quality"
+    kinds: ClassVar[frozenset[str]] = ALL
+    alerts: ClassVar[bool] = True
+    weight: ClassVar[float] = 0.25
+    unit: ClassVar[str] = "share"
+
+    def sizes(self, counts: Counts) -> Floats:
+        """Rows with a value."""
+        return counts.present
+
+    def compare(self, current: Counts, reference: Counts) -> Comparison:
+        """The chance of a constant window as a chi-squared score with one degree of freedom."""
+        n, fullest = current.present, current.values.max(axis=1, initial=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shares = reference.values / reference.present[:, None]
+            chance = np.minimum((shares ** n[:, None]).sum(axis=1), 1.0)
+            value = fullest / n
+        score = special.ndtri(np.maximum(np.nan_to_num(chance, nan=1.0), 1e-300) / 2) ** 2
+        expected = np.broadcast_to(shares.max(axis=1, initial=0), value.shape)
+        constant = (n > 0) & (fullest >= n)
+        return Comparison(
+            value, expected, np.where(constant, score, 0.0), np.ones(len(n)), np.zeros(len(n))
+        )
+
+    def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
+        """Only a window that is constant alarms: there is no threshold below."""
+        del statistic, current, reference
+        return None
+
+    def describe(self, current: Counts, reference: Counts) -> str:
+        """How many rows are alike."""
+        now = current.values.max() / current.present[0]
+        before = reference.values.max() / reference.present[0]
+        return f"{now:.1%} of the values are in one cell, {before:.1%} in the reference"

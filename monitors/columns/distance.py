@@ -1,0 +1,53 @@
+"""What distances between distributions share: computed, stored and shown; alerting on request."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+
+from driftline.monitoring import Family
+from driftline.profile.binning import Floats
+from monitors.columns.counts import Counts
+from monitors.columns.monitor import ALL, Comparison, number
+
+
+class Distance(ABC):
+    """A distance of a window's distribution from the reference's, not negative."""
+
+    name: ClassVar[str]
+    family: ClassVar[Family] = "drift"
+    kinds: ClassVar[frozenset[str]] = ALL
+    alerts: ClassVar[bool] = False
+    weight: ClassVar[float] = 1.0
+    unit: ClassVar[str] = ""
+
+    @abstractmethod
+    def distance(self, current: Counts, reference: Counts) -> Floats:
+        """float64[m]; NaN where one of both is empty."""
+
+    def sizes(self, counts: Counts) -> Floats:
+        """Rows with a value."""
+        return counts.present
+
+    def compare(self, current: Counts, reference: Counts) -> Comparison:
+        """The distance itself; no law of it is assumed, only the reference's windows give one."""
+        value = self.distance(current, reference)
+        nothing, zero = np.full(len(value), np.nan), np.zeros(len(value))
+        return Comparison(value, zero, np.nan_to_num(value), nothing, zero)
+
+    def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
+        """The distance is the statistic."""
+        del current, reference
+        return statistic
+
+    def describe(self, current: Counts, reference: Counts) -> str:
+        """The distance."""
+        value = number(float(self.distance(current, reference)[0]))
+        return f"{self.name.replace('_', ' ')} {value}"
+
+
+def shares(values: Floats) -> Floats:
+    """float64[m, k], each row divided by its sum; NaN where that is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        divided: Floats = values / values.sum(axis=1, keepdims=True)
+    return divided

@@ -1,0 +1,22 @@
+"""Hellinger distance."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from driftline.profile.binning import Floats
+from monitors.columns.counts import Counts
+from monitors.columns.distance import Distance, shares
+
+
+class Hellinger(Distance):
+    """Hellinger distance of the cells' shares, from 0 to 1."""
+
+    name: ClassVar[str] = "hellinger"
+
+    def distance(self, current: Counts, reference: Counts) -> Floats:
+        """float64[m]."""
+        p, q = shares(current.values), shares(reference.values)
+        alike = np.sqrt(p * q).sum(axis=1)
+        found: Floats = np.sqrt(np.maximum(1 - alike, 0.0))
+        return found

@@ -1,0 +1,26 @@
+"""Kolmogorov-Smirnov statistic."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from driftline.profile.binning import Floats
+from monitors.columns.counts import Counts
+from monitors.columns.distance import Distance, shares
+from monitors.columns.monitor import NUMBERS
+
+
+class KolmogorovSmirnov(Distance):
+    """Largest difference between the two cumulative distributions, from 0 to 1.
+
+    Between the frozen edges it may miss at most the largest cell's share.
+    """
+
+    name: ClassVar[str] = "kolmogorov_smirnov"
+    kinds: ClassVar[frozenset[str]] = NUMBERS
+
+    def distance(self, current: Counts, reference: Counts) -> Floats:
+        """float64[m]."""
+        apart = np.cumsum(shares(current.values) - shares(reference.values), axis=1)
+        found: Floats = np.abs(apart).max(axis=1)
+        return found

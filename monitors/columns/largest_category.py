@@ -1,0 +1,78 @@
+"""The category whose share changed most: finds one in hundreds, where an overall test is blind."""
+
+from typing import ClassVar
+
+import numpy as np
+from scipy import special
+
+from driftline.monitoring import Family
+from driftline.profile.binning import Floats
+from monitors.columns.counts import Counts
+from monitors.columns.monitor import Comparison
+from monitors.columns.omnibus import pooled
+from monitors.columns.rate import rate_z
+
+_TINY = 1e-300
+
+
+class LargestCategory:
+    """Change of the share of the category that stands out most, from -1 to 1.
+
+    Rare categories are pooled into one. The smallest of k chances is judged k times itself.
+    """
+
+    name: ClassVar[str] = "largest_category"
+    family: ClassVar[Family] = "drift"
+    kinds: ClassVar[frozenset[str]] = frozenset({"category"})
+    alerts: ClassVar[bool] = True
+    weight: ClassVar[float] = 1.0
+    unit: ClassVar[str] = "share"
+
+    def sizes(self, counts: Counts) -> Floats:
+        """Rows with a value."""
+        return counts.present
+
+    def compare(self, current: Counts, reference: Counts) -> Comparison:
+        """The smallest chance as a chi-squared score with one degree of freedom."""
+        rows = float(current.present.mean()) if len(current) else 0.0
+        now, before = pooled(current.values, reference.values, rows)
+        z = _scores(now, before)
+        largest = np.abs(z).argmax(axis=1)
+        rest = np.arange(len(z))
+        score = z[rest, largest]
+        chance = np.minimum(2 * special.ndtr(-np.abs(score)) * z.shape[1], 1.0)
+        far = chance < _TINY
+        bonferroni = score**2 - 2 * np.log(z.shape[1])
+        statistic = np.where(far, bonferroni, special.ndtri(np.maximum(chance, _TINY) / 2) ** 2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            change = now / now.sum(axis=1, keepdims=True) - before / before.sum(
+                axis=1, keepdims=True
+            )
+        value = change[rest, largest]
+        return Comparison(
+            value, np.zeros(len(value)), statistic, np.ones(len(value)), np.sign(value)
+        )
+
+    def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
+        """The growth of the commonest category's share at which it would alarm; a rarer one needs
+        less."""
+        rows = float(current.present[0])
+        now, before = pooled(current.values, reference.values, rows)
+        z = -special.ndtri(special.ndtr(-np.sqrt(statistic)) / now.shape[1])
+        common, known = before[0].max(), before[0].sum()
+        shares = common / known + (1 - common / known) * np.geomspace(1e-5, 1, 200)
+        scores = rate_z(rows * shares, np.array(rows), np.array(common), np.array(known))
+        above = np.flatnonzero(scores >= z)
+        return float(shares[above[0]] - common / known) if len(above) else None
+
+    def describe(self, current: Counts, reference: Counts) -> str:
+        """The category and its shares."""
+        z = _scores(current.values, reference.values)[0]
+        at = int(np.abs(z).argmax())
+        now = current.values[0, at] / current.present[0]
+        before = reference.values[0, at] / reference.present[0]
+        return f"{current.bins.labels()[at]!r} is {now:.2%}, {before:.2%} in the reference"
+
+
+def _scores(now: Floats, before: Floats) -> Floats:
+    return rate_z(now, now.sum(axis=1, keepdims=True), before, before.sum(axis=1, keepdims=True))

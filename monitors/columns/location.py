@@ -1,0 +1,75 @@
+"""Where a column of numbers lies: its mean, in its own unit, up or down."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from driftline.monitoring import Family
+from driftline.profile.binning import Floats
+from monitors.columns.counts import Counts
+from monitors.columns.monitor import NUMBERS, Comparison, number
+from monitors.columns.saddlepoint import mean_score
+
+
+class Location:
+    """Mean of the values, those outside the frozen limits clipped to them; in the column's unit.
+
+    Unlike a distance between distributions it does not saturate: a warm summer after a cold
+    winter is as far as it is. The law of the mean comes from the reference's own cells.
+    """
+
+    name: ClassVar[str] = "location"
+    family: ClassVar[Family] = "drift"
+    kinds: ClassVar[frozenset[str]] = NUMBERS
+    alerts: ClassVar[bool] = True
+    weight: ClassVar[float] = 1.0
+    unit: ClassVar[str] = "the column's"
+
+    def sizes(self, counts: Counts) -> Floats:
+        """Rows with a value."""
+        return counts.present
+
+    def compare(self, current: Counts, reference: Counts) -> Comparison:
+        """The mean's normal score, squared: chi-squared with one degree of freedom."""
+        means, expected = current.means, reference.means
+        z = self._scores(means, current.present, reference)
+        shape = means.shape
+        return Comparison(means, np.broadcast_to(expected, shape), z**2, np.ones(shape), np.sign(z))
+
+    def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
+        """The mean above which it would alarm."""
+        spread = float(_deviation(reference)[0])
+        n, known = float(current.present[0]), float(reference.present[0])
+        return float(reference.means[0] + spread * np.sqrt(statistic * (1 / n + 1 / known)))
+
+    def describe(self, current: Counts, reference: Counts) -> str:
+        """The means, and the change in the reference's standard deviations."""
+        now, before = float(current.means[0]), float(reference.means[0])
+        spread = float(_deviation(reference)[0])
+        sigma = f" ({(now - before) / spread:+.2f} sigma)" if spread > 0 else ""
+        return f"mean {number(now)}, {number(before)} in the reference{sigma}"
+
+    def _scores(self, means: Floats, n: Floats, reference: Counts) -> Floats:
+        known = reference.present
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shares = reference.values / known[:, None]
+            seen = means - reference.means
+        spread = _deviation(reference)
+        if len(reference) == 1:
+            shares = np.broadcast_to(shares, (len(means), shares.shape[1]))
+        centres = reference.centres
+        # the cells' own means, so that the reference's mean is the law's
+        z = mean_score(seen + shares @ centres, n, shares, centres)
+        z = z / np.sqrt(1 + n / known)
+        same = np.where(seen == 0, 0.0, np.sign(seen) * np.sqrt(n))
+        scored: Floats = np.where(spread > 0, z, same)
+        return scored
+
+
+def _deviation(reference: Counts) -> Floats:
+    centres, values = reference.centres, reference.values
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = values / values.sum(axis=1, keepdims=True)
+    mean = shares @ centres
+    deviation: Floats = np.sqrt((shares * (centres - mean[:, None]) ** 2).sum(axis=1))
+    return deviation

@@ -1,0 +1,20 @@
+"""Missing values: the share of rows without a value."""
+
+from typing import ClassVar
+
+from driftline.profile.binning import Floats
+from monitors.columns.counts import Counts
+from monitors.columns.monitor import ALL
+from monitors.columns.rate import Rate
+
+
+class Missing(Rate):
+    """Share of rows without a value, from 0 to 1."""
+
+    name: ClassVar[str] = "missing"
+    kinds: ClassVar[frozenset[str]] = ALL
+    what: ClassVar[str] = "missing"
+
+    def hits(self, counts: Counts) -> Floats:
+        """Rows without a value."""
+        return counts.missing

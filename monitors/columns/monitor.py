@@ -1,0 +1,81 @@
+"""The contract of a column monitor: compare windows with their references."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from driftline.monitoring import Family
+from driftline.profile.binning import Floats
+from monitors.columns.counts import Counts
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """m windows against their references.
+
+    Attributes:
+        value: float64[m], in the monitor's own unit; NaN where it cannot be computed.
+        expected: float64[m], the same of the reference; NaN where it has no meaning.
+        statistic: float64[m], not negative, larger for a larger change. For independent rows
+            it is distributed as chi-squared with `df` degrees of freedom.
+        df: float64[m]; NaN where no such law is known: then only the reference's own windows say
+            what is usual.
+        sign: float64[m], the direction of the change, 1 or -1; 0 where it has none.
+    """
+
+    value: Floats
+    expected: Floats
+    statistic: Floats
+    df: Floats
+    sign: Floats
+
+
+class Monitor(Protocol):
+    """One statistic of one column.
+
+    Attributes:
+        name: its key in `MONITORS`.
+        family: what kind of trouble an alarm is.
+        kinds: the kinds of column that it takes.
+        alerts: it may open incidents unless the config says otherwise.
+        weight: its share of the budget of its column.
+        unit: of its value, for people.
+    """
+
+    name: ClassVar[str]
+    family: ClassVar[Family]
+    kinds: ClassVar[frozenset[str]]
+    alerts: ClassVar[bool]
+    weight: ClassVar[float]
+    unit: ClassVar[str]
+
+    def compare(self, current: Counts, reference: Counts) -> Comparison:
+        """Compare m windows with m references, or all with one (m = 1)."""
+        ...
+
+    def sizes(self, counts: Counts) -> Floats:
+        """float64[m], the rows that decide how precise the statistic is."""
+        ...
+
+    def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
+        """The value at which the statistic of one window would be so large (upwards)."""
+        ...
+
+    def describe(self, current: Counts, reference: Counts) -> str:
+        """One sentence with the numbers of one window, for people."""
+        ...
+
+
+NUMBERS = frozenset({"numeric"})  # latencies have objectives instead
+TEXTS = frozenset({"category", "bool"})
+ALL = NUMBERS | TEXTS
+
+
+def number(value: float) -> str:
+    """As people read it.
+
+    >>> number(0.00012345), number(1234567.0), number(3.0)
+    ('0.0001234', '1,234,567', '3')
+    """
+    if abs(value) >= 10_000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"

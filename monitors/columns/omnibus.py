@@ -1,0 +1,107 @@
+"""Any change of a column's distribution: the G test on its cells."""
+
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from driftline.monitoring import Family
+from driftline.profile.binning import FINEST, Floats, NumericBins
+from monitors.columns.counts import Counts
+from monitors.columns.monitor import ALL, Comparison, number
+
+_SMALLEST = 150.0  # rows that 4 bins are for; twice the rows have twice the bins ...
+_MOST = 5  # ... up to 32 bins: more only spread the power
+_EXPECTED = 5.0  # rows of a cell in the window; cells with fewer are pooled
+
+
+class Omnibus:
+    """G statistic (likelihood ratio) of two samples; large for any change, of any direction.
+
+    Bins are coarsened to suit the window's rows and rare categories pooled, then Williams'
+    correction (1976) makes chi-squared a good law from 50 rows on.
+    """
+
+    name: ClassVar[str] = "omnibus"
+    family: ClassVar[Family] = "drift"
+    kinds: ClassVar[frozenset[str]] = ALL
+    alerts: ClassVar[bool] = True
+    weight: ClassVar[float] = 1.0
+    unit: ClassVar[str] = "G"
+
+    def sizes(self, counts: Counts) -> Floats:
+        """Rows with a value."""
+        return counts.present
+
+    def compare(self, current: Counts, reference: Counts) -> Comparison:
+        """G with as many degrees of freedom as cells less one."""
+        now, before = suited(current, reference)
+        statistic, df = g_statistic(now, before)
+        nothing = np.zeros(len(statistic))
+        return Comparison(statistic, df, statistic, np.maximum(df, 1.0), nothing)
+
+    def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
+        """The statistic itself."""
+        del current, reference
+        return statistic
+
+    def describe(self, current: Counts, reference: Counts) -> str:
+        """The statistic and the cell that changed most."""
+        now, before = suited(current, reference)
+        statistic, df = g_statistic(now, before)
+        return f"G = {number(float(statistic[0]))} on {df[0]:.0f} degrees of freedom"
+
+
+def suited(current: Counts, reference: Counts) -> tuple[Floats, Floats]:
+    """The cells of both, float64[m, k] each, coarse enough for the windows' rows."""
+    rows = float(current.present.mean()) if len(current) else 0.0
+    level = FINEST
+    if isinstance(current.bins, NumericBins):
+        level = int(np.clip(2 + np.floor(np.log2(max(rows, 1.0) / _SMALLEST * 1.01)), 1, _MOST))
+    return pooled(current.coarse(level), reference.coarse(level), rows)
+
+
+def pooled(now: Floats, before: Floats, rows: float) -> tuple[Floats, Floats]:
+    """Cells that are rare in a window of so many rows as one, not rare itself."""
+    expected = rows * before.sum(axis=0) / max(before.sum(), 1.0)
+    rare = expected < _EXPECTED
+    if rare.all() or not rare.any():
+        return now, before
+    if expected[rare].sum() < _EXPECTED:
+        rare[np.flatnonzero(~rare)[expected[~rare].argmin()]] = True
+    return _joined(now, rare), _joined(before, rare)
+
+
+def g_statistic(now: Floats, before: Floats) -> tuple[Floats, Floats]:
+    """G of m pairs of samples, corrected, and its degrees of freedom.
+
+    Args:
+        now, before: float64[m or 1, k], counts of the cells.
+
+    Returns:
+        float64[m] each; 0 and 0 where one of the samples is empty.
+
+    >>> g, df = g_statistic(np.array([[30.0, 20.0]]), np.array([[500.0, 500.0]]))
+    >>> g.round(2), df
+    (array([1.9]), array([1.]))
+    """
+    n, known = now.sum(axis=1, keepdims=True), before.sum(axis=1, keepdims=True)
+    total, cell = n + known, now + before
+    with np.errstate(divide="ignore", invalid="ignore"):
+        g = 2 * (
+            special.xlogy(now, now * total / (n * cell))
+            + special.xlogy(before, before * total / (known * cell))
+        )
+        there = cell > 0
+        df = there.sum(axis=1) - 1.0
+        inverse = np.where(there, total / cell, 0.0).sum(axis=1) - 1
+        rows = (total / n + total / known)[:, 0] - 1
+        correction = 1 + rows * inverse / (6 * total[:, 0] * np.maximum(df, 1))
+        statistic = np.nansum(g, axis=1) / correction
+    some = (n[:, 0] > 0) & (known[:, 0] > 0)
+    return np.where(some, np.maximum(statistic, 0.0), 0.0), np.where(some, df, 0.0)
+
+
+def _joined(part: Floats, rare: npt.NDArray[np.bool_]) -> Floats:
+    return np.concatenate((part[:, ~rare], part[:, rare].sum(axis=1, keepdims=True)), axis=1)

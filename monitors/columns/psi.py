@@ -1,0 +1,28 @@
+"""Population stability index."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from driftline.profile.binning import Floats
+from monitors.columns.counts import Counts
+from monitors.columns.distance import Distance, shares
+
+_LEVEL = 4  # 16 bins; the convention is 10 to 20
+_FLOOR = 1e-4  # a cell that is empty on one side counts as if it had this share
+
+
+class Psi(Distance):
+    """Population stability index: sum of (p - q) ln(p / q) over cells (Siddiqi 2006), not below 0.
+
+    On about 16 bins of equal mass, or the categories.
+    """
+
+    name: ClassVar[str] = "psi"
+
+    def distance(self, current: Counts, reference: Counts) -> Floats:
+        """float64[m]."""
+        p = np.maximum(shares(current.coarse(_LEVEL)), _FLOOR)
+        q = np.maximum(shares(reference.coarse(_LEVEL)), _FLOOR)
+        found: Floats = ((p - q) * np.log(p / q)).sum(axis=1)
+        return found

@@ -1,0 +1,117 @@
+"""How unusual a share is, beside the share in a reference: the law that rate monitors use."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from driftline.monitoring import Family
+from driftline.profile.binning import Floats
+from monitors.columns.counts import Counts
+from monitors.columns.monitor import Comparison
+
+_TINY = 1e-300
+_RARE = 0.05  # shares below it are judged given all hits
+_PRECISE = 100  # hits of a reference that make its share precise
+
+
+def rate_z(hits: Floats, rows: Floats, reference_hits: Floats, reference_rows: Floats) -> Floats:
+    """Signed normal score of a share.
+
+    Rare hits: given all hits, those of the window are binomial, whatever the true share
+    (Przyborowski and Wilenski 1940); the variance is made that of the hypergeometric law. Common
+    hits with a larger reference: the window's are binomial with the reference's share, and the
+    score allows for the reference's own error.
+
+    Args:
+        hits, rows: of the window, any shape.
+        reference_hits, reference_rows: of the reference, shapes that fit.
+
+    >>> z = rate_z(np.array([60.0]), np.array([2000.0]), np.array([900.0]), np.array([90000.0]))
+    >>> round(float(z[0]), 1)
+    7.1
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = (hits + reference_hits) / (rows + reference_rows)
+        common = share > 0.5
+        x = np.where(common, rows - hits, hits)
+        other = np.where(common, reference_rows - reference_hits, reference_hits)
+        part, known = rows / (rows + reference_rows), other / reference_rows
+        more = x / rows >= known
+        plenty = (known > _RARE) & (other >= _PRECISE) & (rows < reference_rows / 5)
+        z = np.where(
+            plenty,
+            _score(x, rows, np.where(plenty, known, 0.5), more) / np.sqrt(1 + part),
+            _score(x, x + other, part, more) / np.sqrt(1 - np.minimum(share, 1 - share)),
+        )
+    sign = np.where(more, 1.0, -1.0) * np.where(common, -1.0, 1.0)
+    scored: Floats = np.nan_to_num(sign * z, nan=0.0)
+    return scored
+
+
+def _score(x: Floats, n: Floats, p: Floats, more: npt.NDArray[np.bool_]) -> Floats:
+    """Normal score of the binomial tail from x on, upwards or downwards, not below 0; where the
+    tail underflows, the root of the deviance."""
+    upper = np.where(x > 0, special.betainc(np.maximum(x, _TINY), n - x + 1, p), 1.0)
+    lower = np.where(n > x, special.betaincc(x + 1, np.maximum(n - x, _TINY), p), 1.0)
+    tail = np.where(more, upper, lower)
+    deviance = 2 * (special.xlogy(x, x / (n * p)) + special.xlogy(n - x, (n - x) / (n - n * p)))
+    far = tail < _TINY
+    near = np.maximum(-special.ndtri(np.where(far, 0.5, tail)), 0.0)
+    scored: Floats = np.where(far, np.sqrt(np.maximum(deviance, 0.0)), near)
+    return scored
+
+
+class Rate(ABC):
+    """A monitor of the share of rows that have a flaw; the value is that share."""
+
+    name: ClassVar[str]
+    family: ClassVar[Family] = "quality"
+    kinds: ClassVar[frozenset[str]]
+    alerts: ClassVar[bool] = True
+    weight: ClassVar[float] = 0.5
+    unit: ClassVar[str] = "share"
+    what: ClassVar[str]
+
+    @abstractmethod
+    def hits(self, counts: Counts) -> Floats:
+        """float64[m], how many rows have the flaw."""
+
+    def sizes(self, counts: Counts) -> Floats:
+        """All rows."""
+        return counts.rows
+
+    def compare(self, current: Counts, reference: Counts) -> Comparison:
+        """The normal score of the share, squared: chi-squared with one degree of freedom."""
+        hits, rows = self.hits(current), current.rows
+        known, known_rows = self.hits(reference), reference.rows
+        z = rate_z(hits, rows, known, known_rows)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value, expected = hits / rows, known / known_rows
+        return Comparison(
+            value,
+            np.broadcast_to(expected, value.shape),
+            z**2,
+            np.ones(len(z)),
+            np.sign(z),
+        )
+
+    def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
+        """The share from which on it would alarm; None when even every row is not enough."""
+        known, all_known = self.hits(reference), reference.rows
+        low, high = float(known[0] / all_known[0]), 1.0
+        for scale in (np.geomspace(1e-6, 1, 40), np.linspace(0, 1, 40)):
+            shares = low + (high - low) * scale
+            z = rate_z(current.rows * shares, current.rows, known, all_known)
+            above = np.flatnonzero(z**2 >= statistic)
+            if not len(above):
+                return None
+            low, high = float(shares[max(above[0] - 1, 0)]), float(shares[above[0]])
+        return high
+
+    def describe(self, current: Counts, reference: Counts) -> str:
+        """The share, now and in the reference."""
+        now, before = self.hits(current)[0] / current.rows[0], self.hits(reference)[0]
+        return f"{now:.2%} {self.what}, {before / reference.rows[0]:.2%} in the reference"

@@ -1,0 +1,21 @@
+"""Total variation distance."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from driftline.profile.binning import Floats
+from monitors.columns.counts import Counts
+from monitors.columns.distance import Distance, shares
+
+
+class TotalVariation(Distance):
+    """Half the sum of the differences of the cells' shares: the share of rows that moved."""
+
+    name: ClassVar[str] = "total_variation"
+
+    def distance(self, current: Counts, reference: Counts) -> Floats:
+        """float64[m]."""
+        apart = shares(current.values) - shares(reference.values)
+        found: Floats = np.abs(apart).sum(axis=1) / 2
+        return found

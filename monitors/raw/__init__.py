@@ -1,0 +1,1 @@
+"""Monitors and reports on a bounded sample of raw rows: Evidently, columns together."""

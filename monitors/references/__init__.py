@@ -1,0 +1,1 @@
+"""What versions are compared with: set, shown, compared, replaced after a burn-in."""

@@ -1,0 +1,71 @@
+"""How far a window, or another version, is from a reference: one row a column."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from driftline.profile.profile import Profile
+from driftline.profile.trimmed import trim
+from monitors.catalogue import MONITORS
+from monitors.columns.counts import Counts
+
+#: Distances that are shown, by their monitors.
+DISTANCES = ("jensen_shannon", "psi", "wasserstein", "kolmogorov_smirnov")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One column.
+
+    Attributes:
+        rows, reference_rows: with a value.
+        mean, reference_mean: None where the column has no numbers.
+        missing, reference_missing: shares of all rows.
+        distances: by monitor; None where it does not fit the column.
+    """
+
+    column: str
+    rows: int
+    reference_rows: int
+    mean: float | None
+    reference_mean: float | None
+    missing: float
+    reference_missing: float
+    distances: dict[str, float | None]
+
+
+def compare(current: Profile, reference: Profile) -> list[Compared]:
+    """Compare columns whose bins are the same in both."""
+    cut = trim(reference.binning).binning
+    shared = [bins.name for bins in cut.columns if current.binning.by_name.get(bins.name) == bins]
+    return [_column(name, current, reference) for name in shared]
+
+
+def _column(name: str, current: Profile, reference: Profile) -> Compared:
+    now, before = Counts.of(current, name), Counts.of(reference, name)
+    numeric = now.bins.kind == "numeric"
+    return Compared(
+        name,
+        int(now.present[0]),
+        int(before.present[0]),
+        float(now.means[0]) if numeric else None,
+        float(before.means[0]) if numeric else None,
+        _share(now),
+        _share(before),
+        {key: _distance(key, now, before) for key in _known()},
+    )
+
+
+def _known() -> Sequence[str]:
+    return [key for key in DISTANCES if key in MONITORS]
+
+
+def _distance(key: str, now: Counts, before: Counts) -> float | None:
+    monitor = MONITORS[key]
+    if now.bins.kind not in monitor.kinds or not now.present[0] or not before.present[0]:
+        return None
+    return float(monitor.compare(now, before).value[0])
+
+
+def _share(counts: Counts) -> float:
+    rows = float(counts.rows[0])
+    return float(counts.missing[0]) / rows if rows else 0.0

@@ -1,0 +1,1 @@
+"""The process that judges windows as they end."""

@@ -1,0 +1,71 @@
+"""Judge windows of the past, as a live run would have in the end; nobody is told."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from driftline.config import Config
+from driftline.errors import DriftlineError
+from driftline.storage import windows
+from driftline.storage.connection import Connection, connect
+from monitors.running import schedule
+from monitors.running.runner import lock_round, now_of
+from monitors.running.schedule import Length
+from monitors.running.watch import Due, Watch
+
+_AT_ONCE = 64  # windows in one transaction
+
+
+def backfill(
+    config: Config,
+    name: str,
+    since: datetime,
+    until: datetime,
+    *,
+    progress: Callable[[int, int], None] = lambda _done, _of: None,
+) -> int:
+    """Judge every window that lies within [since, until), in order of their ends.
+
+    Windows that were judged before are judged again, as a revision. No alert moves.
+
+    Parameters:
+        progress: is told how many windows of how many are done.
+
+    Returns:
+        How many windows were judged.
+
+    Raises:
+        DriftlineError: `since` is not before `until`, or nothing was counted in between.
+    """
+    watch = Watch(name, config.model(name))
+    if since >= until:
+        raise DriftlineError(f"since {since} is not before until {until}: exchange them")
+    with connect(config.local_postgres(), "write", autocommit=True) as connection:
+        clock = _clock(connection, watch, name)
+        wanted = _windows(watch, since, min(until, clock))
+        for start in range(0, len(wanted), _AT_ONCE):
+            chunk = wanted[start : start + _AT_ONCE]
+            with connection.transaction():
+                lock_round(connection, name)
+                watch.judge(connection, Due(clock, chunk))
+            progress(start + len(chunk), len(wanted))
+    return len(wanted)
+
+
+def _clock(connection: Connection, watch: Watch, name: str) -> datetime:
+    counted = windows.counted_until(connection, name)
+    if counted is None:
+        raise DriftlineError(
+            f"nothing of model {name!r} was counted yet: its job makes profiles ('driftline run')"
+        )
+    return now_of(connection) if watch.settings.clock == "wall" else counted
+
+
+def _windows(watch: Watch, since: datetime, until: datetime) -> list[tuple[datetime, Length]]:
+    found = []
+    for length in watch.lengths:
+        first = schedule.first_end(length, since + timedelta(seconds=length.seconds - length.step))
+        if int(since.timestamp()) % length.step:  # the window that `since` cuts is left out
+            first += timedelta(seconds=length.step)
+        last = schedule.last_end(length, until)
+        found += [(end, length) for end in schedule.ends(length, first, last)]
+    return sorted(found, key=lambda one: (one[0], one[1].seconds))

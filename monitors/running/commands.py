@@ -1,0 +1,306 @@
+"""`driftline monitor`, `backfill`, `alerts …` and `reference …`; heavy imports stay inside."""
+
+# ruff: noqa: PLC0415
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from driftline.errors import DriftlineError
+
+if TYPE_CHECKING:
+    from driftline.storage.incidents import Incident
+    from monitors.running.runner import Runner
+
+ConfigPath = Annotated[
+    Path, typer.Option("--config", "-c", help="The config file.", envvar="DRIFTLINE_CONFIG")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A model of the config.")]
+_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
+Since = Annotated[datetime, typer.Option(formats=_FORMATS, help="From this event time on (UTC).")]
+Until = Annotated[datetime, typer.Option(formats=_FORMATS, help="Before this event time (UTC).")]
+Reason = Annotated[str, typer.Option("--reason", help="For the record.")]
+FamilyOption = Annotated[str | None, typer.Option("--family", help="Only this family.")]
+DEFAULT_CONFIG = Path("driftline.yaml")
+
+alerts = typer.Typer(help="What is wrong, and who looks after it.", no_args_is_help=True)
+
+
+def monitor(
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Default: all.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Judge what is due, then end.")] = False,
+    until_idle: Annotated[
+        bool,
+        typer.Option("--until-idle", help="The stream has ended: judge all of it, then end."),
+    ] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Judge the windows of models as they end, and tell people; until Ctrl-C."""
+    from driftline.config import load
+    from monitors.running.runner import Runner
+
+    logging.getLogger("monitors").setLevel(logging.INFO)
+    runner = Runner(load(config), models)
+    with _stops_on_signals(runner):
+        runner.run(once=once, until_idle=until_idle)
+
+
+def backfill(
+    model: ModelName,
+    since: Since,
+    until: Until,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Judge the windows of a past stretch of event time; no alert moves, nobody is told."""
+    from driftline.config import load
+    from monitors.running.backfill import backfill as judge
+
+    err = Console(stderr=True)
+    with err.status("judging") as status:
+        done = judge(
+            load(config),
+            model,
+            utc(since),
+            utc(until),
+            progress=lambda n, of: status.update(f"{n:,} of {of:,} windows"),
+        )
+    typer.echo(json.dumps({"windows": done}) if as_json else f"judged {done:,} windows")
+
+
+@alerts.command("list")
+def alerts_list(
+    model: Annotated[str | None, typer.Argument(help="Only this model; default: all.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also families that are ok.")] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show the state of every family that is not ok; exit code 1 when one fires."""
+    from driftline.config import load
+    from driftline.storage.alerts import of
+    from driftline.storage.connection import connect
+
+    with connect(load(config).local_postgres(), "read") as connection:
+        found = of(connection, model)
+    shown = [one for one in found if everything or one.state not in ("ok", "no_data")]
+    if as_json:
+        _echo([asdict(one) for one in shown])
+    else:
+        table = Table("model", "family", "state", "severity", "since", "incident", "what")
+        for one in shown:
+            silenced = " (silenced)" if one.silenced_until else ""
+            table.add_row(
+                one.model,
+                one.family,
+                one.state + silenced,
+                one.severity,
+                _minute(one.since),
+                "" if one.incident_id is None else str(one.incident_id),
+                Text(one.summary),
+            )
+        console().print(table if shown else "all quiet")
+    if any(one.state == "firing" for one in shown):
+        raise typer.Exit(1)
+
+
+@alerts.command("show")
+def alerts_show(
+    incident: Annotated[int, typer.Argument(help="Its number.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show one incident with everything that contributed."""
+    from driftline.config import load
+    from driftline.storage.connection import connect
+    from driftline.storage.incidents import get
+
+    with connect(load(config).local_postgres(), "read") as connection:
+        found = get(connection, incident)
+    if found is None:
+        raise DriftlineError(f"no incident {incident}: 'driftline alerts history' lists them")
+    if as_json:
+        _echo(asdict(found))
+        return
+    table = Table("", "", title=f"incident {incident}", title_justify="left")
+    for name, value in asdict(found).items():
+        if name != "contributors":
+            table.add_row(name.replace("_", " "), Text("" if value is None else str(value)))
+    parts = Table("column", "monitor", "segment", "window", "effect", "p-value", "detail")
+    for one in found.contributors:
+        parts.add_row(
+            *(Text(str(one[key])) for key in ("column", "monitor", "segment")),
+            f"{one['window_seconds']} s",
+            _number(one["effect"]),
+            _number(one["p_value"]),
+            Text(one["detail"]),
+        )
+    console().print(table, parts)
+
+
+@alerts.command("ack")
+def alerts_ack(
+    incident: Annotated[int, typer.Argument(help="Its number.")],
+    reason: Reason = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Say that you look after an incident; it is told again only when it is over."""
+    from driftline.config import load
+    from driftline.storage.connection import connect
+    from driftline.storage.incidents import acknowledge
+
+    with connect(load(config).local_postgres(), "write") as connection:
+        if not acknowledge(connection, incident, _who(), reason):
+            raise DriftlineError(
+                f"incident {incident} is not open: 'driftline alerts list' shows what is"
+            )
+    typer.echo(f"incident {incident} is acknowledged by {_who()}")
+
+
+@alerts.command("silence")
+def alerts_silence(
+    model: ModelName,
+    length: Annotated[str, typer.Option("--for", help="How long, such as '2 h'.")],
+    family: FamilyOption = None,
+    reason: Reason = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Tell nobody about a model, or one family of it, for a while; incidents are still kept."""
+    from driftline.config import load
+    from driftline.storage.connection import connect
+    from driftline.storage.silences import add
+
+    loaded = load(config)
+    loaded.model(model)
+    _known(family)
+    with connect(loaded.local_postgres(), "write") as connection:
+        number = add(connection, model, family, _duration(length), by=_who(), reason=reason)
+    typer.echo(f"silence {number}: {model} {family or 'all families'} for {length}")
+
+
+@alerts.command("unsilence")
+def alerts_unsilence(
+    model: ModelName, family: FamilyOption = None, config: ConfigPath = DEFAULT_CONFIG
+) -> None:
+    """End the silences of a model, or of one family of it."""
+    from driftline.config import load
+    from driftline.storage.connection import connect
+    from driftline.storage.silences import end
+
+    _known(family)
+    with connect(load(config).local_postgres(), "write") as connection:
+        typer.echo(f"ended {end(connection, model, family)} silences")
+
+
+@alerts.command("history")
+def alerts_history(
+    model: Annotated[str | None, typer.Argument(help="Only this model; default: all.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 20,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show past and open incidents, the newest first."""
+    from driftline.config import load
+    from driftline.storage.connection import connect
+    from driftline.storage.incidents import history
+
+    with connect(load(config).local_postgres(), "read") as connection:
+        found = history(connection, model, limit)
+    if as_json:
+        _echo([asdict(one) for one in found])
+        return
+    table = Table("incident", "model", "family", "severity", "since", "last", "state", "what")
+    for one in found:
+        table.add_row(
+            str(one.id),
+            one.model,
+            one.family,
+            one.severity,
+            _minute(one.since),
+            _minute(one.last),
+            _state(one),
+            Text(one.summary),
+        )
+    console().print(table)
+
+
+def _state(one: "Incident") -> str:
+    if one.resolved_at is not None:
+        return "resolved"
+    return "open" if one.acknowledged_by is None else f"acknowledged by {one.acknowledged_by}"
+
+
+@contextlib.contextmanager
+def _stops_on_signals(runner: "Runner") -> Iterator[None]:
+    previous = {
+        number: signal.signal(number, lambda *_: runner.stop())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _known(family: str | None) -> None:
+    from monitors.alerts.alerting import FAMILIES
+
+    if family is not None and family not in FAMILIES:
+        raise DriftlineError(f"no family {family!r}: one of {', '.join(FAMILIES)}")
+
+
+def _duration(text: str) -> timedelta:
+    from driftline.settings import parse_duration
+
+    try:
+        length = parse_duration(text)
+    except ValueError as error:
+        raise DriftlineError(f"can't silence for {text!r}: {error}") from None
+    if not length:
+        raise DriftlineError(f"can't silence for {text!r}: more than 0 s")
+    return length
+
+
+def _who() -> str:
+    from driftline.person import whoami
+
+    return whoami()
+
+
+def console() -> Console:
+    """What tables are printed on; a pipe has no width: wide enough for the widest."""
+    wide = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if wide else 120)
+
+
+def utc(time: datetime) -> datetime:
+    """What a person types is UTC unless it says otherwise."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _minute(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def _echo(content: Any) -> None:
+    typer.echo(json.dumps(content, indent=2, default=str))

@@ -1,0 +1,163 @@
+"""The judges of a model's versions and segments, made of stored references and kept."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from driftline import names
+from driftline.errors import DriftlineError
+from driftline.monitoring import Monitors
+from driftline.profile.binning import Binning
+from driftline.profile.profile import Profile
+from driftline.profile.trimmed import trim
+from driftline.storage import calibrations, references
+from driftline.storage.calibrations import Key
+from driftline.storage.connection import Connection
+from driftline.storage.references import StoredReference
+from monitors.calibration.judge import Judge
+from monitors.calibration.reference import Blocks, Reference
+from monitors.calibration.sequential import Sequential
+
+
+class NoReferenceError(DriftlineError):
+    """A version has nothing to be compared with."""
+
+
+class Judges:
+    """Judges of one model; those of a reference that was set anew are made anew.
+
+    Parameters:
+        model: its name in the config.
+        settings: how it is watched.
+    """
+
+    def __init__(self, model: str, settings: Monitors) -> None:
+        self._model = model
+        self.settings = settings
+        self._stamps: dict[int, datetime] = {}
+        self._stored: dict[int, StoredReference | None] = {}
+        self._made: dict[tuple[int, str], Judge] = {}
+        self._sequential: dict[int, Sequential] = {}
+        self._kept: dict[tuple[int, str], set[Key]] = {}
+
+    @property
+    def longest(self) -> int:
+        """Seconds of the windows whose effects are added up."""
+        apart = [w for w in self.settings.windows if w.step == w.length]
+        return max(w.seconds for w in apart or self.settings.windows)
+
+    def refresh(self, connection: Connection) -> None:
+        """Drop what was made of references that have changed since."""
+        stamps = references.stamp(connection, self._model)
+        for version in {*stamps, *self._stored}:
+            if stamps.get(version) != self._stamps.get(version):
+                self._stored.pop(version, None)
+                for key in [key for key in self._made if key[0] == version]:
+                    del self._made[key]
+                    self._kept.pop(key, None)
+        self._stamps = stamps
+
+    def reference(self, connection: Connection, version: int) -> StoredReference | None:
+        """The reference of a version, with all its columns."""
+        if version not in self._stored:
+            self._stored[version] = references.read(connection, self._model, version)
+        return self._stored[version]
+
+    def of(self, connection: Connection, version: int, segment: str) -> Judge:
+        """The judge of a version's segment.
+
+        Raises:
+            NoReferenceError: the version has none.
+        """
+        key = (version, segment)
+        if key not in self._made:
+            self._made[key] = self._make(connection, version, segment)
+        return self._made[key]
+
+    def sequential(self, connection: Connection, version: int) -> Sequential:
+        """The detector of slow drift of a version, over all rows.
+
+        Raises:
+            NoReferenceError: the version has none.
+        """
+        judge = self.of(connection, version, names.ALL_ROWS)
+        found = self._sequential.get(version)
+        if found is None or found.calibrator is not judge.calibrator:
+            found = Sequential(self.settings, judge.calibrator, version)
+            self._sequential[version] = found
+        return found
+
+    def keep(self, connection: Connection) -> None:
+        """Store the laws that were found since, for the next runner."""
+        for (version, segment), judge in self._made.items():
+            kept = self._kept.setdefault((version, segment), set())
+            laws = judge.calibrator.found(kept)
+            digest = self._digest(judge)
+            calibrations.write(connection, self._model, version, segment, digest, laws=laws)
+            kept.update(laws)
+
+    def _digest(self, judge: Judge) -> str:
+        """Of the settings and of when the reference was set: laws of an old one are not taken."""
+        return f"{judge.calibrator.digest} {self._stamps.get(judge.version)}"
+
+    def _make(self, connection: Connection, version: int, segment: str) -> Judge:
+        stored = self.reference(connection, version)
+        if stored is None:
+            raise NoReferenceError(
+                f"version {version} of model {self._model!r} has no reference: "
+                f"'driftline reference set {self._model} --version {version} ...' gives it one"
+            )
+        reference = load(connection, stored, segment, [w.seconds for w in self.settings.windows])
+        judge = Judge(self.settings, reference, segment, version)
+        laws = calibrations.read(connection, self._model, version, segment, self._digest(judge))
+        judge.calibrator.remember(laws)
+        self._kept[version, segment] = set(laws)
+        return judge
+
+
+def load(
+    connection: Connection, stored: StoredReference, segment: str, windows: Sequence[int]
+) -> Reference:
+    """A stored reference, of all rows or of a segment, as the statistics take it.
+
+    Parameters:
+        windows: lengths in seconds that are judged; they decide which blocks are read.
+
+    Raises:
+        NoReferenceError: a segment has no blocks of its own.
+    """
+    whole = stored.profile.binning
+    found = references.lengths(connection, stored.model, stored.version)
+    own = [seconds for name, seconds, _ in found if name == segment]
+    total, blocks = stored.profile, None
+    if segment and not own:
+        raise NoReferenceError(
+            f"the reference of version {stored.version} has no blocks of segment {segment!r}: "
+            f"'driftline reference set {stored.model}' makes them, of live windows or of a file"
+        )
+    if own:
+        seconds = _coarsest(own, windows)
+        blocks, total = _blocks(connection, stored, whole, segment, seconds)
+    cut = trim(whole)
+    return Reference(cut.binning, cut.profile(total), blocks)
+
+
+def _coarsest(lengths: Sequence[int], windows: Sequence[int]) -> int:
+    """The longest blocks that serve every window that the shortest serve: fewer rows to read."""
+    shortest = min(lengths)
+    served = [window for window in windows if window % shortest == 0]
+    fitting = [n for n in lengths if all(window % n == 0 for window in served)]
+    return max(fitting) if served else shortest
+
+
+def _blocks(
+    connection: Connection, stored: StoredReference, whole: Binning, segment: str, seconds: int
+) -> tuple[Blocks, Profile]:
+    series = references.series(
+        connection, stored.model, stored.version, whole, seconds=seconds, segment=segment
+    )
+    assert series is not None
+    total = stored.profile
+    if segment:
+        total = Profile(whole, series.counts.sum(axis=0), series.sums.sum(axis=0))
+    counts = series.counts[:, trim(whole).kept]
+    return Blocks(seconds, series.starts, counts, series.sums), total

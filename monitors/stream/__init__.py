@@ -1,0 +1,1 @@
+"""Monitors of the stream as a whole."""

@@ -1,0 +1,74 @@
+"""The volume of windows, and of later ones that are compared with them: judged in any order, the
+verdicts are the same."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from driftline.monitoring import Monitors
+from driftline.storage import judged, verdicts
+from driftline.storage.connection import Connection
+from monitors.calibration import budget
+from monitors.running import schedule
+from monitors.running.fresh import Fresh, row
+from monitors.running.schedule import Length
+from monitors.stream import volume
+from monitors.verdict import Verdict
+
+_DAY = timedelta(days=1)
+
+
+def judge(
+    connection: Connection, model: str, settings: Monitors, fresh: Sequence[Fresh]
+) -> dict[tuple[datetime, int], list[Verdict]]:
+    """Judge the volume of windows that were judged just now, and of those that look back at them.
+
+    Returns:
+        The verdicts of the windows that were judged just now, by end and seconds.
+    """
+    found: dict[tuple[datetime, int], list[Verdict]] = {}
+    for length in {one.length for one in fresh if one.length.columns}:
+        mine = {one.end for one in fresh if one.length == length}
+        for end, verdict in _of_length(connection, model, settings, length, mine).items():
+            if end in mine:
+                found[end, length.seconds] = [verdict]
+    return found
+
+
+def level(settings: Monitors) -> float:
+    """The false-alarm rate of one look at the volume."""
+    looks = sum(budget.per_week(one) for one in settings.windows)
+    return min(budget.STREAM * settings.false_alarms_per_week / looks, 0.5)
+
+
+def _of_length(
+    connection: Connection, model: str, settings: Monitors, length: Length, fresh: set[datetime]
+) -> dict[datetime, Verdict]:
+    back = max(_DAY, timedelta(seconds=-(-length.seconds // 86_400) * 86_400))
+    later = {end + i * back for end in fresh for i in range(1, volume.DAYS + 1)}
+    looking = sorted(fresh | judged.among(connection, model, length.seconds, sorted(later)).keys())
+    wanted = {past for end in looking for past in schedule.before(end, back, volume.DAYS)}
+    rows = {
+        end: one.rows
+        for end, one in judged.among(
+            connection, model, length.seconds, sorted(wanted | set(looking))
+        ).items()
+    }
+    said = {}
+    for end in looking:
+        past = [rows[one] for one in schedule.before(end, back, volume.DAYS) if one in rows]
+        said[end] = volume.judge(rows[end], np.array(past, dtype=np.float64), level(settings))
+    _store(connection, model, length, said)
+    return said
+
+
+def _store(
+    connection: Connection, model: str, length: Length, said: dict[datetime, Verdict]
+) -> None:
+    before = verdicts.details(connection, model, length.seconds, volume.NAME, list(said))
+    for end, verdict in said.items():
+        if before.get(end) != verdict.detail:
+            verdicts.say(
+                connection, model, length.seconds, end, [row(verdict)], monitor=volume.NAME
+            )
