@@ -15,9 +15,9 @@ from driftline.profile.binning import Binning, LogBins
 from driftline.profile.build import build
 from driftline.profile.count import increments
 from driftline.profile.profile import Profile
-from monitors import evidently_data
-from monitors.judge import Judge
-from monitors.reference import Blocks, Reference
+from monitors.calibration.judge import Judge
+from monitors.calibration.reference import Blocks, Reference
+from monitors.raw import evidently_data
 from monitors.verdict import Window
 
 DAY = timedelta(days=1)
