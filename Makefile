@@ -15,7 +15,7 @@ COMPILE := pip compile --quiet --python-version 3.11 --generate-hashes --no-emit
 	--no-emit-find-links --custom-compile-command 'make lock' --group dev pyproject.toml
 say = @echo "==> $(1)"
 
-.PHONY: help demo test check bench bench-peers venv lock tools browser screenshots clean
+.PHONY: help demo test check bench venv lock tools browser screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,14 +40,6 @@ check: venv ## style, format, types, direction of imports
 bench: tools venv ## measure (ARGS="--only NAME ...")
 	$(call say,benchmarks)
 	@$(BIN)/python -m benchmarks $(ARGS)
-
-PEERS := build/peers
-bench-peers: venv ## alarms and speed beside Evidently and NannyML, in an environment of their own
-	$(call say,peers)
-	@[ -x $(PEERS)/bin/python ] || $(BIN)/python -m venv $(PEERS)
-	@$(BIN)/uv pip sync --quiet --python $(PEERS)/bin/python --require-hashes \
-		benchmarks/peers/requirements.txt
-	@$(BIN)/python -m benchmarks.peers $(PEERS)/bin/python
 
 venv: $(INSTALLED) ## install everything into .venv from requirements.lock
 

@@ -18,11 +18,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from benchmarks import events, grafana, latency, monitors, scoring, swap
+from benchmarks import events, grafana, latency, monitors, notify, scoring, swap
 from benchmarks.bench import Bench, Variant, running
 from benchmarks.child import child
 from benchmarks.job import job
 from benchmarks.observe import Rate, Watched
+from benchmarks.peers import alarms
 from benchmarks.processes import Processes
 from benchmarks.results import Results
 from benchmarks.soak import watch_memory
@@ -63,7 +64,18 @@ PER_RECORD = "per_record"
 TITLES = {name: variant.title for name, variant in THROUGHPUT.items()} | {
     PER_RECORD: "PyFlink DataStream, one prediction and INSERT a record"
 }
-ALL = (*THROUGHPUT, PER_RECORD, "latency", "swap", "scoring", "grafana", "monitors", "soak")
+ALL = (
+    *THROUGHPUT,
+    PER_RECORD,
+    "latency",
+    "swap",
+    "scoring",
+    "grafana",
+    "monitors",
+    "notify",
+    "peers",
+    "soak",
+)
 
 
 def main(
@@ -143,6 +155,11 @@ class Suite:
             self.results.more |= grafana.measure(self.bench.config)
         if "monitors" in wanted:
             self.results.more |= monitors.measure(self.bench.config)
+        if "notify" in wanted:
+            self.results.more |= notify.measure(self.bench.config)
+        if "peers" in wanted:
+            self.results.more["monitors.vs_evidently"] = alarms.ratio(self.console.print)
+            self.results.tables["monitors.real_false_alarms"] = alarms.table(self.console.print)
         if "soak" in wanted:
             self._soak(5 * n)
 

@@ -44,6 +44,7 @@ class Results:
         rates: its measurements, one a round.
         latency: by variant, "profiles" or "output".
         more: figures by key, of what has no stream.
+        tables: what is no single figure, by key.
     """
 
     titles: Mapping[str, str]
@@ -53,6 +54,7 @@ class Results:
     swap: Swap | None = None
     scoring: Scoring | None = None
     more: dict[str, float] = field(default_factory=dict)
+    tables: dict[str, object] = field(default_factory=dict)
 
     def add(self, variant: str, rate: Rate) -> None:
         """One more round of a variant."""
@@ -92,7 +94,9 @@ class Results:
         path.parent.mkdir(parents=True, exist_ok=True)
         known = json.loads(path.read_text()) if path.is_file() else {}
         rounded = {key: float(f"{value:.4g}") for key, value in self.figures().items()}
-        content = known | rounded | {"stream.setting": dict(setting), "machine": machine()}
+        content = (
+            known | rounded | self.tables | {"stream.setting": dict(setting), "machine": machine()}
+        )
         path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
 
     def show(self) -> RenderableType:

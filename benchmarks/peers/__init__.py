@@ -1,1 +1,1 @@
-"""driftline beside its peers; `make bench-peers`."""
+"""driftline beside its peers; `make bench ARGS="--only peers"`."""

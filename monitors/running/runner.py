@@ -47,7 +47,7 @@ def shard_of(model: str, shards: int) -> int:
     """The shard of a model, the same in every process.
 
     >>> shard_of("payments", 16)
-    11
+    2
     """
     return zlib.crc32(model.encode()) % shards
 

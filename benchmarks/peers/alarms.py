@@ -1,0 +1,140 @@
+"""Days of real flights that alarm, and the time a day takes, beside Evidently and NannyML."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.peers import speed
+from driftline.monitoring import Evidently
+from monitors.raw import evidently_monitor
+from tests.statistics import flights_judged, flights_windows
+
+ROWS = 1_000_000
+LEVEL = 0.01
+SAMPLE = 5_000  # rows of the reference that Evidently is given
+HERE = Path(__file__).parent
+ENVIRONMENT = Path("build/peers")  # NannyML's needs are not ours
+
+Alarms = Mapping[str, Mapping[str, bool]]
+
+
+def table(say: Callable[[str], None]) -> dict[str, dict[str, list[float]]]:
+    """Share of days that alarm by month, by who judges and by column.
+
+    Parameters:
+        say: prints a line.
+    """
+    tables: dict[str, Alarms] = {
+        "driftline, location at 1 %": ours("location"),
+        "driftline, omnibus at 1 %": ours("omnibus"),
+        "Evidently, defaults": evidently(),
+        "NannyML, mean and 3 sigma": nannyml(),
+    }
+    for title, alarms in tables.items():
+        say(f"{title}: share of days that alarm, April to December by month")
+        for column, days in alarms.items():
+            say(f"  {column:12} {' '.join(f'{share:.2f}' for share in shares(days))}")
+    return {
+        title: {column: shares(days) for column, days in alarms.items()}
+        for title, alarms in tables.items()
+    }
+
+
+def ratio(say: Callable[[str], None]) -> float:
+    """How many times faster a day of 1 million x 20 is judged from its profiles."""
+    day = timedelta(days=1)
+    current = speed.rows(ROWS, 1, speed.START, day)
+    before = speed.rows(
+        speed.REFERENCE_ROWS,
+        2,
+        speed.START - speed.REFERENCE_DAYS * day,
+        speed.REFERENCE_DAYS * day,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        paths = Path(folder) / "current.parquet", Path(folder) / "reference.parquet"
+        for table, path in zip((current, before), paths, strict=True):
+            pq.write_table(table, path)
+        theirs = speed.evidently(*paths)
+    own = speed.profiles(current, before)
+    say(f"1 million x 20: Evidently {theirs:.1f} s, driftline {own * 1e3:.0f} ms")
+    return theirs / own
+
+
+def ours(monitor: str) -> Alarms:
+    """Days that alarm; a reference of January to March."""
+    found: dict[str, dict[str, bool]] = {}
+    for one in flights_judged.judged(flights_judged.WINTER, LEVEL):
+        for verdict in one.verdicts:
+            if verdict.monitor == monitor and verdict.p_value is not None:
+                by_day = found.setdefault(verdict.column, {})
+                by_day[one.day.isoformat()] = verdict.p_value <= LEVEL
+    return found
+
+
+def evidently() -> Alarms:
+    """Days that alarm with the methods and thresholds of its drift preset."""
+    known = _sample(flights_windows.of(flights_judged.WINTER))
+    preset = Evidently(name="DataDriftPreset", rows=SAMPLE)
+    found: dict[str, dict[str, bool]] = {}
+    for day in flights_windows.DAYS:
+        if day in flights_judged.WINTER:
+            continue
+        rows = flights_windows.of([day]).select(flights_windows.COLUMNS)
+        for verdict in evidently_monitor.evaluate(rows, known, preset):
+            if verdict.column and verdict.status in ("ok", "alarm"):
+                by_day = found.setdefault(verdict.column, {})
+                by_day[day.isoformat()] = verdict.status == "alarm"
+    return found
+
+
+def _sample(rows: pa.Table) -> pa.Table:
+    every = len(rows) // SAMPLE
+    return rows.select(flights_windows.COLUMNS).take(pa.array(range(0, len(rows), every)))
+
+
+def nannyml() -> Alarms:
+    """Days that alarm with its defaults; a reference of January to March."""
+    rows = flights_windows.rows()
+    frame = rows.select(flights_windows.COLUMNS).to_pandas()
+    frame["time"] = pd.to_datetime(rows["day"].to_pandas())
+    frame["in_reference"] = frame["time"] < pd.Timestamp("2013-04-01")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "flights.parquet"
+        frame.to_parquet(path)
+        done = subprocess.run(
+            [_python(), str(HERE / "nannyml_child.py"), str(path)],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+    found: Alarms = json.loads(done.stdout)
+    return found
+
+
+def _python() -> str:
+    """That of the peers' environment, made of its own lock when it is not there."""
+    python = ENVIRONMENT / "bin" / "python"
+    if not python.exists():
+        venv.create(ENVIRONMENT, with_pip=False)
+    uv = Path(sys.executable).with_name("uv")
+    lock = HERE / "requirements.txt"
+    sync = [str(uv), "pip", "sync", "--quiet", "--python", str(python), "--require-hashes"]
+    subprocess.run([*sync, str(lock)], check=True)
+    return str(python)
+
+
+def shares(days: Mapping[str, bool]) -> list[float]:
+    """By month, April to December."""
+    months: dict[str, list[bool]] = {}
+    for day, alarm in days.items():
+        months.setdefault(day[5:7], []).append(alarm)
+    return [round(sum(x) / len(x), 3) for _, x in sorted(months.items())]
