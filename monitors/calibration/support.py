@@ -14,6 +14,7 @@ from monitors.calibration import budget
 from monitors.calibration.budget import Look
 from monitors.calibration.judge import Judge
 from monitors.calibration.null import Basis, Null
+from monitors.catalogue import MONITORS
 from monitors.columns.counts import Counts
 from monitors.columns.monitor import Monitor
 from monitors.running.judges import Judges
@@ -199,12 +200,12 @@ def of_model(
         judges = Judges(model, settings)
         judges.refresh(connection)
         judge = judges.of(connection, chosen, segment)
-    sizes = np.array(rows, dtype=float) if rows else _usual(judge)
+    sizes = np.array(rows, dtype=float) if rows else usual_rows(judge)
     title = f"{model} version {chosen}" + (f", {segment}" if segment else "")
     return Supported(title, settings.false_alarms_per_week, supports(judge, sizes))
 
 
-def _usual(judge: Judge) -> Floats:
+def usual_rows(judge: Judge) -> Floats:
     """Quartiles of the rows of the reference's windows, of the longest length."""
     longest = max(window.seconds for window in judge.settings.windows)
     windows = judge.reference.windows(longest)
@@ -214,3 +215,21 @@ def _usual(judge: Judge) -> Floats:
     rows = Counts.of_many(judge.reference.binning, windows.counts, windows.sums, first).rows
     quartiles: Floats = np.unique(np.quantile(rows, (0.25, 0.5, 0.75)).round())
     return quartiles[quartiles > 0]
+
+
+def effective_windows(judge: Judge) -> dict[int, float]:
+    """How many independent windows of each length the reference is worth, by seconds.
+
+    The fewest over the columns of numbers, from the autocorrelation of their means; 0 when it has
+    no windows of that length.
+    """
+    found = {}
+    for length in judge.settings.windows:
+        variations = [
+            judge.calibrator.variation(MONITORS["location"], name, length.seconds)
+            for name in judge.columns
+            if judge.reference.binning.by_name[name].kind in MONITORS["location"].kinds
+        ]
+        counts = [0.0 if one is None else one[1] / one[0] for one in variations]
+        found[length.seconds] = min(counts, default=0.0)
+    return found

@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from driftline import names
 from driftline.errors import DriftlineError
 from monitors.running.commands import DEFAULT_CONFIG, AsJson, ConfigPath, ModelName, console, utc
 
@@ -67,11 +68,13 @@ def reference_show(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show where a version's reference comes from, and which blocks of time it has."""
+    """Show where a version's reference comes from, its blocks of time, and what they are worth."""
     from driftline.config import load
     from driftline.storage.connection import connect
     from driftline.storage.references import lengths, read
+    from monitors.calibration.support import effective_windows
     from monitors.references.set_reference import newest
+    from monitors.running.judges import Judges
 
     loaded = load(config)
     loaded.model(model)
@@ -82,7 +85,12 @@ def reference_show(
             {"segment": segment, "seconds": seconds, "blocks": n}
             for segment, seconds, n in lengths(connection, model, number)
         ]
-    _print({**_facts(stored), "provisional": not blocks, "blocks": blocks}, as_json)
+        judges = Judges(model, loaded.model(model).monitors)
+        judges.refresh(connection)
+        worth = effective_windows(judges.of(connection, number, names.ALL_ROWS))
+    effective = [{"seconds": seconds, "windows": round(n, 1)} for seconds, n in worth.items()]
+    facts = {"provisional": not blocks, "blocks": blocks, "effective_windows": effective}
+    _print({**_facts(stored), **facts}, as_json)
 
 
 @reference.command("compare")
@@ -175,6 +183,11 @@ def _print(facts: dict[str, Any], as_json: bool) -> None:
             for one in value:
                 name = f"blocks of {one['seconds']} s {one['segment']}".strip()
                 table.add_row(Text(name), f"{one['blocks']:,}")
+        elif key == "effective_windows":
+            for one in value:
+                n = one["windows"]
+                supported = f"; levels down to {1 / (10 * n):.1g}" if n else ""
+                table.add_row(f"effective windows of {one['seconds']} s", f"{n:,}{supported}")
         elif value not in (None, ""):
             shown = f"{value:,}" if key == "rows" else str(value)
             table.add_row(key.replace("_", " "), Text(shown))

@@ -8,11 +8,16 @@ Each check is a function that gives findings; to add one, write it and name it i
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from driftline.config import Config
 from driftline.errors import DriftlineError
 
+if TYPE_CHECKING:
+    from driftline.config import Model
+    from driftline.storage.connection import Connection
+
+_MISSED = 0.1  # share of looks that may be beyond the reference before it is said
 _LATE = timedelta(minutes=5)  # a model's windows may wait so long before it is said
 
 Level = Literal["ok", "note", "problem"]
@@ -172,8 +177,29 @@ def references(config: Config) -> Iterable[Finding]:
                 what = f"{name}: no blocks for windows of {', '.join(map(str, short))} s"
                 yield Finding("references", "note", what, f"{again} --block '5 min'")
             else:
-                what = f"{name}: {stored.profile.rows:,} rows of version {version}, by time"
-                yield Finding("references", "ok", what, "")
+                yield _supported(connection, name, model, version)
+
+
+def _supported(connection: "Connection", name: str, model: "Model", version: int) -> Finding:
+    """Whether the reference can honour the levels that the budget asks for."""
+    from monitors.calibration.support import supports, usual_rows
+    from monitors.running.judges import Judges
+
+    judges = Judges(name, model.monitors)
+    judges.refresh(connection)
+    judge = judges.of(connection, version, "")
+    looks = supports(judge, usual_rows(judge)[-1:])
+    missed = [one for one in looks if not one.honoured]
+    if len(missed) > _MISSED * len(looks):
+        return Finding(
+            "references",
+            "note",
+            f"{name}: {len(missed)} of {len(looks)} looks are not calibrated, the reference "
+            "supports no level as rare as the budget asks for",
+            f"driftline calibrate {name} shows which; longer windows, fewer columns, or a longer "
+            "reference",
+        )
+    return Finding("references", "ok", f"{name}: version {version} supports its budget")
 
 
 def runner(config: Config) -> Iterable[Finding]:
