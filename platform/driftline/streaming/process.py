@@ -76,7 +76,8 @@ class Process:
     def __call__(self, messages: Messages, lineup: Lineup) -> ScoredBatch:
         """Score a batch with a line-up of versions.
 
-        Where the challenger fails on an event of its canary, the champion's score serves.
+        Where the challenger fails on an event of its canary, the champion's score serves; where a
+        new champion fails, that of the champion before, while it is still loaded.
 
         Raises:
             UnfitError: a version fails at large, or takes far too long, where another one does
@@ -87,17 +88,20 @@ class Process:
         rejects = Rejects(messages.payloads)
         features, rows, filtered, events = self._features(messages, rejects)
         champion = self._score(lineup.champion, features)
-        self._judge_champion(lineup, champion, features)
+        before = self._champion_before(lineup, champion, features)
         others = [(role, s.version, self._score(s, features)) for role, s in lineup.others()]
         for _, version, scored in others:
             self._judge(version, scored, lineup.champion.version, champion)
         served = self._served(lineup, champion, others, events)
+        rescued = np.zeros_like(champion.ok) if before is None else before.ok & ~champion.ok
+        ok = champion.ok | served | rescued
         for row, reason in champion.failures.items():
-            if not served[row]:
+            if not ok[row]:
                 rejects.add(int(rows[row]), reason.code, reason.detail)
-        ok = champion.ok | served
         now = np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")
         mine = _rows(lineup.champion.version, CHAMPION, champion, now)
+        if before is not None and lineup.previous is not None:
+            mine = _merged(mine, _rows(lineup.previous.version, CHAMPION, before, now), rescued)
         if served.any():
             [(role, version, challenger), *_] = others
             mine = _merged(mine, _rows(version, role, challenger, now), served)
@@ -136,15 +140,23 @@ class Process:
         self._judge.note(served.version, scored)
         return scored
 
-    def _judge_champion(self, lineup: Lineup, champion: Scored, features: pa.RecordBatch) -> None:
-        """By the champion before, while that is still loaded."""
+    def _champion_before(
+        self, lineup: Lineup, champion: Scored, features: pa.RecordBatch
+    ) -> Scored | None:
+        """What the champion before says, while that is still loaded: of a batch that the champion
+        fails on, and to judge it by."""
         version, before = lineup.champion.version, lineup.previous
-        if before is not None and self._judge.wants_witness(version, lineup.proven):
+        judged = self._judge.wants_witness(version, lineup.proven)
+        if before is not None and (judged or champion.at_fault):
             with self._watch(before):
                 witness = score(before.runtime, features)
-            self._judge(version, champion, before.version, witness)
+            if judged:
+                self._judge(version, champion, before.version, witness)
+        else:
+            witness = None
         if champion.raised is not None:
             raise champion.raised
+        return witness
 
     @staticmethod
     def _served(

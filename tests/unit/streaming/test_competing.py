@@ -154,7 +154,7 @@ def test_small_batches_add_up() -> None:
     lineup = Lineup(Served(2, fails()), previous=Served(1, gives(0.1)))
     process = new_process()
     for _ in range(9):
-        assert len(process(events(TOO_MANY // 10), lineup).rejects) == TOO_MANY // 10
+        assert {row[1] for row in served(process(events(TOO_MANY // 10), lineup))} == {1}
     with pytest.raises(UnfitError, match="version 2: model_failed: ValueError: boom"):
         process(events(TOO_MANY // 10), lineup)
 
@@ -171,7 +171,7 @@ def test_one_good_batch_begins_the_count_anew() -> None:
     flag["fail"] = False
     process(events(1), lineup)
     flag["fail"] = True
-    assert len(process(events(TOO_MANY - 1), lineup).rejects) == TOO_MANY - 1
+    assert len(process(events(TOO_MANY - 1), lineup).predictions) == TOO_MANY - 1
 
 
 def test_data_that_every_version_fails_on_is_nobodys_fault() -> None:
@@ -184,3 +184,19 @@ def test_data_that_every_version_fails_on_is_nobodys_fault() -> None:
         new_process()(
             events(TOO_MANY), Lineup(Served(2, fails("new one")), previous=Served(1, fails()))
         )
+
+
+def test_what_a_new_champion_fails_on_is_served_by_the_one_before() -> None:
+    lineup = Lineup(Served(2, FakeRuntime(odd_is_nan)), previous=Served(1, gives(1.0)))
+    batch = new_process()(events(6), lineup)
+    assert served(batch) == [
+        (f"e{i}", 1 if i % 2 else 2, "champion", 1.0 if i % 2 else 9.0) for i in range(6)
+    ]
+    assert len(batch.rejects) == 0
+
+
+def test_what_both_fail_on_is_rejected() -> None:
+    lineup = Lineup(Served(2, FakeRuntime(odd_is_nan)), previous=Served(1, fails()))
+    batch = new_process()(events(4), lineup)
+    assert [row[:2] for row in served(batch)] == [("e0", 2), ("e2", 2)]
+    assert len(batch.rejects) == 2
