@@ -1,9 +1,9 @@
 """Trials of versions in a real process of their own."""
 
+import contextlib
 import itertools
 import shutil
 import threading
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -89,16 +89,24 @@ def test_a_version_that_kills_its_process_is_refused(cache: Path, trials: Trials
     trials.prepare()
     (process,) = standing_by()
 
+    over = threading.Event()
+
     def kill() -> None:
-        while not (forks := process.children()):
-            time.sleep(0.1)
-        forks[0].kill()
+        """Its forks, whenever they come; what it runs while it imports is another program."""
+        while not over.wait(0.1):
+            for child in process.children():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if child.cmdline() == process.cmdline():
+                        child.kill()
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with pytest.raises(RegistryError, match="ended with code -9"):
-        trials.run(version(cache, "hangs", rows=100), 1)
-    killer.join()
+    try:
+        with pytest.raises(RegistryError, match="ended with code -9"):
+            trials.run(version(cache, "hangs", rows=100), 1)
+    finally:
+        over.set()
+        killer.join()
     assert standing_by() == [process]
 
 
