@@ -15,13 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from driftline import names
+from monitors.running.commands import DEFAULT_CONFIG, AsJson, ConfigPath, ModelName
 
 if TYPE_CHECKING:
     from monitors.calibration.support import Support
 
 
 def calibrate(  # noqa: PLR0917 - one parameter an option
-    model: Annotated[str, typer.Argument(help="A model of the config.")],
+    model: ModelName,
     version: Annotated[
         int | None, typer.Option(help="Default: the newest with a reference.")
     ] = None,
@@ -34,10 +35,8 @@ def calibrate(  # noqa: PLR0917 - one parameter an option
     ] = None,
     column: Annotated[list[str] | None, typer.Option(help="Only this column; repeatable.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Write a page with the picture of it.")] = None,
-    config: Annotated[
-        Path, typer.Option("--config", "-c", help="The config file.", envvar="DRIFTLINE_CONFIG")
-    ] = Path("driftline.yaml"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
 ) -> None:
     """Show thresholds by size of window, what the reference supports, and what would be found."""
     from driftline.config import load

@@ -77,6 +77,12 @@ def _run_length(drift: float, limit: float) -> float:
     return (math.exp(reach) - reach - 1) / (2 * drift**2)
 
 
+def longest(settings: Monitors) -> WindowLength:
+    """The longest windows that do not overlap; the longest of all when all of them do."""
+    apart = [window for window in settings.windows if window.step == window.length]
+    return max(apart or settings.windows, key=lambda window: window.length)
+
+
 @dataclass(frozen=True)
 class Sequential:
     """Judges the series of a version's windows, of the longest length that is configured.
@@ -95,8 +101,7 @@ class Sequential:
     @property
     def length(self) -> WindowLength:
         """The windows whose effects are added up: the longest ones that do not overlap."""
-        apart = [w for w in self.settings.windows if w.step == w.length]
-        return max(apart or self.settings.windows, key=lambda window: window.length)
+        return longest(self.settings)
 
     @property
     def columns(self) -> list[str]:

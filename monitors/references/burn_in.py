@@ -1,7 +1,7 @@
 """Live windows replace a reference without times, once there are enough of them."""
 
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from driftline import names
 from driftline.errors import DriftlineError
@@ -63,4 +63,4 @@ def checks(last: datetime | None, clock: datetime) -> bool:
     >>> checks(datetime(2024, 3, 1, 23, tzinfo=UTC), datetime(2024, 3, 2, 1, tzinfo=UTC))
     True
     """
-    return last is None or clock - last >= timedelta(days=1) or clock.date() != last.date()
+    return last is None or clock.date() != last.date()

@@ -15,7 +15,7 @@ from driftline.storage.connection import Connection
 from driftline.storage.references import StoredReference
 from monitors.calibration.judge import Judge
 from monitors.calibration.reference import Blocks, Reference
-from monitors.calibration.sequential import Sequential
+from monitors.calibration.sequential import Sequential, longest
 
 
 class NoReferenceError(DriftlineError):
@@ -42,8 +42,7 @@ class Judges:
     @property
     def longest(self) -> int:
         """Seconds of the windows whose effects are added up."""
-        apart = [w for w in self.settings.windows if w.step == w.length]
-        return max(w.seconds for w in apart or self.settings.windows)
+        return longest(self.settings).seconds
 
     def refresh(self, connection: Connection) -> None:
         """Drop what was made of references that have changed since."""
