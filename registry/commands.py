@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
 from driftline import names
+from driftline.console import console
 from driftline.errors import RegistryError
 from registry import promote_commands, role_commands, version_commands
 from registry.options import DEFAULT_CONFIG, AsJson, ConfigPath
@@ -100,10 +100,11 @@ def list_versions(
 def _read(path: Path, exclude: list[str]) -> "tuple[pa.Table, pa.ChunkedArray | None]":
     """The features, and the event times where the file has them."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from driftline import parquet
 
     try:
-        table = pq.read_table(path)
+        table = parquet.read(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise RegistryError(
             f"can't read the reference {str(path)!r} as Parquet: {error}"
@@ -131,4 +132,4 @@ def _print(found: "list[Version]", as_json: bool) -> None:
         aliases = ", ".join(version.aliases)
         short = version.digest[:12] or "not registered by driftline"
         table.add_row(version.name, str(version.version), aliases, version.binning, short)
-    Console().print(table)
+    console().print(table)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from driftline.console import console
 
 ConfigPath = Annotated[
     Path, typer.Option("--config", "-c", help="The config file.", envvar="DRIFTLINE_CONFIG")
@@ -27,7 +28,7 @@ def echo(content: Any) -> None:
 
 def say(text: str) -> None:
     """Print a sentence, which may hold anything."""
-    Console().print(Text(text), highlight=False, soft_wrap=True)
+    console().print(Text(text), highlight=False, soft_wrap=True)
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
@@ -35,4 +36,4 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = 
     table = Table(*columns, title=title or None, title_justify="left")
     for row in rows:
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    Console().print(table)
+    console().print(table)

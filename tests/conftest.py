@@ -16,9 +16,13 @@ from driftline.services.stack import Stack
 from tests import monitored, serving
 from tests.databases import superuser
 
-# no test asserts a time
-settings.register_profile("driftline", deadline=None)
+# no test asserts a time; what a property meets is the same in every run
+settings.register_profile("driftline", deadline=None, derandomize=True)
 settings.load_profile("driftline")
+
+
+# how wide the terminal is, which xdist makes up for its workers, is no part of a test
+os.environ.pop("COLUMNS", None)
 
 
 @pytest.fixture(scope="session")

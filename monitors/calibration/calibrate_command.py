@@ -3,18 +3,16 @@
 # ruff: noqa: PLC0415
 
 import json
-import os
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from driftline import names
+from driftline.console import console
 from monitors.running.commands import DEFAULT_CONFIG, AsJson, ConfigPath, ModelName
 
 if TYPE_CHECKING:
@@ -42,7 +40,7 @@ def calibrate(  # noqa: PLR0917 - one parameter an option
     from driftline.config import load
     from monitors.calibration.support import of_model
 
-    out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140)
+    out = console()
     loaded = load(config)
     supported = of_model(loaded, model, version, segment, rows)
     found = [one for one in supported.looks if not column or one.look.column in column]

@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from driftline import names
+from driftline.console import console
 from driftline.errors import DriftlineError
-from monitors.running.commands import DEFAULT_CONFIG, AsJson, ConfigPath, ModelName, console, utc
+from monitors.running.commands import DEFAULT_CONFIG, AsJson, ConfigPath, ModelName, utc
 
 if TYPE_CHECKING:
     from driftline.storage.references import StoredReference

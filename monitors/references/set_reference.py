@@ -5,9 +5,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from driftline import names
+from driftline import names, parquet
 from driftline.config import Config
 from driftline.errors import DriftlineError
 from driftline.monitoring import Monitors
@@ -187,7 +186,7 @@ def _blocks(
 
 def _read(path: Path, binning: Binning, time_column: str | None) -> pa.Table:
     try:
-        table = pq.read_table(path)
+        table = parquet.read(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise DriftlineError(
             f"can't read the reference {str(path)!r} as Parquet: {error}"

@@ -5,9 +5,7 @@
 import contextlib
 import json
 import logging
-import os
 import signal
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -19,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from driftline.console import console
 from driftline.errors import DriftlineError
 
 if TYPE_CHECKING:
@@ -281,12 +280,6 @@ def _who() -> str:
     from driftline.person import whoami
 
     return whoami()
-
-
-def console() -> Console:
-    """What tables are printed on; a pipe has no width: wide enough for the widest."""
-    wide = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(width=None if wide else 120)
 
 
 def utc(time: datetime) -> datetime:

@@ -5,7 +5,6 @@
 import contextlib
 import json
 import logging
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from dashboards.commands import dashboards
 from dashboards.follow import followed
 from dashboards.preview.command import preview
 from driftline import __version__
+from driftline.console import console
 from driftline.errors import DriftlineError
 from driftline.storage import commands as storage
 from monitors.calibration.calibrate_command import calibrate
@@ -67,8 +67,7 @@ ConfigPath = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 DEFAULT_CONFIG = Path("driftline.yaml")
 
-# a pipe has no width: wide enough for the widest table
-out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
+out = console()
 err = Console(stderr=True)
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlparse
@@ -21,7 +22,9 @@ from pydantic import (
 
 from driftline.errors import ConfigError
 
-_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+# in microseconds
+_UNITS = {"ms": 1_000, "s": 1_000_000, "min": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+_RESOLUTION = timedelta(microseconds=1)
 _LONGEST = timedelta(days=700_000)  # Kafka's times less that are still of this era
 SECRET_KEY = re.compile("pass|secret|token|jaas|header", re.IGNORECASE)
 LOGIN_KEY = re.compile("auth|cookie|key|pass|secret|token", re.IGNORECASE)
@@ -41,14 +44,15 @@ def parse_duration(text: object) -> timedelta:
     match = _DURATION.match(str(text))
     if match is None:
         raise ValueError("a number and a unit of ms, s, min, h or d, such as '10 s'")
-    seconds = float(match[1]) * _UNITS[match[2]]
-    if seconds > _LONGEST.total_seconds():
+    microseconds = Decimal(match[1]) * _UNITS[match[2]]
+    if microseconds > _LONGEST // _RESOLUTION:
         raise ValueError(f"at most {_LONGEST.days} d")
-    return timedelta(seconds=seconds)
+    return timedelta(microseconds=round(microseconds))
 
 
 def written(duration: timedelta) -> str:
-    digits = f"{duration.total_seconds():.6f}".rstrip("0").rstrip(".")
+    seconds, rest = divmod(duration // _RESOLUTION, 1_000_000)
+    digits = f"{seconds}.{rest:06}".rstrip("0").rstrip(".")
     return f"{digits} s"
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from driftline import parquet
 from driftline.config import Config, Model, OfflineGate
 from driftline.errors import RegistryError
 from driftline.storage import evidence as store
@@ -122,7 +122,7 @@ def _read(settings: OfflineGate) -> tuple[pa.Table, Floats]:
     """The file's rows that have a label."""
     path = str(settings.data)
     try:
-        table = pq.read_table(path)
+        table = parquet.read(settings.data)
     except (OSError, pa.ArrowInvalid) as error:
         raise RegistryError(f"can't read gates.offline.data {path!r}: {error}") from error
     if settings.label not in table.column_names:

@@ -73,7 +73,7 @@ class Story:
         self._known = known
         self._better = better
         self._broken = broken
-        self._sent = 0
+        self._sent = {settings.EVENTS: 0, settings.LABELS: 0}
         self._shadowed = threading.Event()
         self._enough = threading.Event()
         self._decided = threading.Event()
@@ -82,11 +82,11 @@ class Story:
     def held(self, messages: Iterator[Message], flights: int) -> Iterator[Message]:
         """The messages, held back where the story has a step to do."""
         for message in messages:
+            self._sent[message.topic] += 1
             if message.topic == settings.EVENTS:
-                self._sent += 1
-                if self._sent > flights * _SHADOWED:
+                if self._sent[settings.EVENTS] > flights * _SHADOWED:
                     self._hold(self._shadowed)
-                if self._sent > flights * _DECIDED:
+                if self._sent[settings.EVENTS] > flights * _DECIDED:
                     self._enough.set()
                     self._hold(self._decided)
             yield message
@@ -152,8 +152,9 @@ class Story:
         if not self._enough.is_set():
             return False
         with connect(self._config.local_postgres(), "read", autocommit=True) as connection:
-            settled = Watch(connection, settings.MODEL).look().events
-        return settled >= self._sent - _IN_WINDOWS
+            settled = Watch(connection, settings.MODEL).look()
+        events, labels = self._sent[settings.EVENTS], self._sent[settings.LABELS]
+        return settled.events >= events - _IN_WINDOWS and settled.labels >= labels
 
     def _hold(self, event: threading.Event) -> None:
         while not (event.is_set() or self.stop.is_set()):

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from driftline.console import console
 
 if TYPE_CHECKING:
     from driftline.storage.rejected import Filter, Rejected
@@ -30,7 +31,7 @@ _UNSEEN = timedelta(days=30)  # marks of changed minutes that no runner has read
 
 rejected = typer.Typer(help="Messages that became no prediction.", no_args_is_help=True)
 
-out = Console()
+out = console()
 
 
 def audit(  # noqa: PLR0917 - one parameter an option

@@ -203,12 +203,11 @@ def main() -> None:
     """`python -m driftline.streaming.bounded CONFIG MODEL EVENTS PARQUET`."""
     import sys  # noqa: PLC0415
 
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
+    from driftline import parquet  # noqa: PLC0415
     from driftline.config import load  # noqa: PLC0415
 
     config, model, events, target = sys.argv[1:]
-    pq.write_table(features_of(load(Path(config)), model, Path(events)), target)
+    parquet.write(features_of(load(Path(config)), model, Path(events)), Path(target))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from driftline import parquet
 from driftline.config import Config
 from driftline.errors import DriftlineError
 from driftline.streaming.supervise import end_session, job_environment
@@ -56,4 +56,4 @@ def features_of_history(
             f"can't make features of {str(events)!r} (all of it in {str(log_path)!r}):\n"
             + "\n".join(said)
         )
-    return pq.read_table(target)
+    return parquet.read(target)

@@ -55,7 +55,8 @@ def test_every_event_is_scored_by_the_server_also_after_it_was_away(
     world.make_topics(model)
     kafka, topic = world.config.local_kafka(), world.topic(model, "events")
     program = str(serving.FILES / "server.py")
-    (process,) = (p for p in psutil.Process().children() if program in p.cmdline())
+    children = [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
+    (process,) = (p for p in children if program in p.cmdline())
     with Running(path, model) as job:
         feed.produce(kafka, topic, events(0, 1_000))
         job.wait_until_settled(1_000)

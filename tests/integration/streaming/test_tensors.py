@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import yaml
 
-from driftline.config import Config, Model
+from driftline.config import Config, Model, load
 from driftline.errors import SchemaError
 from driftline.profile.build import build
 from driftline.records import ScoredBatch
 from driftline.storage import schema
 from driftline.storage.connection import connect
 from driftline.storage.write import Target, Writer
-from driftline.streaming.bounded import features_of
 from driftline.streaming.decode import DECODERS
 from driftline.streaming.features import FeatureDefinition
+from driftline.streaming.history import features_of_history
 from driftline.streaming.lineup import Lineup, Served
 from driftline.streaming.process import Messages, Process
 from registry.loaders import keras as loader
@@ -106,8 +107,12 @@ def test_an_image_is_scored_and_stored(empty_database: Callable[[], Config], pat
 
 def test_history_has_the_same_images(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_bytes(b"\n".join(lines(6)) + b"\n")
-    config = Config.model_validate({"state": tmp_path / "state", "models": {"images": SECTION}})
-    table = features_of(config, "images", tmp_path / "events.jsonl")
+    path = tmp_path / "driftline.yaml"
+    path.write_text(
+        yaml.safe_dump({"state": str(tmp_path / "state"), "models": {"images": SECTION}})
+    )
+    events, target = tmp_path / "events.jsonl", tmp_path / "features.parquet"
+    table = features_of_history(path, load(path), "images", events, target)
     assert table["event_id"].to_pylist() == ["e0", "e1", "e3", "e4", "e5"]
     assert table.schema.field("image").type == pa.list_(pa.float32(), 16)
     images = dict(zip(table["event_id"].to_pylist(), table["image"].to_pylist(), strict=True))
