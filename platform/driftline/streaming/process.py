@@ -98,7 +98,7 @@ class Process:
         for row, reason in champion.failures.items():
             if not ok[row]:
                 rejects.add(int(rows[row]), reason.code, reason.detail)
-        now = np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")
+        now = datetime.now(UTC).replace(tzinfo=None)
         mine = _rows(lineup.champion.version, CHAMPION, champion, now)
         if before is not None and lineup.previous is not None:
             mine = _merged(mine, _rows(lineup.previous.version, CHAMPION, before, now), rescued)
@@ -189,22 +189,23 @@ class Process:
         )
 
 
-def _rows(version: int, role: str, scored: Scored, now: np.datetime64) -> dict[str, pa.Array]:
+def _rows(version: int, role: str, scored: Scored, now: datetime) -> dict[str, pa.Array]:
     """The columns of `PREDICTION` that are the version's, n rows; a failed row has no score."""
     n = len(scored.ok)
     return {
-        "model_version": pa.array(np.full(n, version, np.int32)),
-        "role": _repeated(role, n),
+        "model_version": _repeated(version, n, "model_version"),
+        "role": _repeated(role, n, "role"),
         "score": pa.array(scored.scores, mask=None if scored.ok.all() else ~scored.ok),
         "outputs": scored.outputs,
-        "scored_at": pa.array(np.full(n, now), PREDICTION.field("scored_at").type),
-        "inference_ms": pa.array(np.full(n, scored.inference_ms, np.float32)),
+        "scored_at": _repeated(now, n, "scored_at"),
+        "inference_ms": _repeated(scored.inference_ms, n, "inference_ms"),
     }
 
 
-@lru_cache(maxsize=16)
-def _repeated(role: str, n: int) -> pa.Array:
-    return pa.repeat(role, n)
+@lru_cache(maxsize=64)
+def _repeated(value: object, n: int, name: str) -> pa.Array:
+    """A column of `PREDICTION` that is the same in all rows; a batch's versions share them."""
+    return pa.repeat(pa.scalar(value, PREDICTION.field(name).type), n)
 
 
 def _merged(
@@ -220,7 +221,7 @@ def _shadow(  # noqa: PLR0917 - each is a column, or says which rows
     scored: Scored,
     where: NDArray[np.bool_],
     at: pa.Array,
-    now: np.datetime64,
+    now: datetime,
 ) -> pa.RecordBatch:
     """What a version said of the rows `where`, as `SHADOW`; `at` are their predictions."""
     columns = {**_rows(version, role, scored, now), "prediction": at}
