@@ -11,7 +11,7 @@ from driftline import names
 from driftline.config import Model
 from driftline.profile.profile import Profile
 from driftline.profile.trimmed import trim
-from driftline.storage import binnings, dirty, judged, verdicts, windows
+from driftline.storage import binnings, dirty, hours, judged, verdicts, windows
 from driftline.storage.connection import Connection
 from driftline.storage.judged import Judged, Stat
 from driftline.storage.profiles import ProfileRow
@@ -21,6 +21,7 @@ from monitors.calibration.budget import Look
 from monitors.raw.raw_monitors import RawMonitors
 from monitors.references import burn_in
 from monitors.running import schedule, slow
+from monitors.running.fold import WORTH, Fold
 from monitors.running.fresh import SPARED, Fresh, row
 from monitors.running.judges import Judges, NoReferenceError
 from monitors.running.schedule import Length
@@ -69,6 +70,8 @@ class Watch:
         self.judges = Judges(name, model.monitors)
         self._ripened: datetime | None = None  # when provisional references were looked at
         self._raw = RawMonitors(name, model.monitors)
+        longest = max(max(length.seconds, length.reach) for length in self.lengths)
+        self._fold = Fold(name, timedelta(seconds=longest))
 
     def due(self, connection: Connection, now: datetime, *, ended: bool = False) -> Due:
         """What is to be judged now; the marks of late events are used up by the caller's
@@ -85,6 +88,7 @@ class Watch:
         lateness = timedelta(0) if ended else self.settings.lateness
         until = clock - lateness
         minutes = dirty.take(connection, self.name)
+        self._fold.advance(connection, minutes, until)
         first, last = (f(connection, self.name) for f in (judged.first, judged.last))
         again: set[tuple[datetime, Length]] = set()
         new: list[tuple[datetime, Length]] = []
@@ -200,8 +204,10 @@ class Watch:
     ) -> tuple[int, list[Verdict], list[Stat]]:
         """Rows of the window, its verdicts, and what it held."""
         since = window.end - timedelta(seconds=length.reach)
-        every = windows.read(connection, self.name, since, window.end, self.settings.segments)
-        inside = every if since == window.start else [r for r in every if r.bucket >= window.start]
+        inside = self._read(connection, window.start, window.end)
+        every = inside
+        if since < window.start:
+            every = [*self._read(connection, since, window.start), *inside]
         parts = self._sums(connection, inside)
         served = _served(parts)
         if not served:
@@ -218,6 +224,10 @@ class Watch:
             for stat in stats(part, profile, self._reference(connection, part))
         ]
         return sum(served.values()), found, _each_once(shown)
+
+    def _read(self, connection: Connection, since: datetime, until: datetime) -> list[ProfileRow]:
+        read = hours.read if until - since >= WORTH else windows.read
+        return read(connection, self.name, since, until, self.settings.segments)
 
     def _sums(self, connection: Connection, rows: Sequence[ProfileRow]) -> Parts:
         known = {name: binnings.read(connection, name) for name in {r.binning_id for r in rows}}

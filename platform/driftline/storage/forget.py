@@ -7,7 +7,7 @@ from driftline.storage import shadow_table
 from driftline.storage.connection import Connection
 
 _BY_MODEL = (
-    *("profile", "dirty_window", "label", "model_version"),
+    *("profile", "profile_hour", "dirty_window", "label", "model_version"),
     *("reference", "reference_block", "reference_sample", "calibration"),
     *("judged_window", "window_stat"),
     *("verdict", "verdict_history", "report", "alert", "silence", "monitor_progress"),

@@ -11,6 +11,7 @@ from driftline.storage.connection import Connection
 _WRITE_MORE = {
     "ledger": "DELETE",  # compaction
     "profile": "DELETE",  # compaction
+    "profile_hour": "DELETE",  # added up anew
     "dirty_window": "DELETE",  # what the monitors have seen
     "rejected": "UPDATE (replayed_at)",
     "quarantine": "DELETE",  # released by hand

@@ -205,13 +205,13 @@ def _merge(
         if mine != (True,):
             return None
         rows = _take(connection, model, span, buckets)
-        merged = list(_sums(rows, span))
+        sums = list(merged(rows, span))
         connection.cursor().executemany(
             f"INSERT INTO driftline.profile (model, {_COLUMNS})"  # noqa: S608 - a constant
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            [(model, *row) for row in merged],
+            [(model, *row) for row in sums],
         )
-    return Compacted(len(rows), len(merged))
+    return Compacted(len(rows), len(sums))
 
 
 def _take(
@@ -235,7 +235,9 @@ def _take(
     return [ProfileRow(*row) for row in rows]
 
 
-def _sums(rows: list[ProfileRow], span: int) -> Iterator[ProfileRow]:
+def merged(rows: list[ProfileRow], span: int) -> Iterator[ProfileRow]:
+    """One row for each version, role, segment and binning in each stretch of `span` minutes."""
+
     def key(row: ProfileRow) -> tuple[datetime, int, str, str, str]:
         return (_floor(row.bucket, span), row.version, row.role, row.segment, row.binning_id)
 

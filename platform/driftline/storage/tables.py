@@ -106,6 +106,19 @@ profile = sa.Table(
     sa.Index("profile_model_bucket", "model", "bucket"),
 )
 
+profile_hour = sa.Table(
+    "profile_hour",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("bucket", _TIME, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("role", sa.Text, primary_key=True),
+    sa.Column("segment", sa.Text, primary_key=True),
+    sa.Column("binning_id", sa.Text, primary_key=True),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("cells", sa.LargeBinary, nullable=False),
+)
+
 dirty_window = sa.Table(
     "dirty_window",
     metadata,

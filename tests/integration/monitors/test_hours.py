@@ -1,0 +1,121 @@
+"""Long windows read sums of hours, which hold what the minutes hold, whatever comes late."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from driftline.storage import dirty, hours, windows
+from driftline.storage.connection import Connection, connect
+from monitors.running.watch import Watch
+from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
+
+DAY = monitors(windows=["1 d"], segments=["country=de"])
+WINDOWS = [(0, 24), (1, 23), (5.25, 20.5), (0, 1), (23.5, 23.75), (-3, 30)]
+
+
+@pytest.fixture
+def stream(make_stream: Any) -> Stream:
+    made: Stream = make_stream(monitors=DAY, segments=["country"])
+    return made
+
+
+def look(stream: Stream, watch: Watch) -> None:
+    """A round of the runner."""
+    with connect(stream.config.postgres, "write") as connection, connection.transaction():
+        watch.judge(connection, watch.due(connection, datetime.now(UTC)))
+
+
+def sums(stream: Stream) -> int:
+    return int(stream.sql("SELECT count(DISTINCT bucket) FROM driftline.profile_hour")[0][0])
+
+
+def assert_same(stream: Stream) -> None:
+    """Any window is the same by hours and by minutes."""
+    with connect(stream.config.postgres, "write") as connection:
+        for first, end in WINDOWS:
+            span = START + first * HOUR, START + end * HOUR
+            by_hours, by_minutes = (
+                read(connection, stream, *span) for read in (_by_hours, _by_minutes)
+            )
+            assert by_hours.keys() == by_minutes.keys()
+            assert all(by_hours[part] == by_minutes[part] for part in by_minutes)
+
+
+def _by_hours(connection: Connection, stream: Stream, since: datetime, until: datetime) -> Any:
+    return _sums(stream, hours.read(connection, stream.name, since, until, ["country=de"]))
+
+
+def _by_minutes(connection: Connection, stream: Stream, since: datetime, until: datetime) -> Any:
+    return _sums(stream, windows.read(connection, stream.name, since, until, ["country=de"]))
+
+
+def _sums(stream: Stream, found: Any) -> Any:
+    return windows.sums(found, {stream.binning.id: stream.binning})
+
+
+def test_a_day_is_read_by_its_hours(stream: Stream) -> None:
+    watch = Watch(stream.name, stream.section)
+    for number in range(26):
+        stream.hour(number, 100)
+        look(stream, watch)
+    assert sums(stream) == 25  # the last one may still change
+    assert_same(stream)
+    with connect(stream.config.postgres, "write") as connection:
+        found = hours.read(connection, stream.name, START, START + 24 * HOUR)
+    assert [row.span_minutes for row in found] == [60] * 24
+    [(judged,)] = stream.sql("SELECT rows FROM driftline.judged_window")
+    assert judged == 2_400
+
+
+def test_what_comes_late_is_read_before_and_after_it_was_seen(stream: Stream) -> None:
+    watch = Watch(stream.name, stream.section)
+    for number in range(26):
+        stream.hour(number, 50)
+        look(stream, watch)
+    for number in (3, 17):
+        stream.log(rows(stream.rng, 30, START + number * HOUR))
+    assert_same(stream)
+    look(stream, watch)
+    assert sums(stream) == 25
+    assert_same(stream)
+    [(judged, revision)] = stream.sql("SELECT rows, revision FROM driftline.judged_window")
+    assert (judged, revision) == (24 * 50 + 60, 1)
+
+
+def test_a_replay_makes_no_sums_and_keeps_none_that_are_wrong(stream: Stream) -> None:
+    first, second = (Watch(stream.name, stream.section) for _ in range(2))
+    for number in range(4):
+        stream.hour(number, 50)
+        look(stream, first)
+    assert sums(stream) == 3
+    # another runner takes the model over while all the rest of the day comes at once
+    look(stream, second)
+    for number in np.random.default_rng(0).permutation(26).tolist():
+        stream.hour(number, 50)
+    look(stream, second)
+    assert sums(stream) == 0
+    assert_same(stream)
+
+
+def test_marks_that_expire_take_the_sums_with_them(stream: Stream) -> None:
+    watch = Watch(stream.name, stream.section)
+    for number in range(5):
+        stream.hour(number, 50)
+        look(stream, watch)
+    stream.log(rows(stream.rng, 30, START))
+    with connect(stream.config.postgres, "write", autocommit=True) as connection:
+        assert dirty.expire(connection, datetime.now(UTC) + timedelta(minutes=1)) == 1
+    assert sums(stream) == 0
+    assert_same(stream)
+
+
+def test_old_sums_are_dropped(stream: Stream) -> None:
+    watch = Watch(stream.name, stream.section)
+    for number in range(40):
+        stream.hour(number, 20)
+        look(stream, watch)
+    oldest, newest = stream.sql("SELECT min(bucket), max(bucket) FROM driftline.profile_hour")[0]
+    assert newest == START + 38 * HOUR
+    assert oldest == newest - 24 * HOUR
