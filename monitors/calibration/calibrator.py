@@ -70,7 +70,8 @@ class Calibrator:
         if self.reference.windows(look.seconds) is None:
             return self._declared(rows, df)
         best: Null | None = None
-        for size in sizes_up_to(rows)[::-1]:
+        largest = self.reference.largest(look.seconds)  # no law is found beyond it
+        for size in sizes_up_to(min(rows, largest))[::-1]:
             null = self._at(monitor, look.column, look.seconds, float(size))
             if null is None:
                 continue

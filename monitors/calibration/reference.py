@@ -89,6 +89,10 @@ class Reference:
     def _windows(self) -> dict[int, Blocks]:
         return {}
 
+    @cached_property
+    def _largest(self) -> dict[int, float]:
+        return {}
+
     def windows(self, seconds: int) -> Blocks | None:
         """Windows of a length; None when they are not known."""
         if self.blocks is None or not self.blocks.supports(seconds):
@@ -96,6 +100,17 @@ class Reference:
         if seconds not in self._windows:
             self._windows[seconds] = self.blocks.windows(seconds)
         return self._windows[seconds]
+
+    def largest(self, seconds: int) -> float:
+        """Rows of the largest window of a length; 0 when they are not known."""
+        if seconds not in self._largest:
+            windows = self.windows(seconds)
+            if windows is None:
+                return 0.0
+            column = self.binning.columns[0].name  # each counts all rows
+            rows = Counts.of_many(self.binning, windows.counts, windows.sums, column).rows
+            self._largest[seconds] = float(rows.max(initial=0))
+        return self._largest[seconds]
 
     def column(self, column: str, seconds: int, matching: Matching, end: datetime) -> Counts:
         """What the column of a window is compared with, m = 1: all rows, or matching ones."""
