@@ -11,11 +11,12 @@ from driftline.config import Config
 from driftline.errors import DriftlineError
 from driftline.monitoring import Monitors
 from driftline.profile import blocks as by_time
+from driftline.profile import sample
 from driftline.profile.binning import Binning
 from driftline.profile.blocks import DAY, HOUR, MOST, Block
 from driftline.profile.profile import Profile
 from driftline.profile.recount import recount
-from driftline.storage import binnings, references, windows
+from driftline.storage import binnings, reference_sample, references, windows
 from driftline.storage.connection import Connection, connect
 from driftline.storage.profiles import ProfileRow
 from driftline.storage.references import StoredReference
@@ -129,7 +130,13 @@ def from_file(
         total = recount(table, binning)
         covered = references.covered(found)
         stored = StoredReference(name, number, total, "file", *covered, note=path.name)
-        references.write(connection, stored, found)
+        features = table.select(
+            [one.name for one in binning.columns if one.kind != "log" and one.name != names.SCORE]
+        )
+        score = table.column(names.SCORE).to_numpy()
+        with connection.transaction():
+            references.write(connection, stored, found)
+            reference_sample.replace(connection, name, number, sample.take(features, score))
     return stored
 
 

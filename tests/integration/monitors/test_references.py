@@ -13,6 +13,7 @@ from driftline.errors import DriftlineError
 from driftline.profile.profile import Profile
 from driftline.storage import profiles, references
 from driftline.storage.connection import connect
+from monitors.raw import raw_reference
 from monitors.references.compare_reference import compare
 from monitors.references.set_reference import from_file, from_window
 from monitors.running.judges import NoReferenceError, load
@@ -81,6 +82,10 @@ def test_a_file_with_and_without_times(stream: Stream, tmp_path: Path) -> None:
     plain = from_file(stream.config, stream.name, path)
     assert (plain.profile, plain.block_seconds) == (timed.profile, None)
     assert blocks(stream) is None
+    with connect(stream.config.postgres, "read") as connection:
+        raw = raw_reference.read(connection, stream.name, 1, 1_000)
+    assert raw.origin == "file"
+    assert raw.rows.equals(table.select(["amount", "country", "score"]))
 
 
 def test_what_cannot_be_a_reference(stream: Stream, tmp_path: Path) -> None:
