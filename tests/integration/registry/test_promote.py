@@ -2,9 +2,11 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from typing import Any
 
 import mlflow.artifacts
@@ -14,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from driftline import names
-from driftline.errors import RegistryError
+from driftline.errors import DriftlineError, RegistryError
+from driftline.services.stack import Stack
 from driftline.storage import evidence
 from driftline.storage.connection import connect
 from registry.promote import locked
@@ -241,6 +244,35 @@ def wait_for_waiting(connection: Any, n: int) -> None:
     while connection.execute(query, [names.PROMOTION_LOCK]).fetchone() != (n,):
         assert time.monotonic() < deadline, f"{n} promotions never came to the lock"
         time.sleep(0.1)
+
+
+def test_an_alias_that_mlflow_will_not_move_takes_the_decision_back(
+    registered: Registered, stack: Stack
+) -> None:
+    """MLflow's own database refuses: its server answers with an error."""
+    trigger = f"refuse_{registered.name.replace('-', '_')}"
+    with closing(sqlite3.connect(stack.folder / "mlflow" / "mlflow.db", timeout=30)) as store:
+        for event in ("INSERT", "UPDATE"):
+            store.execute(
+                f"""CREATE TRIGGER {trigger}_{event} BEFORE {event} ON registered_model_aliases
+                    WHEN NEW.name = '{registered.name}'
+                    BEGIN SELECT RAISE(ABORT, 'out of order'); END"""
+            )
+        store.commit()
+        result = registered.run("promote", MODEL, "2")
+        for event in ("INSERT", "UPDATE"):
+            store.execute(f"DROP TRIGGER {trigger}_{event}")
+        store.commit()
+    assert isinstance(result.exception, DriftlineError), (result.output, result.exception)
+    assert "can't set alias 'champion'" in str(result.exception)
+    assert registered.alias() == 1
+    last = registered.sql(
+        "SELECT version, kind, reason FROM driftline.promotion ORDER BY id DESC LIMIT 3"
+    )
+    assert [row[:2] for row in last] == [(1, "rolled_back"), (2, "refused"), (2, "promoted")]
+    assert all("can't set alias" in reason for _, _, reason in last[:2])
+    assert registered.run("promote", MODEL, "2").exit_code == 0
+    assert registered.alias() == 2
 
 
 def test_shadows(registered: Registered) -> None:
