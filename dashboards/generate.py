@@ -63,13 +63,14 @@ def _made(source: str, uid: str, whose: str, make: Callable[[], Json]) -> Json |
 
 def _makers(config: Config) -> Iterator[tuple[str, str, Callable[[], Json]]]:
     """For each page its uid, whose it is, and how it is made."""
-    models = config.models
-    yield names.FLEET_UID, "the fleet", lambda: fleet(_scope(names.FLEET_UID, models))
-    yield names.MODELS_UID, "all models", lambda: model(_scope(names.MODELS_UID, models))
-    yield names.PIPELINE_UID, "the pipeline", lambda: pipeline(_scope(names.PIPELINE_UID, models))
-    for name, section in sorted(models.items()):
+    every = partial(_scope, config, config.models)
+    yield names.FLEET_UID, "the fleet", lambda: fleet(every(names.FLEET_UID))
+    yield names.MODELS_UID, "all models", lambda: model(every(names.MODELS_UID))
+    yield names.PIPELINE_UID, "the pipeline", lambda: pipeline(every(names.PIPELINE_UID))
+    for name, section in sorted(config.models.items()):
         if section.dashboard == "own":
-            yield names.dashboard_uid(name), f"model {name!r}", partial(_own, name, section)
+            own = partial(_own, config, name, section)
+            yield names.dashboard_uid(name), f"model {name!r}", own
 
 
 def _reading(uid: str, dashboard: Json) -> Json:
@@ -81,12 +82,18 @@ def _reading(uid: str, dashboard: Json) -> Json:
     return done
 
 
-def _scope(uid: str, models: dict[str, Model]) -> Scope:
-    return Scope(uid, _seconds(models.values()), limits=_limits(models), runbooks=_runbooks(models))
+def _scope(config: Config, models: dict[str, Model], uid: str) -> Scope:
+    return Scope(
+        uid,
+        _seconds(models.values()),
+        limits=_limits(models),
+        runbooks=_runbooks(models),
+        preview=config.grafana.preview_url,
+    )
 
 
-def _own(name: str, section: Model) -> Json:
-    alone = _scope(names.dashboard_uid(name), {name: section})
+def _own(config: Config, name: str, section: Model) -> Json:
+    alone = _scope(config, {name: section}, names.dashboard_uid(name))
     return model(replace(alone, name=name, section=section))
 
 

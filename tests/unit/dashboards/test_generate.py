@@ -119,6 +119,14 @@ def test_reads_the_data_source_of_the_config() -> None:
     assert '"uid": "pg-1"' in text
 
 
+@pytest.mark.parametrize("preview", ["https://reports.example/driftline", "https://p.example/"])
+def test_links_to_reports_lead_to_the_preview_of_the_config(preview: str) -> None:
+    config = Config.model_validate({"grafana": {"preview_url": preview}})
+    text = json.dumps(generate(config))
+    assert f'"{preview.rstrip("/")}/reports/${{__value.raw}}"' in text
+    assert "127.0.0.1" not in text
+
+
 def test_long_names_have_their_own_uids() -> None:
     first, second = ("a" * 39 + end for end in "xy")
     assert names.dashboard_uid(first) != names.dashboard_uid(second)
