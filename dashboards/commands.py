@@ -80,15 +80,18 @@ def export(
 ) -> None:
     """Write provisioning files (JSON and YAML), for a Grafana that is configured from Git."""
     from dashboards.export import export as write
-    from dashboards.generate import generate
+    from dashboards.generate import pages
     from dashboards.rules import KEEP_LAST_SINCE
     from dashboards.wanted import wanted
     from driftline.config import load
 
     loaded = load(config)
-    made = wanted(loaded, generate(loaded), KEEP_LAST_SINCE, secrets=False)
+    made = wanted(loaded, pages(loaded), KEEP_LAST_SINCE, secrets=False)
     files = write(loaded, made, folder)
-    _print([f"wrote {len(files)} files to {folder}"])
+    failed = [f"! {one.kind} {one.uid}: {one.failed}" for one in made if one.failed is not None]
+    _print([*failed, f"wrote {len(files)} files to {folder}"])
+    if failed:
+        raise typer.Exit(1)
 
 
 @dashboards.command()

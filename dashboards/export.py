@@ -21,11 +21,13 @@ def export(config: Config, wanted: Iterable[Wanted], folder: Path) -> list[Path]
 
     Parameters:
         config: of the rules' interval and organisation.
-        wanted: made without secrets.
+        wanted: made without secrets; of what failed, the file is left as it is.
         folder: gets `dashboards/`, and YAML for `datasources`, `alerting`, `dashboards`.
     """
     by_kind: dict[str, list[Wanted]] = {}
     for one in wanted:
+        if one.failed is not None:
+            continue
         by_kind.setdefault(one.kind, []).append(one)
     titles = {one.uid: one.content["title"] for one in by_kind["folder"]}
     files: dict[str, str] = {}

@@ -1,6 +1,11 @@
 """All dashboards of a config, as Grafana's JSON: pure, the same for the same config."""
 
 import json
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from dashboards.fleet import fleet
@@ -9,53 +14,87 @@ from dashboards.pipeline import pipeline
 from dashboards.scope import Scope
 from driftline import names
 from driftline.config import Config, Model
+from driftline.errors import DriftlineError
 from driftline.monitoring import Monitors
 
+Json = dict[str, Any]
 
-def generate(config: Config) -> list[dict[str, Any]]:
+
+class PageError(DriftlineError):
+    """One page cannot be generated; `uid` is the dashboard's."""
+
+    def __init__(self, uid: str, whose: str, error: Exception) -> None:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        super().__init__(
+            f"can't generate the page of {whose}: {type(error).__name__}: {error}"
+            f" ({Path(where.filename).name}, line {where.lineno}): a bug, please report it"
+        )
+        self.uid = uid
+
+
+def generate(config: Config) -> list[Json]:
     """The fleet, all models on one page, the pipeline, and a page for each model that asks for it.
 
     Each has a uid of its own that stays, and so have its panels their ids.
+
+    Raises:
+        PageError: one of them cannot be generated.
     """
-    every = Scope(
-        names.MODELS_UID,
-        _seconds(config.models.values()),
-        limits=_limits(config.models),
-        runbooks=_runbooks(config.models),
-    )
-    own = [
-        _own(name, section)
-        for name, section in sorted(config.models.items())
-        if section.dashboard == "own"
-    ]
-    made = [
-        fleet(Scope(names.FLEET_UID, every.seconds)),
-        model(every),
-        pipeline(Scope(names.PIPELINE_UID, every.seconds)),
-        *map(model, own),
-    ]
-    return [_reading(config.grafana.data_source.uid, one) for one in made]
+    made = []
+    for page in pages(config):
+        if isinstance(page, PageError):
+            raise page
+        made.append(page)
+    return made
 
 
-def _reading(uid: str, dashboard: dict[str, Any]) -> dict[str, Any]:
+def pages(config: Config) -> list[Json | PageError]:
+    """As `generate`, with an error in the place of each that fails, so that it stops no other."""
+    source = config.grafana.data_source.uid
+    return [_made(source, *maker) for maker in _makers(config)]
+
+
+def _made(source: str, uid: str, whose: str, make: Callable[[], Json]) -> Json | PageError:
+    try:
+        return _reading(source, make())
+    except Exception as error:  # whatever a builder raises
+        return PageError(uid, whose, error)
+
+
+def _makers(config: Config) -> Iterator[tuple[str, str, Callable[[], Json]]]:
+    """For each page its uid, whose it is, and how it is made."""
+    every = partial(_scope, config, config.models)
+    yield names.FLEET_UID, "the fleet", lambda: fleet(every(names.FLEET_UID))
+    yield names.MODELS_UID, "all models", lambda: model(every(names.MODELS_UID))
+    yield names.PIPELINE_UID, "the pipeline", lambda: pipeline(every(names.PIPELINE_UID))
+    for name, section in sorted(config.models.items()):
+        if section.dashboard == "own":
+            own = partial(_own, config, name, section)
+            yield names.dashboard_uid(name), f"model {name!r}", own
+
+
+def _reading(uid: str, dashboard: Json) -> Json:
     """The dashboard with the config's data source."""
     if uid == names.DATASOURCE_UID:
         return dashboard
     text = json.dumps(dashboard).replace(f'"uid": "{names.DATASOURCE_UID}"', f'"uid": "{uid}"')
-    done: dict[str, Any] = json.loads(text)
+    done: Json = json.loads(text)
     return done
 
 
-def _own(name: str, section: Model) -> Scope:
-    alone = {name: section}
+def _scope(config: Config, models: dict[str, Model], uid: str) -> Scope:
     return Scope(
-        names.dashboard_uid(name),
-        _seconds(alone.values()),
-        limits=_limits(alone),
-        runbooks=_runbooks(alone),
-        name=name,
-        section=section,
+        uid,
+        _seconds(models.values()),
+        limits=_limits(models),
+        runbooks=_runbooks(models),
+        preview=config.grafana.preview_url,
     )
+
+
+def _own(config: Config, name: str, section: Model) -> Json:
+    alone = _scope(config, {name: section}, names.dashboard_uid(name))
+    return model(replace(alone, name=name, section=section))
 
 
 def _seconds(models: Any) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from dashboards.kinds import KINDS, Kind, Sent, Wanted
 from dashboards.merge import MISSING, Change, Path, changes, merge
 from dashboards.server import GrafanaError, Server
+from driftline.errors import DriftlineError
 from driftline.storage.grafana_state import Applied, GrafanaState, Key
 
 Json = dict[str, Any]
@@ -43,7 +44,7 @@ class Step:
     there: Json | None = field(default=None, repr=False)
     made: bool = True
     settled: bool = False
-    failed: GrafanaError | None = None
+    failed: DriftlineError | None = None
 
     @property
     def key(self) -> Key:
@@ -118,8 +119,9 @@ def step_for(
     force: bool,
 ) -> Step:
     """The step for one object that is wanted."""
-    if isinstance(live, GrafanaError):
-        return Step(kind, wanted.uid, wanted.title, "nothing", failed=live)
+    failed = live if isinstance(live, GrafanaError) else wanted.failed
+    if isinstance(live, GrafanaError) or failed is not None:
+        return Step(kind, wanted.uid, wanted.title, "nothing", failed=failed)
     ours = kind.tree(wanted.content, wanted.secrets)
     if live is None:
         sent = Sent(wanted.uid, ours, wanted.content, None, wanted.secrets)

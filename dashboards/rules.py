@@ -26,6 +26,7 @@ from driftline.monitoring import Family, Severity
 POSTGRES = "grafana-postgresql-datasource"
 HEARTBEAT = "driftline-heartbeat"
 HEARTBEAT_TITLE = names.GRAFANA_HEARTBEAT
+_COLUMNS = 8  # of an incident, at most, the strongest first
 KEEP_LAST_SINCE = (11, 0)  # earlier servers refuse the state KeepLast
 
 _ALARM = """SELECT m.model, {family} AS family, {team} AS team,
@@ -33,11 +34,28 @@ _ALARM = """SELECT m.model, {family} AS family, {team} AS team,
     AND coalesce(a.silenced_until <= now(), true) THEN 1 ELSE 0 END::float8 AS value
 FROM unnest(ARRAY[{models}]) AS m (model)
 LEFT JOIN driftline.alert AS a ON a.model = m.model AND a.family = {family}"""
-# Numbers for the annotations; a text column would become a label.
-_NUMBER = """SELECT m.model, {family} AS family, {team} AS team,
-  coalesce(a.{column}, 0)::float8 AS value
+# For the annotations, of the newest incident, so that the end of an alarm still says what it was.
+# Grafana makes labels of text columns, and takes no NULL for one. Those of the condition's query
+# alone are the alert's; templates also see a row of another query whose labels include them.
+_INCIDENT = """SELECT m.model, {family} AS family, {team} AS team,
+  coalesce(i.id::text, '') AS incident, coalesce(i.version::text, '') AS version,
+  coalesce(to_char(i.since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"'), '') AS since,
+  coalesce(told.columns, '') AS columns, coalesce(told.numbers, '') AS numbers,
+  coalesce(jsonb_array_length(i.contributors), 0)::float8 AS value
 FROM unnest(ARRAY[{models}]) AS m (model)
-LEFT JOIN driftline.alert AS a ON a.model = m.model AND a.family = {family}"""
+LEFT JOIN LATERAL (
+  SELECT id, version, since, contributors FROM driftline.incident
+  WHERE model = m.model AND family = {family} ORDER BY opened_at DESC LIMIT 1) AS i ON true
+LEFT JOIN LATERAL (
+  SELECT string_agg(name, ', ' ORDER BY place) AS columns,
+    string_agg(name || ': ' || detail, '; ' ORDER BY place) AS numbers
+  FROM (
+    SELECT coalesce(nullif(one ->> 'column', ''), one ->> 'monitor') AS name,
+      min(place) AS place,
+      (array_agg(concat('in ' || nullif(one ->> 'segment', '') || ', ', one ->> 'detail')
+        ORDER BY place))[1] AS detail
+    FROM jsonb_array_elements(i.contributors) WITH ORDINALITY AS found (one, place)
+    GROUP BY 1 ORDER BY 2 LIMIT {most}) AS ranked) AS told ON true"""
 _SILENT = """SELECT CASE WHEN coalesce(max(beat_at), '-infinity')
     < now() - make_interval(secs => {seconds}) THEN 1 ELSE 0 END::float8 AS value
 FROM driftline.runner"""
@@ -79,13 +97,17 @@ def _rule(
         "team": quoted(team),
         "severity": quoted(severity),
         "models": ", ".join(map(quoted, models)),
+        "most": _COLUMNS,
     }
     annotations = {
         "summary": "{{ $labels.model }}: {{ $labels.family }} alarm",
         "description": (
-            "version {{ $values.V.Value }}, incident {{ $values.I.Value }}; the model's page has "
-            "columns, numbers and reports"
+            "Since {{ $values.I.Labels.since }}, incident {{ $values.I.Labels.incident }}: the "
+            "model's page has the reports."
         ),
+        "version": "{{ $values.I.Labels.version }}",
+        "columns": "{{ $values.I.Labels.columns }}",
+        "numbers": "{{ $values.I.Labels.numbers }}",
         "dashboard": f"{address(settings)}/d/{names.MODELS_UID}?var-model={{{{ $labels.model }}}}",
         "__dashboardUid__": names.MODELS_UID,
         "__panelId__": str(panel_id("incidents")),
@@ -102,8 +124,7 @@ def _rule(
             condition="C",
             data=[
                 _sql("A", _ALARM.format(**values), settings),
-                _sql("V", _NUMBER.format(column="version", **values), settings),
-                _sql("I", _NUMBER.format(column="incident_id", **values), settings),
+                _sql("I", _INCIDENT.format(**values), settings),
                 _above_half(),
             ],
             for_val="0s",

@@ -25,6 +25,7 @@ class Scope:
         seconds: lengths of windows to choose from, the first by default.
         limits: objective of inference, in ms, by model.
         runbooks: addresses by model.
+        preview: address of the preview, which serves reports.
         name: the model, None when the reader chooses one.
         section: its part of the config, None likewise.
     """
@@ -33,6 +34,7 @@ class Scope:
     seconds: tuple[int, ...]
     limits: dict[str, float] = field(default_factory=dict)
     runbooks: dict[str, str] = field(default_factory=dict)
+    preview: str = ""
     name: str | None = None
     section: Model | None = None
 
@@ -40,6 +42,11 @@ class Scope:
     def model(self) -> str:
         """The model's name in SQL."""
         return "${model:sqlstring}" if self.name is None else quoted(self.name)
+
+    @property
+    def report(self) -> str:
+        """The address of the report whose number a cell has."""
+        return self.preview.rstrip("/") + "/reports/${__value.raw}"
 
     @property
     def windows(self) -> str:

@@ -1,11 +1,11 @@
 """One Grafana with its memory in the database, as the commands use them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from dashboards.generate import generate
+from dashboards.generate import PageError, pages
 from dashboards.kinds import Wanted
 from dashboards.server import Server
 from dashboards.wanted import wanted
@@ -23,10 +23,12 @@ class Session:
     state: GrafanaState
     connection: Connection
 
-    def wanted(self, dashboards: list[dict[str, Any]] | None = None) -> list[Wanted]:
+    def wanted(
+        self, dashboards: Iterable[dict[str, Any] | PageError] | None = None
+    ) -> list[Wanted]:
         """All that Grafana should hold."""
-        pages = generate(self.config) if dashboards is None else dashboards
-        return wanted(self.config, pages, self.server.version)
+        made = pages(self.config) if dashboards is None else dashboards
+        return wanted(self.config, made, self.server.version)
 
 
 @contextmanager

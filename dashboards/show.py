@@ -24,12 +24,15 @@ def _step(step: Step) -> list[str]:
         lines.append(f"{_SIGNS[step.action]} {step.kind.name} {step.uid}: {_doing(step)}")
         lines += [f"    {_change(change)}" for change in step.changes]
         lines += [f"    {name}: (secret)" for name in sorted(step.secrets)]
-    if step.failed is not None:
-        lines.append(f"! {step.kind.name} {step.uid}: {step.failed}")
+    lines += _failed(step)
     lines += _conflicts(step)
     for edit in step.edits:
         lines.append(f"= {step.kind.name} {step.uid}: edited in Grafana, kept: {_change(edit)}")
     return lines
+
+
+def _failed(step: Step) -> list[str]:
+    return [] if step.failed is None else [f"! {step.kind.name} {step.uid}: {step.failed}"]
 
 
 def _conflicts(step: Step) -> list[str]:
@@ -63,14 +66,15 @@ def _sum(plan: Plan) -> str:
     return (
         f"{count['create']} to create, {count['update']} to change, {count['delete']} to delete, "
         f"{same} as they should be; {edits} edits of people kept, {conflicts} conflicts, "
-        f"{failed} unreadable; {plan.requests} requests"
+        f"{failed} failed; {plan.requests} requests"
     )
 
 
 def diff_of(plan: Plan) -> list[str]:
-    """Each change in full, as a unified diff from what is there to what will be."""
+    """Each change in full, as a unified diff from what is there to what will be, and failures."""
     lines: list[str] = []
     for step in plan.steps:
+        lines += _failed(step)
         if step.action in ("nothing", "forget"):
             continue
         name = f"{step.kind.name}/{step.uid}"

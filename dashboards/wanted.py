@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from dashboards.generate import PageError
 from dashboards.kinds.kind import Json, Wanted
 from dashboards.kinds.policy import PREFIX
 from dashboards.kinds.policy import UID as POLICIES
@@ -19,13 +20,18 @@ _GRAFANAS_SSLMODES = ("disable", "require", "verify-ca", "verify-full")
 
 
 def wanted(
-    config: Config, dashboards: Iterable[Json], version: tuple[int, int], *, secrets: bool = True
+    config: Config,
+    dashboards: Iterable[Json | PageError],
+    version: tuple[int, int],
+    *,
+    secrets: bool = True,
 ) -> list[Wanted]:
     """All objects, in no particular order.
 
     Parameters:
         config: of all models.
-        dashboards: as generated; one with the tag of a team goes into the team's folder.
+        dashboards: as generated; one with the tag of a team goes into the team's folder. An
+            error in the place of one leaves it as it is.
         version: of the server.
         secrets: read them; without, their names stand in their place.
 
@@ -57,7 +63,9 @@ def _rule_groups(config: Config) -> list[Wanted]:
     return [Wanted("rule_group", uid, uid, {"interval": interval}) for uid in uids]
 
 
-def _dashboard(config: Config, dashboard: Json) -> Wanted:
+def _dashboard(config: Config, dashboard: Json | PageError) -> Wanted:
+    if isinstance(dashboard, PageError):
+        return Wanted("dashboard", dashboard.uid, dashboard.uid, {}, failed=dashboard)
     tags = dashboard.get("tags", [])
     found = [folder_uid(team) for team in teams(config) if team_tag(team) in tags]
     folder = found[0] if len(found) == 1 else FLEET_FOLDER

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from dashboards.server import GrafanaError, Server
+from driftline.errors import DriftlineError
 
 Json = dict[str, Any]
 REDACTED = "[REDACTED]"
@@ -19,6 +20,7 @@ class Wanted:
         title: for people.
         content: as the API takes it, without secrets.
         secrets: by setting.
+        failed: why there is no content: what is there stays as it is.
     """
 
     kind: str
@@ -26,6 +28,7 @@ class Wanted:
     title: str
     content: Json
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    failed: DriftlineError | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from dashboards import style
 from dashboards.board import Panel, Query, describe, table
 from dashboards.macros import quoted
 from dashboards.scope import Scope
-from driftline import names
 
 
 def panels(scope: Scope) -> list[Panel]:
@@ -36,9 +35,7 @@ def incidents(scope: Scope) -> Panel:
     """Incidents of the range."""
     panel = style.listing(table_panel.Panel())
     panel = panel.override_by_name("severity", style.pill(*style.SEVERITIES))
-    panel = panel.override_by_name(
-        "report", style.linked("Evidently report", names.REPORT_ADDRESS + "${__value.raw}")
-    )
+    panel = panel.override_by_name("report", style.linked("Evidently report", scope.report))
     panel = panel.override_by_name(
         "runbook", style.linked("Runbook", "${__value.raw}", new_tab=True)
     )
@@ -62,7 +59,7 @@ SELECT id, severity, family, since, last, resolved_at AS resolved, summary, repo
 def reports(scope: Scope) -> Panel:
     """Evidently's deep reports."""
     panel = style.listing(table_panel.Panel()).override_by_name(
-        "report", style.linked("Evidently report", names.REPORT_ADDRESS + "${__value.raw}")
+        "report", style.linked("Evidently report", scope.report)
     )
     return describe(
         panel,

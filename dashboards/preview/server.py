@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from dashboards.generate import generate
+from dashboards.generate import PageError, pages
 from dashboards.preview.ask import Ask, AskError, Page
 from dashboards.preview.extent import extent
 from dashboards.preview.reader import QueryError, Reader
@@ -25,6 +26,7 @@ from driftline import names
 from driftline.config import Config
 from driftline.errors import DriftlineError
 
+log = logging.getLogger("driftline.preview")
 HOST = "127.0.0.1"
 _STATIC = Path(__file__).parent / "static"
 _BODY = 100_000  # bytes of a request, at most
@@ -54,7 +56,12 @@ class Preview:
 
     def __init__(self, config: Config) -> None:
         self.reader = Reader(config.local_postgres())
-        self.pages = {one["uid"]: Page(one, self.reader) for one in generate(config)}
+        self.pages: dict[str, Page] = {}
+        for one in pages(config):
+            if isinstance(one, PageError):
+                log.warning("%s", one)
+            else:
+                self.pages[one["uid"]] = Page(one, self.reader)
 
     def app(self) -> Starlette:
         """The application."""

@@ -173,6 +173,9 @@ class Grafana(Settings):
 
     url: Address | None = Field(None, description="http(s)://host:port; default: none is used")
     public_url: Address | None = Field(None, description="that people use; default: url")
+    preview_url: Address = Field(
+        f"http://127.0.0.1:{names.PREVIEW_PORT}", description="of the preview, for links to reports"
+    )
     token: Secret | None = Field(None, description="of a service account")
     org: int = Field(1, ge=1, description="the token's organisation")
     folder: str = Field("driftline", min_length=1, description="title of the folder, and prefix")

@@ -73,7 +73,6 @@ FLEET_UID = "driftline-fleet"
 MODELS_UID = "driftline-models"  # one for all models that have none of their own
 PIPELINE_UID = "driftline-pipeline"
 PREVIEW_PORT = 8350
-REPORT_ADDRESS = f"http://127.0.0.1:{PREVIEW_PORT}/reports/"  # and the number of a report
 DASHBOARD_TAG = "driftline"
 _UID_LENGTH = 40
 

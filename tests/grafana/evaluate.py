@@ -7,7 +7,7 @@ scenario 18.
 import decimal
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,8 @@ from dashboards.macros import expand
 from driftline.errors import DriftlineError
 from tests.grafana.rule_checks import seconds
 from tests.grafana.store import Json, RefusedError, Store, refused
+from tests.grafana.template import Captured
+from tests.grafana.template import expand as filled
 
 Labels = tuple[tuple[str, str], ...]
 _NUMBERS = (int, float, decimal.Decimal)
@@ -67,11 +69,12 @@ def queries(store: Store, body: Json) -> Any:
 
 @dataclass(frozen=True)
 class Instance:
-    """One alert of a rule: its labels from the query, and its state."""
+    """One alert of a rule: its labels from the query, its state, its annotations."""
 
     rule: str
     labels: Labels
     state: str
+    annotations: Json = field(default_factory=dict, compare=False)
 
 
 def evaluate(store: Store) -> list[Instance]:
@@ -87,23 +90,33 @@ def _rule(store: Store, rule: Json) -> list[Instance]:
     uid = rule["uid"]
     by_ref = {query["refId"]: query for query in rule["data"]}
     condition = by_ref[rule["condition"]]["model"]
-    query = by_ref[condition["expression"]]
     limit = condition["conditions"][0]["evaluator"]["params"][0]
-    try:
-        for one in by_ref.values():  # others of its queries can fail it as well
-            if one["datasourceUid"] != "__expr__":
-                series = _series(store, one)
-                if one is query:
-                    values = series
+    queries = {ref: one for ref, one in by_ref.items() if one["datasourceUid"] != "__expr__"}
+    try:  # others of its queries can fail it as well
+        found = {ref: _series(store, one) for ref, one in queries.items()}
     except QueryError:
         return _without_values(store, rule, "Error", rule["execErrState"])
-    if not values:
+    if not all(found.values()):
         return _without_values(store, rule, "NoData", rule["noDataState"])
     firing = "Pending" if seconds(rule["for"]) else "Alerting"
+    values = found[condition["expression"]]
+    above = {key: float(math.isnan(value) or value > limit) for key, value in values.items()}
+    found[rule["condition"]] = above
     return [
-        Instance(uid, labels, firing if math.isnan(value) or value > limit else "Normal")
-        for labels, value in values.items()
+        Instance(uid, key, firing if fires else "Normal", _annotations(rule, dict(key), found))
+        for key, fires in above.items()
     ]
+
+
+def _annotations(rule: Json, labels: Json, found: dict[str, dict[Labels, float]]) -> Json:
+    """Filled in with the rows that have the alert's labels, or more of them, or fewer."""
+    values = {
+        ref: Captured(dict(key), value)
+        for ref, series in found.items()
+        for key, value in series.items()
+        if dict(key).items() <= labels.items() or dict(key).items() >= labels.items()
+    }
+    return {key: filled(text, labels, values) for key, text in rule["annotations"].items()}
 
 
 def _series(store: Store, query: Json) -> dict[Labels, float]:
@@ -125,14 +138,14 @@ def _series(store: Store, query: Json) -> dict[Labels, float]:
 
 
 def _without_values(store: Store, rule: Json, reason: str, handling: str) -> list[Instance]:
-    uid = rule["uid"]
+    uid, unfilled = rule["uid"], _annotations(rule, {}, {})
     if handling == "KeepLast":
         last = {key[1]: state for key, state in store.states.items() if key[0] == uid}
         return [
-            Instance(uid, eval(labels), f"{state} ({reason}, KeepLast)")  # noqa: S307 - our repr
+            Instance(uid, eval(labels), f"{state} ({reason}, KeepLast)", unfilled)  # noqa: S307 - our repr
             for labels, state in (last or {"()": "Normal"}).items()
         ]
     if handling == reason:
-        return [Instance(uid, (), reason)]
+        return [Instance(uid, (), reason, unfilled)]
     state = {"OK": "Normal", "Alerting": "Alerting"}[handling]
-    return [Instance(uid, (), f"{state} ({reason})")]
+    return [Instance(uid, (), f"{state} ({reason})", unfilled)]

@@ -1,8 +1,9 @@
 """All statements that Grafana would send for generated dashboards."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from dashboards.generate import generate
 from dashboards.macros import Value, expand
@@ -29,23 +30,25 @@ class Asked:
     def __str__(self) -> str:
         return self.where
 
-    def over(self, since: datetime, until: datetime) -> str:
+    def over(
+        self, since: datetime, until: datetime, variables: Mapping[str, Value] = _VARIABLES
+    ) -> str:
         """What the database gets for a range."""
-        return expand(self.sql, since, until, timedelta(minutes=10), _VARIABLES)
+        return expand(self.sql, since, until, timedelta(minutes=10), variables)
 
 
-def _queries(config: Config) -> Iterator[Asked]:
-    for board in generate(config):
-        uid = board["uid"]
-        for panel in board["panels"]:
-            for target in panel.get("targets", []):
-                where = f"{uid}/{panel['title']}/{target['refId']}"
-                yield Asked(where, target["rawSql"], target["format"] == "time_series")
-        for variable in board["templating"]["list"]:
-            yield Asked(f"{uid}/variable/{variable['name']}", variable["query"], series=False)
-        for annotation in board["annotations"]["list"]:
-            sql = annotation["target"]["rawSql"]
-            yield Asked(f"{uid}/annotation/{annotation['name']}", sql, series=False)
+def queries(board: dict[str, Any]) -> Iterator[Asked]:
+    """Of one dashboard."""
+    uid = board["uid"]
+    for panel in board["panels"]:
+        for target in panel.get("targets", []):
+            where = f"{uid}/{panel['title']}/{target['refId']}"
+            yield Asked(where, target["rawSql"], target["format"] == "time_series")
+    for variable in board["templating"]["list"]:
+        yield Asked(f"{uid}/variable/{variable['name']}", variable["query"], series=False)
+    for annotation in board["annotations"]["list"]:
+        sql = annotation["target"]["rawSql"]
+        yield Asked(f"{uid}/annotation/{annotation['name']}", sql, series=False)
 
 
-ALL = list(_queries(monitored.config(Config())))
+ALL = [one for board in generate(monitored.config(Config())) for one in queries(board)]

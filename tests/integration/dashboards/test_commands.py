@@ -8,6 +8,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from dashboards.board import Panel
+from dashboards.of_model import score
+from dashboards.scope import Scope
 from driftline.cli import app
 from driftline.errors import DriftlineError
 from tests.integration.dashboards.conftest import TOKEN, Driver
@@ -74,6 +77,52 @@ def test_a_failure_is_said_and_exits_1(driver: Driver, file: Path) -> None:
     refused = run(file, "plan")
     assert isinstance(refused.exception, DriftlineError)
     assert TOKEN not in str(refused.exception)
+
+
+def test_a_page_that_cannot_be_generated_stops_no_other(
+    driver: Driver, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its dashboard stays; those of others, and what is new, arrive."""
+    content = yaml.safe_load(file.read_text())
+    for name in ("fraud", "churn"):
+        content["models"][name]["dashboard"] = "own"
+    file.write_text(yaml.safe_dump(content))
+    assert run(file, "apply").exit_code == 0
+    store = driver.stand_in.store
+    before = dict(store.dashboards["driftline-model-fraud"])
+    content["models"]["spend"]["dashboard"] = "own"
+    content["models"]["churn"]["monitors"] = {"windows": ["1 d"]}
+    content["models"]["fraud"]["monitors"] = {"windows": ["1 d"]}
+    file.write_text(yaml.safe_dump(content))
+    panels = score.panels
+
+    def broken(scope: Scope) -> list[Panel]:
+        if scope.name == "fraud":
+            raise ValueError("no bins")
+        return panels(scope)
+
+    monkeypatch.setattr(score, "panels", broken)
+    why = (
+        "! dashboard driftline-model-fraud: can't generate the page of model 'fraud': "
+        "ValueError: no bins (test_commands.py, line "
+    )
+    for command, code in (("plan", 2), ("diff", 2), ("apply", 1), ("plan", 2)):
+        said = run(file, command)
+        assert (said.exit_code, why in said.output) == (code, True), said.output
+    assert "0 to create, 0 to change, 0 to delete" in said.output
+    assert "1 failed" in said.output
+    assert store.dashboards["driftline-model-fraud"] == before
+    assert "driftline-model-spend" in store.dashboards
+    assert store.dashboards["driftline-model-churn"]["version"] > 1
+    exported = run(file, "export", str(tmp_path / "out"))
+    assert (exported.exit_code, why in exported.output) == (1, True)
+    names = {path.stem for path in (tmp_path / "out" / "dashboards").rglob("*.json")}
+    assert "driftline-model-churn" in names
+    assert "driftline-model-fraud" not in names
+    monkeypatch.setattr(score, "panels", panels)
+    assert run(file, "apply").exit_code == 0
+    assert store.dashboards["driftline-model-fraud"]["version"] > before["version"]
+    assert run(file, "plan").exit_code == 0
 
 
 def test_export_needs_no_grafana_and_no_secret(

@@ -1,7 +1,8 @@
-"""Every alert rule on a real database: firing, not, silenced; and states as a server recorded."""
+"""Every alert rule on a real database: firing, not, silenced; and as a server recorded them."""
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -9,11 +10,13 @@ from typing import Any, get_args
 import psycopg
 import pytest
 
+from dashboards.board import panel_id
 from dashboards.rules import HEARTBEAT, rules
 from driftline.config import Config
 from driftline.monitoring import Family, Severity
-from driftline.storage import schema
+from driftline.storage import incidents, schema
 from driftline.storage.connection import connect
+from driftline.storage.incidents import Content
 from tests.grafana.evaluate import Instance, evaluate
 from tests.grafana.store import Json, Store
 from tests.integration.dashboards.conftest import model
@@ -105,6 +108,73 @@ def test_a_silenced_alert_does_not_fire_until_the_silence_ends(
     assert alerting(evaluate(store)) == {("driftline-drift-page-payments", "fraud")}
 
 
+def test_annotations_name_the_columns_and_by_how_much(config: Config, store: Store) -> None:
+    """They change with the incident; the alert, which its labels name, stays the same one."""
+    set_alert(config, "quality", "page")
+    numbers = [_incident(config, look("amount", "mean 9, 3 in the reference"))]
+    (before,) = _firing(store)
+    numbers.append(
+        _incident(
+            config,
+            look("country", "28 % missing, 1 % in the reference", segment="device=web"),
+            look("amount", "mean 9, 3 in the reference"),
+            look("country", "not the strongest"),
+            look("", "29 % of messages were rejected", monitor="rejected"),
+        )
+    )
+    (after,) = _firing(store)
+    assert (before.rule, before.labels) == (after.rule, after.labels)
+    assert dict(after.labels) == {"model": "fraud", "family": "quality", "team": "payments"}
+    assert before.annotations["columns"] == "amount"
+    assert before.annotations["numbers"] == "amount: mean 9, 3 in the reference"
+    assert after.annotations == {
+        "summary": "fraud: quality alarm",
+        "description": (
+            f"Since 2026-03-01 06:00 UTC, incident {numbers[1]}: the model's page has the reports."
+        ),
+        "version": "3",
+        "columns": "country, amount, rejected",
+        "numbers": (
+            "country: in device=web, 28 % missing, 1 % in the reference; "
+            "amount: mean 9, 3 in the reference; rejected: 29 % of messages were rejected"
+        ),
+        "dashboard": "/d/driftline-models?var-model=fraud",
+        "__dashboardUid__": "driftline-models",
+        "__panelId__": str(panel_id("incidents")),
+    }
+    set_alert(config, "quality", "page", state="ok")
+    (ended,) = [
+        one for one in evaluate(store) if one.labels == after.labels and one.rule == after.rule
+    ]
+    assert (ended.state, ended.annotations) == ("Normal", after.annotations)
+
+
+def test_annotations_of_many_columns_have_the_strongest(config: Config, store: Store) -> None:
+    set_alert(config, "drift", "page")
+    _incident(config, *(look(f"c{i}", "moved") for i in range(9)), family="drift")
+    (found,) = _firing(store)
+    assert found.annotations["columns"] == "c0, c1, c2, c3, c4, c5, c6, c7"
+
+
+def _firing(store: Store) -> list[Instance]:
+    return [one for one in evaluate(store) if one.state == "Alerting"]
+
+
+def look(column: str, detail: str, **more: str) -> dict[str, str]:
+    """What alarmed, as incidents keep it."""
+    return {"column": column, "monitor": "location", "segment": "", "detail": detail, **more}
+
+
+def _incident(config: Config, *looks: dict[str, str], family: str = "quality") -> int:
+    """The newest of the family; its number."""
+    since = datetime(2026, 3, 1, 6, tzinfo=UTC)
+    content = Content("page", 3, since, since + timedelta(hours=1), "", looks, None)
+    with connect(config.postgres, "write", autocommit=True) as connection:
+        for number in incidents.still_open(connection, "fraud").values():
+            incidents.resolve(connection, number.id)
+        return incidents.start(connection, "fraud", family, content)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -143,7 +213,7 @@ def test_a_dead_database_is_one_new_alert(config: Config, store: Store) -> None:
     assert alerting(evaluate(store)) == before
 
 
-def test_states_are_those_that_a_server_recorded(config: Config) -> None:
+def test_states_and_summaries_are_those_that_a_server_recorded(config: Config) -> None:
     recorded = json.loads(STATES.read_text())
     with connect(config.postgres, "migrate", autocommit=True) as connection:
         connection.execute("DROP SCHEMA IF EXISTS contract CASCADE")
@@ -154,7 +224,10 @@ def test_states_are_those_that_a_server_recorded(config: Config) -> None:
         connection.execute("GRANT SELECT ON contract.flip TO driftline_read")
     store = _server(config, recorded["rules"])
     titles = {rule["uid"]: rule["title"] for rule in recorded["rules"]}
-    found: dict[str, list[str]] = {}
+    states: dict[str, list[str]] = {}
+    summaries: dict[str, list[str]] = {}
     for one in evaluate(store):
-        found.setdefault(titles[one.rule], []).append(one.state)
-    assert {title: sorted(states) for title, states in found.items()} == recorded["states"]
+        states.setdefault(titles[one.rule], []).append(one.state)
+        summaries.setdefault(titles[one.rule], []).append(one.annotations["summary"])
+    assert {title: sorted(some) for title, some in states.items()} == recorded["states"]
+    assert {title: sorted(some) for title, some in summaries.items()} == recorded["summaries"]

@@ -7,12 +7,27 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from dashboards.generate import generate
+from dashboards.preview.ask import Ask, Page
+from dashboards.preview.extent import extent
+from dashboards.preview.reader import Reader
+from dashboards.rules import HEARTBEAT, rules
+from driftline.config import load
+from driftline.monitoring import Family, Severity
 from driftline.services.stack import Stack
+from driftline.storage.connection import connect
+from tests.grafana.evaluate import evaluate, run
+from tests.grafana.store import Store
+from tests.integration.dashboards.asked import queries
 
+MODEL = "flights-late"
 COMMAND = [str(Path(sys.executable).with_name("driftline")), "demo"]
 FLIGHTS = 4_000
 
@@ -79,22 +94,101 @@ def test_a_second_run_reuses_the_model_and_can_be_interrupted(state: Path) -> No
     assert _jobs_of(state) == []
 
 
-def test_a_third_run_can_leave_the_services_running(state: Path) -> None:
-    """`--keep-running`; the config that the demo wrote works with the other commands."""
+@pytest.fixture(scope="module")
+def kept(state: Path) -> Iterator[Path]:
+    """The config that a third run wrote, whose services it has left running."""
     try:
-        done = _demo(state, "--keep-running", "--rate", "2000", "--seed", "0")
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert sorted(_running(state)) == ["kafka", "mlflow", "timescaledb"]
-        audit = [COMMAND[0], "audit", "flights-late", "--json", "--config"]
-        proof = subprocess.run(
-            [*audit, str(state / "demo" / "driftline.yaml")],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert json.loads(proof.stdout)["ok"]
+        said = _shown(state, "--keep-running", "--rate", "2000", "--seed", "0")
+        assert "all agrees" in said, said
+        yield state / "demo" / "driftline.yaml"
     finally:
         Stack(state).down()
+
+
+def _shown(state: Path, *options: str) -> str:
+    """What a demo says that ends in the preview, which Ctrl-C ends."""
+    arguments = [*COMMAND, "--state", str(state), "--events", str(FLIGHTS), *options]
+    demo = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert demo.stdout is not None
+    said = ""
+    for line in demo.stdout:
+        said += line
+        if "Ctrl-C ends it" in line:
+            break
+    demo.send_signal(signal.SIGINT)
+    said += demo.stdout.read()
+    demo.wait(timeout=60)
+    return said
+
+
+def test_a_third_run_can_leave_the_services_running(state: Path, kept: Path) -> None:
+    """`--keep-running`; the config that the demo wrote works with the other commands."""
+    assert sorted(_running(state)) == ["kafka", "mlflow", "timescaledb"]
+    audit = [COMMAND[0], "audit", MODEL, "--json", "--config"]
+    proof = subprocess.run([*audit, str(kept)], capture_output=True, text=True, check=True)
+    assert json.loads(proof.stdout)["ok"]
+
+
+# What may be empty, while the store has nothing that it could show: 4,000 flights are four days.
+_ALARM = "window_end = (SELECT max(window_end) FROM driftline.judged_window) AND status = 'alarm'"
+UNLESS = {
+    f"driftline.verdict WHERE family = 'drift' AND {_ALARM}": {"Worst drift/A"},
+    "driftline.incident": {"Incidents/A", "annotation/Incidents"},
+    "driftline.incident WHERE resolved_at IS NULL": {"Open incidents/A"},
+    "driftline.report": {"Reports/A"},
+    "driftline.runner": {"Last heartbeat of a runner/A", "Runners/A"},  # the demo's has ended
+    "driftline.judged_window WHERE revision > 0": {"annotation/Backfills"},
+    "driftline.profile WHERE role = 'served' AND version > 1": {"annotation/Versions"},
+    # no segment is judged alone: three months of reference support no more looks
+    "driftline.window_stat WHERE segment <> ''": {
+        "Mean score by segment/A",
+        "Segments in the last window/A",
+    },
+    "driftline.verdict WHERE family = 'performance'": {
+        "Performance/A",
+        "Performance by monitor/A",
+        "Label coverage/A",
+        "Realised against estimated: AUC/B",
+    },
+}
+
+
+def test_every_query_of_every_dashboard_gives_data(kept: Path) -> None:
+    """Over all data, as a reader sees it who opens the page; event time or real time."""
+    config = load(kept)
+    reader = Reader(config.local_postgres())
+    asks = {f"SELECT 1 FROM {what} LIMIT 1": some for what, some in UNLESS.items()}
+    allowed = {one for sql, some in asks.items() if not reader.run(sql).rows for one in some}
+    silent: set[str] = set()
+    for board in generate(config):
+        span = extent(reader, board["uid"], MODEL)
+        assert span is not None
+        ask = Ask(since=span[0], until=span[1])
+        page = Page(board, reader)
+        chosen = {one["name"]: one["value"] for one in page.variables(ask)}
+        for asked in queries(board):
+            rows = reader.run(asked.over(ask.start, ask.end, chosen)).rows
+            if not any(value is not None for row in rows for value in row):
+                silent.add(asked.where.partition("/")[2])
+    reader.close()
+    assert silent - allowed == set()
+
+
+def test_every_alert_rule_gives_a_0_or_1_for_each_model(kept: Path) -> None:
+    """And the heartbeat one; what fires has an incident to tell of."""
+    config = load(kept)
+    store = Store(connect=partial(connect, config.local_postgres(), "read", autocommit=True))
+    store.data_sources = {config.grafana.data_source.uid: {}}
+    store.rules = rules(config)
+    statements = {rule["uid"]: rule["data"][0]["model"]["rawSql"] for rule in store.rules}
+    assert len(statements) == 1 + len(get_args(Family)) * len(get_args(Severity))
+    for uid, sql in statements.items():
+        _, (row,) = run(store, sql)
+        assert row[-1] in (0, 1)
+        assert uid == HEARTBEAT or row[0] == MODEL
+    for one in evaluate(store):
+        assert one.state in ("Normal", "Alerting")
+        assert one.state == "Normal" or one.rule == HEARTBEAT or one.annotations["columns"]
 
 
 def _jobs_of(state: Path) -> list[int]:

@@ -14,7 +14,8 @@ import yaml
 from typer.testing import CliRunner
 
 from dashboards.board import panel_id
-from dashboards.generate import generate
+from dashboards.generate import PageError, generate, pages
+from dashboards.preview.server import Preview
 from driftline import names
 from driftline.cli import app
 from driftline.config import Config, Model
@@ -117,6 +118,31 @@ def test_reads_the_data_source_of_the_config() -> None:
     text = json.dumps(generate(config))
     assert names.DATASOURCE_UID not in text
     assert '"uid": "pg-1"' in text
+
+
+@pytest.mark.parametrize("preview", ["https://reports.example/driftline", "https://p.example/"])
+def test_links_to_reports_lead_to_the_preview_of_the_config(preview: str) -> None:
+    config = Config.model_validate({"grafana": {"preview_url": preview}})
+    text = json.dumps(generate(config))
+    assert f'"{preview.rstrip("/")}/reports/${{__value.raw}}"' in text
+    assert "127.0.0.1" not in text
+
+
+def test_a_page_that_cannot_be_made_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    """Here of a model without windows, which no config file can have."""
+    config = monitored.config(Config.model_validate({"postgres": {"host": "db.example"}}))
+    fraud = config.models[monitored.FRAUD]
+    broken = fraud.model_copy(
+        update={"monitors": fraud.monitors.model_copy(update={"windows": ()})}
+    )
+    config = config.model_copy(update={"models": {**config.models, monitored.FRAUD: broken}})
+    (failed,) = [one for one in pages(config) if isinstance(one, PageError)]
+    assert failed.uid == names.dashboard_uid(monitored.FRAUD)
+    assert "can't generate the page of model 'fraud': IndexError: " in str(failed)
+    with pytest.raises(PageError, match="model 'fraud'"):
+        generate(config)
+    assert list(Preview(config).pages) == [names.FLEET_UID, names.MODELS_UID, names.PIPELINE_UID]
+    assert caplog.messages == [str(failed)]
 
 
 def test_long_names_have_their_own_uids() -> None:
