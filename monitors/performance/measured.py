@@ -96,7 +96,7 @@ def of_auc(auc: float, yes: float, no: float) -> Measured:
         NotMeasurableError: too few of either.
 
     >>> str(of_auc(0.9, 100, 900))
-    'auc 0.9 (95 %: 0.8595 to 0.9405)'
+    'auc 0.9 (95 %: 0.8591 to 0.9409)'
     """
     if min(yes, no) < _EACH:
         what = f"{yes:,.0f} events are yes, {no:,.0f} are no"

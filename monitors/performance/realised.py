@@ -76,9 +76,9 @@ def judge(found: Measured, first: Sequence[Past], level: float, version: int) ->
     usual = float(rows @ values / rows.sum())
     error = spread * math.sqrt(1 / found.rows + 1 / rows.sum())
     z = worse(found.metric) * (found.value - usual) / error
-    tail = float(null.p_value(z**2)) / 2
-    p = tail if z > 0 else 1 - tail
-    limit = worse(found.metric) * math.sqrt(null.threshold(2 * level)) * error
+    # the law is of both tails together, and bad windows may well have most of it: not halved
+    p = float(null.p_value(z**2)) if z > 0 else 1.0
+    limit = worse(found.metric) * math.sqrt(null.threshold(level)) * error
     supported = null.attainable <= level
     status: Status = "alarm" if p <= level else "ok"
     verdict = replace(
