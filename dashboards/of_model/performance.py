@@ -7,6 +7,7 @@ from dashboards.board import Panel, Query, coloured, describe
 from dashboards.of_model import realised
 from dashboards.scope import SEGMENT, WINDOW, Scope
 from driftline.config import Metric
+from driftline.monitoring import LABELS
 
 _NAMES: dict[Metric, str] = {
     "auc": "AUC",
@@ -20,14 +21,14 @@ _WINDOWS = f"family = 'performance' AND {SEGMENT}"
 
 def panels(scope: Scope) -> list[Panel]:
     """The section."""
-    if scope.section is not None and scope.section.labels is not None:
-        return [from_rows(scope), coverage(scope), verdicts(scope, 24)]
+    if scope.section is not None and scope.section.metric is not None:
+        return [from_rows(scope, scope.section.metric), coverage(scope), verdicts(scope, 24)]
     return [verdicts(scope, 16), coverage(scope)]
 
 
-def from_rows(scope: Scope) -> Panel:
+def from_rows(scope: Scope, metric: Metric) -> Panel:
     """The metric from the model's own rows and labels, with its interval."""
-    metric = _NAMES[realised.metric(scope)]
+    name = _NAMES[metric]
     hidden = {"lineWidth": 0, "fillOpacity": 0, "showPoints": "never"}
     band = {**hidden, "fillBelowTo": "low", "fillOpacity": 22}
     panel = style.lines(timeseries.Panel()).max_data_points(realised.POINTS).interval("10m")
@@ -38,11 +39,11 @@ def from_rows(scope: Scope) -> Panel:
     return describe(
         panel.decimals(3),
         "realised",
-        f"Realised against estimated: {metric}",
-        f"The {metric} of the events of each stretch whose label has come, with a 95 % interval "
+        f"Realised against estimated: {name}",
+        f"The {name} of the events of each stretch whose label has come, with a 95 % interval "
         f"for independent events; read from at most {realised.ROWS:,} events a stretch and "
         f"{realised.LABELS:,} labels. Estimated: what the monitors expect without labels.",
-        Query(realised.sql(scope)),
+        Query(realised.sql(scope, metric)),
         Query(_estimated(scope)),
         size=(16, 9),
         empty="No labels of these events yet, and no monitor that estimates without them",
@@ -77,10 +78,11 @@ def coverage(scope: Scope) -> Panel:
         "coverage",
         "Label coverage",
         "Share of each window's predictions whose label had come when the window was judged last. "
-        "What is young is still incomplete.",
+        "What is young is still incomplete. Of a window with more than "
+        f"{LABELS:,} events a sample of so many is looked at.",
         Query(f"""\
 SELECT $__timeGroup(window_end, $__interval) AS time,
-       sum(labelled)::float8 / nullif(sum(rows), 0) AS coverage
+       sum(labelled)::float8 / nullif(sum(least(rows, {LABELS})), 0) AS coverage
   FROM (SELECT window_end, max(rows) AS labelled FROM driftline.verdict
          WHERE {scope.windows} AND family = 'performance' AND segment = ''
            AND monitor NOT LIKE '%estimate%'

@@ -5,7 +5,7 @@ from dashboards.of_model.sample import LABELS, POINTS, ROWS, SLOTS, rows
 from dashboards.scope import Scope, rows_of
 from driftline.config import Metric
 
-__all__ = ["LABELS", "POINTS", "ROWS", "metric", "sql"]
+__all__ = ["LABELS", "POINTS", "ROWS", "sql"]
 
 _Z = 1.96
 
@@ -18,17 +18,7 @@ _LOSSES: dict[Metric, str] = {
 }
 
 
-def metric(scope: Scope) -> Metric:
-    """The metric of the model's gate; else AUC for a truth of yes and no, or the absolute error."""
-    section = scope.section
-    if section is None or section.labels is None:
-        raise ValueError("only a dashboard of one model with labels reads its rows")
-    if section.gates.performance is not None:
-        return section.gates.performance.metric
-    return "auc" if section.labels.type == "bool" else "mae"
-
-
-def sql(scope: Scope) -> str:
+def sql(scope: Scope, metric: Metric) -> str:
     """Columns time, realised, low, high.
 
     Rows and labels meet in a GROUP BY, not in a join: without statistics the planner takes a join
@@ -52,7 +42,7 @@ joined AS (
              UNION ALL SELECT event_id, NULL, NULL, label, label_time FROM truth) AS both_sides
      GROUP BY event_id) AS events
    WHERE start IS NOT NULL AND label IS NOT NULL)"""
-    return joined + (_auc() if metric(scope) == "auc" else _mean(metric(scope)))
+    return joined + (_auc() if metric == "auc" else _mean(metric))
 
 
 def _auc() -> str:

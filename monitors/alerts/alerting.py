@@ -116,7 +116,8 @@ class Alerting:
         current = opened.get(family)
         if current is not None:
             if alarms:
-                self._grow(connection, family, current, alarms, one)
+                costly = "performance" in opened
+                self._grow(connection, family, current, alarms, one, costly=costly)
             elif self._over(family, current, one, past):
                 self._resolve(connection, family, current)
                 del opened[family]
@@ -168,12 +169,14 @@ class Alerting:
         current: _Open,
         alarms: list[Contributor],
         one: Fresh,
+        *,
+        costly: bool,
     ) -> None:
         """More alarms of what is open already; told again only when it became more severe."""
         before = current.content
         ranked = contributors.merge(before.contributors, alarms)
         since = min(before.since, one.end - timedelta(seconds=one.length.seconds))
-        severity = self._severity(family, ranked)
+        severity = self._severity(family, ranked, costly=costly)
         severity = "page" if "page" in (before.severity, severity) else "ticket"
         content = self._filled(family, severity, since, max(before.last, one.end), ranked)
         incidents.update(connection, current.number, content)
@@ -238,7 +241,10 @@ class Alerting:
         for family in FAMILIES:
             newest = [seen[family][-1] for seen in past.values() if seen.get(family)]
             state = self._state(family, newest, past, firing=family in opened)
-            self._put(connection, family, state, opened.get(family), before.get(family))
+            known = before.get(family)
+            if state == "no_data" and not newest and known and known.state in ("ok", "pending"):
+                state = known.state  # labels come late: the newest windows were not judged yet
+            self._put(connection, family, state, opened.get(family), known)
 
     def _state(
         self,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from driftline import names
+from driftline.config import Model
 from driftline.monitoring import Monitors, WindowLength
 from driftline.profile.binning import Binning
 from monitors.columns.monitor import Monitor
@@ -16,6 +17,7 @@ from monitors.columns.monitor import Monitor
 #: Shares of a model's budget.
 SEQUENTIAL = 0.1
 STREAM = 0.1  # volume
+PERFORMANCE = 0.2  # of models whose labels are judged
 COLUMNS = 1 - SEQUENTIAL - STREAM
 
 _WEEK = timedelta(days=7)
@@ -31,8 +33,27 @@ class Look:
     seconds: int
 
 
+def columns(model: Model) -> float:
+    """The share of the budget that the columns of a model have."""
+    judged = model.labels is not None and model.monitors.performance.alert
+    return COLUMNS - PERFORMANCE if judged else COLUMNS
+
+
+def performance(settings: Monitors, length: WindowLength) -> float:
+    """The false-alarm rate of one look at the realised performance of a window.
+
+    Half of what the budget gives: a window is judged again as the rest of its labels comes.
+    """
+    share = PERFORMANCE * settings.false_alarms_per_week / len(settings.windows)
+    return min(share / per_week(length) / 2, 0.25)
+
+
 def levels(
-    settings: Monitors, binning: Binning, monitors: Mapping[str, Monitor], more: Iterable[str] = ()
+    settings: Monitors,
+    binning: Binning,
+    monitors: Mapping[str, Monitor],
+    more: Iterable[str] = (),
+    share: float = COLUMNS,
 ) -> dict[Look, float]:
     """The false-alarm rate of each look that may open incidents; they sum to the budget.
 
@@ -40,6 +61,7 @@ def levels(
         binning: which columns there are.
         monitors: the column monitors.
         more: names of alerting monitors of the window as a whole, each one look.
+        share: of the budget, for all of them.
     """
     weights: dict[Look, float] = {}
     rates: dict[Look, float] = {}
@@ -53,8 +75,8 @@ def levels(
             weights[look] = 1.0
             rates[look] = per_week(length)
     total = sum(weights.values())
-    share = settings.false_alarms_per_week * COLUMNS
-    return {look: share * weight / total / rates[look] for look, weight in weights.items()}
+    allowed = settings.false_alarms_per_week * share
+    return {look: allowed * weight / total / rates[look] for look, weight in weights.items()}
 
 
 def whole(settings: Monitors) -> tuple[str, ...]:

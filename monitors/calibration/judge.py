@@ -37,6 +37,7 @@ class Judge:
         segment: "" for all rows.
         version: whose predictions the windows hold.
         monitors: by name.
+        share: of the budget, for all looks at columns.
     """
 
     settings: Monitors
@@ -44,6 +45,7 @@ class Judge:
     segment: str = names.ALL_ROWS
     version: int = 0
     monitors: Mapping[str, Monitor] = field(default_factory=lambda: MONITORS)
+    share: float = budget.COLUMNS
 
     def judge(self, window: Window, current: Profile) -> list[Verdict]:
         """One verdict for each column and monitor that fit.
@@ -70,7 +72,8 @@ class Judge:
     def levels(self) -> dict[Look, float]:
         """The false-alarm rate of each look."""
         more = budget.whole(self.settings)
-        return budget.levels(self.settings, self.reference.binning, self.monitors, more)
+        binning = self.reference.binning
+        return budget.levels(self.settings, binning, self.monitors, more, self.share)
 
     def _column(self, window: Window, current: Profile, column: str) -> list[Verdict]:
         """One failing column or monitor is shown as broken and stops no other."""

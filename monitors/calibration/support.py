@@ -194,15 +194,15 @@ def of_model(
     Raises:
         DriftlineError: there is no reference.
     """
-    settings = config.model(model).monitors
+    section = config.model(model)
     with connect(config.local_postgres(), "read") as connection:
         chosen = max(references.stamp(connection, model), default=0) if version is None else version
-        judges = Judges(model, settings)
+        judges = Judges(model, section)
         judges.refresh(connection)
         judge = judges.of(connection, chosen, segment)
     sizes = np.array(rows, dtype=float) if rows else usual_rows(judge)
     title = f"{model} version {chosen}" + (f", {segment}" if segment else "")
-    return Supported(title, settings.false_alarms_per_week, supports(judge, sizes))
+    return Supported(title, section.monitors.false_alarms_per_week, supports(judge, sizes))
 
 
 def usual_rows(judge: Judge) -> Floats:

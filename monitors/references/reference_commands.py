@@ -86,7 +86,7 @@ def reference_show(
             {"segment": segment, "seconds": seconds, "blocks": n}
             for segment, seconds, n in lengths(connection, model, number)
         ]
-        judges = Judges(model, loaded.model(model).monitors)
+        judges = Judges(model, loaded.model(model))
         judges.refresh(connection)
         worth = effective_windows(judges.of(connection, number, names.ALL_ROWS))
     effective = [{"seconds": seconds, "windows": round(n, 1)} for seconds, n in worth.items()]

@@ -8,6 +8,7 @@ from driftline.errors import DriftlineError
 from driftline.storage import windows
 from driftline.storage.connection import Connection, connect
 from monitors.running import schedule
+from monitors.running.late_truth import LateTruth
 from monitors.running.runner import lock_round, now_of
 from monitors.running.schedule import Length
 from monitors.running.watch import Due, Watch
@@ -36,7 +37,7 @@ def backfill(
     Raises:
         DriftlineError: `since` is not before `until`, or nothing was counted in between.
     """
-    watch = Watch(name, config.model(name))
+    watch, truth = Watch(name, config.model(name)), LateTruth(name, config.model(name))
     if since >= until:
         raise DriftlineError(f"since {since} is not before until {until}: exchange them")
     with connect(config.local_postgres(), "write", autocommit=True) as connection:
@@ -46,7 +47,8 @@ def backfill(
             chunk = wanted[start : start + _AT_ONCE]
             with connection.transaction():
                 lock_round(connection, name)
-                watch.judge(connection, Due(clock, chunk))
+                fresh = watch.judge(connection, Due(clock, chunk))
+                truth.judge(connection, clock, fresh)
             progress(start + len(chunk), len(wanted))
     return len(wanted)
 

@@ -4,13 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
+from typing import get_args
 
+from driftline.config import Metric
 from driftline.storage import verdicts
+from monitors.performance import realised
 from monitors.running.schedule import Length
 from monitors.verdict import Verdict
 
 #: Monitors whose verdicts do not come from the window alone; a revision leaves them alone.
-SPARED = ("volume", "no_traffic", "rejected", "registry", "slow_drift")
+SPARED = (
+    *("volume", "no_traffic", "rejected", "registry", "slow_drift"),
+    *map(realised.name, get_args(Metric)),
+)
 # the columns of a row that a verdict has, in order; asdict would copy each value
 _FIELDS = attrgetter(*(name for name in verdicts.Row._fields if name != "report_id"))
 

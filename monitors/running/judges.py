@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from driftline import names
+from driftline.config import Model
 from driftline.errors import DriftlineError
-from driftline.monitoring import Monitors
 from driftline.profile.binning import Binning
 from driftline.profile.profile import Profile
 from driftline.profile.trimmed import trim
@@ -13,6 +13,7 @@ from driftline.storage import calibrations, references
 from driftline.storage.calibrations import Key
 from driftline.storage.connection import Connection
 from driftline.storage.references import StoredReference
+from monitors.calibration import budget
 from monitors.calibration.judge import Judge
 from monitors.calibration.reference import Blocks, Reference
 from monitors.calibration.sequential import Sequential, longest
@@ -27,12 +28,13 @@ class Judges:
 
     Parameters:
         model: its name in the config.
-        settings: how it is watched.
+        section: its section.
     """
 
-    def __init__(self, model: str, settings: Monitors) -> None:
+    def __init__(self, model: str, section: Model) -> None:
         self._model = model
-        self.settings = settings
+        self.settings = section.monitors
+        self._share = budget.columns(section)
         self._stamps: dict[int, datetime] = {}
         self._stored: dict[int, StoredReference | None] = {}
         self._made: dict[tuple[int, str], Judge] = {}
@@ -106,7 +108,7 @@ class Judges:
                 f"'driftline reference set {self._model} --version {version} ...' gives it one"
             )
         reference = load(connection, stored, segment, [w.seconds for w in self.settings.windows])
-        judge = Judge(self.settings, reference, segment, version)
+        judge = Judge(self.settings, reference, segment, version, share=self._share)
         laws = calibrations.read(connection, self._model, version, segment, self._digest(judge))
         judge.calibrator.remember(laws)
         self._kept[version, segment] = set(laws)

@@ -29,6 +29,7 @@ from monitors.alerts.alerting import Alerting
 from monitors.alerts.deliver import deliver
 from monitors.alerts.grafana_watch import GrafanaWatch
 from monitors.running.heartbeat import Heartbeat
+from monitors.running.late_truth import LateTruth
 from monitors.running.metrics import Metrics
 from monitors.running.watch import Due, Watch
 from monitors.stream.pulse import Pulse
@@ -58,6 +59,7 @@ class Watched:
 
     watch: Watch
     pulse: Pulse
+    truth: LateTruth
     alerting: Alerting
     shard: int
     next_at: datetime | None = None
@@ -175,6 +177,7 @@ class Runner:
         return Watched(
             Watch(name, model),
             Pulse(name, model),
+            LateTruth(name, model),
             Alerting(name, model, self._config.notify.link),
             shard_of(name, self._config.runner.shards),
         )
@@ -213,6 +216,7 @@ class Runner:
             due = one.watch.due(connection, now, ended=ended)
             fresh = one.watch.judge(connection, due)
             looks = one.pulse.judge(connection, now) if one.pulse.due(now) else []
+            looks += one.truth.judge(connection, due.clock, fresh, ended=ended)
             if fresh or looks or one.seen_at is None:
                 one.alerting.apply(connection, [*fresh, *looks])
             one.lag = _lag(due, due.clock or now)
@@ -224,7 +228,7 @@ class Runner:
                 judged_until=max((f.end for f in fresh), default=None),
                 lag_seconds=one.lag,
             )
-        one.seen_at, one.more = now, due.more > 0
+        one.seen_at, one.more = now, due.more > 0 or one.truth.more
         one.next_at = one.watch.next_close(now)
         self.metrics.windows.inc(len(fresh))
         self.metrics.revised.inc(sum(f.revised for f in fresh))

@@ -29,7 +29,7 @@ class Length:
 
 def lengths(model: Model) -> list[Length]:
     """The lengths that a model is judged at: the configured ones, and latency's short window."""
-    found = {length.seconds: _of(length) for length in model.monitors.windows}
+    found = {length.seconds: of(length) for length in model.monitors.windows}
     for objective in (model.monitors.latency.inference, model.monitors.latency.end_to_end):
         if objective is None:
             continue
@@ -77,7 +77,8 @@ def before(end: datetime, back: timedelta, times: int) -> list[datetime]:
     return [end - i * back for i in range(times, 0, -1)]
 
 
-def _of(length: WindowLength) -> Length:
+def of(length: WindowLength) -> Length:
+    """A configured length."""
     return Length(length.seconds, int(length.step.total_seconds()), length.seconds)
 
 

@@ -21,6 +21,7 @@ from monitors.calibration.budget import Look
 from monitors.raw.raw_monitors import RawMonitors
 from monitors.references import burn_in
 from monitors.running import schedule, slow
+from monitors.running.estimates import Estimates
 from monitors.running.fold import WORTH, Fold
 from monitors.running.fresh import SPARED, Fresh, row
 from monitors.running.judges import Judges, NoReferenceError
@@ -67,9 +68,10 @@ class Watch:
         self.model = model
         self.settings = model.monitors
         self.lengths = schedule.lengths(model)
-        self.judges = Judges(name, model.monitors)
+        self.judges = Judges(name, model)
         self._ripened: datetime | None = None  # when provisional references were looked at
         self._raw = RawMonitors(name, model.monitors)
+        self._estimates = Estimates(name, model)
         longest = max(max(length.seconds, length.reach) for length in self.lengths)
         self._fold = Fold(name, timedelta(seconds=longest))
 
@@ -255,8 +257,25 @@ class Watch:
             except Exception as error:  # one segment that fails stops no other
                 log.exception("segment %r of model %s can't be judged", segment, self.name)
                 found.append(replace(_broken("segment", error), segment=segment, version=version))
+        found += self._estimated(connection, window, parts, version)
         level = self._level_of_all_columns(connection, window, version)
         return found + self._raw.judge(connection, window, version, level)
+
+    def _estimated(
+        self, connection: Connection, window: Window, parts: Parts, version: int
+    ) -> list[Verdict]:
+        part = max(
+            (p for p in parts if p[:3] == (version, names.SERVED, names.ALL_ROWS)),
+            key=lambda p: parts[p].rows,
+        )
+        reference = self._reference(connection, part)
+        try:
+            return self._estimates.judge(connection, window, version, parts[part], reference)
+        except psycopg.Error:
+            raise
+        except Exception as error:
+            log.exception("performance of model %s can't be estimated", self.name)
+            return [replace(_broken("estimated", error), version=version)]
 
     def _level_of_all_columns(
         self, connection: Connection, window: Window, version: int

@@ -430,6 +430,16 @@ class Model(Settings):
         "shared", description="own: one more dashboard, which also reads the model's own rows"
     )
 
+    @property
+    def metric(self) -> Metric | None:
+        """How good its predictions are said to be: by the metric of the performance gate, else by
+        AUC for a truth of yes and no, or by the absolute error; None without labels."""
+        if self.labels is None:
+            return None
+        if self.gates.performance is not None:
+            return self.gates.performance.metric
+        return "auc" if self.labels.type == "bool" else "mae"
+
     @model_validator(mode="after")
     def _labels_for_their_gates(self) -> Self:
         for name in ("calibration", "performance"):

@@ -185,7 +185,7 @@ def _supported(connection: "Connection", name: str, model: "Model", version: int
     from monitors.calibration.support import supports, usual_rows
     from monitors.running.judges import Judges
 
-    judges = Judges(name, model.monitors)
+    judges = Judges(name, model)
     judges.refresh(connection)
     judge = judges.of(connection, version, "")
     looks = supports(judge, usual_rows(judge)[-1:])

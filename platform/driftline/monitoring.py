@@ -11,6 +11,7 @@ Family = Literal["drift", "quality", "latency", "volume", "performance", "regist
 Severity = Literal["ticket", "page"]
 _LENGTHS = {timedelta(minutes=m) for m in (1, 5, 10, 15, 30, 60, 120, 180, 240, 360, 480, 720)}
 _DAY = timedelta(days=1)
+LABELS = 10_000  # events of a window whose labels are looked for, at most: a sample of it
 
 
 class WindowLength(Settings):
@@ -94,6 +95,36 @@ class Multivariate(Settings):
     alert: bool = False
 
 
+class Performance(Settings):
+    """How good predictions were, once their labels have come; for models that have `labels`."""
+
+    alert: bool = Field(True, description="a window that is worse may open incidents")
+    min_labels: int = Field(
+        100, ge=20, le=LABELS, description="a window with fewer labels is not measured"
+    )
+    coverage: Share = Field(
+        0.8, description="judged once so many of its events have a label, or after `within`"
+    )
+    within: Wait = Field(
+        timedelta(days=7), description="labels come so long after their window, at most"
+    )
+    baseline: Wait = Field(
+        timedelta(days=28), description="later windows of a version are compared with its first"
+    )
+
+    def looks(self, window: timedelta) -> list[timedelta]:
+        """How old a window is when it is measured: at once, and whenever its age has doubled.
+
+        >>> [str(age) for age in Performance().looks(timedelta(days=2))]
+        ['0:00:00', '2 days, 0:00:00', '4 days, 0:00:00', '7 days, 0:00:00']
+        """
+        ages, age = [timedelta(0)], window
+        while age < self.within:
+            ages.append(age)
+            age *= 2
+        return [*ages, self.within]
+
+
 class Hysteresis(Settings):
     """How many windows make an alarm, and its end."""
 
@@ -154,6 +185,7 @@ class Monitors(Settings):
     rejected: Share = Field(0.05, description="share of messages that may be rejected")
     evidently: tuple[Evidently, ...] = ()
     multivariate: Multivariate | None = None
+    performance: Performance = Performance()
     hysteresis: Hysteresis = Hysteresis()
     page: tuple[Family, ...] = Field(
         ("latency", "volume", "performance"), description="families that page; others are tickets"

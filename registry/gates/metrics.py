@@ -3,7 +3,6 @@
 All differences are paired: what both versions find hard cancels out.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +10,11 @@ import numpy.typing as npt
 
 from driftline.config import Metric
 from driftline.errors import DriftlineError
+from driftline.losses import LOSSES
 
 Floats = npt.NDArray[np.float64]
 
 _BINARY = frozenset({"log_loss", "brier", "auc"})
-_CLIP = 1e-15
 _BINS = 15
 
 
@@ -58,7 +57,7 @@ def compare(metric: Metric, label: Floats, champion: Floats, candidate: Floats) 
         return _auc(label, champion, candidate)
     if metric == "rmse":
         return _rmse(label, champion, candidate)
-    loss = _LOSSES[metric]
+    loss = LOSSES[metric]
     return _mean(loss(label, champion), loss(label, candidate))
 
 
@@ -78,19 +77,6 @@ def calibration_error(label: Floats, score: Floats) -> float:
     which = np.searchsorted(edges, score, side="right")
     gaps = np.bincount(which, weights=label - score)
     return float(np.abs(gaps).sum() / len(score))
-
-
-def _log_loss(label: Floats, score: Floats) -> Floats:
-    clipped = np.clip(score, _CLIP, 1 - _CLIP)
-    loss: Floats = -(label * np.log(clipped) + (1 - label) * np.log1p(-clipped))
-    return loss
-
-
-_LOSSES: dict[str, Callable[[Floats, Floats], Floats]] = {
-    "log_loss": _log_loss,
-    "brier": lambda label, score: (score - label) ** 2,
-    "mae": lambda label, score: np.abs(score - label),
-}
 
 
 def _mean(champion: Floats, candidate: Floats) -> Comparison:

@@ -89,8 +89,13 @@ def say(
     rows: Iterable[Row],
     *,
     monitor: str,
+    revision: int | None = None,
 ) -> None:
-    """Store what one monitor says of a window; what it said before goes to the history."""
+    """Store what one monitor says of a window; what it said before goes to the history.
+
+    Parameters:
+        revision: later than the one before; default: the next.
+    """
     values = {"model": model, "seconds": seconds, "end": end, "monitor": monitor}
     before = connection.execute(
         f"""WITH gone AS (
@@ -104,7 +109,8 @@ def say(
         values,
     ).fetchone()
     last = -1 if before is None or before[0] is None else int(before[0])
-    _insert(connection, (end, model, seconds, last + 1), rows)
+    number = last + 1 if revision is None else revision
+    _insert(connection, (end, model, seconds, number), rows)
 
 
 def details(
@@ -115,6 +121,19 @@ def details(
         """SELECT window_end, detail FROM driftline.verdict
             WHERE model = %s AND window_seconds = %s AND window_end = ANY(%s) AND monitor = %s""",
         [model, seconds, list(ends), monitor],
+    ).fetchall()
+    return dict(rows)
+
+
+def revisions(
+    connection: Connection, model: str, seconds: int, monitor: str, *, since: datetime
+) -> dict[datetime, int]:
+    """The newest revision of what a monitor said of windows that end from some time on, by ends."""
+    rows = connection.execute(
+        """SELECT window_end, max(revision) FROM driftline.verdict
+            WHERE model = %s AND window_seconds = %s AND window_end >= %s AND monitor = %s
+            GROUP BY 1""",
+        [model, seconds, since, monitor],
     ).fetchall()
     return dict(rows)
 

@@ -49,7 +49,9 @@ def read(
     *,
     rows: int,
     version: int | None = None,
+    features: bool = True,
     labelled: bool = False,
+    known: datetime | None = None,
 ) -> pa.Table:
     """A sample of the predictions of [since, until), in the order of event time.
 
@@ -57,16 +59,18 @@ def read(
         connection: as role `read`.
         rows: how many at most.
         version: only those of this version.
+        features: with the features.
         labelled: with the truth, where it is known, as column `label`.
+        known: only truth that was known by then; default: all.
 
     Returns:
-        event_time, event_id, model_version, score, and the features.
+        event_time, event_id, model_version, score, the features, and the label.
 
     Raises:
         SchemaError: the model has no table.
     """
     own = [names.EVENT_TIME, names.EVENT_ID, "model_version", names.SCORE]
-    kept = [field for field in prediction_table.features(connection, model) if _is_flat(field)]
+    kept = [f for f in prediction_table.features(connection, model) if features and _is_flat(f)]
     columns = [*own, *(field.name for field in kept)]
     share = _share(rows, profiles.rows(connection, model, since, until))
     query = _query(model, columns, share, rows, since=since, until=until, version=version)
@@ -80,8 +84,9 @@ def read(
     )
     sample = sample.sort_by([(names.EVENT_TIME, "ascending"), (names.EVENT_ID, "ascending")])
     if labelled:
-        known = truth.latest(connection, model, since, sample[names.EVENT_ID].to_pylist())
-        sample = sample.append_column(LABEL, pa.array(known))
+        ids = sample[names.EVENT_ID].to_pylist()
+        label = truth.latest(connection, model, since, ids, until=known or truth.EVER)
+        sample = sample.append_column(LABEL, pa.array(label))
     return sample
 
 

@@ -88,7 +88,7 @@ def test_laws_are_kept_for_the_next_runner(stream: Stream) -> None:
     window = Window(3_600, START + timedelta(hours=1))
 
     def judged() -> tuple[list[float | None], int]:
-        judges = Judges("fraud", stream.section.monitors)
+        judges = Judges("fraud", stream.section)
         with connect(stream.config.postgres, "write") as connection:
             judges.refresh(connection)
             judge = judges.of(connection, 1, "")

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from driftline.config import Model
 from driftline.monitoring import Monitors
 from driftline.profile.binning import Binning, BoolBins, CategoryBins, LogBins, NumericBins
 from monitors.calibration import budget
@@ -80,6 +81,24 @@ def test_more_looks_share_the_budget() -> None:
     levels = budget.levels(settings, BINNING, MONITORS, ("multivariate",))
     assert Look("multivariate", "", "", 86_400) in levels
     assert sum(levels.values()) * 7 == pytest.approx(budget.COLUMNS)
+
+
+def test_labels_take_their_share_from_the_columns() -> None:
+    settings = Monitors.model_validate({"windows": ["1 h", "1 d"]})
+    input_ = {"topic": "e", "event_id": "i", "event_time": "t", "fields": {"x": "float"}}
+    section = {"input": input_, "registry": {"name": "m"}, "monitors": settings}
+    plain = Model.model_validate(section)
+    labelled = Model.model_validate({**section, "labels": {"topic": "truth"}})
+    shown = Model.model_validate(
+        {**section, "labels": {"topic": "truth"}, "monitors": {"performance": {"alert": False}}}
+    )
+    assert budget.columns(plain) == budget.columns(shown) == budget.COLUMNS
+    levels = budget.levels(settings, BINNING, MONITORS, share=budget.columns(labelled))
+    steps = {window.seconds: window for window in settings.windows}
+    spent = sum(level * budget.per_week(steps[look.seconds]) for look, level in levels.items())
+    # each window is judged once in full, and again while the rest of its labels comes
+    spent += sum(2 * budget.performance(settings, w) * budget.per_week(w) for w in settings.windows)
+    assert spent + budget.STREAM + budget.SEQUENTIAL == pytest.approx(1)
 
 
 def test_columns_can_be_chosen_and_the_score_stays() -> None:

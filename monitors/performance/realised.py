@@ -1,0 +1,109 @@
+"""Performance as labels show it, against the first windows of the same version.
+
+A training file's own performance is no baseline: it was fitted to. So a window is compared with the
+version's windows of the first weeks, each weighed by its labels, and the difference, in standard
+errors, with how much those windows differ from one another: the law of windows, as for columns.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+
+from driftline import names
+from driftline.config import Metric
+from driftline.profile.binning import Floats
+from driftline.storage.verdicts import Past
+from monitors.calibration.calibrator import fit
+from monitors.calibration.null import Null
+from monitors.columns.monitor import Comparison, number
+from monitors.performance.measured import Measured, worse
+from monitors.verdict import Status, Verdict
+
+_FEWEST = 8  # windows of a baseline, to say anything
+_MEASURED = ("ok", "not_calibrated", "shown")
+
+
+def name(metric: Metric) -> str:
+    """The monitor's."""
+    return f"realised_{metric}"
+
+
+def baseline(past: Sequence[Past], length: timedelta) -> list[Past]:
+    """The first windows of a version: those that end so long after its first one, at most. Windows
+    that alarmed are left out, so that what is bad does not become usual.
+
+    Args:
+        past: windows of one version and length, in order of their ends.
+    """
+    usable = [one for one in past if one.status in _MEASURED and one.value is not None]
+    return [one for one in usable if one.end - usable[0].end <= length]
+
+
+def judge(found: Measured, first: Sequence[Past], level: float, version: int) -> Verdict:
+    """Judge whether a window is worse than the baseline by more than chance.
+
+    Args:
+        found: the window's metric.
+        first: the baseline's windows.
+        level: the false-alarm rate.
+
+    Returns:
+        A verdict whose effect is positive when the window is worse.
+    """
+    verdict = Verdict(
+        name(found.metric),
+        "performance",
+        names.SCORE,
+        "not_calibrated",
+        found.rows,
+        value=found.value,
+        level=level,
+        detail=str(found),
+        version=version,
+    )
+    if len(first) < _FEWEST:
+        few = f"; {len(first)} earlier windows are measured, {_FEWEST} are needed"
+        return replace(verdict, detail=verdict.detail + few)
+    values = np.array([one.value for one in first], dtype=np.float64)
+    rows = np.array([one.rows for one in first], dtype=np.float64)
+    spread = max(found.error, 1e-9) * math.sqrt(found.rows)  # of one event
+    null = _null(found.metric, values, rows, spread)
+    assert null is not None
+    null = null.resized(found.rows, 1.0)
+    usual = float(rows @ values / rows.sum())
+    error = spread * math.sqrt(1 / found.rows + 1 / rows.sum())
+    z = worse(found.metric) * (found.value - usual) / error
+    # the law is of both tails together, and bad windows may well have most of it: not halved
+    p = float(null.p_value(z**2)) if z > 0 else 1.0
+    limit = worse(found.metric) * math.sqrt(null.threshold(level)) * error
+    supported = null.attainable <= level
+    status: Status = "alarm" if p <= level else "ok"
+    verdict = replace(
+        verdict,
+        status=status if supported else "not_calibrated",
+        expected=usual,
+        threshold=usual + limit,
+        p_value=p,
+        effect=z / math.sqrt(null.scale),
+        detail=f"{found}, {number(usual)} in the first {len(first)} windows, "
+        f"alarms from {number(usual + limit)}",
+    )
+    if supported:
+        return verdict
+    why = (
+        f"; a level of {level:.1g} is wanted, {null.blocks:.0f} effective windows support "
+        f"{null.attainable:.1g}: lengthen monitors.performance.baseline, or the windows"
+    )
+    return replace(verdict, detail=verdict.detail + why)
+
+
+def _null(metric: Metric, values: Floats, rows: Floats, spread: float) -> Null | None:
+    """The law of windows of the baseline, each compared with the others."""
+    rest = rows.sum() - rows
+    others = (float(rows @ values) - rows * values) / rest
+    z = (values - others) / (spread * np.sqrt(1 / rows + 1 / rest))
+    found = Comparison(values, others, z**2, np.ones_like(z), np.sign(z) * worse(metric))
+    return fit(found, float(np.median(rows)), len(rows))

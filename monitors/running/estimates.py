@@ -1,0 +1,107 @@
+"""What scores say of performance; the labels that calibrate them are read once a day."""
+
+from datetime import timedelta
+
+import numpy as np
+
+from driftline import names
+from driftline.config import Metric, Model
+from driftline.monitoring import LABELS
+from driftline.profile.binning import NumericBins
+from driftline.profile.profile import Profile
+from driftline.storage import window_sample
+from driftline.storage.connection import Connection
+from monitors.performance import estimated
+from monitors.performance.estimated import Calibration, Chances, Losses
+from monitors.performance.measured import YES_NO
+from monitors.verdict import Verdict, Window
+
+_DAY = timedelta(days=1)
+_MEMORY = timedelta(days=30)  # labels of older events don't calibrate
+
+
+class Estimates:
+    """Estimates the performance of one model; nothing is said of one without `labels`.
+
+    Parameters:
+        name: the model's name in the config.
+        model: its section.
+    """
+
+    def __init__(self, name: str, model: Model) -> None:
+        self._name = name
+        self._model = model
+        self._known: dict[int, tuple[Window, NumericBins, Calibration | None]] = {}
+
+    def judge(
+        self,
+        connection: Connection,
+        window: Window,
+        version: int,
+        current: Profile,
+        reference: Profile | None,
+    ) -> list[Verdict]:
+        """Estimate one window of one version.
+
+        Parameters:
+            current: of its rows.
+            reference: of the version.
+        """
+        metric, bins = self._model.metric, current.binning.by_name[names.SCORE]
+        if metric is None or not isinstance(bins, NumericBins):
+            return []
+        calibration = self._calibration(connection, metric, window, version, bins)
+        if calibration is None:
+            return []
+        column = current.column(names.SCORE)
+        same = reference is not None and reference.binning.by_name[names.SCORE] == bins
+        usual = reference.column(names.SCORE) if reference is not None and same else None
+        return [estimated.judge(calibration, column, usual, version)]
+
+    def _calibration(
+        self,
+        connection: Connection,
+        metric: Metric,
+        window: Window,
+        version: int,
+        bins: NumericBins,
+    ) -> Calibration | None:
+        """As labels showed it by the end of a window, or of one at most a day away."""
+        known = self._known.get(version)
+        if known is None or known[1] != bins or abs(known[0].end - window.end) >= _DAY:
+            known = window, bins, self._learn(connection, metric, window, version, bins)
+            self._known[version] = known
+        return known[2]
+
+    def _learn(
+        self,
+        connection: Connection,
+        metric: Metric,
+        window: Window,
+        version: int,
+        bins: NumericBins,
+    ) -> Calibration | None:
+        assert self._model.labels is not None
+        sample = window_sample.read(
+            connection,
+            self._name,
+            window.end - _MEMORY,
+            window.end,
+            rows=LABELS,
+            version=version,
+            features=False,
+            labelled=True,
+            known=window.end,
+        )
+        score, label = (
+            sample[column].to_numpy().astype(np.float64)
+            for column in (names.SCORE, window_sample.LABEL)
+        )
+        usable = np.isfinite(score) & np.isfinite(label)
+        score, label = score[usable], label[usable]
+        yes_no = metric in YES_NO or self._model.labels.type == "bool"
+        enough = len(label) >= self._model.monitors.performance.min_labels
+        if yes_no:
+            binary = bool(np.isin(label, (0, 1)).all())
+            return Chances.of(metric, bins, label, score) if enough and binary else Chances(metric)
+        return Losses.of(metric, bins, label, score) if enough else None

@@ -1,0 +1,235 @@
+"""Windows are measured as their labels come: at once, and again whenever their age has doubled.
+
+What was measured when follows from the verdicts that are stored: their revision says at which age,
+so a runner that is killed has lost nothing. How many windows are looked at again does not depend on
+traffic, and a look at one reads a bounded sample of its events.
+"""
+
+import logging
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+import psycopg
+
+from driftline import names
+from driftline.config import Metric, Model
+from driftline.monitoring import LABELS, WindowLength
+from driftline.profile.binning import Floats
+from driftline.storage import judged, verdicts, window_sample
+from driftline.storage.connection import Connection
+from driftline.storage.judged import Judged
+from driftline.storage.verdicts import Past
+from monitors.calibration import budget
+from monitors.performance import realised
+from monitors.performance.measured import NotMeasurableError, measure
+from monitors.running import schedule
+from monitors.running.fresh import Fresh, row
+from monitors.verdict import Verdict, Window
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 64  # windows that one transaction measures again, at most
+_SINCE = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Look(NamedTuple):
+    """A window that is to be measured, at which of its ages."""
+
+    one: Judged
+    age: int
+    again: bool
+
+
+class LateTruth:
+    """Measures the windows of one model against their labels.
+
+    Parameters:
+        name: the model's name in the config.
+        model: its section.
+
+    Attributes:
+        more: windows wait that were not measured in the last call.
+    """
+
+    def __init__(self, name: str, model: Model) -> None:
+        self._name = name
+        self._model = model
+        self._settings = model.monitors.performance
+        self.more = False
+
+    def judge(
+        self,
+        connection: Connection,
+        clock: datetime | None,
+        fresh: Sequence[Fresh],
+        *,
+        ended: bool = False,
+    ) -> list[Fresh]:
+        """Measure what is due, and store it, in the caller's transaction.
+
+        Parameters:
+            clock: the time by which windows age.
+            fresh: windows that were judged just now.
+            ended: no more labels will come: every window is measured for the last time.
+        """
+        self.more = False
+        metric = self._model.metric
+        if metric is None or clock is None:
+            return []
+        found: list[Fresh] = []
+        for length in self._model.monitors.windows:
+            mine = {one.end for one in fresh if one.length.seconds == length.seconds}
+            looks = self._due(connection, metric, length, clock, mine, ended=ended)
+            if looks:
+                found += self._measure(connection, metric, length, looks)
+        return found
+
+    def _due(
+        self,
+        connection: Connection,
+        metric: Metric,
+        length: WindowLength,
+        clock: datetime,
+        fresh: set[datetime],
+        *,
+        ended: bool,
+    ) -> list[_Look]:
+        """Windows that have come to an age at which they were not measured yet.
+
+        Those that a runner missed while it was away are looked for as far back as `within`, twice.
+        """
+        ages = self._settings.looks(length.length)
+        floor = min([clock - 2 * self._settings.within, *fresh])
+        said = verdicts.revisions(
+            connection, self._name, length.seconds, realised.name(metric), since=floor
+        )
+        looks = []
+        for one in judged.between(connection, self._name, length.seconds, floor, _after(clock)):
+            passed = len(ages) if ended else bisect_right(ages, clock - one.end)
+            if one.rows and passed - 1 > said.get(one.end, -1):
+                looks.append(_Look(one, passed - 1, one.end in said))
+        first = [look for look in looks if look.one.end in fresh]
+        rest = [look for look in looks if look.one.end not in fresh]
+        self.more |= len(rest) > _AT_ONCE
+        return sorted(first + rest[:_AT_ONCE], key=lambda look: look.one.end)
+
+    def _measure(
+        self, connection: Connection, metric: Metric, length: WindowLength, looks: list[_Look]
+    ) -> list[Fresh]:
+        monitor = realised.name(metric)
+        series = verdicts.past(
+            connection, self._name, length.seconds, monitor, since=_SINCE, until=looks[-1].one.end
+        )
+        past = {one.end: one for one in series.get((names.SCORE, names.ALL_ROWS), ())}
+        found = []
+        for look in looks:
+            final = look.age == len(self._settings.looks(length.length)) - 1
+            verdict = self._isolated(connection, metric, length, look.one, past, final=final)
+            end, numbers = look.one.end, (verdict.rows, verdict.value, verdict.effect)
+            past[end] = Past(end, verdict.version, verdict.status, *numbers)
+            verdicts.say(
+                connection,
+                self._name,
+                length.seconds,
+                end,
+                [row(verdict)],
+                monitor=monitor,
+                revision=look.age,
+            )
+            found.append(
+                Fresh(end, schedule.of(length), look.one.rows, True, look.again, [verdict])
+            )
+        return found
+
+    def _isolated(
+        self,
+        connection: Connection,
+        metric: Metric,
+        length: WindowLength,
+        one: Judged,
+        past: dict[datetime, Past],
+        *,
+        final: bool,
+    ) -> Verdict:
+        """A window that can't be measured is shown as broken and stops no other."""
+        try:
+            return self._judged(connection, metric, length, one, past, final=final)
+        except psycopg.Error:
+            raise
+        except Exception as error:
+            log.exception("performance of model %s can't be measured at %s", self._name, one.end)
+            detail = f"{type(error).__name__}: {error}"
+            return Verdict(
+                realised.name(metric), "performance", names.SCORE, "broken", 0, detail=detail
+            )
+
+    def _judged(
+        self,
+        connection: Connection,
+        metric: Metric,
+        length: WindowLength,
+        one: Judged,
+        past: dict[datetime, Past],
+        *,
+        final: bool,
+    ) -> Verdict:
+        window = Window(length.seconds, one.end)
+        version, events, label, score = self._labelled(connection, window)
+        few = Verdict(
+            realised.name(metric),
+            "performance",
+            names.SCORE,
+            "insufficient" if len(label) else "no_data",
+            len(label),
+            alerts=False,  # its labels come later: the family's state is that of older windows
+            version=version,
+        )
+        if len(label) < self._settings.min_labels:
+            what = f"{len(label):,} labels, {self._settings.min_labels:,} are needed"
+            return replace(few, detail=what)
+        try:
+            found = measure(metric, label, score)
+        except NotMeasurableError as error:
+            return replace(few, detail=str(error))
+        if not final and len(label) < self._settings.coverage * events:
+            what = f"{found}; {len(label):,} of {events:,} labels have come"
+            return replace(few, value=found.value, detail=what)
+        earlier = [p for end, p in sorted(past.items()) if end < one.end and p.version == version]
+        first = realised.baseline(earlier, self._settings.baseline)
+        level = budget.performance(self._model.monitors, length)
+        verdict = realised.judge(found, first, level, version)
+        if self._settings.alert:
+            return verdict
+        return replace(verdict, alerts=False, level=None, status="shown")
+
+    def _labelled(self, connection: Connection, window: Window) -> tuple[int, int, Floats, Floats]:
+        """The version that scored most, its events, and label and score of those with both."""
+        sample = window_sample.read(
+            connection,
+            self._name,
+            window.start,
+            window.end,
+            rows=LABELS,
+            features=False,
+            labelled=True,
+            known=window.end + self._settings.within,
+        )
+        if not len(sample):
+            return 0, 0, np.empty(0), np.empty(0)
+        versions = sample["model_version"].to_numpy()
+        version = int(np.bincount(versions).argmax())
+        score, label = (
+            sample[column].to_numpy().astype(np.float64)[versions == version]
+            for column in (names.SCORE, window_sample.LABEL)
+        )
+        known = np.isfinite(score) & np.isfinite(label)
+        return version, len(score), label[known], score[known]
+
+
+def _after(clock: datetime) -> datetime:
+    """`between` leaves its end out."""
+    return clock + timedelta(microseconds=1)

@@ -1,0 +1,245 @@
+"""Rows and labels are logged, a runner judges: estimated at once, realised as labels come."""
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from dashboards.generate import generate
+from dashboards.macros import Value, expand
+from driftline.names import dashboard_uid
+from driftline.storage.connection import connect
+from monitors.running.backfill import backfill
+from monitors.running.runner import Runner
+from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
+
+LABELS = {"topic": "truth", "type": "bool"}
+SETTINGS = {"min_labels": 100, "within": "48 h"}
+FIRST = 40  # hours of the baseline
+
+
+@pytest.fixture
+def stream(make_stream: Any) -> Stream:
+    made: Stream = make_stream(
+        labels=LABELS, dashboard="own", monitors=monitors(performance=SETTINGS)
+    )
+    return made
+
+
+def label(stream: Stream, number: int, *, skill: float = 1.0, share: float = 1.0) -> None:
+    """Tell the truth of the events of an hour, two hours after them.
+
+    Parameters:
+        skill: how much of the truth the score says; 0: nothing.
+        share: of the events that get their label.
+    """
+    start = START + number * HOUR
+    found = stream.sql(
+        "SELECT event_id, event_time, score FROM driftline.prediction_fraud"
+        " WHERE event_time >= %s AND event_time < %s ORDER BY event_id",
+        start,
+        start + HOUR,
+    )
+    score = np.array([row[2] for row in found])
+    chance = skill * score + (1 - skill) * 0.5
+    truth = stream.rng.random(len(found)) < chance
+    told = stream.rng.random(len(found)) < share
+    with connect(stream.config.postgres, "migrate", autocommit=True) as connection:
+        connection.cursor().executemany(
+            "INSERT INTO driftline.label (label_time, model, event_id, label, source,"
+            " kafka_offset, kafka_time) VALUES (%s, %s, %s, %s, 0, 0, now())"
+            " ON CONFLICT DO NOTHING",
+            [
+                (time + 2 * HOUR, stream.name, one, float(yes))
+                for (one, time, _), yes, known in zip(found, truth, told, strict=True)
+                if known
+            ],
+        )
+
+
+def tick(stream: Stream, number: int) -> None:
+    """One event in the middle of an hour: by the clock of the events it is that late."""
+    time = START + number * HOUR + HOUR / 2
+    row = rows(stream.rng, 1, time)
+    stream.log(row.set_column(0, "event_time", pa.array([time], row["event_time"].type)))
+
+
+def said(stream: Stream, monitor: str) -> dict[int, tuple[str, int, float, int]]:
+    """Hour -> status, rows, value (NaN: none), revision."""
+    found = stream.sql(
+        "SELECT window_end, status, rows, coalesce(value, 'NaN'), revision FROM driftline.verdict"
+        " WHERE monitor = %s ORDER BY 1",
+        monitor,
+    )
+    return {(end - START) // HOUR - 1: tuple(rest) for end, *rest in found}
+
+
+def state(stream: Stream, family: str) -> tuple[str, str]:
+    found = stream.sql("SELECT state, severity FROM driftline.alert WHERE family = %s", family)
+    return (found[0][0], found[0][1])
+
+
+@pytest.fixture
+def measured(stream: Stream) -> tuple[Stream, Runner]:
+    """A stream whose first hours are labelled and judged."""
+    runner = Runner(stream.config)
+    for number in range(FIRST):
+        stream.hour(number)
+        label(stream, number)
+    tick(stream, FIRST)
+    runner.run(once=True)
+    return stream, runner
+
+
+def test_both_monitors_say_what_is_known(measured: tuple[Stream, Runner]) -> None:
+    stream, _ = measured
+    real, guess = said(stream, "realised_auc"), said(stream, "estimated_auc")
+    assert set(real) == set(guess) == set(range(FIRST))
+    assert [real[n][0] for n in range(8)] == ["not_calibrated"] * 8
+    assert {real[n][0] for n in range(25, FIRST)} == {"ok"}
+    assert all(rows == 400 for _, rows, _, _ in real.values())
+    # the area of a score that is the chance itself and uniform
+    assert np.mean([v for _, _, v, _ in real.values()]) == pytest.approx(5 / 6, abs=0.01)
+    assert np.mean([v for _, _, v, _ in guess.values()]) == pytest.approx(5 / 6, abs=0.02)
+    assert {status for status, *_ in guess.values()} == {"shown"}
+    details = stream.sql(
+        "SELECT detail, expected FROM driftline.verdict WHERE monitor = 'estimated_auc'"
+        " ORDER BY window_end"
+    )
+    assert "no labels yet, scores are taken for chances" in details[0][0]
+    assert "labels" in details[-1][0]
+    assert details[-1][0] != details[0][0]
+    assert details[-1][1] == pytest.approx(5 / 6, abs=0.02)
+    assert state(stream, "performance")[0] == "ok"
+
+
+def test_worse_hours_page_and_make_their_drift_a_page(measured: tuple[Stream, Runner]) -> None:
+    stream, runner = measured
+    for number in range(FIRST, FIRST + 3):
+        stream.hour(number, shift=60.0)
+    tick(stream, FIRST + 3)
+    runner.run(once=True)
+    assert state(stream, "drift") == ("firing", "ticket")
+    assert state(stream, "performance")[0] == "ok"  # no label has come: as it was
+    for number in range(FIRST, FIRST + 3):
+        label(stream, number, skill=0.0)
+    for number in range(FIRST + 3, FIRST + 6):
+        stream.hour(number, shift=60.0)
+    tick(stream, FIRST + 6)
+    runner.run(once=True)
+    real = said(stream, "realised_auc")
+    assert [real[FIRST + n][0] for n in range(3)] == ["alarm"] * 3
+    assert all(real[FIRST + n][2] < 0.6 for n in range(3))
+    assert state(stream, "performance") == ("firing", "page")
+    stream.hour(FIRST + 6, shift=60.0)
+    tick(stream, FIRST + 8)
+    runner.run(once=True)
+    assert state(stream, "drift") == ("firing", "page")
+    incident = stream.sql(
+        "SELECT summary, contributors FROM driftline.incident WHERE family = 'performance'"
+    )
+    assert len(incident) == 1
+    assert incident[0][0].startswith("performance of score: auc 0.")
+    assert {one["monitor"] for one in incident[0][1]} == {"realised_auc"}
+
+
+def test_late_labels_measure_again(measured: tuple[Stream, Runner]) -> None:
+    """A window is looked at when its age has doubled, and waits for most of its labels."""
+    stream, runner = measured
+    stream.hour(FIRST)
+    tick(stream, FIRST + 1)
+    runner.run(once=True)
+    assert said(stream, "realised_auc")[FIRST][:2] == ("no_data", 0)
+    label(stream, FIRST, share=0.5)
+    tick(stream, FIRST + 2)
+    runner.run(once=True)
+    status, n, value, age = said(stream, "realised_auc")[FIRST]
+    assert (status, age) == ("insufficient", 1)
+    assert 150 < n < 250
+    assert value == pytest.approx(5 / 6, abs=0.1)
+    label(stream, FIRST)
+    Runner(stream.config).run(once=True)
+    assert said(stream, "realised_auc")[FIRST][:2] == (status, n)  # its age has not doubled
+    tick(stream, FIRST + 3)
+    Runner(stream.config).run(once=True)  # what was measured when is stored
+    assert said(stream, "realised_auc")[FIRST][0] == "ok"
+    assert said(stream, "realised_auc")[FIRST][1] == 401  # with the one that marked the time
+    assert said(stream, "realised_auc")[FIRST][3] == 2
+    history = stream.sql(
+        "SELECT revision, status FROM driftline.verdict_history WHERE monitor = 'realised_auc'"
+        " AND window_end = %s ORDER BY 1",
+        START + (FIRST + 1) * HOUR,
+    )
+    assert history == [(0, "no_data"), (1, "insufficient")]
+
+
+def test_at_the_end_every_window_is_measured_for_the_last_time(stream: Stream) -> None:
+    """Also with fewer labels than `coverage`: no more will come."""
+    for number in range(10):
+        stream.hour(number)
+        label(stream, number, share=0.5)
+    Runner(stream.config).run(until_idle=True)
+    real = said(stream, "realised_auc")
+    last = len(stream.section.monitors.performance.looks(timedelta(hours=1))) - 1
+    assert {revision for *_, revision in real.values()} == {last}
+    assert {status for status, *_ in real.values()} == {"not_calibrated"}
+
+
+def test_the_past_is_measured_by_backfill(stream: Stream) -> None:
+    for number in range(3):
+        stream.hour(number)
+        label(stream, number)
+    tick(stream, 3)
+    assert backfill(stream.config, stream.name, START, START + 3 * HOUR) == 3
+    assert set(said(stream, "realised_auc")) == set(said(stream, "estimated_auc")) == {0, 1, 2}
+
+
+def test_numbers_have_their_error(make_stream: Any) -> None:
+    stream: Stream = make_stream(
+        labels={"topic": "truth", "type": "float"}, monitors=monitors(performance=SETTINGS)
+    )
+    stream.hour(0)
+    tick(stream, 1)
+    Runner(stream.config).run(once=True)
+    assert said(stream, "estimated_mae") == {}  # nothing is known of a number without labels
+    for number in range(1, 30):
+        stream.hour(number)
+        label(stream, number)
+    tick(stream, 30)
+    Runner(stream.config).run(once=True)
+    real, guess = said(stream, "realised_mae"), said(stream, "estimated_mae")
+    assert real[20][2] == pytest.approx(1 / 3, abs=0.05)
+    assert guess[29][2] == pytest.approx(1 / 3, abs=0.03)
+
+
+def test_a_model_without_labels_has_neither(make_stream: Any) -> None:
+    stream: Stream = make_stream()
+    stream.hour(0)
+    Runner(stream.config).run(until_idle=True)
+    assert stream.sql("SELECT * FROM driftline.verdict WHERE family = 'performance'") == []
+
+
+def test_the_panels_show_them(measured: tuple[Stream, Runner]) -> None:
+    stream, _ = measured
+    found: dict[str, list[Any]] = {}
+    board = next(one for one in generate(stream.config) if one["uid"] == dashboard_uid(stream.name))
+    variables: dict[str, Value] = {"window": "3600", "segment": "all rows", "version": ["1"]}
+    with connect(stream.config.postgres, "read", autocommit=True) as connection:
+        for panel in board["panels"]:
+            for target in panel.get("targets", []):
+                text = expand(target["rawSql"], START, START + FIRST * HOUR, HOUR, variables)
+                if "performance" in text or "truth AS" in text:
+                    answer = connection.execute(text.encode()).fetchall()
+                    found.setdefault(panel["title"], []).append(answer)
+    (realised_rows, estimated_rows) = found["Realised against estimated: AUC"]
+    assert len(estimated_rows) >= FIRST - 1
+    assert len(realised_rows) >= FIRST - 1
+    assert {row[1] for row in found["Performance by monitor"][0]} >= {
+        "realised_auc",
+        "estimated_auc",
+        "realised_auc (reference)",
+        "estimated_auc (reference)",
+    }
+    assert all(share == pytest.approx(1) for _, share in found["Label coverage"][0])
