@@ -49,7 +49,8 @@ def write(path: Path, state: Path, *, paced: bool, flights: int | None = None) -
                         "query": _QUERY,
                         "columns": {"origin_departures_1h": "int", "origin_mean_delay_1h": "float"},
                         "out_of_order": "1 min",
-                        "idle_timeout": "10 s",
+                        # the story holds the stream back: no partition may run ahead after that
+                        "idle_timeout": "1 h",
                     },
                     "transform": "driftline.demo.features:transform",
                 },
