@@ -43,7 +43,7 @@ def _demo(state: Path, *options: str) -> subprocess.CompletedProcess[str]:
         [*COMMAND, "--state", str(state), "--events", str(FLIGHTS), *options],
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1_800,  # minutes on a machine that does other things, too
         check=False,
     )
 
