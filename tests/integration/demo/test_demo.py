@@ -31,6 +31,8 @@ MODEL = "flights-late"
 COMMAND = [str(Path(sys.executable).with_name("driftline")), "demo"]
 FLIGHTS = 4_000
 
+pytestmark = pytest.mark.timeout(2_000)  # a demo takes long on a machine that does other things
+
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -43,7 +45,7 @@ def _demo(state: Path, *options: str) -> subprocess.CompletedProcess[str]:
         [*COMMAND, "--state", str(state), "--events", str(FLIGHTS), *options],
         capture_output=True,
         text=True,
-        timeout=1_800,  # minutes on a machine that does other things, too
+        timeout=1_800,
         check=False,
     )
 
