@@ -193,16 +193,9 @@ def _version(name: str, binning: Binning, total: Profile) -> versions.ModelVersi
 
 def _clear(config: Config, fleet: list[str]) -> None:
     tables = (
-        *(
-            "profile",
-            "profile_hour",
-            "dirty_window",
-            "reference",
-            "reference_block",
-            "model_version",
-            "verdict",
-        ),
-        *("verdict_history", "judged_window", "window_stat", "alert", "monitor_progress"),
+        *("profile", "profile_hour", "dirty_window", "reference", "reference_block"),
+        *("model_version", "verdict", "verdict_history"),
+        *("judged_window", "window_stat", "alert", "monitor_progress"),
         *("calibration", "incident"),
     )
     with connect(config.local_postgres(), "migrate", autocommit=True) as connection:

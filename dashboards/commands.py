@@ -82,13 +82,14 @@ def export(
     from dashboards.export import export as write
     from dashboards.generate import pages
     from dashboards.rules import KEEP_LAST_SINCE
+    from dashboards.show import failure
     from dashboards.wanted import wanted
     from driftline.config import load
 
     loaded = load(config)
     made = wanted(loaded, pages(loaded), KEEP_LAST_SINCE, secrets=False)
     files = write(loaded, made, folder)
-    failed = [f"! {one.kind} {one.uid}: {one.failed}" for one in made if one.failed is not None]
+    failed = [failure(one.kind, one.uid, one.failed) for one in made if one.failed is not None]
     _print([*failed, f"wrote {len(files)} files to {folder}"])
     if failed:
         raise typer.Exit(1)

@@ -119,9 +119,10 @@ def step_for(
     force: bool,
 ) -> Step:
     """The step for one object that is wanted."""
-    failed = live if isinstance(live, GrafanaError) else wanted.failed
-    if isinstance(live, GrafanaError) or failed is not None:
-        return Step(kind, wanted.uid, wanted.title, "nothing", failed=failed)
+    if isinstance(live, GrafanaError):
+        return Step(kind, wanted.uid, wanted.title, "nothing", failed=live)
+    if wanted.failed is not None:
+        return Step(kind, wanted.uid, wanted.title, "nothing", failed=wanted.failed)
     ours = kind.tree(wanted.content, wanted.secrets)
     if live is None:
         sent = Sent(wanted.uid, ours, wanted.content, None, wanted.secrets)

@@ -7,6 +7,7 @@ from typing import Any
 from dashboards.apply import Outcome
 from dashboards.merge import Change
 from dashboards.plan import Plan, Step
+from driftline.errors import DriftlineError
 
 _SIGNS = {"create": "+", "update": "~", "delete": "-", "forget": " ", "nothing": " "}
 _WIDTH = 60
@@ -31,8 +32,13 @@ def _step(step: Step) -> list[str]:
     return lines
 
 
+def failure(kind: str, uid: str, error: DriftlineError) -> str:
+    """An object that could not be read, generated or carried out."""
+    return f"! {kind} {uid}: {error}"
+
+
 def _failed(step: Step) -> list[str]:
-    return [] if step.failed is None else [f"! {step.kind.name} {step.uid}: {step.failed}"]
+    return [] if step.failed is None else [failure(step.kind.name, step.uid, step.failed)]
 
 
 def _conflicts(step: Step) -> list[str]:
@@ -95,7 +101,7 @@ def outcome_lines(outcome: Outcome) -> list[str]:
     for step in outcome.plan.steps:
         lines += _conflicts(step)
     lines += [f"= {step.kind.name} {step.uid}: stays, {why}" for step, why in outcome.kept]
-    lines += [f"! {step.kind.name} {step.uid}: {error}" for step, error in outcome.failed]
+    lines += [failure(step.kind.name, step.uid, error) for step, error in outcome.failed]
     failed = len(outcome.failed)
     lines.append(f"{len(outcome.done)} done, {failed} failed; {outcome.requests} requests")
     return lines

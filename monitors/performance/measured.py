@@ -8,11 +8,10 @@ from scipy import stats
 
 from driftline.config import Metric
 from driftline.errors import DriftlineError
-from driftline.losses import LOSSES
+from driftline.losses import LOSSES, YES_NO
 from driftline.profile.binning import Floats
 from monitors.columns.monitor import number
 
-YES_NO = frozenset({"auc", "brier", "log_loss"})  # metrics of a truth of 0 and 1
 _EACH = 10.0  # events of either truth, below which an AUC has no normal law
 _Z = 1.96
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from driftline import names
 from driftline.config import Metric, Model
+from driftline.losses import YES_NO
 from driftline.monitoring import LABELS
 from driftline.profile.binning import NumericBins
 from driftline.profile.profile import Profile
@@ -13,7 +14,6 @@ from driftline.storage import window_sample
 from driftline.storage.connection import Connection
 from monitors.performance import estimated
 from monitors.performance.estimated import Calibration, Chances, Losses
-from monitors.performance.measured import YES_NO
 from monitors.verdict import Verdict, Window
 
 _DAY = timedelta(days=1)
@@ -93,12 +93,7 @@ class Estimates:
             labelled=True,
             known=window.end,
         )
-        score, label = (
-            sample[column].to_numpy().astype(np.float64)
-            for column in (names.SCORE, window_sample.LABEL)
-        )
-        usable = np.isfinite(score) & np.isfinite(label)
-        score, label = score[usable], label[usable]
+        label, score = window_sample.scored(sample)
         yes_no = metric in YES_NO or self._model.labels.type == "bool"
         enough = len(label) >= self._model.monitors.performance.min_labels
         if yes_no:

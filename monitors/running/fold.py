@@ -1,11 +1,12 @@
 """Which hours of a model are added up when: each once, as soon as nothing late may change it."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from driftline.profile.binning import Ints
 from driftline.storage import hours
 from driftline.storage.connection import Connection
 from driftline.storage.hours import HOUR
+from driftline.storage.profiles import floor
 
 WORTH = 2 * HOUR  # windows from this length on are read by the hour
 _LIVE = 2  # hours that close at once, at most, in a stream that is no replay
@@ -37,7 +38,7 @@ class Fold:
         """
         if self._longest < WORTH:
             return
-        until = closed.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        until = floor(closed, 60)
         before = self._until or until
         new = max((until - before) // HOUR, 0)
         self._touched |= hours.of_minutes(minutes)

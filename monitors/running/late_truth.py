@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import psycopg
+import pyarrow as pa
 
 from driftline import names
 from driftline.config import Metric, Model
@@ -42,6 +43,7 @@ class _Look(NamedTuple):
     one: Judged
     age: int
     again: bool
+    final: bool
 
 
 class LateTruth:
@@ -111,7 +113,7 @@ class LateTruth:
         for one in judged.between(connection, self._name, length.seconds, floor, _after(clock)):
             passed = len(ages) if ended else bisect_right(ages, clock - one.end)
             if one.rows and passed - 1 > said.get(one.end, -1):
-                looks.append(_Look(one, passed - 1, one.end in said))
+                looks.append(_Look(one, passed - 1, one.end in said, passed == len(ages)))
         first = [look for look in looks if look.one.end in fresh]
         rest = [look for look in looks if look.one.end not in fresh]
         self.more |= len(rest) > _AT_ONCE
@@ -127,8 +129,7 @@ class LateTruth:
         past = {one.end: one for one in series.get((names.SCORE, names.ALL_ROWS), ())}
         found = []
         for look in looks:
-            final = look.age == len(self._settings.looks(length.length)) - 1
-            verdict = self._isolated(connection, metric, length, look.one, past, final=final)
+            verdict = self._isolated(connection, metric, length, look, past)
             end, numbers = look.one.end, (verdict.rows, verdict.value, verdict.effect)
             past[end] = Past(end, verdict.version, verdict.status, *numbers)
             verdicts.say(
@@ -150,18 +151,18 @@ class LateTruth:
         connection: Connection,
         metric: Metric,
         length: WindowLength,
-        one: Judged,
+        look: _Look,
         past: dict[datetime, Past],
-        *,
-        final: bool,
     ) -> Verdict:
         """A window that can't be measured is shown as broken and stops no other."""
         try:
-            return self._judged(connection, metric, length, one, past, final=final)
+            return self._judged(connection, metric, length, look, past)
         except psycopg.Error:
             raise
         except Exception as error:
-            log.exception("performance of model %s can't be measured at %s", self._name, one.end)
+            log.exception(
+                "performance of model %s can't be measured at %s", self._name, look.one.end
+            )
             detail = f"{type(error).__name__}: {error}"
             return Verdict(
                 realised.name(metric), "performance", names.SCORE, "broken", 0, detail=detail
@@ -172,12 +173,11 @@ class LateTruth:
         connection: Connection,
         metric: Metric,
         length: WindowLength,
-        one: Judged,
+        look: _Look,
         past: dict[datetime, Past],
-        *,
-        final: bool,
     ) -> Verdict:
-        window = Window(length.seconds, one.end)
+        end = look.one.end
+        window = Window(length.seconds, end)
         version, events, label, score = self._labelled(connection, window)
         few = Verdict(
             realised.name(metric),
@@ -195,10 +195,10 @@ class LateTruth:
             found = measure(metric, label, score)
         except NotMeasurableError as error:
             return replace(few, detail=str(error))
-        if not final and len(label) < self._settings.coverage * events:
+        if not look.final and len(label) < self._settings.coverage * events:
             what = f"{found}; {len(label):,} of {events:,} labels have come"
             return replace(few, value=found.value, detail=what)
-        earlier = [p for end, p in sorted(past.items()) if end < one.end and p.version == version]
+        earlier = [p for at, p in sorted(past.items()) if at < end and p.version == version]
         first = realised.baseline(earlier, self._settings.baseline)
         level = budget.performance(self._model.monitors, length)
         verdict = realised.judge(found, first, level, version)
@@ -222,12 +222,8 @@ class LateTruth:
             return 0, 0, np.empty(0), np.empty(0)
         versions = sample["model_version"].to_numpy()
         version = int(np.bincount(versions).argmax())
-        score, label = (
-            sample[column].to_numpy().astype(np.float64)[versions == version]
-            for column in (names.SCORE, window_sample.LABEL)
-        )
-        known = np.isfinite(score) & np.isfinite(label)
-        return version, len(score), label[known], score[known]
+        own = sample.filter(pa.array(versions == version))
+        return version, len(own), *window_sample.scored(own)
 
 
 def _after(clock: datetime) -> datetime:

@@ -7,6 +7,9 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
+#: Metrics of a truth of 0 and 1.
+YES_NO = frozenset({"auc", "brier", "log_loss"})
+
 _CLIP = 1e-15
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -14,7 +15,7 @@ def write(table: pa.Table, path: Path) -> None:
         if pa.types.is_fixed_size_list(field.type):
             lists = pa.list_(field.type.value_type)
             # taking the rows anew lets a missing list have no values
-            column = table.column(position).cast(lists).take(pa.array(range(len(table))))
+            column = table.column(position).cast(lists).take(np.arange(len(table)))
             table = table.set_column(position, field.with_type(lists), column)
     pq.write_table(table, path)
 

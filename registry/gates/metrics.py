@@ -10,11 +10,10 @@ import numpy.typing as npt
 
 from driftline.config import Metric
 from driftline.errors import DriftlineError
-from driftline.losses import LOSSES
+from driftline.losses import LOSSES, YES_NO
 
 Floats = npt.NDArray[np.float64]
 
-_BINARY = frozenset({"log_loss", "brier", "auc"})
 _BINS = 15
 
 
@@ -49,7 +48,7 @@ def compare(metric: Metric, label: Floats, champion: Floats, candidate: Floats) 
         NotMeasurableError: labels other than 0 and 1, or only one of them, or a log-loss of
             scores outside 0 to 1, where the metric needs them.
     """
-    if metric in _BINARY:
+    if metric in YES_NO:
         _require_binary(metric, label)
     if metric in ("log_loss", "brier"):
         _require_probabilities(metric, champion, candidate)

@@ -11,7 +11,7 @@ from driftline import names
 from driftline.profile.binning import Ints
 from driftline.storage import dirty, windows
 from driftline.storage.connection import Connection
-from driftline.storage.profiles import ProfileRow, merged
+from driftline.storage.profiles import COLUMNS, ProfileRow, merged
 
 HOUR = timedelta(hours=1)
 
@@ -27,9 +27,9 @@ def add_up(connection: Connection, model: str, hours: Iterable[datetime]) -> Non
     """
     for hour in hours:
         rows = connection.execute(
-            """SELECT bucket, span_minutes, version, role, segment, binning_id, rows, cells
-                 FROM driftline.profile
-                WHERE model = %s AND bucket >= %s AND bucket < %s AND span_minutes <= %s""",
+            f"""SELECT {COLUMNS} FROM driftline.profile
+                WHERE model = %s AND bucket >= %s AND bucket < %s
+                  AND span_minutes <= %s""",  # noqa: S608 - a constant
             [model, hour, hour + HOUR, _SPAN],
             binary=True,
         ).fetchall()

@@ -17,7 +17,7 @@ _DAYS_AFTER = timedelta(days=90)
 # Packed rows that one transaction of a compaction reads at most, unless one bucket has more.
 _ROWS_AT_ONCE = 20_000
 
-_COLUMNS = "bucket, span_minutes, version, role, segment, binning_id, rows, cells"
+COLUMNS = "bucket, span_minutes, version, role, segment, binning_id, rows, cells"
 
 
 class ProfileRow(NamedTuple):
@@ -59,7 +59,7 @@ def read(
         segment: only this segment; None gives all, marginal ones beside all rows.
     """
     rows = connection.execute(
-        f"""SELECT {_COLUMNS} FROM driftline.profile
+        f"""SELECT {COLUMNS} FROM driftline.profile
              WHERE model = %(model)s AND role = %(role)s
                AND bucket < %(until)s AND bucket > %(since)s - interval '1 day'
                AND bucket + span_minutes * interval '1 minute' > %(since)s
@@ -133,9 +133,9 @@ def compact(connection: Connection, model: str, now: datetime | None = None) -> 
     clock = now or _clock(connection, model)
     if clock is None:
         return Compacted(0, 0)
-    days_end = _floor(clock - _DAYS_AFTER, 1440)
-    hours_end = _floor(clock - _HOURS_AFTER, 60)
-    minutes_end = _floor(clock, 1)
+    days_end = floor(clock - _DAYS_AFTER, 1440)
+    hours_end = floor(clock - _HOURS_AFTER, 60)
+    minutes_end = floor(clock, 1)
     before = after = 0
     for span, since, until in (
         (1440, datetime(1, 1, 2, tzinfo=UTC), days_end),
@@ -159,7 +159,8 @@ def _clock(connection: Connection, model: str) -> datetime | None:
     return None if row is None else row[0]
 
 
-def _floor(time: datetime, minutes: int) -> datetime:
+def floor(time: datetime, minutes: int) -> datetime:
+    """The start of the stretch of so many minutes, counted from 1970, that a time lies in."""
     return datetime.fromtimestamp(time.timestamp() // (60 * minutes) * 60 * minutes, UTC)
 
 
@@ -207,7 +208,7 @@ def _merge(
         rows = _take(connection, model, span, buckets)
         sums = list(merged(rows, span))
         connection.cursor().executemany(
-            f"INSERT INTO driftline.profile (model, {_COLUMNS})"  # noqa: S608 - a constant
+            f"INSERT INTO driftline.profile (model, {COLUMNS})"  # noqa: S608 - a constant
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [(model, *row) for row in sums],
         )
@@ -223,7 +224,7 @@ def _take(
              WHERE model = %(model)s AND bucket >= %(first)s AND bucket < %(end)s
                AND span_minutes <= %(span)s
                AND date_bin(%(span)s * interval '1 minute', bucket, 'epoch') = ANY(%(buckets)s)
-             RETURNING {_COLUMNS}""",  # noqa: S608 - a constant
+             RETURNING {COLUMNS}""",  # noqa: S608 - a constant
         {
             "model": model,
             "span": span,
@@ -239,7 +240,7 @@ def merged(rows: list[ProfileRow], span: int) -> Iterator[ProfileRow]:
     """One row for each version, role, segment and binning in each stretch of `span` minutes."""
 
     def key(row: ProfileRow) -> tuple[datetime, int, str, str, str]:
-        return (_floor(row.bucket, span), row.version, row.role, row.segment, row.binning_id)
+        return (floor(row.bucket, span), row.version, row.role, row.segment, row.binning_id)
 
     for (bucket, *_), some in groupby(sorted(rows, key=key), key=key):
         group = list(some)

@@ -10,6 +10,7 @@ import hashlib
 from datetime import datetime, timedelta
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from psycopg import sql
 
@@ -99,6 +100,20 @@ _OWN = pa.schema(
         (names.SCORE, pa.float64()),
     ]
 )
+
+
+def scored(sample: pa.Table) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Label and score of the k rows of a labelled sample that have both, float64[k] each.
+
+    >>> sample = pa.table({"label": [1.0, np.nan], "score": [0.5, 0.5]})
+    >>> scored(sample)
+    (array([1.]), array([0.5]))
+    """
+    label, score = (
+        sample[name].to_numpy().astype(np.float64, copy=False) for name in (LABEL, names.SCORE)
+    )
+    both = np.isfinite(label) & np.isfinite(score)
+    return label[both], score[both]
 
 
 def _is_flat(field: pa.Field) -> bool:

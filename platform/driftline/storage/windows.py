@@ -19,10 +19,9 @@ from driftline.profile.count import increments
 from driftline.profile.profile import Profile
 from driftline.storage import binnings
 from driftline.storage.connection import Connection
-from driftline.storage.profiles import ProfileRow
+from driftline.storage.profiles import COLUMNS, ProfileRow
 from driftline.storage.rows import stream
 
-_COLUMNS = "bucket, span_minutes, version, role, segment, binning_id, rows, cells"
 _MINUTE = timedelta(minutes=1)
 
 
@@ -57,7 +56,7 @@ def read(
             themselves are no longer there.
     """
     rows = connection.execute(
-        f"""SELECT {_COLUMNS} FROM driftline.profile
+        f"""SELECT {COLUMNS} FROM driftline.profile
              WHERE model = %(model)s AND segment = ANY(%(segments)s)
                AND bucket < %(until)s AND bucket > %(since)s - interval '1 day'
                AND bucket + span_minutes * interval '1 minute' > %(since)s

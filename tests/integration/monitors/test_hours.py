@@ -27,6 +27,15 @@ def look(stream: Stream, watch: Watch) -> None:
         watch.judge(connection, watch.due(connection, datetime.now(UTC)))
 
 
+def live(stream: Stream, hours: int, n: int) -> Watch:
+    """Rounds of a runner, each after an hour of n rows."""
+    watch = Watch(stream.name, stream.section)
+    for number in range(hours):
+        stream.hour(number, n)
+        look(stream, watch)
+    return watch
+
+
 def sums(stream: Stream) -> int:
     return int(stream.sql("SELECT count(DISTINCT bucket) FROM driftline.profile_hour")[0][0])
 
@@ -56,10 +65,7 @@ def _sums(stream: Stream, found: Any) -> Any:
 
 
 def test_a_day_is_read_by_its_hours(stream: Stream) -> None:
-    watch = Watch(stream.name, stream.section)
-    for number in range(26):
-        stream.hour(number, 100)
-        look(stream, watch)
+    live(stream, 26, 100)
     assert sums(stream) == 25  # the last one may still change
     assert_same(stream)
     with connect(stream.config.postgres, "write") as connection:
@@ -70,10 +76,7 @@ def test_a_day_is_read_by_its_hours(stream: Stream) -> None:
 
 
 def test_what_comes_late_is_read_before_and_after_it_was_seen(stream: Stream) -> None:
-    watch = Watch(stream.name, stream.section)
-    for number in range(26):
-        stream.hour(number, 50)
-        look(stream, watch)
+    watch = live(stream, 26, 50)
     for number in (3, 17):
         stream.log(rows(stream.rng, 30, START + number * HOUR))
     assert_same(stream)
@@ -85,10 +88,8 @@ def test_what_comes_late_is_read_before_and_after_it_was_seen(stream: Stream) ->
 
 
 def test_a_replay_makes_no_sums_and_keeps_none_that_are_wrong(stream: Stream) -> None:
-    first, second = (Watch(stream.name, stream.section) for _ in range(2))
-    for number in range(4):
-        stream.hour(number, 50)
-        look(stream, first)
+    second = Watch(stream.name, stream.section)
+    live(stream, 4, 50)
     assert sums(stream) == 3
     # another runner takes the model over while all the rest of the day comes at once
     look(stream, second)
@@ -100,10 +101,7 @@ def test_a_replay_makes_no_sums_and_keeps_none_that_are_wrong(stream: Stream) ->
 
 
 def test_marks_that_expire_take_the_sums_with_them(stream: Stream) -> None:
-    watch = Watch(stream.name, stream.section)
-    for number in range(5):
-        stream.hour(number, 50)
-        look(stream, watch)
+    live(stream, 5, 50)
     stream.log(rows(stream.rng, 30, START))
     with connect(stream.config.postgres, "write", autocommit=True) as connection:
         assert dirty.expire(connection, datetime.now(UTC) + timedelta(minutes=1)) == 1
@@ -112,10 +110,7 @@ def test_marks_that_expire_take_the_sums_with_them(stream: Stream) -> None:
 
 
 def test_old_sums_are_dropped(stream: Stream) -> None:
-    watch = Watch(stream.name, stream.section)
-    for number in range(40):
-        stream.hour(number, 20)
-        look(stream, watch)
+    live(stream, 40, 20)
     oldest, newest = stream.sql("SELECT min(bucket), max(bucket) FROM driftline.profile_hour")[0]
     assert newest == START + 38 * HOUR
     assert oldest == newest - 24 * HOUR
