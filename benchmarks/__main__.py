@@ -148,7 +148,7 @@ class Suite:
             self._latency("profiles")
             self._latency("output")
         if "swap" in wanted:
-            self._swap(2 * n)
+            self._swap(5 * n)
         if "scoring" in wanted:
             self._scoring()
         if "grafana" in wanted:

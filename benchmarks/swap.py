@@ -5,23 +5,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from psycopg import sql
-
 from benchmarks import events
 from benchmarks.bench import MODEL, Bench, Variant
 from benchmarks.job import job
 from driftline import names
 from driftline.storage.connection import Connection, connect
 from driftline.storage.promotions import events as version_events
-from driftline.streaming.watch import Watch
+from driftline.streaming.watch import Progress, Watch
 from registry import aliases
 from registry.client import connect as connect_registry
 from registry.promote import promote, rollback
 
 TOPIC = "bench-swap"
 
-_FIRST = 10_000  # events before the load, so that the process for trials can stand by
-_STANDBY = 15.0  # seconds that it may take
+_STANDBY = 20.0  # seconds that the process for trials may take to stand by, under the load
 _SPAN = 6.0  # seconds before a swap, and from it on, that are compared
 _LOOK = 0.1
 _PATIENCE = 300.0
@@ -52,31 +49,26 @@ class Swap:
 
 
 def measure(bench: Bench, variant: Variant, n: int) -> Swap:
-    """Promote a version and roll back, while n events stream."""
+    """Promote a version and roll back, while a topic of n events is read at full speed."""
     found = Swap()
-    kafka = bench.config.local_kafka()
-    events.send(kafka, TOPIC, _FIRST)
+    # before the job: it reads faster than one producer writes
+    events.send(bench.config.local_kafka(), TOPIC, n)
     with job(variant), _reading(variant) as connection:
-        settled = _Settled(connection, variant)
-        _wait(lambda: settled.count() >= _FIRST)
+        stream = _Stream(connection, variant, n)
+        _wait(lambda: stream.count() > 0)
         time.sleep(_STANDBY)
-        events.send(kafka, TOPIC, n, first=_FIRST)
         second, first = _versions(bench)
         for wish, version, move in (
             ("promoted", second, lambda: promote(variant.config, variant.name, second)),
             ("rolled_back", first, lambda: rollback(variant.config, variant.name)),
         ):
-            found.before.append(settled.rate(_SPAN))
-            count, began = settled.count(), time.monotonic()
-            rows = _served(connection, variant, version)
+            found.before.append(stream.rate(_SPAN))
+            count, began = stream.count(), time.monotonic()
             move()
-            while _served(connection, variant, version) <= rows:
-                time.sleep(_LOOK)
+            stream.wait_for(version)
             found.seconds[wish] = time.monotonic() - began
             time.sleep(max(0.0, _SPAN - found.seconds[wish]))
-            found.during.append((settled.count() - count) / (time.monotonic() - began))
-        if settled.count() >= _FIRST + n:
-            raise RuntimeError("the stream ended before the swaps did: more events are needed")
+            found.during.append((stream.count() - count) / (time.monotonic() - began))
     return found
 
 
@@ -99,19 +91,30 @@ def shadowed(bench: Bench, variant: Variant) -> Iterator[None]:
         aliases.unpoint(client, MODEL, names.SHADOW)
 
 
-class _Settled:
-    """How many events have their outcome."""
+class _Stream:
+    """What has its outcome of a topic of n events, which must not end while it is looked at."""
 
-    def __init__(self, connection: Connection, variant: Variant) -> None:
+    def __init__(self, connection: Connection, variant: Variant, n: int) -> None:
         self._watch = Watch(connection, variant.name)
+        self._n = n
 
     def count(self) -> int:
-        return self._watch.look().events
+        return self._look().events
+
+    def wait_for(self, version: int) -> None:
+        """Until the newest predictions are of it: their profiles are committed with the rows."""
+        _wait(lambda: self._look().version == version)
 
     def rate(self, seconds: float) -> float:
         first, began = self.count(), time.monotonic()
         time.sleep(seconds)
         return (self.count() - first) / (time.monotonic() - began)
+
+    def _look(self) -> Progress:
+        progress = self._watch.look()
+        if progress.events >= self._n:
+            raise RuntimeError("the stream ended before the swaps did: more --events are needed")
+        return progress
 
 
 def _versions(bench: Bench) -> tuple[int, int]:
@@ -119,13 +122,6 @@ def _versions(bench: Bench) -> tuple[int, int]:
     client = connect_registry(bench.config.local_mlflow())
     champion = aliases.aliases(client, MODEL)[names.CHAMPION]
     return (1 if champion == 2 else 2), champion
-
-
-def _served(connection: Connection, variant: Variant, version: int) -> int:
-    table = sql.Identifier(names.SCHEMA, names.prediction_table(variant.name))
-    query = sql.SQL("SELECT count(*) FROM {} WHERE model_version = %s").format(table)
-    row = connection.execute(query, [version]).fetchone()
-    return 0 if row is None else int(row[0])
 
 
 def _reading(variant: Variant) -> Connection:
