@@ -158,7 +158,8 @@ class Suite:
         if "notify" in wanted:
             self.results.more |= notify.measure(self.bench.config)
         if "peers" in wanted:
-            self.results.more["monitors.vs_evidently"] = alarms.ratio(self.console.print)
+            ratio = alarms.ratio(self.bench.config, self.console.print)
+            self.results.more["monitors.vs_evidently"] = ratio
             self.results.tables["monitors.real_false_alarms"] = alarms.table(self.console.print)
         if "soak" in wanted:
             self._soak(5 * n)

@@ -45,9 +45,9 @@ def measure(config: Config) -> dict[str, float]:
     """
     found = {}
     for events, key in ((10**5, "1e5"), (10**8, "1e8")):
-        hour, day = _day(config, events)
+        hour, whole = day(config, events)
         found[f"monitors.add_up_hour_seconds_{key}"] = hour
-        found[f"monitors.day_seconds_{key}"] = day
+        found[f"monitors.day_seconds_{key}"] = whole
     found["monitors.flatness"] = (
         found["monitors.day_seconds_1e8"] / found["monitors.day_seconds_1e5"]
     )
@@ -57,13 +57,13 @@ def measure(config: Config) -> dict[str, float]:
     return found
 
 
-def _day(config: Config, events: int) -> tuple[float, float]:
+def day(config: Config, events: int, columns: int = 50) -> tuple[float, float]:
     """Seconds to add one hour up, as the runner does when it has closed, and seconds to read,
     judge and store the whole day; the best of some rounds, the first is warm-up."""
     name = "bench-day"
-    made = _with_models(config, [name], 50, {"windows": ["1 d"], "clock": "event"})
+    made = _with_models(config, [name], columns, {"windows": ["1 d"], "clock": "event"})
     rng = np.random.default_rng(0)
-    binning, total = _reference(50)
+    binning, total = _reference(columns)
     with _prepared(made, [name], binning, total, days=60) as connection:
         shares = total.counts / total.rows
         minutes = [DAY + i * _MINUTE for i in range(1_440)]

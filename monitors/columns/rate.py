@@ -41,11 +41,9 @@ def rate_z(hits: Floats, rows: Floats, reference_hits: Floats, reference_rows: F
         part, known = rows / (rows + reference_rows), other / reference_rows
         more = x / rows >= known
         plenty = (known > _RARE) & (other >= _PRECISE) & (rows < reference_rows / 5)
-        z = np.where(
-            plenty,
-            _score(x, rows, np.where(plenty, known, 0.5), more) / np.sqrt(1 + part),
-            _score(x, x + other, part, more) / np.sqrt(1 - np.minimum(share, 1 - share)),
-        )
+        n, p = np.where(plenty, rows, x + other), np.where(plenty, known, part)
+        variance = np.where(plenty, 1 + part, 1 - np.minimum(share, 1 - share))
+        z = _score(x, n, p, more) / np.sqrt(variance)
     sign = np.where(more, 1.0, -1.0) * np.where(common, -1.0, 1.0)
     scored: Floats = np.nan_to_num(sign * z, nan=0.0)
     return scored
@@ -54,12 +52,14 @@ def rate_z(hits: Floats, rows: Floats, reference_hits: Floats, reference_rows: F
 def _score(x: Floats, n: Floats, p: Floats, more: npt.NDArray[np.bool_]) -> Floats:
     """Normal score of the binomial tail from x on, upwards or downwards, not below 0; where the
     tail underflows, the root of the deviance."""
-    upper = np.where(x > 0, special.betainc(np.maximum(x, _TINY), n - x + 1, p), 1.0)
-    lower = np.where(n > x, special.betaincc(x + 1, np.maximum(n - x, _TINY), p), 1.0)
-    tail = np.where(more, upper, lower)
-    deviance = 2 * (special.xlogy(x, x / (n * p)) + special.xlogy(n - x, (n - x) / (n - n * p)))
+    # downwards, it is the upper tail of the rows that are no hits
+    a, q = np.where(more, x, n - x), np.where(more, p, 1 - p)
+    tail = np.where(a > 0, special.betainc(np.maximum(a, _TINY), n - a + 1, q), 1.0)
     far = tail < _TINY
     near = np.maximum(-special.ndtri(np.where(far, 0.5, tail)), 0.0)
+    if not far.any():
+        return near
+    deviance = 2 * (special.xlogy(a, a / (n * q)) + special.xlogy(n - a, (n - a) / (n - n * q)))
     scored: Floats = np.where(far, np.sqrt(np.maximum(deviance, 0.0)), near)
     return scored
 

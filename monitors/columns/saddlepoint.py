@@ -5,7 +5,7 @@ import numpy as np
 from driftline.profile.binning import Floats
 
 _STEPS = 60
-_NEAR = 1e-4  # normal scores below this need no correction, and could not be divided by
+_NEAR = 1e-4  # a draw's standard deviations; nearer to the centre, rounding outgrows the correction
 
 
 def mean_score(means: Floats, n: Floats, shares: Floats, points: Floats) -> Floats:
@@ -34,11 +34,13 @@ def mean_score(means: Floats, n: Floats, shares: Floats, points: Floats) -> Floa
     tilt, log_mgf, variance = _tilt(seen, shares, x)
     w = np.sign(tilt) * np.sqrt(np.maximum(2 * n * (tilt * seen - log_mgf), 0.0))
     u = tilt * np.sqrt(n * variance)
-    plain = seen * np.sqrt(n)
     with np.errstate(divide="ignore", invalid="ignore"):
         corrected = w + np.log(u / w) / w
-    usable = (np.abs(w) > _NEAR) & np.isfinite(corrected)
-    scored: Floats = np.where(np.isnan(means), np.nan, np.where(usable, corrected, plain))
+    # its limit there: Cornish and Fisher (1938)
+    plain, skewness = seen * np.sqrt(n), (shares * x**3).sum(axis=1)
+    limit = plain - skewness * (plain**2 - 1) / (6 * np.sqrt(n))
+    usable = (np.abs(seen) > _NEAR) & np.isfinite(corrected)
+    scored: Floats = np.where(np.isnan(means), np.nan, np.where(usable, corrected, limit))
     return scored
 
 
@@ -61,15 +63,15 @@ def _tilt(seen: Floats, shares: Floats, x: Floats) -> tuple[Floats, Floats, Floa
     low, high = -700 * span, 700 * span
     tilt = np.clip(seen, low, high)
     for _ in range(_STEPS):
-        log_mgf, mean, variance = _tilted(tilt, shares, x)
+        _, mean, variance = _tilted(tilt, shares, x)
         low, high = np.where(mean < seen, tilt, low), np.where(mean < seen, high, tilt)
-        step = tilt + (seen - mean) / np.maximum(variance, 1e-12)
-        inside = (step > low) & (step < high)
-        moved = np.where(inside, step, (low + high) / 2)
-        done = bool(np.nanmax(np.abs(moved - tilt), initial=0) < 1e-10)
-        tilt = np.where(np.abs(mean - seen) > 1e-13, moved, tilt)
-        if done:
+        step = (seen - mean) / np.maximum(variance, 1e-12)
+        moving = (np.abs(step) >= 1e-10) & (np.abs(seen - mean) > 1e-13)
+        if not moving.any():
             break
+        moved = tilt + step
+        inside = (moved > low) & (moved < high)
+        tilt = np.where(moving, np.where(inside, moved, (low + high) / 2), tilt)
     log_mgf, _, variance = _tilted(tilt, shares, x)
     return tilt, log_mgf, variance
 

@@ -6,7 +6,7 @@ million rows costs what one of fifty does. An effect moves all rows of a window 
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -124,7 +124,7 @@ def draw(
         column, place = columns[bins.name], binning.cells[bins.name]
         share = column.missing if change.missing is None else change.missing
         missing = int(rng.binomial(rows, share))
-        shares = _shares(bins, column.kind, effect, change)
+        shares = _shares(bins.name, column.kind, effect, change)
         counts = rng.multinomial(rows - missing, shares)
         if isinstance(bins, NumericBins):
             profile.counts[place.summed] = counts
@@ -184,10 +184,11 @@ def _steps(name: str, kind: str) -> Ints:
     return np.maximum(steps, 0)
 
 
-def _shares(bins: ColumnBins, kind: str, effect: float, change: Change) -> Floats:
+@lru_cache(maxsize=1_000)
+def _shares(name: str, kind: str, effect: float, change: Change) -> Floats:
     """The chance of each cell that holds a value."""
-    if isinstance(bins, NumericBins):
-        starts, _ = _cells(bins.name, kind)
+    if not kind.startswith("category"):
+        starts, _ = _cells(name, kind)
         latent = _population(kind)[0]
         middle = (
             latent[np.maximum(starts - 1, 0)] + latent[np.minimum(starts, len(latent) - 1)]

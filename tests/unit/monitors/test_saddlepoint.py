@@ -42,7 +42,7 @@ def test_a_skewed_column_with_few_rows() -> None:
     st.integers(50, 10**6),
     st.floats(-2, 2),
 )
-def test_scores_are_finite_ascend_and_are_zero_at_the_mean(
+def test_scores_are_finite_and_ascend_through_the_mean(
     weights: list[float], n: int, where: float
 ) -> None:
     shares = np.array([weights]) / sum(weights)
@@ -52,8 +52,26 @@ def test_scores_are_finite_ascend_and_are_zero_at_the_mean(
     means = centre + spread * np.array([where, 0.0, where + 0.1])
     scores = mean_score(means, np.full(3, float(n)), np.repeat(shares, 3, axis=0), points)
     assert np.isfinite(scores).all()
-    assert scores[1] == pytest.approx(0, abs=1e-6)
+    skewness = float(shares[0] @ (points - centre) ** 3) / spread**3
+    assert scores[1] == pytest.approx(skewness / (6 * np.sqrt(n)), abs=1e-6)  # not the median
     assert scores[2] >= scores[0] - 1e-6
+
+
+@pytest.mark.parametrize("n", [50, 20_000, 500_000, 10**8])
+def test_scores_are_smooth_around_the_mean(n: int) -> None:
+    """A difference of two near numbers, divided by one near zero, must not be taken for a score."""
+    rng = np.random.default_rng(0)
+    points = np.exp(rng.normal(size=130))
+    shares = rng.dirichlet(np.full(130, 0.5))
+    centre = float(shares @ points)
+    spread = float(np.sqrt(shares @ (points - centre) ** 2))
+    skewness = float(shares @ (points - centre) ** 3) / spread**3
+    seen = np.concatenate([sign * np.geomspace(1e-9, 1e-3, 400) for sign in (-1, 1)])
+    many = np.broadcast_to(shares, (len(seen), 130))
+    scores = mean_score(centre + spread * seen, np.full(len(seen), float(n)), many, points)
+    x = seen * np.sqrt(n)
+    first_order = x - skewness * (x**2 - 1) / (6 * np.sqrt(n))
+    assert np.abs(scores - first_order).max() < 0.01 * max(1, np.abs(x).max())
 
 
 def test_a_mean_beyond_all_cells_is_only_far() -> None:
