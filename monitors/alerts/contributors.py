@@ -44,10 +44,10 @@ def columns(ranked: Sequence[Contributor]) -> list[str]:
 
 def summary(family: str, ranked: Sequence[Contributor]) -> str:
     """One line: what changed."""
-    named = columns(ranked)
+    named = [column for column in columns(ranked) if column != family]  # volume has none
     more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
-    detail = ranked[0]["detail"] if ranked else ""
-    return f"{family} of {', '.join(named[:_SHOWN])}{more}: {detail}"
+    of = f" of {', '.join(named[:_SHOWN])}{more}" if named else ""
+    return f"{family}{of}: {ranked[0]['detail'] if ranked else ''}"
 
 
 def _look(one: Contributor) -> tuple[str, str, str, int]:

@@ -56,7 +56,7 @@ def _score(x: Floats, n: Floats, p: Floats, more: npt.NDArray[np.bool_]) -> Floa
     a, q = np.where(more, x, n - x), np.where(more, p, 1 - p)
     tail = np.where(a > 0, special.betainc(np.maximum(a, _TINY), n - a + 1, q), 1.0)
     far = tail < _TINY
-    near = np.maximum(-special.ndtri(np.where(far, 0.5, tail)), 0.0)
+    near: Floats = np.maximum(-special.ndtri(np.where(far, 0.5, tail)), 0.0)
     if not far.any():
         return near
     deviance = 2 * (special.xlogy(a, a / (n * q)) + special.xlogy(n - a, (n - a) / (n - n * q)))

@@ -1,13 +1,15 @@
 """The monitors that need raw rows, run on a window: Evidently's, and drift of columns together."""
 
 import logging
+import multiprocessing
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 
 import psycopg
 import pyarrow as pa
+from pebble import ProcessPool
 
 from driftline.errors import DriftlineError
 from driftline.monitoring import Evidently, Monitors, Multivariate
@@ -150,12 +152,28 @@ def wanted_rows(settings: Monitors) -> int:
 def _evidently(
     current: pa.Table, reference: pa.Table, settings: Evidently, version: int
 ) -> list[Verdict]:
-    return evidently_monitor.evaluate(
-        sample.thin(current, settings.rows),
-        sample.thin(reference, settings.rows),
-        settings,
-        version=version,
+    limit = settings.time_limit.total_seconds()
+    samples = (sample.thin(rows, settings.rows) for rows in (current, reference))
+    running = _process().schedule(
+        evidently_monitor.evaluate,
+        args=[*samples, settings],
+        kwargs={"version": version},
+        timeout=limit,
     )
+    try:
+        found: list[Verdict] = running.result()
+    except TimeoutError as error:
+        raise DriftlineError(
+            f"it has not ended within {limit:g} s: ask for fewer `rows`, or raise its `time_limit`"
+        ) from error
+    return found
+
+
+@cache
+def _process() -> ProcessPool:
+    """One for all models, begun when first needed: what hangs or eats the memory there is ended,
+    and the next starts anew."""
+    return ProcessPool(max_workers=1, context=multiprocessing.get_context("spawn"))
 
 
 def _broken(monitor: str, detail: str, version: int) -> Verdict:

@@ -57,8 +57,10 @@ def _of_length(
     }
     said = {}
     for end in looking:
-        past = [rows[one] for one in schedule.before(end, back, volume.DAYS) if one in rows]
-        said[end] = volume.judge(rows[end], np.array(past, dtype=np.float64), level(settings))
+        days = [one for one in schedule.before(end, back, volume.DAYS) if one in rows]
+        past = np.array([rows[one] for one in days], dtype=np.float64)
+        ago = np.array([(end - one).days for one in days], dtype=np.int64)
+        said[end] = volume.judge(rows[end], past, ago, level(settings))
     _store(connection, model, length, said)
     return said
 

@@ -1,33 +1,39 @@
 """Volume against the expected rhythm: as many events as at this time of day on the days before.
 
-The logarithm of a count is compared with those of the same time on up to 28 days before: their
-median, their spread (by the median of deviations, at least that of counting), and Student's t for
-one more observation, Hahn & Meeker (1991), Statistical Intervals, section 4.7.
+The logarithm of a count is compared with those of the same time on up to 28 days before. Once three
+weeks are known, with those of the same day of the week: their median, and the spread of all days
+about the median of their own day of the week (by the median of deviations or the standard
+deviation, whichever is larger, at least that of counting). Student's t for one more observation,
+Hahn & Meeker (1991), Statistical Intervals, section 4.7.
 """
 
 import numpy as np
 from scipy import stats
 
-from driftline.profile.binning import Floats
+from driftline.profile.binning import Floats, Ints
 from monitors.verdict import Verdict
 
 NAME = "volume"
 DAYS = 28  # days before that are looked at
 FEWEST = 7  # of them, to say anything
+_WEEK = 7
+_WEEKS = 3  # weeks that show how days of the week differ
 _NEVER_BELOW = 0.05  # spread of log counts: no stream keeps its rhythm better
+_MEDIAN = np.pi / 2  # variance of a median, in those of a mean
 
 
-def judge(count: int, past: Floats, level: float) -> Verdict:
+def judge(count: int, past: Floats, ago: Ints, level: float) -> Verdict:
     """Judge how many events a window has.
 
     Args:
         count: its events.
         past: float64[m], the events of the same time on earlier days.
+        ago: int64[m], how many days before.
         level: the false-alarm rate.
 
-    >>> judge(0, np.full(28, 1_000.0), 1e-4).status
+    >>> judge(0, np.full(28, 1_000.0), np.arange(1, 29), 1e-4).status
     'alarm'
-    >>> judge(0, np.zeros(3), 1e-4).status
+    >>> judge(0, np.zeros(3), np.arange(1, 4), 1e-4).status
     'not_calibrated'
     """
     if len(past) < FEWEST:
@@ -43,19 +49,28 @@ def judge(count: int, past: Floats, level: float) -> Verdict:
             detail=detail,
         )
     logs = np.log1p(past)
-    centre = float(np.median(logs))
+    weekday = ago % _WEEK
+    alike = weekday == 0
+    by_weekday = alike.sum() >= _WEEKS and not alike.all()
+    if not by_weekday:
+        weekday, alike = np.zeros_like(weekday), np.ones_like(alike)
+    days, place = np.unique(weekday, return_inverse=True)
+    medians = np.array([np.median(logs[weekday == day]) for day in days])
+    apart = logs - medians[place]
+    free = len(logs) - len(days)
+    centre = float(np.median(logs[alike]))
     expected = float(np.expm1(centre))
-    m = len(logs)
     spread = max(
-        1.4826 * float(np.median(np.abs(logs - centre))),
-        float(logs.std(ddof=1)),
+        1.4826 * float(np.median(np.abs(apart))) * np.sqrt(len(logs) / free),
+        float(np.sqrt(apart @ apart / free)),
         1 / np.sqrt(max(expected, 1.0)),
         _NEVER_BELOW,
-    ) * np.sqrt(1 + 1 / m)
+    ) * np.sqrt(1 + _MEDIAN / alike.sum())
     t = (np.log1p(count) - centre) / spread
-    p = float(2 * stats.t.sf(abs(t), m - 1))
-    margin = float(stats.t.isf(level / 2, m - 1)) * spread
+    p = float(2 * stats.t.sf(abs(t), free))
+    margin = float(stats.t.isf(level / 2, free)) * spread
     low, high = np.expm1(centre - margin), np.expm1(centre + margin)
+    usual = "on this day of the week" if by_weekday else "at this time"
     return Verdict(
         NAME,
         "volume",
@@ -69,7 +84,7 @@ def judge(count: int, past: Floats, level: float) -> Verdict:
         level=level,
         effect=float(t),
         detail=(
-            f"{count:,} events, {expected:,.0f} are usual at this time "
-            f"({max(low, 0):,.0f} to {high:,.0f}, {m} earlier days)"
+            f"{count:,} events, {expected:,.0f} are usual {usual} "
+            f"({max(low, 0):,.0f} to {high:,.0f}, {len(logs)} earlier days)"
         ),
     )

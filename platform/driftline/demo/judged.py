@@ -14,7 +14,6 @@ from driftline.storage.connection import connect
 from driftline.storage.incidents import Incident
 from monitors.running.runner import Runner
 
-_SHOWN = 4  # columns named of an incident
 _MOST = 1_000
 
 
@@ -52,13 +51,12 @@ def summary(found: Sequence[Incident], config: Config) -> RenderableType:
     )
     for one in found:
         columns = list(dict.fromkeys(c["column"] for c in one.contributors if c["column"]))
-        more = f" and {len(columns) - _SHOWN} more" if len(columns) > _SHOWN else ""
         table.add_row(
             f"{one.since:%Y-%m-%d}",
             f"{one.last:%Y-%m-%d}" if one.resolved_at else "still open",
             one.family,
             one.severity,
-            Text((", ".join(columns[:_SHOWN]) or one.summary) + more),
+            Text(", ".join(columns) or one.summary),
         )
     judged = (
         f"{looks['ok'] + looks['alarm']:,} looks at {windows[0] if windows else 0:,} windows were "

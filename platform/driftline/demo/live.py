@@ -1,6 +1,7 @@
 """The demo in a terminal: the job at work, then what it did."""
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from threading import Thread
@@ -22,6 +23,7 @@ from driftline.streaming import watch
 from driftline.streaming.supervise import Supervisor
 
 _LOOK = 0.5  # seconds
+_SPAN = 10.0  # seconds that a rate is of: a commit settles many events at once
 _QUIET = 3.0  # seconds without progress after the last message: only open windows still wait
 _TAIL = 200  # events that open windows may hold, at most
 _STALLED = 600.0  # seconds without progress that no busy machine explains
@@ -44,7 +46,9 @@ class Course:
     Attributes:
         latest: the last look.
         seconds: from the first to the last settled message.
-        fastest: most events settled in a second.
+        rate: events settled in a second, lately.
+        fastest: the highest rate.
+        version: the last version seen to serve.
         inference_ms, lag_ms: the last median and 99th percentile seen.
         served: how many predictions each version has served.
     """
@@ -53,24 +57,28 @@ class Course:
     seconds: float = 0.0
     fastest: float = 0.0
     rate: float = 0.0
+    version: int | None = None
     inference_ms: tuple[float, float] | None = None
     lag_ms: tuple[float, float] | None = None
     served: dict[int, int] = field(default_factory=dict)
     _began: float | None = None
     _moved: float = field(default_factory=time.monotonic)
+    _seen: deque[tuple[float, int]] = field(default_factory=deque)
 
     def see(self, progress: watch.Progress) -> None:
         """Take in one look."""
         now = time.monotonic()
-        new = progress.events - self.latest.events
-        if new or progress.labels != self.latest.labels:
+        if (progress.events, progress.labels) != (self.latest.events, self.latest.labels):
             self._began = self._began or now
-            self.rate = new / max(now - self._moved, _LOOK)
-            self.fastest = max(self.fastest, self.rate)
             self.seconds = now - self._began
             self._moved = now
-        elif self.quiet > 2 * _LOOK:
-            self.rate = 0.0
+        self._seen.append((now, progress.events))
+        while len(self._seen) > 2 and self._seen[1][0] <= now - _SPAN:
+            self._seen.popleft()
+        first, events = self._seen[0]
+        self.rate = (progress.events - events) / max(now - first, _LOOK)
+        self.fastest = max(self.fastest, self.rate)
+        self.version = progress.version or self.version
         self.inference_ms = progress.inference_ms or self.inference_ms
         self.lag_ms = progress.lag_ms or self.lag_ms
         self.latest = progress
@@ -180,7 +188,7 @@ def _settled(course: Course, actors: tuple[_Failing, ...], replayed: Replayed) -
 def _facts(course: Course, sent: int) -> Table:
     latest = course.latest
     table = Table.grid(padding=(0, 3))
-    table.add_row("events/s", f"{course.rate:,.0f}", "model version", str(latest.version or "-"))
+    table.add_row("events/s", f"{course.rate:,.0f}", "model version", str(course.version or "-"))
     table.add_row(
         "inference p50 / p99", _millis(course.inference_ms), "rejected", f"{latest.rejected:,}"
     )
@@ -196,7 +204,7 @@ def _line(course: Course, sent: int, flights: int) -> str:
     return (
         f"{latest.logged:,} of {flights:,} flights, {course.rate:,.0f} events/s, "
         f"lag {max(sent - latest.events, 0):,}, rejected {latest.rejected:,}, "
-        f"version {latest.version or '-'}"
+        f"version {course.version or '-'}"
     )
 
 

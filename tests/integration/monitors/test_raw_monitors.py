@@ -5,6 +5,7 @@ from typing import Any
 from driftline.profile import sample
 from driftline.storage import reference_sample
 from driftline.storage.connection import connect
+from monitors.raw import raw_monitors
 from monitors.running.runner import Runner
 from tests.integration.monitors.conftest import FEATURES, START, Stream, monitors, rows
 
@@ -45,6 +46,24 @@ def test_raw_monitors_judge_each_window_and_fail_alone(make_stream: Any) -> None
     assert said(stream)["evidently.ValueDrift(method=wasserstein)"][0] == "alarm"
     others = stream.sql("SELECT count(*) FROM driftline.verdict WHERE monitor = 'omnibus'")
     assert others[0][0] > 0
+
+
+def test_what_takes_too_long_is_ended_and_said(make_stream: Any) -> None:
+    slow = {"name": "ValueDrift", "options": {"column": "amount"}, "time_limit": "1 s"}
+    fine = {"name": "MeanValue", "options": {"column": "amount"}}
+    stream: Stream = make_stream(monitors=monitors(evidently=[slow, fine]))
+    table = rows(stream.rng, 1_000, START)
+    kept = sample.take(table.select(FEATURES.names), table["score"].to_numpy())
+    with connect(stream.config.postgres, "write", autocommit=True) as connection:
+        reference_sample.keep(connection, stream.name, 1, sample.pack(kept))
+    stream.hour(0)
+    raw_monitors._process.cache_clear()  # its import alone takes longer than the limit
+    Runner(stream.config).run(until_idle=True)
+    found = said(stream)
+    status, alerts, detail, _ = found["evidently.ValueDrift"]
+    assert (status, alerts) == ("broken", False)
+    assert "not ended within 1 s: ask for fewer `rows`, or raise its `time_limit`" in detail
+    assert found["evidently.MeanValue"][0] == "ok"  # in the process that took its place
 
 
 def test_without_raw_rows_of_the_reference_this_is_said(make_stream: Any) -> None:
