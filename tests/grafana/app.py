@@ -46,12 +46,14 @@ class Faults:
     Attributes:
         answers: statuses that the next requests get, whatever they ask.
         only: a pattern of `METHOD PATH`: faults hit these requests alone.
+        echoes: with them, what was sent is repeated.
         delay: seconds before each answer.
         before: called with `METHOD PATH` before a request is handled.
     """
 
     answers: list[int] = field(default_factory=list)
     only: str = ""
+    echoes: bool = False
     delay: float = 0.0
     before: Callable[[str], None] | None = None
 
@@ -62,11 +64,13 @@ class StandIn:
 
     Attributes:
         log: `METHOD PATH` of every request.
+        bodies: what was sent with them.
     """
 
     store: Store = field(default_factory=Store)
     faults: Faults = field(default_factory=Faults)
     log: list[str] = field(default_factory=list)
+    bodies: list[str] = field(default_factory=list)
 
     def app(self) -> Starlette:
         """To be served."""
@@ -80,13 +84,15 @@ class StandIn:
     def _handled(self, request: Request, raw: bytes) -> Response:
         line = f"{request.method} {request.url.path}"
         self.log.append(line)
+        self.bodies.append(raw.decode())
         if self.faults.before is not None:
             self.faults.before(line)
         if re.search(self.faults.only, line):
             time.sleep(self.faults.delay)
             if self.faults.answers:
                 status = self.faults.answers.pop(0)
-                return JSONResponse({"message": "no luck"}, status)
+                said = f" with {raw.decode()}" if self.faults.echoes else ""
+                return JSONResponse({"message": f"no luck{said}"}, status)
         try:
             return self._routed(request, raw)
         except RefusedError as error:

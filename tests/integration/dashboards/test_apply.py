@@ -1,12 +1,18 @@
 """Plan and apply against the stand-in: idempotent, three-way, careful with what others own."""
 
 import json
+import logging
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dashboards.export import export
+from dashboards.generate import generate
+from dashboards.rules import rules
 from dashboards.show import as_json, diff_of, lines_of, outcome_lines
+from dashboards.wanted import wanted
 from driftline.storage.connection import connect
 from tests.integration.dashboards.conftest import TOKEN, Driver, page, panel
 
@@ -186,7 +192,10 @@ def test_a_secret_is_sent_when_it_changes_and_only_then(
     hook = driver.config.grafana.model_dump()["contact_points"]["ops"]
     hook["settings"]["url"] = "https://hook.example/new"
     driver.change(contact_points={"ops": hook})
+    driver.stand_in.bodies.clear()
     assert driver.apply().ok
+    assert "[REDACTED]" in "".join(driver.stand_in.bodies)
+    assert "planted-hook-secret" not in "".join(driver.stand_in.bodies)
     assert point["settings"] == {
         "url": "https://hook.example/new",
         "authorization_credentials": "planted-hook-secret",
@@ -200,20 +209,31 @@ def test_a_secret_is_sent_when_it_changes_and_only_then(
     assert not driver.plan().differs
 
 
-def test_secrets_are_nowhere(driver: Driver, caplog: pytest.LogCaptureFixture) -> None:
+def test_secrets_are_nowhere(
+    driver: Driver, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    caplog.set_level(logging.DEBUG)
     password = driver.config.postgres.roles.read.password
     assert password is not None
     secrets = (*SECRETS, password.read())
-    texts = [json.dumps(as_json(driver.plan())), *lines_of(driver.plan()), *diff_of(driver.plan())]
+    driver.pages = generate(driver.config)
+    texts = [json.dumps(driver.pages), json.dumps(rules(driver.config))]
+    texts += [json.dumps(as_json(driver.plan())), *lines_of(driver.plan()), *diff_of(driver.plan())]
     driver.stand_in.faults.only = "POST|PUT"
-    driver.stand_in.faults.answers = [400] * 50
-    texts += outcome_lines(driver.apply())
+    driver.stand_in.faults.echoes = True
+    driver.stand_in.faults.answers = [400] * 100
+    failed = outcome_lines(driver.apply())
+    assert "***" in "".join(failed)  # the server said them
     driver.stand_in.faults.answers = []
-    texts += outcome_lines(driver.apply())
+    texts += [*failed, *outcome_lines(driver.apply())]
     texts += [repr(driver.plan()), caplog.text, repr(driver.config)]
+    assert "no luck" in caplog.text
     with connect(driver.config.local_postgres(), "read") as connection:
         rows = connection.execute("SELECT * FROM driftline.grafana_object").fetchall()
     texts.append(repr(rows))
+    written = wanted(driver.config, driver.pages, (11, 0), secrets=False)
+    export(driver.config, written, tmp_path / "files")
+    texts += [file.read_text() for file in (tmp_path / "files").rglob("*") if file.is_file()]
     for secret in secrets:
         assert not [text for text in texts if secret in text]
 
@@ -255,7 +275,8 @@ def test_what_was_there_before_is_taken_over_and_never_deleted(driver: Driver) -
     with driver.open() as grafana:
         for key in grafana.state.load():
             grafana.state.forget(key)  # a database restored from before
-    assert not driver.plan().differs or driver.plan().steps  # secrets are sent again
+    again = [step.uid for step in driver.plan().steps if step.differs]
+    assert sorted(again) == ["driftline-ops", "driftline-timescaledb"]  # what has a secret
     assert driver.apply().ok
     assert not driver.plan().differs
     before = set(store.dashboards)
@@ -313,6 +334,83 @@ def test_routes_are_merged_into_the_policy_tree(driver: Driver) -> None:
     driver.change(routing=routing)
     assert driver.apply().ok
     assert store.policies["routes"] == [theirs]
+
+
+THEIRS = {"receiver": "grafana-default-email", "object_matchers": [["team", "=", "others"]]}
+_TREE = "/api/v1/provisioning/policies"
+
+
+@pytest.mark.parametrize("when", ["before our last read", "after our write"])
+def test_someone_changes_the_policies_meanwhile(driver: Driver, when: str) -> None:
+    """Neither their route nor ours is lost."""
+    driver.apply()
+    store, reads = driver.stand_in.store, 0
+    store.policies = {"receiver": "grafana-default-email", "routes": []}
+    stale = {"receiver": "grafana-default-email", "routes": [THEIRS]}
+
+    def meanwhile(line: str) -> None:
+        nonlocal reads
+        reads += line == f"GET {_TREE}"
+        if reads == (2 if when == "before our last read" else 3):
+            driver.stand_in.faults.before = None
+            store.policies = dict(stale)  # read before we wrote
+
+    routing = driver.config.grafana.model_dump()["routing"]
+    driver.change(routing={**routing, "mode": "policies"})
+    driver.stand_in.faults.before = meanwhile
+    assert driver.apply().ok
+    assert driver.stand_in.faults.before is None
+    receivers = [route["receiver"] for route in store.policies["routes"]]
+    assert receivers == ["driftline-ops", "grafana-default-email"]
+    assert not driver.plan().differs
+
+
+def test_a_locked_tree_keeps_its_provenance(driver: Driver) -> None:
+    driver.change(provenance="locked")
+    driver.apply()
+    tree = {"receiver": "grafana-default-email", "provenance": "api", "routes": [THEIRS]}
+    driver.stand_in.store.policies = tree
+    routing = driver.config.grafana.model_dump()["routing"]
+    driver.change(routing={**routing, "mode": "policies"})
+    assert driver.apply().ok
+    assert driver.stand_in.store.policies["provenance"] == "api"
+    assert THEIRS in driver.stand_in.store.policies["routes"]
+
+
+@pytest.mark.parametrize("kind", ["rule", "contact point"])
+def test_someone_edits_an_alerting_object_meanwhile(driver: Driver, kind: str) -> None:
+    driver.apply()
+    store = driver.stand_in.store
+    uid = "driftline-drift-page-payments"
+    point, theirs = store.contact_points[0], rule(driver, uid)
+
+    def meanwhile(line: str) -> None:
+        if kind == "rule" and line == f"GET /api/v1/provisioning/alert-rules/{uid}":
+            driver.stand_in.faults.before = None
+            theirs["annotations"]["note"] = "theirs"
+        reading = line == "GET /api/v1/provisioning/contact-points"
+        if kind == "contact point" and reading and driver.stand_in.log.count(line) == 2:
+            driver.stand_in.faults.before = None
+            point["disableResolveMessage"] = True
+
+    hook = driver.config.grafana.model_dump()["contact_points"]["ops"]
+    hook["settings"]["url"] = "https://hook.example/new"
+    models = {
+        name: one.model_copy(update={"runbook": "https://wiki.example/new"})
+        for name, one in driver.config.models.items()
+    }
+    driver.config = driver.config.model_copy(update={"models": models})
+    driver.change(contact_points={"ops": hook})
+    driver.stand_in.log.clear()
+    driver.stand_in.faults.before = meanwhile
+    assert driver.apply().ok
+    assert driver.stand_in.faults.before is None
+    if kind == "rule":
+        found = rule(driver, uid)["annotations"]
+        assert (found["note"], found["runbook_url"]) == ("theirs", "https://wiki.example/new")
+    else:
+        assert point["disableResolveMessage"]
+        assert point["settings"]["url"] == "https://hook.example/new"
 
 
 @pytest.mark.parametrize("provenance", ["file", "api"])
