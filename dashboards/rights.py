@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dashboards.server import GrafanaError, Server
+from dashboards.wanted import OLDEST
 from driftline.config import Config
 
 # A call with a body that Grafana refuses: who lacks the right is refused before the body is read.
@@ -37,7 +38,7 @@ def check(config: Config) -> list[Right]:
     if not reached.ok:
         return [reached]
     major, minor = server.version
-    known = Right("version", (10, 0) <= (major, minor) < (13, 0), f"Grafana {major}.{minor}")
+    known = Right("version", OLDEST <= (major, minor) < (13, 0), f"Grafana {major}.{minor}")
     token = _tried(server, "use the token", "GET", "/org")
     if not token.ok:
         return [reached, known, token]

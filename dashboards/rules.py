@@ -74,8 +74,8 @@ def rules(config: Config, version: tuple[int, int] = KEEP_LAST_SINCE) -> list[di
 
     Parameters:
         config: its models, teams, runbooks and the section `grafana`.
-        version: of the server. Before 11.0 there is no KeepLast; Error is the nearest that
-            neither reads as a recovery nor as an alarm of every model.
+        version: of the server. Before 11.0 there is no KeepLast; Error is the nearest that is
+            no alarm of every model.
     """
     made = [_heartbeat(config)]
     for team, models in teams(config).items():

@@ -9,6 +9,7 @@ from dashboards.kinds.policy import UID as POLICIES
 from dashboards.rules import HEARTBEAT_TITLE, POSTGRES, rules, teams
 from dashboards.uids import FLEET_FOLDER, RULE_GROUP, folder_uid, team_tag, written
 from driftline.config import Config
+from driftline.errors import ConfigError
 from driftline.grafana import ContactPoint, Grafana, MuteInterval, Route
 from driftline.settings import Secret
 
@@ -16,6 +17,8 @@ _MONTHS = (
     *("january", "february", "march", "april", "may", "june"),
     *("july", "august", "september", "october", "november", "december"),
 )
+OLDEST = (10, 3)  # before 10.2.3 the data source's plugin has another name
+_ROUTES_IN_RULES_SINCE = (11, 0)  # before, a rule's own receiver is stored and not used
 _GRAFANAS_SSLMODES = ("disable", "require", "verify-ca", "verify-full")
 
 
@@ -36,9 +39,11 @@ def wanted(
         secrets: read them; without, their names stand in their place.
 
     Raises:
-        ConfigError: a secret cannot be read.
+        ConfigError: a secret cannot be read, or the server cannot route as the config says.
     """
     settings = config.grafana
+    if settings.routing.mode != "policies" and settings.routing.routes:
+        _check_routes_in_rules(version)
     made = [*_folders(config), *_mute_timings(settings), *_contact_points(settings, secrets)]
     if settings.data_source.manage:
         made.append(_data_source(config, secrets))
@@ -48,6 +53,14 @@ def wanted(
     if settings.routing.mode == "policies":
         made.append(_policies(settings))
     return made
+
+
+def _check_routes_in_rules(version: tuple[int, int]) -> None:
+    if version < _ROUTES_IN_RULES_SINCE:
+        raise ConfigError(
+            f"Grafana {version[0]}.{version[1]} does not use the contact points of rules: "
+            "set grafana.routing.mode: policies"
+        )
 
 
 def _folders(config: Config) -> list[Wanted]:

@@ -13,6 +13,7 @@ from dashboards.generate import generate
 from dashboards.rules import rules
 from dashboards.show import as_json, diff_of, lines_of, outcome_lines
 from dashboards.wanted import wanted
+from driftline.errors import ConfigError
 from driftline.storage.connection import connect
 from tests.integration.dashboards.conftest import TOKEN, Driver, page, panel
 
@@ -340,12 +341,15 @@ THEIRS = {"receiver": "grafana-default-email", "object_matchers": [["team", "=",
 _TREE = "/api/v1/provisioning/policies"
 
 
+@pytest.mark.parametrize("theirs_before", [[], [THEIRS]], ids=["theirs is new", "theirs is old"])
 @pytest.mark.parametrize("when", ["before our last read", "after our write"])
-def test_someone_changes_the_policies_meanwhile(driver: Driver, when: str) -> None:
+def test_someone_changes_the_policies_meanwhile(
+    driver: Driver, when: str, theirs_before: list[dict[str, Any]]
+) -> None:
     """Neither their route nor ours is lost."""
     driver.apply()
     store, reads = driver.stand_in.store, 0
-    store.policies = {"receiver": "grafana-default-email", "routes": []}
+    store.policies = {"receiver": "grafana-default-email", "routes": theirs_before}
     stale = {"receiver": "grafana-default-email", "routes": [THEIRS]}
 
     def meanwhile(line: str) -> None:
@@ -432,3 +436,22 @@ def test_locked_rules_cannot_become_editable(driver: Driver) -> None:
     driver.change(provenance="editable", heartbeat="1 min")
     ((_, error),) = driver.apply().failed
     assert "set grafana.provenance: locked, or delete it in Grafana" in str(error)
+
+
+def test_an_old_server_must_route_by_policies(driver: Driver) -> None:
+    driver.stand_in.store.version = "10.4.0"
+    with pytest.raises(ConfigError, match=r"10\.4 .* set grafana\.routing\.mode: policies"):
+        driver.plan()
+    routing = driver.config.grafana.model_dump()["routing"]
+    driver.change(routing={**routing, "mode": "policies"})
+    driver.stand_in.store.policies = {"receiver": "grafana-default-email"}
+    assert driver.apply().ok
+    assert rule(driver, "driftline-drift-page-payments")["execErrState"] == "Error"
+    assert not driver.plan().differs
+
+
+def test_a_newer_server(driver: Driver) -> None:
+    driver.stand_in.store.version = "12.0.0"
+    assert driver.apply().ok
+    assert rule(driver, "driftline-drift-page-payments")["execErrState"] == "KeepLast"
+    assert not driver.plan().differs
