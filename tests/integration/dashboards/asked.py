@@ -10,7 +10,7 @@ from dashboards.macros import Value, expand
 from driftline.config import Config
 from tests import monitored
 
-_VARIABLES: dict[str, Value] = {
+VARIABLES: dict[str, Value] = {
     "model": monitored.FRAUD,
     "window": str(monitored.SECONDS),
     "version": ["2", "1"],
@@ -31,7 +31,7 @@ class Asked:
         return self.where
 
     def over(
-        self, since: datetime, until: datetime, variables: Mapping[str, Value] = _VARIABLES
+        self, since: datetime, until: datetime, variables: Mapping[str, Value] = VARIABLES
     ) -> str:
         """What the database gets for a range."""
         return expand(self.sql, since, until, timedelta(minutes=10), variables)

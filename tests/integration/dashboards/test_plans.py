@@ -6,12 +6,16 @@ from typing import Any
 
 import pytest
 
-from driftline.config import Config
+from dashboards.rules import rules
+from driftline.config import Config, Model
 from driftline.storage.connection import Connection, connect
 from tests import monitored
-from tests.integration.dashboards.asked import ALL, Asked
+from tests.integration.dashboards.asked import ALL, VARIABLES, Asked
 
 MODELS = 2_000
+# Of all of them, in one team.
+_SECTION = Model.model_validate({**monitored.section(), "team": "t"})
+RULES = rules(Config(models={f"model-{n}": _SECTION for n in range(1, MODELS + 1)}))
 # One row a model, a model and family, or a process: these may be read whole.
 SMALL = {
     *("model", "model_version", "source", "alert", "monitor_progress", "runner", "report"),
@@ -108,7 +112,19 @@ def scanned(plan: dict[str, Any]) -> Iterator[str]:
 
 @pytest.mark.parametrize("asked", ALL, ids=str)
 def test_reads_by_index(reader: Connection, asked: Asked) -> None:
-    sql = asked.over(START, START + timedelta(hours=HOURS))
+    for model in (monitored.FRAUD, "model-1"):  # with many rows of its own, and with many others'
+        variables = VARIABLES | {"model": model}
+        _by_index(reader, asked.over(START, START + timedelta(hours=HOURS), variables))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["uid"])
+def test_rules_read_by_index(reader: Connection, rule: dict[str, Any]) -> None:
+    for query in rule["data"]:
+        if sql := query["model"].get("rawSql"):
+            _by_index(reader, sql)
+
+
+def _by_index(reader: Connection, sql: str) -> None:
     row = reader.execute(f"EXPLAIN (FORMAT JSON) {sql}".encode()).fetchone()
     assert row is not None
     whole = {_hypertable(reader, name) for name in scanned(row[0][0]["Plan"])}
