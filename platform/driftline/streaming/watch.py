@@ -16,7 +16,7 @@ class Progress:
     Attributes:
         logged, duplicate, rejected, filtered: of the events topic.
         labels: settled messages of the labels topic.
-        version: the version of the latest predictions, None before the first.
+        version: that served the latest predictions, None before the first.
         inference_ms: median and 99th percentile of the latest predictions.
         lag_ms: median and 99th percentile, from Kafka's timestamp to the write.
     """
@@ -69,8 +69,9 @@ class Watch:
         """Of the profile rows written since the last look."""
         rows = self._connection.execute(
             """SELECT id, version, binning_id, cells FROM driftline.profile
-                WHERE model = %s AND segment = %s AND id > %s ORDER BY id DESC LIMIT 500""",
-            (self._model, names.ALL_ROWS, self._last_profile),
+                WHERE model = %s AND segment = %s AND role = %s AND id > %s
+                ORDER BY id DESC LIMIT 500""",
+            (self._model, names.ALL_ROWS, names.SERVED, self._last_profile),
         ).fetchall()
         if not rows:
             return {}
