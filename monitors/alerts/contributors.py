@@ -22,6 +22,7 @@ def of(verdicts: Iterable[Verdict], seconds: int) -> list[Contributor]:
             "value": one.value,
             "expected": one.expected,
             "p_value": one.p_value,
+            "level": one.level,
             "effect": one.effect,
             "provisional": one.provisional,
             "detail": one.detail,

@@ -16,9 +16,10 @@ from monitors.columns.monitor import Monitor
 
 #: Shares of a model's budget.
 SEQUENTIAL = 0.1
-STREAM = 0.1  # volume
+VOLUME = 0.05
+REJECTED = 0.05
 PERFORMANCE = 0.2  # of models whose labels are judged
-COLUMNS = 1 - SEQUENTIAL - STREAM
+COLUMNS = 1 - SEQUENTIAL - VOLUME - REJECTED
 
 _WEEK = timedelta(days=7)
 

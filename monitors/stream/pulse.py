@@ -7,6 +7,7 @@ changes; a quiet stream leaves no rows.
 from datetime import datetime, timedelta
 
 from driftline.config import Model
+from driftline.monitoring import Monitors
 from driftline.storage import arrivals, incidents, promotions, verdicts
 from driftline.storage.connection import Connection
 from monitors.calibration import budget
@@ -21,6 +22,12 @@ REJECTS = Length(300, 300, 300, columns=False)  # how long messages are counted 
 _KNOWN = timedelta(days=7)  # how far back the registry's events are read
 _A_WEEK = timedelta(days=7)
 _QUIET = ("ok", "no_data")
+
+
+def rejects_level(settings: Monitors) -> float:
+    """The false-alarm rate of one look at the rejected messages."""
+    looks = _A_WEEK / timedelta(seconds=REJECTS.step)
+    return budget.REJECTED * settings.false_alarms_per_week / looks
 
 
 class Pulse:
@@ -75,9 +82,9 @@ class Pulse:
         since = end - timedelta(seconds=REJECTS.seconds)
         arrived = arrivals.since(connection, self._name, since, end)
         settings = self._model.monitors
-        looks = _A_WEEK / timedelta(seconds=REJECTS.step)
-        level = budget.STREAM * settings.false_alarms_per_week / looks
-        return rejected.judge(arrived.rejected, arrived.messages, settings.rejected, level)
+        return rejected.judge(
+            arrived.rejected, arrived.messages, settings.rejected, rejects_level(settings)
+        )
 
     def _store(
         self, connection: Connection, length: Length, end: datetime, verdict: Verdict

@@ -39,7 +39,7 @@ def judge(
 def level(settings: Monitors) -> float:
     """The false-alarm rate of one look at the volume."""
     looks = sum(budget.per_week(one) for one in settings.windows)
-    return min(budget.STREAM * settings.false_alarms_per_week / looks, 0.5)
+    return min(budget.VOLUME * settings.false_alarms_per_week / looks, 0.5)
 
 
 def _of_length(

@@ -178,7 +178,7 @@ def test_chi_squared_and_g_of_texts(drawn: tuple[int, int, int, float]) -> None:
 
 @few_examples
 @given(NUMBERS, SEEDS)
-def test_psi_is_evidentlys_on_the_same_bins(
+def test_psi_is_its_definition_on_16_bins(
     drawn: tuple[int, int, float, float, str], seed: int
 ) -> None:
     current = numbers(*drawn)

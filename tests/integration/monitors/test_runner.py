@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from driftline.storage import verdicts
+from driftline.profile import sample
+from driftline.storage import reference_sample, verdicts
 from driftline.storage.connection import connect
 from monitors.running.runner import Runner
-from tests.integration.monitors.conftest import HOUR, START, Stream
+from tests.integration.monitors.conftest import FEATURES, HOUR, START, Stream, monitors, rows
 
 
 def judged(stream: Stream) -> dict[int, tuple[int, int, bool]]:
@@ -76,6 +77,40 @@ def test_what_a_window_held_can_be_drawn(stream: Stream) -> None:
         assert len(labels) == len(counts) <= 32
         assert sum(counts) == 400
         assert shares is None or abs(sum(shares) - 1) < 1e-9
+
+
+@pytest.mark.parametrize(
+    "outside",
+    [
+        {"checks": {"wasserstein": {"threshold": 5.0, "alert": True}}},
+        {"evidently": [{"name": "MeanValue", "options": {"column": "amount"}, "alert": True}]},
+    ],
+    ids=["threshold", "evidently"],
+)
+def test_what_the_budget_does_not_cover_claims_nothing(
+    make_stream: Any, outside: dict[str, Any]
+) -> None:
+    """Such looks are false as often as they are, so nothing is said of how often."""
+    stream: Stream = make_stream(monitors=monitors(**outside))
+    table = rows(stream.rng, 1_000, START)
+    kept = sample.take(table.select(FEATURES.names), table["score"].to_numpy())
+    with connect(stream.config.postgres, "write", autocommit=True) as connection:
+        reference_sample.keep(connection, stream.name, 1, sample.pack(kept))
+    stream.hour(0)
+    stream.hour(1, shift=30.0)
+    stream.hour(2)
+    Runner(stream.config).run(once=True)
+    ((contributors, false_per_week),) = stream.sql(
+        "SELECT contributors, false_per_week FROM driftline.incident WHERE family = 'drift'"
+    )
+    uncovered = {one["monitor"].partition(".")[0] for one in contributors if not one["level"]}
+    assert uncovered == {"evidently" if "evidently" in outside else "wasserstein"}
+    assert false_per_week is None
+    ((body,),) = stream.sql(
+        "SELECT body FROM driftline.notification AS n JOIN driftline.incident AS i"
+        " ON i.id = n.incident_id WHERE family = 'drift' AND kind = 'fired'"
+    )
+    assert "how often this alarm would be false is not known" in body
 
 
 def test_drift_opens_one_incident_and_ends(stream: Stream) -> None:

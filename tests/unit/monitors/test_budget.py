@@ -10,6 +10,7 @@ from driftline.profile.binning import Binning, BoolBins, CategoryBins, LogBins, 
 from monitors.calibration import budget
 from monitors.calibration.budget import Look
 from monitors.catalogue import MONITORS
+from monitors.stream import pulse, rhythm
 
 BINNING = Binning(
     (
@@ -98,7 +99,9 @@ def test_labels_take_their_share_from_the_columns() -> None:
     spent = sum(level * budget.per_week(steps[look.seconds]) for look, level in levels.items())
     # each window is judged once in full, and again while the rest of its labels comes
     spent += sum(2 * budget.performance(settings, w) * budget.per_week(w) for w in settings.windows)
-    assert spent + budget.STREAM + budget.SEQUENTIAL == pytest.approx(1)
+    spent += sum(rhythm.level(settings) * budget.per_week(w) for w in settings.windows)
+    spent += pulse.rejects_level(settings) * 7 * 24 * 12  # each five minutes
+    assert spent + budget.SEQUENTIAL == pytest.approx(1)
 
 
 def test_columns_can_be_chosen_and_the_score_stays() -> None:
