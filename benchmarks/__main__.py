@@ -160,7 +160,9 @@ class Suite:
         if "peers" in wanted:
             ratio = alarms.ratio(self.bench.config, self.console.print)
             self.results.more["monitors.vs_evidently"] = ratio
-            self.results.tables["monitors.real_false_alarms"] = alarms.table(self.console.print)
+            say = self.console.print
+            self.results.tables["monitors.real_false_alarms"] = alarms.false_alarms(say)
+            self.results.tables["monitors.real_alarms_by_month"] = alarms.by_month(say)
         if "soak" in wanted:
             self._soak(5 * n)
 

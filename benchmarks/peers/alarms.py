@@ -6,8 +6,10 @@ import sys
 import tempfile
 import venv
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,11 +18,13 @@ from benchmarks import monitors
 from benchmarks.peers import speed
 from driftline.config import Config
 from driftline.monitoring import Evidently
+from monitors.catalogue import MONITORS
 from monitors.raw import evidently_monitor
 from tests.statistics import flights_judged, flights_windows
 
 ROWS = 1_000_000
 LEVEL = 0.01
+LEVELS = (0.05, 0.01, 0.001)
 SAMPLE = 5_000  # rows of the reference that Evidently is given
 HERE = Path(__file__).parent
 ENVIRONMENT = Path("build/peers")  # NannyML's needs are not ours
@@ -28,8 +32,34 @@ ENVIRONMENT = Path("build/peers")  # NannyML's needs are not ours
 Alarms = Mapping[str, Mapping[str, bool]]
 
 
-def table(say: Callable[[str], None]) -> dict[str, dict[str, list[float]]]:
-    """Share of days that alarm by month, by who judges and by column.
+def false_alarms(say: Callable[[str], None]) -> dict[str, dict[str, float]]:
+    """Share of days that alarm, of weeks that alternate with the reference's, both ways round: what
+    varies as it always did, so that every alarm is false. By who judges and by column.
+
+    Parameters:
+        say: prints a line.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for level in LEVELS:
+        for (monitor, column), by_week in flights_judged.alternate_weeks().items():
+            if MONITORS[monitor].alerts:
+                by_column = found.setdefault(f"driftline, {monitor} at {level:.1%}", {})
+                by_column[column] = round(flights_judged.rate(by_week, level)[0], 4)
+    for title, judge in PEERS.items():
+        both = [judge(days) for days in (flights_judged.EVEN, flights_judged.ODD)]
+        found[title] = {
+            column: round(
+                float(np.mean([alarm for one in both for alarm in one[column].values()])), 4
+            )
+            for column in both[0]
+        }
+    for title, by_column in found.items():
+        say(f"{title}: {' '.join(f'{name} {share:.3f}' for name, share in by_column.items())}")
+    return found
+
+
+def by_month(say: Callable[[str], None]) -> dict[str, dict[str, list[float]]]:
+    """Share of days that alarm from April to December against January to March, by month.
 
     Parameters:
         say: prints a line.
@@ -37,8 +67,7 @@ def table(say: Callable[[str], None]) -> dict[str, dict[str, list[float]]]:
     tables: dict[str, Alarms] = {
         "driftline, location at 1 %": ours("location"),
         "driftline, omnibus at 1 %": ours("omnibus"),
-        "Evidently, defaults": evidently(),
-        "NannyML, mean and 3 sigma": nannyml(),
+        **{title: judge(flights_judged.WINTER) for title, judge in PEERS.items()},
     }
     for title, alarms in tables.items():
         say(f"{title}: share of days that alarm, April to December by month")
@@ -78,13 +107,13 @@ def ours(monitor: str) -> Alarms:
     return found
 
 
-def evidently() -> Alarms:
-    """Days that alarm with the methods and thresholds of its drift preset."""
-    known = _sample(flights_windows.of(flights_judged.WINTER))
+def evidently(reference: frozenset[date]) -> Alarms:
+    """Other days that alarm with the methods and thresholds of its drift preset."""
+    known = _sample(flights_windows.of(reference))
     preset = Evidently(name="DataDriftPreset", rows=SAMPLE)
     found: dict[str, dict[str, bool]] = {}
     for day in flights_windows.DAYS:
-        if day in flights_judged.WINTER:
+        if day in reference:
             continue
         rows = flights_windows.of([day]).select(flights_windows.COLUMNS)
         for verdict in evidently_monitor.evaluate(rows, known, preset):
@@ -99,12 +128,12 @@ def _sample(rows: pa.Table) -> pa.Table:
     return rows.select(flights_windows.COLUMNS).take(pa.array(range(0, len(rows), every)))
 
 
-def nannyml() -> Alarms:
-    """Days that alarm with its defaults; a reference of January to March."""
+def nannyml(reference: frozenset[date]) -> Alarms:
+    """Other days that alarm with its defaults."""
     rows = flights_windows.rows()
     frame = rows.select(flights_windows.COLUMNS).to_pandas()
     frame["time"] = pd.to_datetime(rows["day"].to_pandas())
-    frame["in_reference"] = frame["time"] < pd.Timestamp("2013-04-01")
+    frame["in_reference"] = frame["time"].dt.date.isin(reference)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "flights.parquet"
         frame.to_parquet(path)
@@ -136,3 +165,9 @@ def shares(days: Mapping[str, bool]) -> list[float]:
     for day, alarm in days.items():
         months.setdefault(day[5:7], []).append(alarm)
     return [round(sum(x) / len(x), 3) for _, x in sorted(months.items())]
+
+
+PEERS: dict[str, Callable[[frozenset[date]], Alarms]] = {
+    "Evidently, defaults": evidently,
+    "NannyML, mean and 3 sigma": nannyml,
+}
