@@ -47,9 +47,46 @@ def calls_python(x: Any) -> dict[str, Any]:
     return {"score": tf.ensure_shape(tf.numpy_function(lambda x: x, [x], tf.float32), [None])}
 
 
+def prints(x: Any) -> dict[str, Any]:
+    return after(x, tf.print(x, output_stream="file:///tmp/driftline-test"))
+
+
+def reads_memory_of_a_file(x: Any) -> dict[str, Any]:
+    name = "/etc/hostname"
+    constant = tf.raw_ops.ImmutableConst(dtype=tf.float32, shape=[1], memory_region_name=name)
+    return {"score": x + constant}
+
+
+def loads_records(x: Any) -> dict[str, Any]:
+    lines = tf.data.TextLineDataset(["/etc/hostname"]).map(tf.strings.length)
+    total = lines.reduce(0, lambda sofar, length: sofar + length)
+    return {"score": x + tf.cast(total, tf.float32)}
+
+
+def caches(x: Any) -> dict[str, Any]:
+    numbers = tf.data.Dataset.range(3).cache("/tmp/driftline-test")
+    total = numbers.reduce(tf.constant(0, tf.int64), lambda sofar, one: sofar + one)
+    return {"score": x + tf.cast(total, tf.float32)}
+
+
+def dumps(x: Any) -> dict[str, Any]:
+    urls = {"debug_urls": ["file:///tmp/driftline-test"], "tensor_name": "x"}
+    return {"score": tf.raw_ops.DebugIdentity(input=x, **urls)}
+
+
+def ends_the_process(x: Any) -> dict[str, Any]:
+    return after(x, tf.raw_ops.Abort())
+
+
 @pytest.mark.parametrize(
     ("serve", "operation"),
     [
+        (prints, "PrintV2"),
+        (reads_memory_of_a_file, "ImmutableConst"),
+        (loads_records, "TextLineDataset"),
+        (caches, "CacheDataset"),
+        (dumps, "DebugIdentity"),
+        (ends_the_process, "Abort"),
         (reads, "ReadFile"),
         (reads_sometimes, "ReadFile"),
         (writes, "WriteFile"),
@@ -63,6 +100,14 @@ def test_operations_that_are_refused(
     folder = save(tmp_path / "model", serve)
     with pytest.raises(RegistryError, match=f"has the operation {operation}.*outside its folder"):
         load(folder)
+
+
+def test_printing_and_datasets_in_memory_are_no_files(tmp_path: Path) -> None:
+    def serve(x: Any) -> dict[str, Any]:
+        rows = tf.data.Dataset.from_tensor_slices(x).map(lambda one: one * 2)
+        return after(rows.reduce(0.0, lambda sofar, one: sofar + one) + x, tf.print("scored"))
+
+    load(save(tmp_path / "model", serve))
 
 
 class Vocabulary(tf.Module):  # type: ignore[misc]  # tensorflow ships no types
