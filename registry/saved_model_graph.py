@@ -76,7 +76,8 @@ def _check_nodes(nodes: Iterable[Any]) -> None:
 
 
 def _prints_to_a_file(node: Any) -> bool:
-    return node.op == "PrintV2" and node.attr["output_stream"].s.startswith(b"file:")
+    stream: bytes = node.attr["output_stream"].s
+    return node.op == "PrintV2" and stream.startswith(b"file:")
 
 
 def _predicting(graph: Any, functions: dict[str, Any]) -> Iterator[Any]:
