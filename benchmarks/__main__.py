@@ -158,8 +158,7 @@ class Suite:
         if "notify" in wanted:
             self.results.more |= notify.measure(self.bench.config)
         if "peers" in wanted:
-            ratio = alarms.ratio(self.bench.config, self.console.print)
-            self.results.more["monitors.vs_evidently"] = ratio
+            self.results.more |= alarms.ratios(self.bench.config, self.console.print)
             say = self.console.print
             self.results.tables["monitors.real_false_alarms"] = alarms.false_alarms(say)
             self.results.tables["monitors.real_alarms_by_month"] = alarms.by_month(say)
