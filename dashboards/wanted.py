@@ -42,8 +42,7 @@ def wanted(
         ConfigError: a secret cannot be read, or the server cannot route as the config says.
     """
     settings = config.grafana
-    if settings.routing.mode != "policies" and settings.routing.routes:
-        _check_routes_in_rules(version)
+    _check_routing(settings, version)
     made = [*_folders(config), *_mute_timings(settings), *_contact_points(settings, secrets)]
     if settings.data_source.manage:
         made.append(_data_source(config, secrets))
@@ -55,8 +54,9 @@ def wanted(
     return made
 
 
-def _check_routes_in_rules(version: tuple[int, int]) -> None:
-    if version < _ROUTES_IN_RULES_SINCE:
+def _check_routing(settings: Grafana, version: tuple[int, int]) -> None:
+    in_rules = settings.routing.mode != "policies" and settings.routing.routes
+    if in_rules and version < _ROUTES_IN_RULES_SINCE:
         raise ConfigError(
             f"Grafana {version[0]}.{version[1]} does not use the contact points of rules: "
             "set grafana.routing.mode: policies"

@@ -27,7 +27,7 @@ class Policy:
 
     def tree(self, live: Json, secrets: Collection[str]) -> Json:  # noqa: ARG002
         """See `Kind`; routes by what they match."""
-        mine = [route for route in live.get("routes") or [] if _ours(route)]
+        mine, _ = _split(live)
         return {"routes": {json.dumps(route["object_matchers"]): route for route in mine}}
 
     def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:  # noqa: ARG002
@@ -56,15 +56,19 @@ class Policy:
                 f"the policies are provisioned ({provenance!r}) by somebody else: add driftline's "
                 "routes there, or use grafana.routing.mode: notification_settings"
             )
-        others = [route for route in now.get("routes") or [] if not _ours(route)]
+        _, others = _split(now)
         body = {key: value for key, value in now.items() if key not in ("provenance", "routes")}
         body["routes"] = [*ours, *others]
         server.send("PUT", _PATH, doing, body)
-        after = server.get(_PATH, doing)
-        routes = after.get("routes") or []
-        there = [route for route in routes if _ours(route)]
-        if [route for route in routes if not _ours(route)] != others or not _all_in(ours, there):
+        there, theirs = _split(server.get(_PATH, doing))
+        if theirs != others or not _all_in(ours, there):
             raise _meanwhile()
+
+
+def _split(live: Json) -> tuple[list[Json], list[Json]]:
+    """Our routes of the tree, and those of others."""
+    routes = live.get("routes") or []
+    return [one for one in routes if _ours(one)], [one for one in routes if not _ours(one)]
 
 
 def _ours(route: Json) -> bool:

@@ -45,7 +45,8 @@ def columns(ranked: Sequence[Contributor]) -> list[str]:
 
 def summary(family: str, ranked: Sequence[Contributor]) -> str:
     """One line: what changed."""
-    named = [column for column in columns(ranked) if column != family]  # volume has none
+    # of the volume nothing more can be named
+    named = columns([one for one in ranked if one["column"] or one["monitor"] != family])
     more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
     of = f" of {', '.join(named[:_SHOWN])}{more}" if named else ""
     return f"{family}{of}: {ranked[0]['detail'] if ranked else ''}"

@@ -62,7 +62,7 @@ class Location:
         z = mean_score(seen + shares @ centres, n, shares, centres)
         z = z / np.sqrt(1 + n / known)
         same = np.where(seen == 0, 0.0, np.sign(seen) * np.sqrt(n))
-        scored: Floats = np.where(spread > 0, z, same)
+        scored: Floats = np.where((spread > 0) & (seen != 0), z, same)
         return scored
 
 

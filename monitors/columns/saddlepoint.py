@@ -63,7 +63,7 @@ def _tilt(seen: Floats, shares: Floats, x: Floats) -> tuple[Floats, Floats, Floa
     low, high = -700 * span, 700 * span
     tilt = np.clip(seen, low, high)
     for _ in range(_STEPS):
-        _, mean, variance = _tilted(tilt, shares, x)
+        log_mgf, mean, variance = _tilted(tilt, shares, x)
         low, high = np.where(mean < seen, tilt, low), np.where(mean < seen, high, tilt)
         step = (seen - mean) / np.maximum(variance, 1e-12)
         moving = (np.abs(step) >= 1e-10) & (np.abs(seen - mean) > 1e-13)
@@ -72,7 +72,8 @@ def _tilt(seen: Floats, shares: Floats, x: Floats) -> tuple[Floats, Floats, Floa
         moved = tilt + step
         inside = (moved > low) & (moved < high)
         tilt = np.where(moving, np.where(inside, moved, (low + high) / 2), tilt)
-    log_mgf, _, variance = _tilted(tilt, shares, x)
+    else:
+        log_mgf, _, variance = _tilted(tilt, shares, x)
     return tilt, log_mgf, variance
 
 

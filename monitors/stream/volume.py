@@ -50,22 +50,21 @@ def judge(count: int, past: Floats, ago: Ints, level: float) -> Verdict:
         )
     logs = np.log1p(past)
     weekday = ago % _WEEK
-    alike = weekday == 0
-    by_weekday = alike.sum() >= _WEEKS and not alike.all()
+    by_weekday = _WEEKS <= (weekday == 0).sum() < len(logs)
     if not by_weekday:
-        weekday, alike = np.zeros_like(weekday), np.ones_like(alike)
-    days, place = np.unique(weekday, return_inverse=True)
+        weekday = np.zeros_like(weekday)
+    days, place, sizes = np.unique(weekday, return_inverse=True, return_counts=True)
     medians = np.array([np.median(logs[weekday == day]) for day in days])
     apart = logs - medians[place]
     free = len(logs) - len(days)
-    centre = float(np.median(logs[alike]))
+    centre = float(medians[0])
     expected = float(np.expm1(centre))
     spread = max(
         1.4826 * float(np.median(np.abs(apart))) * np.sqrt(len(logs) / free),
         float(np.sqrt(apart @ apart / free)),
         1 / np.sqrt(max(expected, 1.0)),
         _NEVER_BELOW,
-    ) * np.sqrt(1 + _MEDIAN / alike.sum())
+    ) * np.sqrt(1 + _MEDIAN / sizes[0])
     t = (np.log1p(count) - centre) / spread
     p = float(2 * stats.t.sf(abs(t), free))
     margin = float(stats.t.isf(level / 2, free)) * spread

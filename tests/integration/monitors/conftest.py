@@ -12,13 +12,14 @@ import pyarrow as pa
 import pytest
 
 from driftline.config import Config, Model
+from driftline.profile import sample
 from driftline.profile.binning import Binning
 from driftline.profile.blocks import Block
 from driftline.profile.build import build
 from driftline.profile.profile import Profile
 from driftline.profile.recount import reference
 from driftline.records import POSITION, PREDICTION, REJECT, ScoredBatch
-from driftline.storage import references, schema, versions
+from driftline.storage import reference_sample, references, schema, versions
 from driftline.storage.connection import connect
 from driftline.storage.references import StoredReference
 from driftline.storage.write import Target, Writer
@@ -110,6 +111,13 @@ class Stream:
         """Log n rows of the hour with a number, counted from START."""
         shift = more.pop("shift", 0.0)
         self.log(rows(self.rng, n, START + number * HOUR, shift=shift), **more)
+
+    def keep_reference_rows(self) -> None:
+        """A sample of raw rows for the reference of version 1, as registration keeps it."""
+        table = rows(self.rng, 1_000, START)
+        kept = sample.take(table.select(FEATURES.names), table["score"].to_numpy())
+        with connect(self.config.postgres, "write", autocommit=True) as connection:
+            reference_sample.keep(connection, self.name, 1, sample.pack(kept))
 
     def sql(self, statement: str, *values: Any) -> list[Any]:
         """Run a statement as the owner of the tables."""

@@ -2,12 +2,9 @@
 
 from typing import Any
 
-from driftline.profile import sample
-from driftline.storage import reference_sample
-from driftline.storage.connection import connect
 from monitors.raw import raw_monitors
 from monitors.running.runner import Runner
-from tests.integration.monitors.conftest import FEATURES, START, Stream, monitors, rows
+from tests.integration.monitors.conftest import Stream, monitors
 
 RAW = monitors(
     evidently=[
@@ -29,10 +26,7 @@ def said(stream: Stream) -> dict[str, tuple[Any, ...]]:
 
 def test_raw_monitors_judge_each_window_and_fail_alone(make_stream: Any) -> None:
     stream: Stream = make_stream(monitors=RAW)
-    table = rows(stream.rng, 1_000, START)
-    kept = sample.take(table.select(FEATURES.names), table["score"].to_numpy())
-    with connect(stream.config.postgres, "write", autocommit=True) as connection:
-        reference_sample.keep(connection, stream.name, 1, sample.pack(kept))
+    stream.keep_reference_rows()
     stream.hour(0)
     Runner(stream.config).run(until_idle=True)
     found = said(stream)
@@ -52,10 +46,7 @@ def test_what_takes_too_long_is_ended_and_said(make_stream: Any) -> None:
     slow = {"name": "ValueDrift", "options": {"column": "amount"}, "time_limit": "1 s"}
     fine = {"name": "MeanValue", "options": {"column": "amount"}}
     stream: Stream = make_stream(monitors=monitors(evidently=[slow, fine]))
-    table = rows(stream.rng, 1_000, START)
-    kept = sample.take(table.select(FEATURES.names), table["score"].to_numpy())
-    with connect(stream.config.postgres, "write", autocommit=True) as connection:
-        reference_sample.keep(connection, stream.name, 1, sample.pack(kept))
+    stream.keep_reference_rows()
     stream.hour(0)
     raw_monitors._process.cache_clear()  # its import alone takes longer than the limit
     Runner(stream.config).run(until_idle=True)

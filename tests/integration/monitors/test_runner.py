@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from driftline.profile import sample
-from driftline.storage import reference_sample, verdicts
+from driftline.storage import verdicts
 from driftline.storage.connection import connect
 from monitors.running.runner import Runner
-from tests.integration.monitors.conftest import FEATURES, HOUR, START, Stream, monitors, rows
+from tests.integration.monitors.conftest import HOUR, START, Stream, monitors
 
 
 def judged(stream: Stream) -> dict[int, tuple[int, int, bool]]:
@@ -92,10 +91,7 @@ def test_what_the_budget_does_not_cover_claims_nothing(
 ) -> None:
     """Such looks are false as often as they are, so nothing is said of how often."""
     stream: Stream = make_stream(monitors=monitors(**outside))
-    table = rows(stream.rng, 1_000, START)
-    kept = sample.take(table.select(FEATURES.names), table["score"].to_numpy())
-    with connect(stream.config.postgres, "write", autocommit=True) as connection:
-        reference_sample.keep(connection, stream.name, 1, sample.pack(kept))
+    stream.keep_reference_rows()
     stream.hour(0)
     stream.hour(1, shift=30.0)
     stream.hour(2)

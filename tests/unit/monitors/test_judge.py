@@ -1,5 +1,7 @@
 """Verdicts, their sentences and their ways out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -97,3 +99,11 @@ def test_a_failing_monitor_is_shown_as_broken_and_stops_no_other() -> None:
     assert found["location", "x"].status == "broken"
     assert "ZeroDivisionError: by zero" in found["location", "x"].detail
     assert found["omnibus", "x"].status == "ok"
+
+
+def test_huge_counts_are_judged_like_others() -> None:
+    one = made()
+    judge = Judge(Monitors.model_validate({"windows": ["1 d"]}), one.reference)
+    window, profile = one.windows[0]
+    huge = replace(profile, counts=profile.counts * 10**6, sums=profile.sums * 10**6)
+    assert len(judge.judge(window, huge)) == len(judge.judge(window, profile))
