@@ -46,6 +46,7 @@ class Verdict:
         detail: one sentence with numbers, for people.
         segment: "" for all rows.
         version: the model version whose predictions were judged; 0 for the stream.
+        against: the version that it was compared with; 0: with a reference.
     """
 
     monitor: str
@@ -64,3 +65,4 @@ class Verdict:
     detail: str = ""
     segment: str = names.ALL_ROWS
     version: int = 0
+    against: int = 0

@@ -1,7 +1,14 @@
-"""What an incident is made of: the looks that alarmed, the largest effect first."""
+"""What an incident is made of: the looks that alarmed, ranked.
+
+The smallest q-value comes first: the share of false ones among a window's looks that are at least
+as unusual (Benjamini and Hochberg 1995). Those that tie are ranked by their effect. It only ranks:
+what alarms is decided by the budget.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from scipy.stats import false_discovery_control
 
 from monitors.verdict import Verdict
 
@@ -11,7 +18,9 @@ Contributor = dict[str, Any]
 
 
 def of(verdicts: Iterable[Verdict], seconds: int) -> list[Contributor]:
-    """The alarms among the verdicts of one window."""
+    """The alarms among the verdicts of one family in one window."""
+    looks = [one for one in verdicts if one.alerts]
+    q_values = _q_values(looks)
     return [
         {
             "column": one.column,
@@ -22,20 +31,21 @@ def of(verdicts: Iterable[Verdict], seconds: int) -> list[Contributor]:
             "value": one.value,
             "expected": one.expected,
             "p_value": one.p_value,
+            "q_value": q,
             "level": one.level,
             "effect": one.effect,
             "provisional": one.provisional,
             "detail": one.detail,
         }
-        for one in verdicts
-        if one.status == "alarm" and one.alerts
+        for one, q in zip(looks, q_values, strict=True)
+        if one.status == "alarm"
     ]
 
 
 def merge(before: Sequence[Contributor], newer: Sequence[Contributor]) -> list[Contributor]:
     """Both, each look once with its newest numbers, ranked."""
     looks = {_look(one): one for one in (*before, *newer)}
-    return sorted(looks.values(), key=lambda one: (-abs(one["effect"] or 0.0), _look(one)))
+    return sorted(looks.values(), key=_rank)
 
 
 def columns(ranked: Sequence[Contributor]) -> list[str]:
@@ -50,6 +60,22 @@ def summary(family: str, ranked: Sequence[Contributor]) -> str:
     more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
     of = f" of {', '.join(named[:_SHOWN])}{more}" if named else ""
     return f"{family}{of}: {ranked[0]['detail'] if ranked else ''}"
+
+
+def _q_values(looks: Sequence[Verdict]) -> list[float | None]:
+    """None for looks without a p-value, such as fixed thresholds."""
+    tested = [place for place, one in enumerate(looks) if one.p_value is not None]
+    found: list[float | None] = [None] * len(looks)
+    if tested:
+        adjusted = false_discovery_control([looks[place].p_value for place in tested])
+        for place, q in zip(tested, adjusted.tolist(), strict=True):
+            found[place] = q
+    return found
+
+
+def _rank(one: Contributor) -> tuple[float, float, tuple[str, str, str, int]]:
+    q = one.get("q_value")
+    return 1.0 if q is None else q, -abs(one["effect"] or 0.0), _look(one)
 
 
 def _look(one: Contributor) -> tuple[str, str, str, int]:

@@ -18,8 +18,9 @@ from monitors.columns.monitor import Monitor
 SEQUENTIAL = 0.1
 VOLUME = 0.05
 REJECTED = 0.05
+VERSIONS = 0.05
 PERFORMANCE = 0.2  # of models whose labels are judged
-COLUMNS = 1 - SEQUENTIAL - VOLUME - REJECTED
+COLUMNS = 1 - SEQUENTIAL - VOLUME - REJECTED - VERSIONS
 
 _WEEK = timedelta(days=7)
 
@@ -38,6 +39,13 @@ def columns(model: Model) -> float:
     """The share of the budget that the columns of a model have."""
     judged = model.labels is not None and model.monitors.performance.alert
     return COLUMNS - PERFORMANCE if judged else COLUMNS
+
+
+def stream(settings: Monitors, share: float) -> float:
+    """The false-alarm rate of one look at each window of every length, which together have a share
+    of the budget."""
+    looks = sum(per_week(length) for length in settings.windows)
+    return min(share * settings.false_alarms_per_week / looks, 0.5)
 
 
 def performance(settings: Monitors, length: WindowLength) -> float:

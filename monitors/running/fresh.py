@@ -14,7 +14,7 @@ from monitors.verdict import Verdict
 
 #: Monitors whose verdicts do not come from the window alone; a revision leaves them alone.
 SPARED = (
-    *("volume", "no_traffic", "rejected", "registry", "slow_drift"),
+    *("volume", "no_traffic", "rejected", "registry", "slow_drift", "version_against_version"),
     *map(realised.name, get_args(Metric)),
 )
 # the columns of a row that a verdict has, in order; asdict would copy each value
@@ -28,6 +28,7 @@ class Fresh:
     Attributes:
         may_open: an alarm of it may open an incident: it was not judged after its lateness before.
         revised: it was judged before.
+        pairs: versions that scored side by side in it, not judged yet.
     """
 
     end: datetime
@@ -36,6 +37,7 @@ class Fresh:
     may_open: bool
     revised: bool
     verdicts: Sequence[Verdict]
+    pairs: Sequence[Verdict] = ()
 
 
 def row(verdict: Verdict) -> verdicts.Row:

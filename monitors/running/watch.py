@@ -27,7 +27,7 @@ from monitors.running.fresh import SPARED, Fresh, row
 from monitors.running.judges import Judges, NoReferenceError
 from monitors.running.schedule import Length
 from monitors.running.stats import stats
-from monitors.stream import latency, rhythm, version_against_version
+from monitors.stream import latency, rhythm, side_by_side, version_against_version
 from monitors.verdict import Verdict, Window
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,23 @@ _AT_ONCE = 64  # windows that one transaction judges for the first time, at most
 _LOOK_BACK = timedelta(days=1)  # what a model's first round judges of the past, at least one window
 
 Parts = dict[Part, Profile]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a look at one window found.
+
+    Attributes:
+        rows: predictions that were published.
+        verdicts: on the window alone.
+        stats: what it held.
+        pairs: other versions beside the one that served, to be judged by their past.
+    """
+
+    rows: int = 0
+    verdicts: Sequence[Verdict] = ()
+    stats: Sequence[Stat] = ()
+    pairs: Sequence[Verdict] = ()
 
 
 @dataclass(frozen=True)
@@ -132,6 +149,7 @@ class Watch:
             fresh.append(self._judge_one(connection, end, length, before, final=final))
         series = (
             rhythm.judge(connection, self.name, self.settings, fresh),
+            side_by_side.judge(connection, self.name, self.settings, fresh),
             slow.judge(connection, self.name, self.judges, fresh),
         )
         self.judges.keep(connection)
@@ -174,37 +192,35 @@ class Watch:
     ) -> Fresh:
         window = Window(length.seconds, end)
         revision = 0 if before is None else before.revision + 1
-        rows, found, shown = 0, list[Verdict](), list[Stat]()
+        seen = Seen()
         try:
-            rows, found, shown = self._look(connection, window, length)
+            seen = self._look(connection, window, length)
         except psycopg.Error:
             raise
         except Exception as error:  # one window that can't be judged stops no other
             log.exception("window %s of model %s can't be judged", window, self.name)
-            found = [_broken("window", error)]
+            seen = Seen(verdicts=[_broken("window", error)])
         judged.write(
             connection,
             self.name,
             length.seconds,
-            Judged(end, revision, rows, final or (before is not None and before.final)),
-            shown,
+            Judged(end, revision, seen.rows, final or (before is not None and before.final)),
+            seen.stats,
         )
         verdicts.write(
             connection,
             self.name,
             length.seconds,
             end,
-            map(row, found),
+            map(row, seen.verdicts),
             revision=revision,
             sparing=SPARED,
         )
         may_open = before is None or not before.final
-        return Fresh(end, length, rows, may_open, before is not None, found)
+        revised = before is not None
+        return Fresh(end, length, seen.rows, may_open, revised, seen.verdicts, seen.pairs)
 
-    def _look(
-        self, connection: Connection, window: Window, length: Length
-    ) -> tuple[int, list[Verdict], list[Stat]]:
-        """Rows of the window, its verdicts, and what it held."""
+    def _look(self, connection: Connection, window: Window, length: Length) -> Seen:
         since = window.end - timedelta(seconds=length.reach)
         inside = self._read(connection, window.start, window.end)
         every = inside
@@ -213,11 +229,10 @@ class Watch:
         parts = self._sums(connection, inside)
         served = _served(parts)
         if not served:
-            return 0, [], []
+            return Seen()
         found: list[Verdict] = []
         if length.columns:
             found += self._columns(connection, window, parts)
-            found += _compared(parts)
         long_parts = parts if inside is every else self._sums(connection, every)
         found += self._latency(parts, long_parts, length)
         shown = [
@@ -225,7 +240,8 @@ class Watch:
             for part, profile in parts.items()
             for stat in stats(part, profile, self._reference(connection, part))
         ]
-        return sum(served.values()), found, _each_once(shown)
+        pairs = _compared(parts) if length.columns else []
+        return Seen(sum(served.values()), found, _each_once(shown), pairs)
 
     def _read(self, connection: Connection, since: datetime, until: datetime) -> list[ProfileRow]:
         read = hours.read if until - since >= WORTH else windows.read
@@ -349,7 +365,8 @@ def _compared(parts: Parts) -> list[Verdict]:
     for part, profile in everything.items():
         if part.version == champion:
             continue
-        verdict = version_against_version.judge(own[0], profile, part.version, part.role)
+        versions = part.version, champion
+        verdict = version_against_version.compare(own[0], profile, versions)
         if verdict is not None and part.version not in found:
             found[part.version] = verdict
     return list(found.values())

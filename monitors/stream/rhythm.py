@@ -36,12 +36,6 @@ def judge(
     return found
 
 
-def level(settings: Monitors) -> float:
-    """The false-alarm rate of one look at the volume."""
-    looks = sum(budget.per_week(one) for one in settings.windows)
-    return min(budget.VOLUME * settings.false_alarms_per_week / looks, 0.5)
-
-
 def _of_length(
     connection: Connection, model: str, settings: Monitors, length: Length, fresh: set[datetime]
 ) -> dict[datetime, Verdict]:
@@ -56,11 +50,12 @@ def _of_length(
         ).items()
     }
     said = {}
+    level = budget.stream(settings, budget.VOLUME)
     for end in looking:
         days = [one for one in schedule.before(end, back, volume.DAYS) if one in rows]
         past = np.array([rows[one] for one in days], dtype=np.float64)
         ago = np.array([(end - one).days for one in days], dtype=np.int64)
-        said[end] = volume.judge(rows[end], past, ago, level(settings))
+        said[end] = volume.judge(rows[end], past, ago, level)
     _store(connection, model, length, said)
     return said
 

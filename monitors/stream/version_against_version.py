@@ -1,55 +1,124 @@
-"""Two versions on the same window: how differently they score. Shown, never an alarm by default.
+"""Two versions on the same window: whether the gap between their scores is what it usually is.
 
-The value is the largest difference between the two distributions of scores, over all thresholds
-(Kolmogorov-Smirnov on the shared bins); versions with other bins cannot be compared.
+Two versions never score alike, so the gap of their mean scores is compared with that of the same
+two versions in earlier windows: the weighted mean of those, and their spread about one another, by
+the law of windows that columns have. Windows that alarmed are left out of what is usual.
 """
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from driftline import names
+from driftline.monitoring import Check
+from driftline.profile.binning import Floats
 from driftline.profile.profile import Profile
-from monitors.verdict import Status, Verdict
+from monitors.calibration.calibrator import fit
+from monitors.calibration.null import Null
+from monitors.columns.monitor import Comparison, number
+from monitors.verdict import Verdict
 
 NAME = "version_against_version"
+WINDOWS = 600  # earlier ones that say what is usual, at most
+_FEWEST = 8
 
 
-def judge(
-    champion: Profile, other: Profile, version: int, role: str, *, alerts: float | None = None
-) -> Verdict | None:
-    """Compare the scores of another version with the champion's.
+def compare(champion: Profile, other: Profile, versions: tuple[int, int]) -> Verdict | None:
+    """The gap of the mean scores: the other's less the champion's, in the score's unit.
 
     Args:
         champion, other: their profiles of one window.
-        version: the other's number.
-        role: in which the other one scored.
-        alerts: the difference from which on it alarms; None: it is only shown.
+        versions: the other's number, and the champion's.
 
     Returns:
-        None when their scores have different bins.
+        Not judged yet; None when their scores have different bins, or one has none.
     """
     if champion.binning.by_name[names.SCORE] != other.binning.by_name[names.SCORE]:
         return None
     one, two = champion.column(names.SCORE), other.column(names.SCORE)
-    n, m = int(one.values.sum()), int(two.values.sum())
-    if n == 0 or m == 0:
+    rows = min(int(one.values.sum()), int(two.values.sum()))
+    if not rows:
         return None
-    gap = np.cumsum(two.values) / m - np.cumsum(one.values) / n
-    place = int(np.abs(gap).argmax())
-    distance = float(abs(gap[place]))
-    usual = float(np.sqrt((n + m) / (n * m)))
-    status: Status = "shown" if alerts is None else ("alarm" if distance > alerts else "ok")
+    version, against = versions
     return Verdict(
         NAME,
         "drift",
         names.SCORE,
-        status,
-        m,
-        alerts=alerts is not None,
-        value=distance,
-        expected=0.0,
-        threshold=alerts,
-        effect=float(np.sign(-gap[place]) * distance / usual),
+        "shown",
+        rows,
+        value=two.mean() - one.mean(),
         version=version,
-        detail=f"version {version} ({role}) has a mean score of {two.mean():.4g}, the one that "
-        f"serves {one.mean():.4g}; at most {distance:.1%} of the scores lie elsewhere",
+        against=against,
     )
+
+
+def judge(
+    found: Verdict, past: Sequence[tuple[float, int]], level: float, check: Check | None = None
+) -> Verdict:
+    """Judge a gap by those before it.
+
+    Args:
+        found: what `compare` gave.
+        past: (gap, rows) of the same two versions in earlier windows, in order of time.
+        level: the false-alarm rate.
+        check: how the config wants it judged.
+
+    >>> gap = Verdict(NAME, "drift", "score", "shown", 1_000, value=0.2, version=3, against=2)
+    >>> rng = np.random.default_rng(0)
+    >>> past = [(0.01 + float(noise), 1_000) for noise in rng.normal(0, 0.002, 100)]
+    >>> judge(gap, past, 1e-3).status
+    'alarm'
+    >>> judge(gap, past[:5], 1e-3).status
+    'not_calibrated'
+    """
+    check = check or Check()
+    assert found.value is not None
+    gap, said = found.value, _gap(found.value, found.version, found.against)
+    found = replace(found, alerts=check.alert is not False, detail=said)
+    if not found.alerts:
+        return found
+    if check.threshold is not None:
+        over = abs(gap) > check.threshold
+        return replace(found, status="alarm" if over else "ok", threshold=check.threshold)
+    if len(past) < _FEWEST:
+        few = f"{said}; {len(past)} earlier windows are known, {_FEWEST} are needed"
+        return replace(found, status="not_calibrated", level=level, detail=few)
+    gaps, rows = (np.array(column, dtype=np.float64) for column in zip(*past, strict=True))
+    null = _law(gaps, rows)
+    usual = float(rows @ gaps / rows.sum())
+    error = float(np.sqrt(1 / found.rows + 1 / rows.sum()))
+    z = (gap - usual) / error
+    p, limit = float(null.p_value(z**2)), float(np.sqrt(null.threshold(level))) * error
+    supported = null.attainable <= level
+    said += f", usually {number(usual)} (within {number(limit)}, {len(past)} earlier windows)"
+    if not supported:
+        said += f"; a level of {level:.1g} is wanted, they support {null.attainable:.1g}"
+    return replace(
+        found,
+        status="not_calibrated" if not supported else "alarm" if p <= level else "ok",
+        expected=usual,
+        threshold=usual + np.sign(z) * limit,
+        p_value=p,
+        level=level,
+        effect=z / float(np.sqrt(null.scale)),
+        detail=said,
+    )
+
+
+def _law(gaps: Floats, rows: Floats) -> Null:
+    """The law of the windows, each compared with the others; rows alone say nothing here, as both
+    versions score the same ones."""
+    rest = rows.sum() - rows
+    others = (float(rows @ gaps) - rows * gaps) / rest
+    squared = (gaps - others) ** 2 / (1 / rows + 1 / rest)
+    scale = max(float(squared.mean()), float(np.finfo(float).tiny))
+    one = np.ones_like(gaps)
+    found = Comparison(gaps, others, squared / scale, one, np.sign(gaps - others))
+    null = fit(found, float(np.median(rows)), len(rows))
+    assert null is not None
+    return replace(null, scale=null.scale * scale, basis="windows")
+
+
+def _gap(gap: float, version: int, against: int) -> str:
+    return f"mean score of version {version} less that of {against}: {number(gap)}"

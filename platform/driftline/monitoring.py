@@ -3,12 +3,29 @@
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from driftline.settings import Duration, Secret, Settings, Share, Wait
 
 Family = Literal["drift", "quality", "latency", "volume", "performance", "registry", "pipeline"]
 Severity = Literal["ticket", "page"]
+CHECKED = (
+    "omnibus",
+    "location",
+    "largest_category",
+    "missing",
+    "unexpected",
+    "constant",
+    "jensen_shannon",
+    "psi",
+    "wasserstein",
+    "kolmogorov_smirnov",
+    "hellinger",
+    "total_variation",
+    "chi_squared",
+    "slow_drift",
+    "version_against_version",
+)  # monitors whose verdicts have a level
 _LENGTHS = {timedelta(minutes=m) for m in (1, 5, 10, 15, 30, 60, 120, 180, 240, 360, 480, 720)}
 _DAY = timedelta(days=1)
 LABELS = 10_000  # events of a window whose labels are looked for, at most: a sample of it
@@ -191,6 +208,14 @@ class Monitors(Settings):
     page: tuple[Family, ...] = Field(
         ("latency", "volume", "performance"), description="families that page; others are tickets"
     )
+
+    @field_validator("checks")
+    @classmethod
+    def _known(cls, checks: dict[str, Check]) -> dict[str, Check]:
+        for name in checks:
+            if name not in CHECKED:
+                raise ValueError(f"no monitor {name!r}; there are {', '.join(CHECKED)}")
+        return checks
 
     @model_validator(mode="after")
     def _each_length_once(self) -> Self:

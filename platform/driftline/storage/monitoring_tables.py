@@ -108,6 +108,7 @@ def _verdict(name: str, *more: sa.Index) -> sa.Table:
         sa.Column("detail", sa.Text, server_default="", nullable=False),
         sa.Column("report_id", sa.BigInteger),
         sa.Column("judged_at", _TIME, server_default=_CLOCK, nullable=False),
+        sa.Column("against", sa.Integer, server_default="0", nullable=False),
         sa.CheckConstraint(_STATUSES, name="verdict_status"),
         sa.CheckConstraint(_FAMILIES, name="verdict_family"),
         *more,

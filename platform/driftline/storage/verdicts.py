@@ -27,6 +27,7 @@ class Row(NamedTuple):
     provisional: bool = False
     detail: str = ""
     report_id: int | None = None
+    against: int = 0
 
 
 class Past(NamedTuple):
@@ -162,6 +163,22 @@ def of_window(connection: Connection, model: str, seconds: int, end: datetime) -
         [model, seconds, end],
     ).fetchall()
     return [Row(*row) for row in rows]
+
+
+def said(
+    connection: Connection, model: str, seconds: int, monitor: str, since: datetime
+) -> dict[datetime, list[Row]]:
+    """What a monitor said of the windows that end from some time on, by their ends, in order."""
+    rows = connection.execute(
+        f"""SELECT window_end, {FIELDS} FROM driftline.verdict
+             WHERE model = %s AND window_seconds = %s AND window_end >= %s AND monitor = %s
+             ORDER BY window_end, "column", segment, version""",  # noqa: S608 - constants
+        [model, seconds, since, monitor],
+    ).fetchall()
+    found: dict[datetime, list[Row]] = {}
+    for end, *row in rows:
+        found.setdefault(end, []).append(Row(*row))
+    return found
 
 
 class Flags(NamedTuple):

@@ -3,14 +3,15 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from driftline.config import Model
-from driftline.monitoring import Monitors
+from driftline.monitoring import CHECKED, Monitors
 from driftline.profile.binning import Binning, BoolBins, CategoryBins, LogBins, NumericBins
-from monitors.calibration import budget
+from monitors.calibration import budget, sequential
 from monitors.calibration.budget import Look
 from monitors.catalogue import MONITORS
-from monitors.stream import pulse, rhythm
+from monitors.stream import pulse, version_against_version
 
 BINNING = Binning(
     (
@@ -99,9 +100,16 @@ def test_labels_take_their_share_from_the_columns() -> None:
     spent = sum(level * budget.per_week(steps[look.seconds]) for look, level in levels.items())
     # each window is judged once in full, and again while the rest of its labels comes
     spent += sum(2 * budget.performance(settings, w) * budget.per_week(w) for w in settings.windows)
-    spent += sum(rhythm.level(settings) * budget.per_week(w) for w in settings.windows)
+    series = sum(budget.stream(settings, s) for s in (budget.VOLUME, budget.VERSIONS))
+    spent += sum(series * budget.per_week(w) for w in settings.windows)
     spent += pulse.rejects_level(settings) * 7 * 24 * 12  # each five minutes
     assert spent + budget.SEQUENTIAL == pytest.approx(1)
+
+
+def test_every_monitor_with_a_level_can_be_configured() -> None:
+    assert set(CHECKED) == {*MONITORS, sequential.NAME, version_against_version.NAME}
+    with pytest.raises(ValidationError, match="no monitor 'kolmogorov'; .*kolmogorov_smirnov"):
+        Monitors.model_validate({"checks": {"kolmogorov": {}}})
 
 
 def test_columns_can_be_chosen_and_the_score_stays() -> None:

@@ -8,12 +8,21 @@ import pytest
 from scipy import stats
 
 from driftline import names
-from driftline.monitoring import Objective
+from driftline.monitoring import Check, Objective
 from driftline.profile.binning import Binning, LogBins
+from driftline.profile.build import build_column
 from driftline.profile.profile import ColumnProfile, Profile
 from driftline.profile.recount import recount
 from driftline.storage.promotions import Decision, Quarantine, VersionEvent
-from monitors.stream import latency, no_traffic, registry_state, rejected, volume
+from monitors.stream import (
+    latency,
+    no_traffic,
+    registry_state,
+    rejected,
+    version_against_version,
+    volume,
+)
+from monitors.verdict import Verdict
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 OBJECTIVE = Objective(limit=timedelta(milliseconds=50), target=0.99)
@@ -114,3 +123,72 @@ def test_conditions_of_the_registry() -> None:
     later = Decision(NOW - day / 2, 4, 3, "promoted", "me", None, None)
     assert registry_state.judge([later], [ungated], [], NOW).status == "ok"
     assert registry_state.judge([], [ungated], [barred], NOW + 8 * day).status == "ok"
+
+
+def scores(mean: float, n: int = 1_000) -> Profile:
+    rng = np.random.default_rng(int(mean * 1e6))
+    values = pa.chunked_array([pa.array(np.linspace(0, 1, 1_001))])
+    binning = Binning((build_column(names.SCORE, values),))
+    counted: Profile = recount(pa.table({names.SCORE: rng.normal(mean, 0.05, n)}), binning)
+    return counted
+
+
+def test_two_versions_are_compared_by_their_mean_scores() -> None:
+    found = version_against_version.compare(scores(0.5), scores(0.6), (3, 2))
+    assert found is not None
+    assert found.value == pytest.approx(0.1, abs=0.01)
+    assert (found.version, found.against, found.rows) == (3, 2, 1_000)
+    assert version_against_version.compare(scores(0.5), scores(0.6, 0), (3, 2)) is None
+    other = Profile.of(Binning((build_column(names.SCORE, pa.chunked_array([[0.0, 9.0]])),)))
+    assert version_against_version.compare(scores(0.5), other, (3, 2)) is None
+
+
+def gap(value: float) -> Verdict:
+    return Verdict(
+        "version_against_version",
+        "drift",
+        "score",
+        "shown",
+        1_000,
+        value=value,
+        version=3,
+        against=2,
+    )
+
+
+def test_a_gap_is_judged_by_those_before() -> None:
+    rng = np.random.default_rng(3)
+    past = [(float(one), 1_000) for one in rng.normal(0.1, 0.01, 300)]
+    usual = version_against_version.judge(gap(0.11), past, 1e-3)
+    assert usual.status == "ok"
+    for value in (0.0, 0.2):
+        far = version_against_version.judge(gap(value), past, 1e-3)
+        assert far.status == "alarm"
+        assert far.threshold is not None
+        assert abs(far.threshold - 0.1) < abs(value - 0.1)
+        assert far.effect is not None
+        assert (far.effect > 0) == (value > 0.1)
+    deep = version_against_version.judge(gap(0.2), past, 1e-5)
+    assert deep.status == "not_calibrated"
+    assert "they support" in deep.detail
+    shown = version_against_version.judge(gap(0.2), past, 1e-3, Check(alert=False))
+    assert (shown.status, shown.alerts) == ("shown", False)
+    fixed = Check(threshold=0.15)
+    assert version_against_version.judge(gap(-0.2), (), 1e-3, fixed).status == "alarm"
+    assert version_against_version.judge(gap(0.1), (), 1e-3, fixed).status == "ok"
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5])
+def test_a_gap_alarms_as_seldom_as_it_says(rho: float) -> None:
+    rng = np.random.default_rng(4)
+    many, level, alarms = 1_000, 0.01, 0
+    for _ in range(many):
+        noise = rng.normal(0, 0.01, 61)
+        gaps = [noise[0]]
+        for step in noise[1:]:
+            gaps.append(rho * gaps[-1] + np.sqrt(1 - rho**2) * step)
+        past = [(0.1 + one, 1_000) for one in gaps[:-1]]
+        found = version_against_version.judge(gap(0.1 + gaps[-1]), past, level)
+        alarms += found.status == "alarm"
+    most = stats.binom.ppf(0.99, many, (1.25 if rho == 0 else 2) * level)
+    assert alarms <= most
