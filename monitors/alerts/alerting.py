@@ -123,8 +123,11 @@ class Alerting:
             return
         seen = _until(past.get(one.length.seconds, {}).get(family, ()), one.end)
         rule = self._model.monitors.hysteresis
-        if alarms and one.may_open and sum(f.alarm for f in seen[-rule.of :]) >= rule.fire:
-            opened[family] = self._start(connection, family, one, alarms, opened)
+        alarmed = [f.end for f in seen[-rule.of :] if f.alarm]
+        if alarms and one.may_open and len(alarmed) >= rule.fire:
+            since = alarmed[0] - timedelta(seconds=one.length.seconds)
+            span = since, one.end
+            opened[family] = self._start(connection, family, span, alarms, opened)
 
     def _over(
         self,
@@ -149,14 +152,13 @@ class Alerting:
         self,
         connection: Connection,
         family: Family,
-        one: Fresh,
+        span: tuple[datetime, datetime],
         alarms: list[Contributor],
         opened: dict[str, _Open],
     ) -> _Open:
-        since = one.end - timedelta(seconds=one.length.seconds)
         ranked = contributors.merge((), alarms)
         severity = self._severity(family, ranked, costly="performance" in opened)
-        content = self._filled(family, severity, since, one.end, ranked)
+        content = self._filled(family, severity, *span, ranked)
         number = incidents.start(connection, self._name, family, content)
         self._tell(connection, number, family, content, "fired")
         return _Open(number, content)

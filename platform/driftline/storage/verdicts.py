@@ -26,8 +26,8 @@ class Row(NamedTuple):
     effect: float | None = None
     provisional: bool = False
     detail: str = ""
-    report_id: int | None = None
     against: int = 0
+    report_id: int | None = None
 
 
 class Past(NamedTuple):

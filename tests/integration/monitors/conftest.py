@@ -18,7 +18,7 @@ from driftline.profile.blocks import Block
 from driftline.profile.build import build
 from driftline.profile.profile import Profile
 from driftline.profile.recount import reference
-from driftline.records import POSITION, PREDICTION, REJECT, ScoredBatch
+from driftline.records import NO_SHADOWS, POSITION, PREDICTION, REJECT, SHADOW, ScoredBatch
 from driftline.storage import reference_sample, references, schema, versions
 from driftline.storage.connection import connect
 from driftline.storage.references import StoredReference
@@ -59,8 +59,15 @@ class Stream:
     def section(self) -> Model:
         return self.config.model(self.name)
 
-    def log(self, table: pa.Table, *, version: int = 1, rejected: int = 0) -> None:
-        """Log rows as one batch."""
+    def log(
+        self,
+        table: pa.Table,
+        *,
+        version: int = 1,
+        rejected: int = 0,
+        shadow: pa.Array | None = None,
+    ) -> None:
+        """Log rows as one batch; `shadow` is what version 2 scored of each."""
         m = len(table)
         n = m + rejected
         now = datetime.now(UTC)
@@ -97,6 +104,7 @@ class Stream:
                 schema=REJECT,
             ),
             filtered=np.zeros(0, np.int32),
+            shadows=NO_SHADOWS if shadow is None else _shadows(shadow, now),
         )
         with connect(self.config.postgres, "write") as connection:
             target = Target(
@@ -130,6 +138,20 @@ class Stream:
         tree = {**self.section.model_dump(mode="json", exclude_unset=True), **section}
         models = {**self.config.models, name or self.name: Model.model_validate(tree)}
         return self.config.model_copy(update={"models": models})
+
+
+def _shadows(scores: pa.Array, now: datetime) -> pa.RecordBatch:
+    n = len(scores)
+    fixed: dict[str, Any] = {
+        "prediction": np.arange(n, dtype=np.int32),
+        "model_version": [2] * n,
+        "role": ["shadow"] * n,
+        "score": scores,
+        "outputs": [None] * n,
+        "scored_at": [now] * n,
+        "inference_ms": [0.5] * n,
+    }
+    return pa.RecordBatch.from_pydict(fixed, schema=SHADOW)
 
 
 def monitors(**more: Any) -> dict[str, Any]:

@@ -1,0 +1,156 @@
+"""From windows that alarm to incidents: how many it takes, what belongs together, what may open."""
+
+from datetime import timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from monitors.running.backfill import backfill
+from monitors.running.runner import Runner
+from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
+
+
+def state(stream: Stream, family: str = "drift") -> str:
+    ((found,),) = stream.sql(
+        "SELECT state FROM driftline.alert WHERE model = %s AND family = %s", stream.name, family
+    )
+    return str(found)
+
+
+def drift(stream: Stream) -> list[Any]:
+    return stream.sql(
+        "SELECT since, last, resolved_at IS NOT NULL FROM driftline.incident"
+        " WHERE family = 'drift' ORDER BY id"
+    )
+
+
+def test_so_many_of_so_many_windows_fire(make_stream: Any) -> None:
+    hysteresis = {"fire": 2, "of": 3, "resolve": 2}
+    stream: Stream = make_stream(monitors=monitors(hysteresis=hysteresis))
+    runner = Runner(stream.config)
+    # one bad hour of four is pending, and over after three; then two of three fire
+    wanted = {2: "pending", 3: "pending", 4: "pending", 5: "ok", 6: "pending", 7: "pending"}
+    wanted |= {8: "firing", 9: "firing", 10: "pending", 11: "ok"}
+    bad = {2, 6, 8}
+    for number in range(13):
+        stream.hour(number, shift=30.0 if number in bad else 0.0)
+        runner.run(once=True)
+        if number - 1 in wanted:  # the newest hour has not passed its lateness
+            assert state(stream) == wanted[number - 1], number - 1
+    assert drift(stream) == [(START + 6 * HOUR, START + 9 * HOUR, True)]
+
+
+def changed(stream: Stream, number: int, n: int = 400) -> pa.Table:
+    """An hour in which amounts move a little and countries much."""
+    table = rows(stream.rng, n, START + number * HOUR, shift=7.0)
+    countries = pa.array(["it"] * n)
+    return table.set_column(table.column_names.index("country"), "country", countries)
+
+
+def test_columns_that_move_together_are_one_incident(make_stream: Any) -> None:
+    stream: Stream = make_stream()
+    stream.hour(0)
+    stream.log(changed(stream, 1))
+    stream.hour(2)
+    Runner(stream.config).run(once=True)
+    ((contributors, summary),) = stream.sql(
+        "SELECT contributors, summary FROM driftline.incident WHERE family = 'drift'"
+    )
+    assert {one["column"] for one in contributors} == {"amount", "country"}
+    assert contributors[0]["column"] == "country"
+    ranks = [(one["q_value"], -abs(one["effect"])) for one in contributors]
+    assert ranks == sorted(ranks)
+    # a q-value is never below its p-value, and alarms are far beyond chance among all looks
+    assert all(one["p_value"] <= one["q_value"] < 0.01 for one in contributors)
+    assert summary.startswith("drift of country, amount: ")
+    fired = stream.sql("SELECT title FROM driftline.notification WHERE kind = 'fired'")
+    assert [title for (title,) in fired if "drift" in title] == [
+        "[ticket] fraud: drift of country, amount"
+    ]
+
+
+def test_late_events_within_the_lateness_open_an_incident(make_stream: Any) -> None:
+    stream: Stream = make_stream(monitors=monitors(lateness="3 h"))
+    stream.hour(0)
+    stream.hour(1)
+    runner = Runner(stream.config)
+    runner.run(until_idle=True)  # also windows whose lateness has not passed
+    assert state(stream) == "ok"
+    stream.hour(1, n=800, shift=60.0)
+    runner.run(until_idle=True)
+    assert state(stream) == "firing"
+    assert [one[:2] for one in drift(stream)] == [(START + HOUR, START + 2 * HOUR)]
+
+
+def test_the_real_time_closes_windows_and_a_pause_is_made_up_for(make_stream: Any) -> None:
+    stream: Stream = make_stream(monitors={"windows": ["1 h"], "lateness": "0 s"})
+    ((now,),) = stream.sql("SELECT date_trunc('hour', now())")
+    for ago in range(1, 9):
+        stream.log(rows(stream.rng, 400, now - ago * HOUR))
+    Runner(stream.config).run(once=True)
+    judged = "SELECT window_end, revision, rows FROM driftline.judged_window ORDER BY 1"
+    before = [one for one in stream.sql(judged) if one[0] > now - 8 * HOUR]
+    assert [end for end, *_ in before[:8]] == [now - ago * HOUR for ago in range(7, -1, -1)]
+    assert {tuple(rest) for _, *rest in before[:8]} == {(0, 400)}
+    # as if nobody had judged for four hours: what is stored says where to go on
+    for table in ("judged_window", "verdict", "window_stat"):
+        stream.sql(f"DELETE FROM driftline.{table} WHERE window_end > %s", now - 4 * HOUR)
+    late = Runner(stream.config)
+    late.round(everything=True)
+    assert [one for one in stream.sql(judged) if one[0] > now - 8 * HOUR][:8] == before[:8]
+    assert late.metrics.windows._value.get() >= 4
+    stream.log(rows(stream.rng, 5, now + 10 * HOUR))  # clocks in the future close nothing
+    Runner(stream.config).run(once=True)
+    ((newest,),) = stream.sql("SELECT max(window_end) FROM driftline.judged_window")
+    assert newest <= now + HOUR
+
+
+PAIRED = monitors(windows=["2 h"], false_alarms_per_week=10)
+
+
+def beside(stream: Stream, number: int, gap: float, n: int = 300) -> None:
+    """An hour in which version 2 scores the same rows as a shadow."""
+    table = rows(stream.rng, n, START + number * HOUR)
+    moved = pa.array(table["score"].to_numpy() * 0.9 + gap + stream.rng.normal(0, 0.02, n))
+    stream.log(table, shadow=moved)
+
+
+def pairs(stream: Stream) -> list[Any]:
+    return stream.sql(
+        "SELECT window_end, status, value, expected, p_value, detail FROM driftline.verdict"
+        " WHERE monitor = 'version_against_version' AND version = 2 AND against = 1 ORDER BY 1"
+    )
+
+
+def test_a_shadow_that_parts_from_the_champion_opens_an_incident(make_stream: Any) -> None:
+    stream: Stream = make_stream(monitors=PAIRED)
+    hours = 80
+    for number in range(hours):
+        beside(stream, number, 0.2 if number >= hours - 6 else 0.05)
+    runner = Runner(stream.config)
+    runner.run(once=True)
+    said = pairs(stream)
+    assert [status for _, status, *_ in said[:8]] == ["not_calibrated"] * 8
+    assert [status for _, status, *_ in said[-5:]] == ["ok"] * 3 + ["alarm"] * 2
+    assert "usually" in said[-1][-1]
+    ((contributors,),) = stream.sql(
+        "SELECT contributors FROM driftline.incident WHERE resolved_at IS NULL AND family = 'drift'"
+    )
+    looks = {(one["monitor"], one["version"]) for one in contributors}
+    assert looks == {("version_against_version", 2)}
+
+
+def test_backfill_compares_versions_as_a_live_run_does(make_stream: Any) -> None:
+    live: Stream = make_stream(monitors=PAIRED)
+    past: Stream = make_stream(monitors=PAIRED)
+    runner = Runner(live.config)
+    for number in (*range(0, 40, 2), *range(1, 40, 2)):  # every second hour comes late
+        beside(live, number, 0.05)
+        if number in (20, 38, 11):
+            runner.run(once=True)
+    runner.run(until_idle=True)
+    for number in (*range(0, 40, 2), *range(1, 40, 2)):
+        beside(past, number, 0.05)
+    backfill(past.config, past.name, START, START + timedelta(hours=40))
+    assert len(pairs(live)) == 20
+    assert pairs(live) == pairs(past)
