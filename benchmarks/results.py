@@ -27,6 +27,15 @@ RATIOS = {
     "stream.parallel_ratio": ("parallel", "profiles", None, "parallelism 2 against 1"),
     "stream.vs_plain_loops": ("parallel", "plain_twice", None, "parallelism 2 against two loops"),
 }
+# Figures of what has no stream: key -> (goal, whether it is a least one, unit, what it says).
+GOALS = {
+    "monitors.vs_evidently": (100.0, True, "x", "a day of 1 million x 20 against Evidently"),
+    "monitors.day_seconds_1e8": (1.0, False, " s", "a day of 100 million x 50 is judged"),
+    "monitors.flatness": (1.2, False, "x", "a day of 100 million against one of 100,000"),
+    "monitors.models_per_5min": (1_000.0, True, "", "models x 20 judged in 5 minutes"),
+    "monitors.notify_seconds": (10.0, False, " s", "from the lateness to the receiver"),
+    "grafana.generate_500_seconds": (10.0, False, " s", "dashboards of 500 models"),
+}
 P99_GOAL_MS = 250.0
 GROWTH_GOAL = 1.1
 SWAP_GOAL_SECONDS = 10.0
@@ -150,6 +159,9 @@ class Results:
                 growth = self.memory.growth(who)
                 title = f"memory of the {label}, {self.memory.late_mb[who]:,.0f} MB, late to early"
                 _row(table, title, growth, GROWTH_GOAL, "x")
+        for key, (goal, least, unit, title) in GOALS.items():
+            if key in self.more:
+                _row(table, title, self.more[key], goal, unit, at_least=least)
         return table
 
 

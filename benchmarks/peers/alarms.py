@@ -91,7 +91,7 @@ def ratios(config: Config, say: Callable[[str], None]) -> dict[str, float]:
         for seed, (path, n) in enumerate(zip(paths, (ROWS, speed.REFERENCE_ROWS), strict=True)):
             pq.write_table(speed.rows(n, seed), path)
         theirs = speed.evidently(*paths)
-    hour, whole = monitors.day(config, ROWS, speed.NUMBERS + speed.TEXTS)
+    ((hour, whole),) = monitors.days(config, [ROWS], speed.NUMBERS + speed.TEXTS)
     with_hours = 24 * hour + whole
     say(
         f"1 million x 20: Evidently {theirs:.1f} s, driftline {whole * 1e3:.0f} ms, "

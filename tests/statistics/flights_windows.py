@@ -33,7 +33,7 @@ def week(day: date) -> int:
 
 @cache
 def rows() -> pa.Table:
-    """Every departure: `day` (date32), event_time, `COLUMNS`, and a score made of the delay.
+    """Every departure: `day` (date32), event_time, `COLUMNS`, a score made of the delay, latencies.
 
     328,000 rows in the order of time. event_time is the day's first instant, so that `increments`
     counts by day and not by minute.
@@ -48,6 +48,7 @@ def rows() -> pa.Table:
             names.EVENT_TIME: day.cast(pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC")),
             **{name: events[name] for name in COLUMNS},
             names.SCORE: pa.array(1 / (1 + np.exp(np.clip(15 - delay, -600, 600) / 15))),
+            **dict.fromkeys((names.INFERENCE_MS, names.LAG_MS), pa.array(np.ones(len(delay)))),
         }
     )
 
@@ -57,11 +58,13 @@ def of(days: Collection[date]) -> pa.Table:
     return rows().filter(pc.is_in(rows()["day"], pa.array(sorted(days), pa.date32())))
 
 
-def binning(days: Collection[date]) -> Binning:
-    """The cells that a reference of these days freezes: `COLUMNS` and the score."""
+def binning(days: Collection[date], *, latencies: bool = False) -> Binning:
+    """The cells that a reference of these days freezes: `COLUMNS`, the score, and latencies."""
     reference = of(days)
     built = build(reference.select(COLUMNS), reference[names.SCORE].to_numpy())
-    return Binning(tuple(bins for bins in built.columns if not isinstance(bins, LogBins)))
+    return Binning(
+        tuple(bins for bins in built.columns if latencies or not isinstance(bins, LogBins))
+    )
 
 
 def daily(cells: Binning) -> dict[date, Profile]:

@@ -1,6 +1,7 @@
 """A backfill says what a live run says in the end, whatever order the events came in."""
 
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from monitors.running.backfill import backfill
 from monitors.running.runner import Runner
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
 
-WINDOWS = monitors(windows=["4 h", "1 d"], segments=["country=de"])
+WINDOWS = monitors(
+    windows=["4 h", {"length": "12 h", "every": "4 h"}, "1 d"], segments=["country=de"]
+)
 DAYS = 9
 
 
@@ -46,6 +49,9 @@ def test_backfill_is_a_live_run_in_random_order(make_stream: Any) -> None:
     past.log(pa.concat_tables(hours))
     backfill(past.config, past.name, START, START + timedelta(days=DAYS))
     assert len(said(live)) > 1_000
+    ends = "SELECT window_end FROM driftline.judged_window WHERE window_seconds = 43200 ORDER BY 1"
+    sliding = [end for (end,) in live.sql(ends)]
+    assert {later - end for end, later in pairwise(sliding)} == {4 * HOUR}  # they overlap
     assert said(live) == said(past)
     assert past.sql("SELECT * FROM driftline.alert") == []
     assert past.sql("SELECT * FROM driftline.notification") == []

@@ -71,6 +71,8 @@ def test_a_table_and_a_picture(config_file: Path, tmp_path: Path) -> None:
     assert "false incidents a week" in text
     assert "country" not in text
     html = page.read_text()
+    for picture in ("alarms so far from", "change found in 90 % of", "level, in what can"):
+        assert f"location: {picture}" in html
     assert "amount" in html
     assert "cdn." not in html.split("<body>")[1][:2_000]
 

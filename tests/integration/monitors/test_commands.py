@@ -22,7 +22,11 @@ def stream(make_stream: Any) -> Stream:
 
 @pytest.fixture(scope="module")
 def path(stream: Stream, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("config") / "driftline.yaml"
+    return written(stream, tmp_path_factory.mktemp("config"))
+
+
+def written(stream: Stream, folder: Path) -> Path:
+    made = folder / "driftline.yaml"
     tree = json.loads(stream.config.model_dump_json(exclude_unset=True))
     postgres = stream.config.postgres.model_dump(mode="json", exclude_none=True)
     made.write_text(yaml.safe_dump({**tree, "postgres": postgres}))
@@ -49,6 +53,22 @@ def test_from_judging_to_an_acknowledged_incident(path: Path, stream: Stream) ->
         *("drift", "quality", "latency", "volume"),
         *("performance", "registry", "pipeline"),
     }
+
+
+def test_an_open_incident_is_acknowledged(make_stream: Any, tmp_path: Path) -> None:
+    stream: Stream = make_stream()
+    for hour in range(3):
+        stream.hour(hour, shift=40.0 if hour == 1 else 0.0)
+    path = written(stream, tmp_path)
+    assert typed(path, "monitor", "--once").exit_code == 0
+    listed = typed(path, "alerts", "list", "--json")
+    assert listed.exit_code == 1  # something fires
+    (drift,) = (one for one in json.loads(listed.output) if one["family"] == "drift")
+    number = str(drift["incident_id"])
+    done = typed(path, "alerts", "ack", number, "--reason", "known, fixed tomorrow")
+    assert done.exit_code == 0, done.output
+    shown = typed(path, "alerts", "show", number).output
+    assert "known, fixed tomorrow" in shown
 
 
 def test_silences(path: Path, stream: Stream) -> None:

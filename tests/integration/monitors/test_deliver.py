@@ -8,14 +8,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from driftline import names
 from driftline.config import Config
+from driftline.grafana import Grafana
 from driftline.monitoring import Notify
 from driftline.settings import Secret
 from driftline.storage import incidents, notifications, silences
@@ -172,6 +174,57 @@ def test_only_so_many_an_hour(stream: Stream, receiver: Receiver, tmp_path: Path
     assert len(receiver.got) == 2
     stream.sql("UPDATE driftline.notification SET sent_at = sent_at - interval '61 minutes'")
     assert send(config) == 1
+
+
+class RuleState:
+    """A Grafana that says when it evaluated driftline's rules."""
+
+    def __init__(self) -> None:
+        self.evaluated = datetime.now(UTC)
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                time_ = outer.evaluated.isoformat().replace("+00:00", "Z")
+                rule = {"name": names.GRAFANA_HEARTBEAT, "lastEvaluation": time_}
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(json.dumps({"data": {"groups": [{"rules": [rule]}]}}).encode())
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def test_grafana_tells_people_until_it_stops(
+    stream: Stream, receiver: Receiver, tmp_path: Path
+) -> None:
+    """Apprise is quiet while Grafana evaluates, and speaks when it stalls or dies."""
+    token = tmp_path / "token"
+    token.write_text("t0ken")
+    grafana = RuleState()
+    config = notified(stream.config, receiver.port, tmp_path).model_copy(
+        update={"grafana": Grafana(url=grafana.url, token=Secret(file=token))}
+    )
+    put(stream, "drift", key="alive")
+    assert send(config) == 1
+    assert receiver.got == []
+    grafana.evaluated -= timedelta(hours=1)
+    put(stream, "quality", key="stalled")
+    assert send(config) == 1
+    grafana.close()
+    put(stream, "latency", key="dead")
+    assert send(config) == 1
+    assert [one["message"] for one in receiver.got] == ["body\nkey: stalled", "body\nkey: dead"]
+    outcomes = stream.sql("SELECT dedupe_key, outcome FROM driftline.notification ORDER BY id")
+    assert outcomes == [("alive", "grafana"), ("stalled", "sent"), ("dead", "sent")]
 
 
 def test_silenced_acknowledged_and_unaddressed_messages_leave_quietly(

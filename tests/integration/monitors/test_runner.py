@@ -212,17 +212,19 @@ def test_rejects_and_silence_by_the_real_time(make_stream: Any) -> None:
     assert alert(stream, "volume") == ("firing", "page", "no_traffic")
 
 
-def test_latency_against_its_objective(make_stream: Any) -> None:
+@pytest.mark.parametrize("which", ["inference", "end_to_end"])
+def test_latency_against_its_objective(make_stream: Any, which: str) -> None:
     settings = {
         "windows": ["1 h"],
         "clock": "event",
-        "latency": {"inference": {"limit": "0.1 ms", "target": 0.9, "burn": 5}},
+        "latency": {which: {"limit": "0.1 ms", "target": 0.9, "burn": 5}},
     }
     stream: Stream = make_stream(monitors=settings)
     stream.hour(0, n=1_000)
     stream.hour(1, n=10)
     Runner(stream.config).run(once=True)
-    assert alert(stream, "latency")[:2] == ("firing", "page")
+    column = {"inference": "inference_ms", "end_to_end": "lag_ms"}[which]
+    assert alert(stream, "latency") == ("firing", "page", column)
     lengths = stream.sql(
         "SELECT DISTINCT window_seconds FROM driftline.verdict WHERE monitor = 'latency'"
     )
