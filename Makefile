@@ -45,7 +45,7 @@ venv: $(INSTALLED) ## install everything into .venv from requirements.lock
 
 # Python 3.11 by either name, with the parts of `venv` that Debian packages on their own.
 $(INSTALLED): requirements.lock pyproject.toml
-	$(call say,installing into .venv (3 GB; about a minute the first time))
+	$(call say,installing into .venv (3 GB; some minutes the first time))
 	@if ! $(BIN)/python -c '' 2>/dev/null; then \
 		for name in python3.11 python3; do \
 			if $$name -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; \
@@ -63,7 +63,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 		sed -n '/^uv==/,/^[^ ]*==/{/^uv==/p;/^    --hash/p}' requirements.lock > .venv/uv.txt; \
 		$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r .venv/uv.txt; \
 	fi
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
