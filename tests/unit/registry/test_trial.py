@@ -14,7 +14,7 @@ import pytest
 
 from driftline.config import Registry
 from driftline.errors import RegistryError
-from registry.trial import Trials
+from registry.trials import Trials
 from tests.unit.registry import odd_models
 
 FEATURES = pa.schema([("amount", pa.float64()), ("items", pa.int64()), ("country", pa.string())])
