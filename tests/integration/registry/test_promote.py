@@ -21,6 +21,7 @@ from driftline.errors import DriftlineError, RegistryError
 from driftline.services.stack import Stack
 from driftline.storage import evidence
 from driftline.storage.connection import connect
+from registry.gates.canary import broken
 from registry.promote import locked
 from registry.register import register
 from tests.integration.job import saved_model
@@ -157,6 +158,15 @@ def test_a_version_that_does_not_fit_the_live_features(registered: Registered) -
     assert result.exit_code == 1
     assert "signature: model input 'k' has no feature column" in result.output
     assert registered.alias() == 1
+
+
+def test_a_canary_finds_the_few_events_that_have_labels(registered: Registered) -> None:
+    registered.gates(performance={"metric": "brier", "events": 100, "margin": 0.01})
+    label = np.arange(1_000) % 2.0
+    registered.live(label, 1 - label, label=label)
+    registered.sql("DELETE FROM driftline.label WHERE kafka_offset % 5 <> 0")
+    (verdict,) = broken(registered.config, MODEL, 1, 2)
+    assert (verdict.name, verdict.measured) == ("performance", 1.0)
 
 
 @pytest.mark.parametrize(
