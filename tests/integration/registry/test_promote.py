@@ -164,7 +164,7 @@ def test_a_canary_finds_the_few_events_that_have_labels(registered: Registered) 
     registered.gates(performance={"metric": "brier", "events": 100, "margin": 0.01})
     label = np.arange(1_000) % 2.0
     registered.live(label, 1 - label, label=label)
-    registered.sql("DELETE FROM driftline.label WHERE kafka_offset % 5 <> 0")
+    registered.sql("DELETE FROM driftline.label WHERE mod(kafka_offset, 5) <> 0")
     (verdict,) = broken(registered.config, MODEL, 1, 2)
     assert (verdict.name, verdict.measured) == ("performance", 1.0)
 
