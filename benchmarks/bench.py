@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 
 from benchmarks import events
+from driftline import names
 from driftline.config import Config, load
 from driftline.demo.train import train
 from driftline.services.stack import Stack
@@ -18,6 +19,8 @@ from driftline.storage.connection import connect
 from driftline.storage.forget import forget
 from driftline.storage.schema import migrate
 from driftline.streaming.features import FeatureDefinition
+from registry import aliases
+from registry.client import connect as connect_registry
 from registry.register import Training, register
 
 MODEL = "bench"  # in the registry; every variant serves the same version
@@ -130,13 +133,14 @@ def _with_model(bench: Bench, say: Any) -> Bench:
         definition = FeatureDefinition(variant.config.model(variant.name))
     shutil.rmtree(bench.other_model, ignore_errors=True)
     train(reference.select(events.NUMBERS), truth, bench.other_model, epochs=1, seed=1)
-    for path, alias in ((bench.other_model, None), (trained.path, "champion")):
-        register(
+    for path in (bench.other_model, trained.path):
+        version = register(
             bench.config.local_mlflow(),
             MODEL,
             path,
             reference.select(definition.schema.names),
-            alias=alias,
             training=Training(definition.digest),
         )
+    client = connect_registry(bench.config.local_mlflow())
+    aliases.point(client, MODEL, names.CHAMPION, version.version)  # whatever an earlier run left
     return bench

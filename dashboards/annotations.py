@@ -10,18 +10,23 @@ def of(scope: Scope) -> list[Annotation]:
 
 
 def promotions(scope: Scope) -> Annotation:
-    """When another version began to serve: in a replay, by the time of the events it served."""
+    """When another version took over or was gone back to, by the time of the events it served.
+
+    Of a minute that two versions share, the one that served more counts: a canary is no swap.
+    """
     return Annotation(
         "Versions",
         f"""\
-SELECT started AS time, started AS timeend, 'version ' || version || ' serves' AS text,
+SELECT bucket AS time, bucket AS timeend, 'version ' || version || ' serves' AS text,
        'version' AS tags
-  FROM (SELECT version, min(bucket) AS started, min(min(bucket)) OVER () AS first
-          FROM driftline.profile
-         WHERE model = {scope.model} AND $__timeFilter(bucket)
-           AND segment = '' AND role = 'served'
-         GROUP BY version) AS seen
- WHERE started > first
+  FROM (SELECT bucket, version, lag(version) OVER (ORDER BY bucket) AS before
+          FROM (SELECT DISTINCT ON (bucket) bucket, version
+                  FROM driftline.profile
+                 WHERE model = {scope.model} AND $__timeFilter(bucket)
+                   AND segment = '' AND role = 'served'
+                 GROUP BY bucket, version
+                 ORDER BY bucket, sum(rows) DESC, version) AS most) AS seen
+ WHERE version <> before
  ORDER BY 1 DESC""",
         "blue",
     )

@@ -87,11 +87,10 @@ def texts(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.asarray(column.to_numpy(zero_copy_only=False)).reshape(array.shape)
 
 
-def blank(features: pa.Schema) -> pa.RecordBatch:
-    """One row of zeros, empty texts and false: something to predict before there are events."""
-    return pa.RecordBatch.from_pylist(
-        [{field.name: _zero(field.type) for field in features}], schema=features
-    )
+def blank(features: pa.Schema, n: int = 1) -> pa.RecordBatch:
+    """n rows of zeros, empty texts and false: something to predict before there are events."""
+    row = {field.name: _zero(field.type) for field in features}
+    return pa.RecordBatch.from_pylist([row] * n, schema=features)
 
 
 def blank_for(inputs: Mapping[str, Tensor]) -> pa.RecordBatch:

@@ -65,13 +65,22 @@ def register(  # noqa: PLR0917 - one parameter an option
     as_json: AsJson = False,
 ) -> None:
     """Register a model with its signature, binning and reference profile."""
-    from driftline.config import load
+    from driftline.config import Registry, load
     from registry.register import register as register_version
 
-    settings = load(config).local_mlflow()
+    loaded = load(config)
+    settings = loaded.local_mlflow()
     features, times = (None, None) if reference is None else _read(reference, exclude or [])
+    of_it = [model.registry for model in loaded.models.values() if model.registry.name == name]
     version = register_version(
-        settings, name, source, features, alias=alias, rebin=rebin, times=times
+        settings,
+        name,
+        source,
+        features,
+        alias=alias,
+        rebin=rebin,
+        times=times,
+        limit=(of_it or [Registry(name=name)])[0].trial,
     )
     if features is None:
         typer.echo(

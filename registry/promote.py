@@ -8,10 +8,11 @@ in those milliseconds wins or loses unseen.
 
 import contextlib
 import getpass
+import json
 import math
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
@@ -305,6 +306,7 @@ def _write_down(client: "MlflowClient", name: str, decision: Decision) -> None:
         "driftline.gates": ", ".join(
             f"{one['name']} {'passed' if one['passed'] else 'failed'}" for one in gates
         ),
+        "driftline.verdict": json.dumps(_numbers(gates)),
     }
     failure = f"version {version} was {decision.kind.replace('_', ' ')}, but it can't be tagged so"
     with answering(failure):
@@ -314,6 +316,14 @@ def _write_down(client: "MlflowClient", name: str, decision: Decision) -> None:
         if run_id:
             time = f"{decision.decided_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
             client.log_dict(run_id, content, f"driftline/promotion-{time}.json")
+
+
+def _numbers(gates: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What each gate measured, without its sentence: a tag has room for 5,000 characters."""
+    return {
+        one["name"]: {"measured": one["measured"], "limit": one["limit"], **one["numbers"]}
+        for one in gates
+    }
 
 
 def _end_other_roles(client: "MlflowClient", registry: Registry, version: int) -> None:

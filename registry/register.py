@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,17 +12,18 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from driftline import names
-from driftline.config import Mlflow
+from driftline.config import Mlflow, Registry
 from driftline.errors import RegistryError
 from driftline.profile import blocks, sample
 from driftline.profile.binning import Binning
 from driftline.profile.build import build
 from driftline.profile.recount import reference
-from registry import layout, manifest
+from registry import aliases, layout, manifest
 from registry.client import answering, connect
 from registry.loaders import load
 from registry.runtime import Runtime, score
 from registry.source import obtain
+from registry.trial import TRIED_ROWS, try_out
 from registry.versions import Version, champion_binning, find
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ def register(
     training: Training | None = None,
     rebin: bool = False,
     times: pa.ChunkedArray | None = None,
+    limit: timedelta = timedelta(minutes=1),
 ) -> Version:
     """Make a model a version of a registered model; the same one again gives the old version.
 
@@ -71,14 +74,16 @@ def register(
         features: the reference, n rows: the model's inputs and further columns to monitor. None
             takes the input example of the source: enough to serve, too little to monitor.
         scores: n scores of the reference; computed with the model when not given.
-        alias: set to the version, such as champion.
+        alias: set to the version, such as champion, where it points to no other one.
         training: how the version was made.
         rebin: freeze new bins even when the champion's would fit.
         times: n event times of the reference, so that its variation in time is known.
+        limit: how long it may take to load and predict in a process of its own.
 
     Raises:
-        RegistryError: no usable model, one that could run code of its own, features that do not
-            fit it, scores of its input example that are not finite, or the registry is down.
+        RegistryError: no usable model, one that could run code of its own, fails or hangs, features
+            that do not fit it, scores of its input example that are not finite, an alias that
+            points to another version, or the registry is down.
         SchemaError: a feature column cannot be profiled.
     """
     client = connect(settings)
@@ -88,6 +93,7 @@ def register(
         download.mkdir()
         obtained = obtain(client, str(source), download)
         layout.place(obtained, folder)
+        _try_out(folder, source, name, features, limit)
         runtime = load(folder)
         own = manifest.example(obtained, runtime.inputs)
         given = _reference(features, own)
@@ -102,12 +108,40 @@ def register(
         manifest.write(folder, runtime, _example(runtime, usable, own))
         layout.refuse_code(folder)
         version = find(client, name, layout.digest(folder), made.definition)
+        if alias is not None:
+            _require_free(client, name, alias, version)
         if version is None:
             version = _upload(client, name, folder, made)
     if alias is not None:
-        with answering(f"can't set alias {alias!r} of model {name!r}"):
-            client.set_registered_model_alias(name, alias, str(version.version))
+        aliases.point(client, name, alias, version.version)
     return version if alias is None else replace(version, aliases=(alias,))
+
+
+def _try_out(
+    folder: Path, source: str | Path, name: str, features: pa.Table | None, limit: timedelta
+) -> None:
+    """Load it and have it predict the first rows where a hang or a crash does no harm."""
+    rows = None if features is None else features.slice(0, TRIED_ROWS).combine_chunks()
+    batches = [] if rows is None else rows.to_batches()
+    try:
+        trial = Registry(name=name, trial=limit)
+        try_out(folder, trial, 0, batches[0] if batches else None)
+    except RegistryError as error:
+        raise RegistryError(f"the model in {str(source)!r} fails its trial: {error}") from error
+
+
+def _require_free(client: "MlflowClient", name: str, alias: str, version: Version | None) -> None:
+    """Refuse to take an alias from another version: of champions the gates decide."""
+    with answering(f"can't read the aliases of model {name!r}"):
+        models = client.search_registered_models(f"name = '{name}'", max_results=1)
+    holder = models[0].aliases.get(alias) if models else None
+    if holder is None or (version is not None and version.version == int(holder)):
+        return
+    raise RegistryError(
+        f"{alias} of model {name!r} is version {holder} already: register without --alias, then "
+        "'driftline models promote' makes the new version champion when the gates pass, and with "
+        "--force --reason '…' without them"
+    )
 
 
 def _usable(runtime: Runtime, features: pa.Table) -> pa.Table:

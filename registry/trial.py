@@ -1,21 +1,22 @@
 """A new version's trial: loaded and made to predict in a process of its own, with a time limit.
 
-What crashes, hangs or eats the memory there does no harm to the worker that serves. A process
-stands by with TensorFlow imported, and forks for each trial, so that none begins with that; one a
-host and model, whatever the number of workers. `python -m registry.trial` is the process.
+What crashes, hangs or eats the memory there does no harm to who asks. A process stands by with
+TensorFlow imported, and forks for each trial, so that none begins with that.
+`python -m registry.trial` is the process.
 """
 
+import atexit
 import base64
 import contextlib
 import faulthandler
-import fcntl
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
-import time
+import threading
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,128 +26,68 @@ import pyarrow as pa
 from driftline.config import Registry
 from driftline.errors import DriftlineError, RegistryError, ServiceError
 
-_FRESH = 60.0  # seconds that a failure counts: it ends in quarantine, and may be let out again
-_WAIT = 0.2  # seconds between two looks for another worker's result
-_ROWS = 100  # of the second prediction: a batch, not one row
+#: Of a prediction: a batch, not one row.
+TRIED_ROWS = 100
+
 _START = 180.0  # seconds to import TensorFlow on a busy machine: no version's fault
 _READY = b"ready\n"
 _ANSWERED = 40  # exit code of a trial that has come to its end
 
+_one_at_a_time = threading.Lock()
 
-class Trials:
-    """Tries versions for the workers of one model on one host.
 
-    The first worker holds the lock and keeps a process standing by; the others wait for what it
-    finds out, which stands beside the version's files. If it dies, another takes its place.
+def try_out(path: Path, registered: Registry, version: int, rows: pa.RecordBatch | None) -> None:
+    """Try a version for a command; the process goes with the command.
 
     Parameters:
-        folder: of the cache of versions, shared by the host's workers.
-        registered: the model's `registry` section.
-        features: the live features.
+        path: the version's folder.
+        registered: the model's `registry` section: the time limit, and what runs the version.
+        version: its number.
+        rows: feature columns that it must predict besides its input example, if any.
+
+    Raises:
+        RegistryError: it fails, with the reason.
+        ServiceError: its model server is away, or no process for trials comes up.
+    """
+    with _one_at_a_time:
+        found = _own(registered.serving is None).answer(path, registered, version, rows)
+    if not found["ok"]:
+        raise RegistryError(found["error"])
+
+
+class Standby:
+    """The process that forks for each trial.
+
+    Parameters:
+        tensorflow: whether versions run in process.
     """
 
-    def __init__(self, folder: Path, registered: Registry, features: pa.Schema) -> None:
-        self._folder = folder
-        self._registered = registered
-        self._features = features
-        self._lock: IO[str] | None = None
-        self._standby: subprocess.Popen[bytes] | None = None
-        self._closed = False
+    def __init__(self, tensorflow: bool) -> None:
+        self._tensorflow = tensorflow
+        self._process: subprocess.Popen[bytes] | None = None
 
-    def prepare(self) -> None:
-        """Have a process stand by, if this worker is the one to do so."""
-        if not self._closed and self._standby is None and self._owns():
-            self._standby = self._start()
+    def start(self) -> None:
+        """Have it import what it needs."""
+        self._process = self._process or self._started()
 
-    @staticmethod
-    def passed(path: Path) -> bool:
-        """Whether a version has passed its trial on this host."""
-        found = _result(path)
-        return found is not None and found["ok"]
+    def answer(
+        self, path: Path, registered: Registry, version: int, rows: pa.RecordBatch | None
+    ) -> dict[str, Any]:
+        """What becomes of a trial; see `try_out`.
 
-    def run(self, path: Path, version: int) -> None:
-        """Try a version, or wait for another worker's trial of it.
-
-        Args:
-            path: the version's folder, of `registry.cache.fetch`.
-            version: its number.
+        Returns:
+            `ok`, and the `error` where it is not.
 
         Raises:
-            RegistryError: it fails, with the reason.
-            ServiceError: its model server is away, no process for trials comes up, or nobody
-                came to a result.
+            ServiceError: see `try_out`.
         """
-        limit = self._registered.trial.total_seconds()
-        until = time.monotonic() + 2 * limit
-        found = _result(path)
-        while found is None:
-            if self._owns():
-                found = self._try(path, version)
-                break
-            if time.monotonic() > until:
-                raise ServiceError(f"no worker has tried version {version} in {2 * limit:g} s")
-            time.sleep(_WAIT)
-            found = _result(path)
-        if not found["ok"]:
-            raise RegistryError(found["error"])
-
-    def close(self) -> None:
-        """End the process that stands by, and let another worker have the lock."""
-        self._closed = True
-        if self._standby is not None:
-            _end(self._standby)
-            self._standby = None
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
-
-    def _owns(self) -> bool:
-        if self._lock is not None:
-            return True
-        folder = self._folder / self._registered.name
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".trial.lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            return False
-        self._lock = lock
-        return True
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "registry.trial"]
-        if self._registered.serving is None:
-            command.append("--tensorflow")
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            process_group=0,  # of the job's session still, but to be ended with its forks
-        )
-
-    def _ready(self) -> subprocess.Popen[bytes]:
-        """A process that has imported what it needs; the one that stood by may have been ended."""
-        for _ in range(2):
-            process, self._standby = self._standby or self._start(), None
-            _say(process, b"\n")
-            if _line(process, _START) == _READY:
-                return process
-            _end(process)
-        raise ServiceError(
-            f"no process for trials has come up in {_START:g} s: see that the machine has the "
-            "memory for it (400 MB)"
-        )
-
-    def _try(self, path: Path, version: int) -> dict[str, Any]:
         process = self._ready()
-        limit = self._registered.trial.total_seconds()
+        limit = registered.trial.total_seconds()
         request = {
             "folder": str(path),
-            "registered": self._registered.model_dump(mode="json"),
+            "registered": registered.model_dump(mode="json"),
             "version": version,
-            "features": base64.b64encode(self._features.serialize().to_pybytes()).decode(),
+            "rows": None if rows is None else _packed(rows),
             "limit": limit,
         }
         try:
@@ -157,14 +98,62 @@ class Trials:
             raise
         found = _judged(answer, limit)
         if answer:
-            self._standby = process
+            self._process = process
         else:
             _end(process)
         if found.pop("away", False):
             raise ServiceError(found["error"])
-        _keep(path, found)
-        self.prepare()
         return found
+
+    def close(self) -> None:
+        """End it."""
+        if self._process is not None:
+            _end(self._process)
+            self._process = None
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "registry.trial"]
+        if self._tensorflow:
+            command.append("--tensorflow")
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            process_group=0,  # of the caller's session still, but to be ended with its forks
+        )
+
+    def _ready(self) -> subprocess.Popen[bytes]:
+        """A process that has imported what it needs; the one that stood by may have been ended."""
+        for _ in range(2):
+            process, self._process = self._process or self._started(), None
+            _say(process, b"\n")
+            if _line(process, _START) == _READY:
+                return process
+            _end(process)
+        raise ServiceError(
+            f"no process for trials has come up in {_START:g} s: see that the machine has the "
+            "memory for it (400 MB)"
+        )
+
+
+@cache
+def _own(tensorflow: bool) -> Standby:
+    """This program's process for trials, for as long as it runs."""
+    standby = Standby(tensorflow)
+    atexit.register(standby.close)
+    return standby
+
+
+def _packed(rows: pa.RecordBatch) -> str:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as stream:
+        stream.write_batch(rows)
+    return base64.b64encode(sink.getvalue()).decode()
+
+
+def _unpacked(text: str) -> pa.RecordBatch:
+    return pa.ipc.open_stream(base64.b64decode(text)).read_next_batch()
 
 
 def _say(process: subprocess.Popen[bytes], line: bytes) -> None:
@@ -193,25 +182,6 @@ def _judged(answer: bytes, limit: float) -> dict[str, Any]:
         return {"ok": False, "error": f"it has not loaded and predicted within {limit:g} s"}
     found: dict[str, Any] = json.loads(answer)
     return found
-
-
-def _marker(path: Path) -> Path:
-    return path.with_name(f"{path.name}.trial.json")
-
-
-def _result(path: Path) -> dict[str, Any] | None:
-    try:
-        found: dict[str, Any] = json.loads(_marker(path).read_text())
-        age = time.time() - _marker(path).stat().st_mtime
-    except (FileNotFoundError, ValueError):
-        return None
-    return found if found["ok"] or age < _FRESH else None
-
-
-def _keep(path: Path, found: dict[str, Any]) -> None:
-    partial = _marker(path).with_suffix(".partial")
-    partial.write_text(json.dumps(found))
-    partial.replace(_marker(path))
 
 
 def main() -> None:
@@ -258,17 +228,18 @@ def _tried(request: dict[str, Any]) -> dict[str, Any]:
 
 def _load_and_predict(request: dict[str, Any]) -> None:
     from registry import manifest  # noqa: PLC0415 - heavy
-    from registry.columns import blank  # noqa: PLC0415 - heavy
     from registry.loaders import load  # noqa: PLC0415 - heavy
     from registry.runtime import score  # noqa: PLC0415 - heavy
 
     folder = Path(request["folder"])
-    features = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(request["features"])))
     registered = Registry.model_validate(request["registered"])
     runtime = load(folder, registered, request["version"])
-    runtime.check(features)
-    one = blank(features)
-    runtime.predict(pa.Table.from_batches([one] * _ROWS).combine_chunks().to_batches()[0])
+    if request["rows"] is not None:
+        rows = _unpacked(request["rows"])
+        runtime.check(rows.schema)
+        lacking, _ = runtime.unusable(rows)
+        if not lacking.all():
+            runtime.predict(rows.filter(pa.array(~lacking)))
     example = manifest.example(folder, runtime.inputs)
     if example is None:
         return

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -110,12 +111,14 @@ def _titled(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def between(target: str) -> Iterator[FaultyServer]:
+def between(target: str, tls: ssl.SSLContext | None = None) -> Iterator[FaultyServer]:
     """A proxy on loopback before a model server."""
     faulty = FaultyServer(target)
     handler = type("BoundHandler", (Handler,), {"faulty": faulty})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    faulty.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    faulty.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield faulty

@@ -73,7 +73,7 @@ class Pulse:
     def _registry(self, connection: Connection, now: datetime) -> Verdict:
         return registry_state.judge(
             promotions.decisions(connection, self._name),
-            promotions.events_since(connection, self._name, "ungated", now - _KNOWN),
+            promotions.moves_since(connection, self._name, now - _KNOWN),
             promotions.quarantines(connection, self._name),
             now,
         )

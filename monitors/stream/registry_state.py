@@ -12,19 +12,27 @@ _RECENT = timedelta(days=7)  # older ones are known by now
 
 def judge(
     decisions: Sequence[Decision],
-    events: Sequence[VersionEvent],
+    moves: Sequence[VersionEvent],
     quarantines: Sequence[Quarantine],
     now: datetime,
 ) -> Verdict:
-    """Say what is wrong with the versions of one model."""
+    """Say what is wrong with the versions of one model.
+
+    Parameters:
+        decisions: of its champions, oldest first.
+        moves: of its champion's alias outside driftline, and back; oldest first.
+        quarantines: of its versions, oldest first.
+        now: the real time.
+    """
     found = [
         f"version {one.version} is in quarantine since {one.quarantined_at:%Y-%m-%d %H:%M} "
         f"({one.reason}): {one.detail}"
         for one in quarantines
         if now - one.quarantined_at < _RECENT
     ]
-    ungated = [one for one in events if one.kind == "ungated"][-1:]
-    for one in ungated:
+    for one in moves[-1:]:
+        if one.kind != "ungated":  # put back, or not followed any more
+            continue
         decided = any(d.decided_at > one.happened_at and d.kind != "refused" for d in decisions)
         if not decided and now - one.happened_at < _RECENT:
             found.append(

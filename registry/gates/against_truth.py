@@ -3,6 +3,9 @@
 All are paired with the champion's on the same events, with the standard error of the difference.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from driftline.config import CalibrationGate, OfflineGate, PerformanceGate
@@ -49,7 +52,8 @@ def calibration(evidence: Evidence, settings: CalibrationGate) -> Verdict:
             calibration_error(pairs.label, score) for score in (pairs.champion, pairs.candidate)
         )
     except NotMeasurableError as error:
-        return unmeasured("calibration", str(error))
+        at_fault = _is_measurable(calibration_error, pairs.label, pairs.champion)
+        return unmeasured("calibration", str(error), at_fault=at_fault)
     difference = Comparison(old, new, new - old, _resampled(pairs))
     return _held("calibration", "calibration error", settings.margin, difference, len(pairs))
 
@@ -66,7 +70,8 @@ def _judged(
     try:
         found = compare(settings.metric, label, champion, candidate)
     except NotMeasurableError as error:
-        return unmeasured(name, str(error))
+        at_fault = _is_measurable(compare, settings.metric, label, champion, champion)
+        return unmeasured(name, str(error), at_fault=at_fault)
     return _held(name, settings.metric, settings.margin, found, len(label))
 
 
@@ -98,8 +103,18 @@ def _failed(name: str, champion: Floats, candidate: Floats) -> Verdict | None:
         bad = int((~np.isfinite(score)).sum())
         if bad:
             sentence = f"{who} gave no score for {bad:,} of {len(score):,} events"
-            return unmeasured(name, sentence, {"events": len(score), "failed": bad})
+            numbers = {"events": len(score), "failed": bad}
+            return unmeasured(name, sentence, numbers, at_fault=score is candidate)
     return None
+
+
+def _is_measurable(measure: Callable[..., object], *what: Any) -> bool:
+    """Whether the champion alone has the number, so that the version is why there is none."""
+    try:
+        measure(*what)
+    except NotMeasurableError:
+        return False
+    return True
 
 
 def _resampled(pairs: Pairs) -> float:

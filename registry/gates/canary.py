@@ -8,12 +8,14 @@ from registry.gates.verdict import Verdict
 
 _LIVE = ("agreement", "scores", "latency")
 _LABELLED = ("calibration", "performance")
+_PER_LABEL = 10  # events that are read for each label wanted: most have none yet, or never
 
 
 def broken(config: Config, model: str, champion: int, challenger: int) -> list[Verdict]:
     """The gates of the config that the challenger fails on the latest events.
 
-    A gate that wants more evidence than there is does not count: it was not broken.
+    A gate that wants more evidence than there is does not count: it was not broken. One that
+    cannot be measured because of what the challenger gives is broken.
 
     Parameters:
         config: with the model in it.
@@ -29,6 +31,7 @@ def broken(config: Config, model: str, champion: int, challenger: int) -> list[V
         asked = {name: found for name in names if (found := getattr(gates, name)) is not None}
         if not asked:
             continue
+        wanted = max(settings.events for settings in asked.values())
         pairs = store.pairs(
             config.local_postgres(),
             model,
@@ -36,8 +39,8 @@ def broken(config: Config, model: str, champion: int, challenger: int) -> list[V
             challenger,
             window=gates.window,
             labelled=labelled,
-            limit=max(settings.events for settings in asked.values()),
-        )
+            limit=wanted * (_PER_LABEL if labelled else 1),
+        ).latest(wanted)
         evidence = Evidence(labelled=pairs) if labelled else Evidence(live=pairs)
         verdicts += judge(evidence, gates, list(asked))
     return [one for one in verdicts if not one.passed and one.conclusive]

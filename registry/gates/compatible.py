@@ -7,5 +7,5 @@ from registry.gates.verdict import Verdict, unmeasured
 def signature(evidence: Evidence, _: None = None) -> Verdict:
     """The version loads, and each of its inputs has a live feature column of a type that fits."""
     if evidence.incompatible is not None:
-        return unmeasured("signature", evidence.incompatible)
+        return unmeasured("signature", evidence.incompatible, at_fault=True)
     return Verdict("signature", True, None, None, "it loads, and its inputs are live features")

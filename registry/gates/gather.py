@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,14 +10,16 @@ import pyarrow as pa
 
 from driftline import parquet
 from driftline.config import Config, Model, OfflineGate
-from driftline.errors import RegistryError
+from driftline.errors import RegistryError, ServiceError
 from driftline.storage import evidence as store
 from driftline.storage import prediction_table
 from driftline.storage.connection import connect
 from registry.cache import fetch
+from registry.columns import blank
 from registry.gates.evidence import Evidence, Floats, Offline
 from registry.loaders import load
-from registry.runtime import Runtime, score
+from registry.runtime import score
+from registry.trial import TRIED_ROWS, try_out
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -51,7 +54,7 @@ def gather(
     section = config.model(model)
     with connect(config.local_postgres(), "read") as connection:
         features = _shaped(prediction_table.features(connection, model), section)
-    runtime = _compatible(config, client, model, candidate, features)
+    incompatible = _incompatible(config, client, model, candidate, features)
     live = labelled = store.NO_PAIRS
     offline: Offline | str | None = None
     if champion is not None:
@@ -60,11 +63,11 @@ def gather(
         if _LABELLED & set(gates):
             labelled = _pairs(config, model, champion, candidate, labelled=True)
         if "offline" in gates and section.gates.offline is not None:
-            if isinstance(runtime, str):
+            if incompatible is not None:
                 offline = "the file was not scored, for the version does not fit"
             else:
-                offline = _offline(config, client, model, champion, runtime)
-    return Evidence(runtime if isinstance(runtime, str) else None, live, labelled, offline)
+                offline = _offline(config, client, model, champion, candidate)
+    return Evidence(incompatible, live, labelled, offline)
 
 
 def _shaped(features: pa.Schema, section: Model) -> pa.Schema:
@@ -86,36 +89,37 @@ def _pairs(
     )
 
 
-def _load(config: Config, client: "MlflowClient", model: str, version: int) -> Runtime:
-    section = config.model(model).registry
-    return load(fetch(client, section.name, version, config.state / "models"), section, version)
+def _fetched(config: Config, client: "MlflowClient", model: str, version: int) -> Path:
+    name = config.model(model).registry.name
+    return fetch(client, name, version, config.state / "models")
 
 
-def _compatible(
+def _incompatible(
     config: Config, client: "MlflowClient", model: str, version: int, features: pa.Schema
-) -> Runtime | str:
-    """The loaded version, or why it cannot serve the live features."""
+) -> str | None:
+    """Why a version cannot serve the live features; found out where it can do no harm."""
+    registered = config.model(model).registry
     try:
-        runtime = _load(config, client, model, version)
-        runtime.check(features)
+        folder = _fetched(config, client, model, version)
+        try_out(folder, registered, version, blank(features, TRIED_ROWS))
     except RegistryError as error:
         return str(error)
-    return runtime
+    return None
 
 
 def _offline(
-    config: Config, client: "MlflowClient", model: str, champion: int, candidate: Runtime
+    config: Config, client: "MlflowClient", model: str, champion: int, candidate: int
 ) -> Offline | str:
     settings = config.model(model).gates.offline
     assert settings is not None
     try:
         features, label = _read(settings)
-        scored = {"it": _scores(candidate, features, "the version")}
-        other = _load(config, client, model, champion)
-        scored["champion"] = _scores(other, features, f"the champion, version {champion},")
+        new = _scores(config, client, model, candidate, features, "the version")
+        who = f"the champion, version {champion},"
+        old = _scores(config, client, model, champion, features, who)
     except RegistryError as error:
         return str(error)
-    return Offline(label, scored["champion"], scored["it"])
+    return Offline(label, old, new)
 
 
 def _read(settings: OfflineGate) -> tuple[pa.Table, Floats]:
@@ -142,10 +146,14 @@ def _read(settings: OfflineGate) -> tuple[pa.Table, Floats]:
     return table.drop_columns([settings.label]).filter(pa.array(known)), truth[known]
 
 
-def _scores(runtime: Runtime, features: pa.Table, who: str) -> Floats:
+def _scores(  # noqa: PLR0917 - all of them say what is scored
+    config: Config, client: "MlflowClient", model: str, version: int, features: pa.Table, who: str
+) -> Floats:
     """float64[n], NaN where the version cannot take a row."""
     parts: list[Floats] = [np.empty(0)]
     try:
+        folder = _fetched(config, client, model, version)
+        runtime = load(folder, config.model(model).registry, version)
         runtime.check(features.schema)
         for batch in features.combine_chunks().to_batches(max_chunksize=_BATCH):
             bad, _ = runtime.unusable(batch)
@@ -155,6 +163,8 @@ def _scores(runtime: Runtime, features: pa.Table, who: str) -> Floats:
             parts.append(part)
     except RegistryError as error:
         raise RegistryError(f"{who} cannot score gates.offline.data: {error}") from error
+    except ServiceError:
+        raise
     except Exception as error:  # a model may raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RegistryError(f"{who} fails on gates.offline.data: {reason}") from error

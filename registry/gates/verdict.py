@@ -15,7 +15,7 @@ class Verdict:
         limit: the bound that it was held to; None when there is no number to hold.
         sentence: which number missed by how much, or held.
         numbers: everything else that was measured.
-        conclusive: false for a failure for want of evidence.
+        conclusive: false where more events may change it: a failure for want of evidence.
     """
 
     name: str
@@ -27,9 +27,15 @@ class Verdict:
     conclusive: bool = True
 
 
-def unmeasured(name: str, sentence: str, numbers: Mapping[str, float] | None = None) -> Verdict:
-    """A failure for want of a number."""
-    return Verdict(name, False, None, None, sentence, numbers or {}, conclusive=False)
+def unmeasured(
+    name: str,
+    sentence: str,
+    numbers: Mapping[str, float] | None = None,
+    *,
+    at_fault: bool = False,
+) -> Verdict:
+    """A failure for want of a number; conclusive where the version itself is why there is none."""
+    return Verdict(name, False, None, None, sentence, numbers or {}, conclusive=at_fault)
 
 
 def too_few(name: str, there: int, wanted: int, what: str = "events") -> Verdict | None:

@@ -1,6 +1,7 @@
-"""What several versions make of the same batch, made once."""
+"""What several versions make of the same batch, made once, and what that spares the others."""
 
 import threading
+import time
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -23,7 +24,25 @@ def shared(features: pa.RecordBatch, key: Hashable, make: Callable[[], Any]) -> 
     """
     if getattr(_last, "features", None) is not features:
         _last.features, _last.made = features, {}
-    made: dict[Hashable, Any] = _last.made
-    if key not in made:
-        made[key] = make()
-    return made[key]
+    made: dict[Hashable, tuple[Any, float]] = _last.made
+    if key in made:
+        value, seconds = made[key]
+        _last.spared = getattr(_last, "spared", 0.0) + seconds
+        return value
+    began = time.perf_counter()
+    value = make()
+    made[key] = value, time.perf_counter() - began
+    return value
+
+
+def spared() -> float:
+    """Seconds that this thread was spared since it asked last.
+
+    To be added to what a version took: else the first to score a batch pays for all.
+
+    >>> spared() >= 0.0, spared()
+    (True, 0.0)
+    """
+    seconds: float = getattr(_last, "spared", 0.0)
+    _last.spared = 0.0
+    return seconds

@@ -12,6 +12,7 @@ import numpy as np
 from kserve import Model, ModelServer
 from kserve.errors import InvalidInput
 
+WORDS = {"a": 1.0, "b": 3.0}
 SCORE = np.array([[2.0], [1.0], [0.5], [0.25]], np.float32)
 CLASSES = np.linspace(-0.1, 0.1, 12, dtype=np.float32).reshape(4, 3)
 
@@ -44,8 +45,8 @@ def _compute(columns: dict[str, list[Any]]) -> dict[str, Any]:
     x = np.array(columns["x"], np.float32).reshape(-1, 1)  # null becomes NaN
     k = np.array(columns["k"], np.float32).reshape(-1, 1)
     image = np.array(columns["image"], np.float32).reshape(-1, 4, 4)
-    ones = np.ones_like(x)
-    parts = np.concatenate([x, k, ones, image.mean(axis=1)[:, :1]], axis=1)
+    words = np.array([[WORDS.get(text, 0.0)] for text in np.ravel(columns["c"])], np.float32)
+    parts = np.concatenate([x, k, words, image.mean(axis=1)[:, :1]], axis=1)
     logits = parts @ CLASSES
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     classes = powers / powers.sum(axis=1, keepdims=True)

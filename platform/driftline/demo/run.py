@@ -174,11 +174,11 @@ class Demo:
             settings.MODEL,
             champion.path,
             features,
-            alias="champion",
             training=champion.training,
             times=table[names.EVENT_TIME],
         )
         client = connect_registry(config.local_mlflow())
+        aliases.point(client, settings.MODEL, names.CHAMPION, version.version)  # as at the start
         for alias in aliases.aliases(client, settings.MODEL):
             if aliases.is_shadow(alias):  # of a run that was interrupted
                 aliases.unpoint(client, settings.MODEL, alias)

@@ -15,7 +15,7 @@ from driftline.demo.replay import Message
 from driftline.errors import DriftlineError
 from driftline.storage import promotions
 from driftline.storage.connection import connect
-from driftline.streaming.watch import Watch
+from driftline.streaming.watch import Progress, Watch
 from registry import aliases
 from registry.client import connect as connect_registry
 from registry.promote import Outcome, promote
@@ -23,6 +23,8 @@ from registry.register import Training, register
 
 _SHADOWED = 0.25  # of the flights have passed when the new versions begin to score
 _DECIDED = 0.6  # of them when the gates are asked
+_LAST = 0.8  # of them when the new champion must serve
+_TAKING_OVER = 60.0  # seconds that the flights between these two last, unless it serves sooner
 _PATIENCE = 600.0  # seconds for each step: a busy machine takes minutes to start a job
 _IN_WINDOWS = 200  # events that open windows may hold back
 
@@ -51,7 +53,8 @@ class Known:
 class Story:
     """Registers two versions beside the champion, and promotes the one that deserves it.
 
-    Each step waits for the stream and the stream for it, so that a short one shows it too.
+    Each step waits for the stream and the stream for it, so that a short one shows it too. While
+    the gates are asked and the new champion takes over, the stream flows on, slowly.
 
     Parameters:
         config: the demo's.
@@ -76,6 +79,7 @@ class Story:
         self._sent = {settings.EVENTS: 0, settings.LABELS: 0}
         self._shadowed = threading.Event()
         self._enough = threading.Event()
+        self._asked = threading.Event()
         self._decided = threading.Event()
         self.stop = threading.Event()
 
@@ -88,6 +92,9 @@ class Story:
                     self._hold(self._shadowed)
                 if self._sent[settings.EVENTS] > flights * _DECIDED:
                     self._enough.set()
+                    self._hold(self._asked)
+                    self._decided.wait(_TAKING_OVER / (flights * (_LAST - _DECIDED)))
+                if self._sent[settings.EVENTS] > flights * _LAST:
                     self._hold(self._decided)
             yield message
         self._enough.set()
@@ -101,8 +108,8 @@ class Story:
         try:
             self._tell()
         finally:
-            self._shadowed.set()
-            self._decided.set()
+            for event in (self._shadowed, self._asked, self._decided):
+                event.set()
 
     def _tell(self) -> None:
         self._wait("the champion", lambda: self._has_happened(1, "serving"))
@@ -115,13 +122,16 @@ class Story:
             self._wait("the shadows", partial(self._has_happened, version, "scoring"))
         self._shadowed.set()
         self._wait("evidence", self._has_settled)
+        self._asked.set()
         self._report(broken, promote(self._config, settings.MODEL, broken))
         aliases.unpoint(client, settings.MODEL, "shadow-2")
+        before = self._settled().events
         outcome = promote(self._config, settings.MODEL, better)
         self._report(better, outcome)
         if outcome.moved:
             self._wait("the new champion", lambda: self._has_happened(better, "serving"))
-            self._say(f"version {better} serves")
+            meanwhile = self._settled().events - before
+            self._say(f"version {better} serves; it took over within {meanwhile:,} events")
 
     def _register(self, candidate: Candidate) -> int:
         return register(
@@ -151,10 +161,14 @@ class Story:
         """Whether what was sent until the gates are asked has its outcome."""
         if not self._enough.is_set():
             return False
-        with connect(self._config.local_postgres(), "read", autocommit=True) as connection:
-            settled = Watch(connection, settings.MODEL).look()
+        settled = self._settled()
         events, labels = self._sent[settings.EVENTS], self._sent[settings.LABELS]
         return settled.events >= events - _IN_WINDOWS and settled.labels >= labels
+
+    def _settled(self) -> Progress:
+        """What has its outcome."""
+        with connect(self._config.local_postgres(), "read", autocommit=True) as connection:
+            return Watch(connection, settings.MODEL).look()
 
     def _hold(self, event: threading.Event) -> None:
         while not (event.is_set() or self.stop.is_set()):

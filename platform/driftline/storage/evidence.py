@@ -44,6 +44,10 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.champion)
 
+    def latest(self, n: int) -> "Pairs":
+        """The first n of them."""
+        return Pairs(*(getattr(self, name)[:n] for name in _COLUMNS))
+
 
 NO_PAIRS = Pairs(*(np.empty(0),) * 5)
 _COLUMNS = ("champion", "candidate", "champion_ms", "candidate_ms", "label")
@@ -114,7 +118,7 @@ def pairs(
     if not parts:
         return NO_PAIRS
     joined = (np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS)
-    return Pairs(*(column[:limit] for column in joined))
+    return Pairs(*joined).latest(limit)
 
 
 def _query(  # noqa: PLR0917 - each goes into the SQL

@@ -49,7 +49,8 @@ def explain(
     Returns:
         One dict a prediction: `prediction` (the row's own columns), `features`, `message` (topic,
         partition, offset), `version` (run, digest, feature definition, binning, reference),
-        `decision` (that made the version champion), `shadows`, `labels`.
+        `decision` (that made the version champion), `shadows` (each with its run and digest),
+        `labels`.
 
     Raises:
         ConfigError: there is no such model.
@@ -110,10 +111,12 @@ def _shadows(connection: Connection, model: str, row: dict[str, Any]) -> list[di
     if not shadow_table.exists(connection, model):
         return []
     query = sql.SQL(
-        """SELECT model_version, role, score, outputs, inference_ms FROM {}
-            WHERE event_time = %s AND event_id = %s ORDER BY model_version"""
+        """SELECT s.model_version, s.role, s.score, s.outputs, s.inference_ms, v.run_id, v.digest
+             FROM {} AS s
+             LEFT JOIN driftline.model_version AS v ON v.model = %s AND v.version = s.model_version
+            WHERE s.event_time = %s AND s.event_id = %s ORDER BY s.model_version"""
     ).format(sql.Identifier(names.SCHEMA, names.shadow_table(model)))
-    return _rows(connection, query, row["event_time"], row["event_id"])
+    return _rows(connection, query, model, row["event_time"], row["event_id"])
 
 
 def _rows(connection: Connection, query: sql.SQL | sql.Composed, *values: Any) -> list[Any]:

@@ -220,13 +220,23 @@ def events(connection: Connection, model: str) -> list[VersionEvent]:
     return [VersionEvent(*row) for row in rows]
 
 
-def events_since(
-    connection: Connection, model: str, kind: str, since: datetime
-) -> list[VersionEvent]:
-    """What of one kind was done with the versions of a model since some time, oldest first."""
+def moves_since(connection: Connection, model: str, since: datetime) -> list[VersionEvent]:
+    """How the champion's alias was moved outside driftline, and put back, oldest first."""
     rows = connection.execute(
         """SELECT happened_at, version, role, kind, worker, detail FROM driftline.version_event
-            WHERE model = %s AND kind = %s AND happened_at >= %s ORDER BY id""",
-        [model, kind, since],
+            WHERE model = %s AND kind IN ('ungated', 'refused', 'gated') AND happened_at >= %s
+            ORDER BY id""",
+        [model, since],
     ).fetchall()
     return [VersionEvent(*row) for row in rows]
+
+
+def moved_outside(connection: Connection, model: str) -> bool:
+    """Whether the last that workers saw of the champion's alias was a move outside driftline."""
+    row = connection.execute(
+        """SELECT kind FROM driftline.version_event
+            WHERE model = %s AND kind IN ('ungated', 'refused', 'gated')
+            ORDER BY id DESC LIMIT 1""",
+        [model],
+    ).fetchone()
+    return row is not None and row[0] != "gated"

@@ -20,7 +20,7 @@ from registry import aliases
 from registry.aliases import Roles, roles
 from registry.client import connect as connect_registry
 from registry.gates.canary import broken
-from registry.trial import Trials
+from registry.trials import Trials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,6 +55,7 @@ class Follower:
         self._next_look = 0.0
         self._only_tried = False
         self._ungated: int | None = None
+        self._gated = False
         self._barred: frozenset[int] = frozenset()
         self._stop = threading.Event()
         self._look(only_tried=True)  # what scored before a restart scores from the first batch on
@@ -174,7 +175,10 @@ class Follower:
         enforced = self._config.model(self._name).gates.mode == "enforce"
         if not gated and self._ungated != version:
             self._tell_ungated(connection, version, enforced)
-        self._ungated = None if gated else version
+        if gated and not self._gated and promotions.moved_outside(connection, self._name):
+            why = f"the alias {self._registered.alias} is where driftline moved it"
+            self._event(connection, version, names.CHAMPION, "gated", why)
+        self._ungated, self._gated = None if gated else version, gated
         return gated or not enforced
 
     def _tell_ungated(self, connection: Connection, version: int, enforced: bool) -> None:

@@ -27,7 +27,7 @@ from driftline.streaming.refusal import told
 from driftline.streaming.serving import Serving
 from driftline.streaming.sinks import SINKS, Sink
 from driftline.streaming.watchdog import Watchdog
-from registry.trial import Trials
+from registry.trials import Trials
 
 if TYPE_CHECKING:
     Series = pd.Series[Any]

@@ -26,3 +26,34 @@ def test_gives_data(reader: Connection, asked: Asked) -> None:
     if asked.series:
         assert columns[0] == "time"
         assert [row[0] for row in rows] == sorted(row[0] for row in rows)
+
+
+def test_a_roll_back_is_marked_and_a_canary_is_not(monitored_store: Config) -> None:
+    (asked,) = (one for one in ALL if one.where == "driftline-models/annotation/Versions")
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    served = [
+        (0, 1, 9),
+        (1, 1, 9),
+        (1, 3, 2),
+        (2, 1, 4),
+        (2, 2, 5),
+        (3, 2, 9),
+        (4, 1, 9),
+        (5, 2, 9),
+    ]
+    with connect(monitored_store.postgres, "migrate") as connection:
+        for minute, version, rows in served:
+            connection.execute(
+                """INSERT INTO driftline.profile (bucket, model, span_minutes, version, role,
+                                                  segment, binning_id, rows, cells)
+                   VALUES (%s, 'fraud', 1, %s, 'served', '', 'b', %s, '')""",
+                [start + timedelta(minutes=minute), version, rows],
+            )
+        sql = asked.over(start, start + timedelta(hours=1))
+        marked = [(row[0] - start, row[2]) for row in connection.execute(sql.encode())]
+        connection.rollback()
+    assert marked == [
+        (timedelta(minutes=5), "version 2 serves"),
+        (timedelta(minutes=4), "version 1 serves"),
+        (timedelta(minutes=2), "version 2 serves"),
+    ]

@@ -25,7 +25,13 @@ def events(first: int, end: int) -> Iterator[bytes]:
     """Events with a number, a whole number, a text and an image."""
     for i in range(first, end):
         image = [[i % 7 + 0.5] * 4] * 4
-        event = {"id": f"e{i}", "at": feed.START + i, "x": i % 10 / 4, "k": i % 5, "c": "a"}
+        event = {
+            "id": f"e{i}",
+            "at": feed.START + i,
+            "x": i % 10 / 4,
+            "k": i % 5,
+            "c": "abä"[i % 3],
+        }
         yield json.dumps({**event, "image": image}).encode()
 
 
@@ -69,7 +75,8 @@ def test_every_event_is_scored_by_the_server_also_after_it_was_away(
         job.drain()
     report = proof(job.config, model)
     assert (report.events.logged, report.events.rejected, report.published) == (EVENTS, 0, EVENTS)
-    expected = "2 * x + k + 0.5 + 0.25 * image[1]"
+    word = "CASE c WHEN 'a' THEN 0.5 WHEN 'b' THEN 1.5 ELSE 0 END"
+    expected = f"2 * x + k + {word} + 0.25 * image[1]"
     found = rows(
         job.config,
         f"""SELECT bool_and(abs(score - ({expected})) < 1e-4),

@@ -12,11 +12,13 @@ from confluent_kafka import Consumer, TopicPartition
 from driftline.config import load
 from driftline.storage.broker import librdkafka
 from driftline.storage.explain import explain
+from driftline.storage.promotions import Decision
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.lineup import in_canary
 from registry import layout
 from registry.aliases import canary, start_canary
 from registry.promote import promote, rollback
+from registry.timeline import spans
 from tests.integration.job import feed
 from tests.integration.job.conftest import World
 from tests.integration.job.running import (
@@ -27,8 +29,9 @@ from tests.integration.job.running import (
     wait_until_midstream,
 )
 from tests.integration.job.versions import SCORE, Versions
+from tests.unit.registry import keras_models
 
-EVENTS = 1_000_000
+EVENTS = 1_200_000
 FIRST = 10_000
 
 
@@ -52,18 +55,26 @@ def test_promotion_roll_back_and_a_move_in_mlflow_under_load(world: World) -> No
         wait_for(lambda: stands_by(job.pids()["worker"]), "a process for trials")
         feed.produce(kafka, topic, feed.values(FIRST, EVENTS))
         wait_until_midstream(job.config, model)
-        assert promote(job.config, model, second).moved
-        took = [versions.wait_until_it_serves(second)]
-        assert rollback(job.config, model).version == 1
-        took.append(versions.wait_until_it_serves(1, versions.scored_by(1)))
+        outcome = promote(job.config, model, second)
+        assert outcome.moved
+        versions.wait_until_it_serves(second)
+        wait_for(lambda: len(workers(versions, second, "serving")) == 2, "both workers")
+        moves = [outcome.decision, rollback(job.config, model)]
+        versions.wait_until_it_serves(1, versions.scored_by(1))
         before = versions.scored_by(second)
         versions.point(second)
         os.kill(job.pids()["worker"][0], signal.SIGKILL)  # while workers change to it
-        took.append(versions.wait_until_it_serves(second, before))
+        versions.wait_until_it_serves(second, before)
+        busy = busyness()
         assert job.progress().events < feed.sent(EVENTS).messages, "the stream was too short"
-        logging.info("seconds until it served: promoted %.1f, rolled back %.1f, moved %.1f", *took)
         job.wait_until_settled(feed.sent(EVENTS).messages)
         job.drain()
+    for move in moves:
+        seconds, rate = swap(versions, move)
+        told = f"{move.kind}: {seconds:.1f} s, {rate:.0f} events/s, {busy:.1f} times as busy"
+        logging.info(told)
+        assert seconds <= 10 * busy, told
+        assert rate > 20_000 / busy, told
     report, total = proof(job.config, model), feed.sent(EVENTS)
     assert (report.events.logged, report.events.rejected) == (total.events, total.broken)
     assert report.profiled == report.published == total.events
@@ -76,11 +87,44 @@ def test_promotion_roll_back_and_a_move_in_mlflow_under_load(world: World) -> No
               FROM driftline.prediction_{model} GROUP BY role""",
     )
     assert found == [("champion", total.events, True)]
+    done = [one for one in spans(versions.events()) if one.version == second]
+    (promoted, *_) = [one for one in done if one.kind == "serving"]
+    assert promoted.first < promoted.last
+    assert len(promoted.workers) == 2
     kinds = [(e.version, e.kind) for e in versions.events() if e.kind in {"serving", "ungated"}]
     assert set(kinds) == {(1, "serving"), (second, "serving"), (second, "ungated")}
     decided = rows(job.config, "SELECT version, kind FROM driftline.promotion ORDER BY id")
     assert decided == [(1, "first"), (second, "promoted"), (1, "rolled_back")]
     leads_back_to_its_message_and_version(versions, "e20000")
+
+
+def workers(versions: Versions, version: int, kind: str) -> set[str]:
+    """Those that have recorded an event."""
+    return {e.worker for e in versions.events() if (e.version, e.kind) == (version, kind)}
+
+
+def busyness() -> float:
+    """1 on a machine that runs this alone, 2 with as much besides: the job keeps 2 a core busy."""
+    return max(1.0, os.getloadavg()[0] / (2 * (os.cpu_count() or 1)))
+
+
+def swap(versions: Versions, move: Decision) -> tuple[float, float]:
+    """Seconds from a decision to the version's first prediction; events in the best of them."""
+    table = f"driftline.prediction_{versions.model}"
+    ((seconds, rate),) = rows(
+        versions.config,
+        f"""WITH served AS (SELECT scored_at, model_version FROM {table} WHERE scored_at > %s),
+                 first AS (SELECT min(scored_at) AS at FROM served WHERE model_version = %s),
+                 each AS (SELECT count(*) AS n FROM served, first
+                           WHERE scored_at < at + interval '3 seconds'
+                           GROUP BY date_trunc('second', scored_at))
+            SELECT extract(epoch FROM at - %s)::float8, (SELECT max(n) FROM each)::float8
+              FROM first""",
+        move.decided_at,
+        move.version,
+        move.decided_at,
+    )
+    return seconds, rate
 
 
 def leads_back_to_its_message_and_version(versions: Versions, event_id: str) -> None:
@@ -113,7 +157,8 @@ def test_a_crash_under_a_canary_and_shadows(world: World) -> None:
     feed.produce(kafka, topic, feed.values(0, FIRST))
     versions = Versions(world, load(path), model)
     versions.point(1)
-    challenger, shadow = versions.register(factor=0.9), versions.register(factor=0.1)
+    challenger = versions.register(factor=0.9)
+    shadow = versions.register_path(keras_models.save_plain(world.folder / "m.keras", 0.1))
     versions.point(challenger, "challenger")
     versions.point(shadow, "shadow")
     start_canary(versions.client, world.registered, 20)
@@ -174,9 +219,14 @@ def test_a_canary_that_breaks_a_gate_is_stopped(world: World) -> None:
     versions.point(worse, "challenger")
     start_canary(versions.client, world.registered, 100)
     kafka, topic = world.config.local_kafka(), world.topic(model, "events")
+    broken = versions.register("raises", rows=100)
+    versions.point(broken, "shadow")
     with Running(path, model) as job:
         feed.produce(kafka, topic, feed.values(0, FIRST))
-        versions.wait_for_event(worse, "scoring")
+        versions.wait_for_quarantine(broken)
+        wait_for(lambda: len(workers(versions, worse, "scoring")) == 2, "both workers")
+        (tried,) = (job.config.state / "models" / world.registered).glob(f"{broken}-*.trial.json")
+        tried.unlink()  # a worker that tried it again would write it again
         feed.produce(kafka, topic, feed.values(FIRST, 2 * FIRST))
         stopped = versions.wait_for_event(worse, "canary_stopped")
         assert "agree within 0.5, 90.00% are needed" in stopped.detail
@@ -186,5 +236,7 @@ def test_a_canary_that_breaks_a_gate_is_stopped(world: World) -> None:
         feed.produce(kafka, topic, feed.values(2 * FIRST, 3 * FIRST))
         job.wait_until_settled(feed.sent(3 * FIRST).messages)
         assert versions.scored_by(worse) == before > 0
+        assert [e.kind for e in versions.events() if e.version == broken] == ["quarantined"]
+        assert not tried.exists()
         job.drain()
     proof(job.config, model)

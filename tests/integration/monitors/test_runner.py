@@ -7,6 +7,7 @@ import pytest
 
 from driftline.storage import verdicts
 from driftline.storage.connection import connect
+from driftline.storage.promotions import add_event
 from monitors.running.runner import Runner
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors
 
@@ -210,6 +211,22 @@ def test_rejects_and_silence_by_the_real_time(make_stream: Any) -> None:
     stream.sql("UPDATE driftline.ledger SET committed_at = committed_at - interval '3 hours'")
     Runner(stream.config).run(once=True)
     assert alert(stream, "volume") == ("firing", "page", "no_traffic")
+
+
+def test_a_champion_without_gates_fires_until_it_is_put_back(make_stream: Any) -> None:
+    stream: Stream = make_stream(monitors=monitors(hysteresis={"resolve": 1}))
+    stream.hour(0)
+
+    def moved(version: int, kind: str) -> Any:
+        with connect(stream.config.postgres, "write", autocommit=True) as connection:
+            add_event(connection, stream.name, version, kind=kind, by="w1", role="champion")
+        Runner(stream.config).run(once=True)
+        return alert(stream, "registry")
+
+    assert moved(2, "ungated")[0] == "firing"
+    (summary,) = stream.sql("SELECT summary FROM driftline.incident WHERE family = 'registry'")[0]
+    assert "version 2 became champion without gates" in summary
+    assert moved(1, "gated")[0] == "ok"
 
 
 @pytest.mark.parametrize("which", ["inference", "end_to_end"])

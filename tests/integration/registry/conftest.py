@@ -64,8 +64,12 @@ class Registered:
 
     def gates(self, **gates: Any) -> None:
         """Ask for these gates from now on."""
+        self.set("gates", **gates)
+
+    def set(self, section: str, **settings: Any) -> None:
+        """Write a section of the model's config anew."""
         content = yaml.safe_load(self.path.read_text())
-        content["models"][MODEL]["gates"] = gates
+        content["models"][MODEL][section] = settings
         self.path.write_text(yaml.safe_dump(content))
 
     def run(self, *arguments: str) -> Result:

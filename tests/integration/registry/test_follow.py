@@ -10,7 +10,7 @@ from driftline.storage import promotions
 from driftline.storage.connection import connect
 from driftline.streaming.follow import Follower
 from driftline.streaming.serving import Serving
-from registry.trial import Trials
+from registry.trials import Trials
 from tests.integration.job.running import wait_for
 from tests.integration.registry.conftest import FEATURES, MODEL, Registered
 
@@ -56,6 +56,9 @@ def test_it_is_followed_and_marked_ungated_even_when_no_job_ran(registered: Regi
         assert happened(registered, 2) == ["serving", "ungated"]
         wait_for(lambda: registered.tags(2).get("driftline.decision") == "ungated", "the tag")
         assert state(registered, 2) == "ungated"
+        registered.point(1)  # back, by hand
+        wait_for(lambda: champion() == 1, "the version that the alias points to again")
+        wait_for(lambda: "gated" in happened(registered, 1), "the end of the mark")
         registered.point(3)
         wait_for(lambda: champion() == 3, "the version that the alias points to")
         assert set(happened(registered, 3)) == {"ready", "ungated", "serving"}

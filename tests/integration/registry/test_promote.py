@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import mlflow.artifacts
@@ -20,8 +21,13 @@ from driftline.errors import DriftlineError, RegistryError
 from driftline.services.stack import Stack
 from driftline.storage import evidence
 from driftline.storage.connection import connect
+from registry.gates.canary import broken
 from registry.promote import locked
+from registry.register import register
+from tests.integration.job import saved_model
+from tests.integration.job.running import PATIENCE
 from tests.integration.registry.conftest import MODEL, Registered, features
+from tests.unit.registry import odd_models
 
 AGREEMENT = {"events": 200, "tolerance": 0.1, "share": 0.9}
 
@@ -58,6 +64,9 @@ def test_a_version_that_passes_is_promoted_and_written_down(registered: Register
     assert (kind, verdict) == ("promoted", written["verdict"])
     latency = {one["name"]: one for one in verdict["gates"]}["latency"]
     assert (latency["measured"], latency["limit"]) == (2.5, 3.0)
+    tagged = json.loads(tags["driftline.verdict"])
+    assert tagged["latency"] == {"measured": 2.5, "limit": 3.0, **latency["numbers"]}
+    assert (tagged["agreement"]["measured"], tagged["agreement"]["events"]) == (1.0, 300)
     assert written["decided_by"] == "tester"
 
 
@@ -151,6 +160,41 @@ def test_a_version_that_does_not_fit_the_live_features(registered: Registered) -
     assert registered.alias() == 1
 
 
+def test_a_canary_finds_the_few_events_that_have_labels(registered: Registered) -> None:
+    registered.gates(performance={"metric": "brier", "events": 100, "margin": 0.01})
+    label = np.arange(1_000) % 2.0
+    registered.live(label, 1 - label, label=label)
+    registered.sql("DELETE FROM driftline.label WHERE mod(kafka_offset, 5) <> 0")
+    (verdict,) = broken(registered.config, MODEL, 1, 2)
+    assert (verdict.name, verdict.measured) == ("performance", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [("hangs", "it has not loaded and predicted within 2 s"), ("raises", "InvalidArgumentError")],
+)
+def test_a_version_that_hangs_or_raises_harms_no_command(
+    registered: Registered, tmp_path: Path, kind: str, why: str
+) -> None:
+    """On 100 rows, which is more than it was registered with."""
+    path = odd_models.save(tmp_path / kind, kind, rows=100)
+    register(registered.config.local_mlflow(), registered.name, path, saved_model.reference(50))
+    registered.sql(
+        f"""ALTER TABLE driftline.prediction_{MODEL}
+            ADD COLUMN amount float8, ADD COLUMN items int8, ADD COLUMN country text"""
+    )
+    if kind == "hangs":
+        registered.set("registry", name=registered.name, trial="2 s")
+    result = registered.run("promote", MODEL, "4")
+    assert result.exit_code == 1, result.exception
+    assert f"signature: {why}" in result.output
+    assert registered.alias() == 1
+    pq.write_table(saved_model.reference(100), tmp_path / "reference.parquet")
+    options = ("--name", registered.name, "--reference", str(tmp_path / "reference.parquet"))
+    message = refused(registered, "register", str(path), *options)
+    assert f"fails its trial: {why}" in message
+
+
 def test_roll_back_goes_back_again_and_again(registered: Registered) -> None:
     for version in ("2", "3"):
         registered.json("promote", MODEL, version)
@@ -201,7 +245,7 @@ def test_an_alias_that_is_moved_while_the_gates_are_asked(registered: Registered
         process = start(registered, "2")
         wait_for_waiting(connection, 1)
         registered.point(3)
-    assert process.wait(120) == 1
+    assert process.wait(PATIENCE) == 1
     message = "it was version 1 and is version 3, moved outside driftline; nothing was done"
     assert message in process.stderr.read().replace("\n", " ")
     assert registered.alias() == 3
@@ -211,7 +255,7 @@ def test_of_two_promotions_at_once_one_wins(registered: Registered) -> None:
     with locked(registered.config, MODEL) as connection:
         processes = [start(registered, version) for version in ("2", "3")]
         wait_for_waiting(connection, 2)
-    codes = [process.wait(120) for process in processes]
+    codes = [process.wait(PATIENCE) for process in processes]
     assert sorted(codes) == [0, 1]
     winner = 2 if codes[0] == 0 else 3
     told = processes[codes.index(1)].stderr.read().replace("\n", " ")
@@ -240,7 +284,7 @@ def wait_for_waiting(connection: Any, n: int) -> None:
     query = """SELECT count(*) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
                 WHERE l.locktype = 'advisory' AND l.classid = %s AND NOT l.granted
                   AND d.datname = current_database()"""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while connection.execute(query, [names.PROMOTION_LOCK]).fetchone() != (n,):
         assert time.monotonic() < deadline, f"{n} promotions never came to the lock"
         time.sleep(0.1)

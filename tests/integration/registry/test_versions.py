@@ -298,5 +298,13 @@ def test_the_commands(stack: Stack, name: str, saved: Path, tmp_path: Path) -> N
     shown = CliRunner().invoke(models, ["list", "--name", name, *common])
     assert name in shown.stdout
     assert "champion" in shown.stdout
+    better = saved_models.save(tmp_path / "better", factor=3.0)
+    taken = CliRunner().invoke(models, ["register", str(better), *arguments[2:], *common])
+    assert "champion of model" in str(taken.exception)
+    assert "is version 1 already: register without --alias, then" in str(taken.exception)
+    again = CliRunner().invoke(models, [*arguments, *common, "--json"], catch_exceptions=False)
+    assert json.loads(again.stdout) == made
+    listed = CliRunner().invoke(models, ["list", "--name", name, *common, "--json"])
+    assert json.loads(listed.stdout) == made
     absent = CliRunner().invoke(models, [*arguments, "--exclude", "nothing", *common])
     assert str(absent.exception).startswith("the reference has no column 'nothing' (there: x, k")

@@ -88,6 +88,10 @@ def test_explain_says_where_a_prediction_comes_from(world: Any, run: Any) -> Non
         f" 0.75, source, kafka_offset, scored_at, 1 FROM driftline.prediction_{MODEL}"
         " WHERE event_id = 'e1'"
     )
+    world.sql(
+        "INSERT INTO driftline.model_version (model, version, run_id, digest, signature,"
+        f" features_hash, binning_id) VALUES ('{MODEL}', 2, 'run 2', 'sha 2', '{{}}', 'f', 'b')"
+    )
     found = json.loads(run("explain", "e1", "--json").stdout)
     assert len(found) == 1
     one = found[0]
@@ -98,7 +102,9 @@ def test_explain_says_where_a_prediction_comes_from(world: Any, run: Any) -> Non
     assert one["message"]["topic"] == world.section.input.topic
     assert set(one["features"]) == {"amount", "items", "country"}
     assert one["decision"]["decided_by"] == "ada"
-    assert [(s["model_version"], s["score"]) for s in one["shadows"]] == [(2, 0.75)]
+    (shadow,) = one["shadows"]
+    assert (shadow["model_version"], shadow["score"]) == (2, 0.75)
+    assert (shadow["run_id"], shadow["digest"]) == ("run 2", "sha 2")
     shown = run("explain", "e1", "--model", MODEL).stdout
     assert "prediction score" in shown
     assert "shadow" in shown

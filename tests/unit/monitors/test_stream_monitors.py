@@ -123,6 +123,10 @@ def test_conditions_of_the_registry() -> None:
     later = Decision(NOW - day / 2, 4, 3, "promoted", "me", None, None)
     assert registry_state.judge([later], [ungated], [], NOW).status == "ok"
     assert registry_state.judge([], [ungated], [barred], NOW + 8 * day).status == "ok"
+    for kind in ("gated", "refused"):  # put back, or no more followed
+        back = VersionEvent(NOW - day / 2, 3, "champion", kind, "w", "")
+        assert registry_state.judge([], [ungated, back], [], NOW).status == "ok"
+        assert registry_state.judge([], [back, ungated], [], NOW).status == "alarm"
 
 
 def scores(mean: float, n: int = 1_000) -> Profile:

@@ -9,22 +9,23 @@ from typing import Any
 import keras
 import numpy as np
 
+WORDS = {"a": 1.0, "b": 3.0}  # all others 0
+
 
 def build(factor: float = 2.0) -> Any:
     """The model of `saved_models.save`: score = factor * x + k, with a text and a tensor input.
 
-    The score counts the image's first column too; `classes` are the probabilities of three
-    classes, `name` is "high" where x > 1.
+    The score counts the image's first column too, and half of what the text stands for, see
+    `WORDS`; `classes` are the probabilities of three classes, `name` is "high" where x > 1.
     """
     x = keras.Input((1,), name="x", dtype="float32")
     k = keras.Input((1,), name="k", dtype="int32")
     c = keras.Input((1,), name="c", dtype="string")
     image = keras.Input((4, 4), name="image", dtype="float32")
     index = keras.layers.StringLookup(vocabulary=["a", "b"])(c)
-    embedding = keras.layers.Embedding(
-        3, 1, embeddings_initializer=keras.initializers.Constant(1.0)
-    )
+    embedding = keras.layers.Embedding(3, 1)
     known = keras.layers.Flatten()(embedding(index))
+    embedding.set_weights([np.array([[0.0], *([number] for number in WORDS.values())])])
     mean = keras.layers.Reshape((1,))(keras.layers.GlobalAveragePooling1D()(image)[:, :1])
     parts = keras.layers.Concatenate()([x, keras.ops.cast(k, "float32"), known, mean])
     weights = np.array([[factor], [1.0], [0.5], [0.25]], np.float32)
@@ -45,6 +46,18 @@ def save(path: Path, factor: float = 2.0) -> Path:
     model = build(factor)
     model.compile("adam", loss={"score": "mse"})
     model.save(path)
+    return path
+
+
+def save_plain(path: Path, factor: float) -> Path:
+    """Score = factor * amount + items, where a missing amount counts nothing."""
+    amount = keras.Input((1,), name="amount", dtype="float32")
+    items = keras.Input((1,), name="items", dtype="int64")
+    known = keras.ops.where(keras.ops.isnan(amount), 0.0, amount)
+    dense = keras.layers.Dense(1, name="score", use_bias=False)
+    score = dense(keras.layers.Concatenate()([known, keras.ops.cast(items, "float32")]))
+    dense.set_weights([np.array([[factor], [1.0]], np.float32)])
+    keras.Model({"amount": amount, "items": items}, {"score": score}).save(path)
     return path
 
 

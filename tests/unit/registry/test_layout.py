@@ -1,5 +1,6 @@
 """What a version's folder may hold."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,20 @@ def test_the_digest_ignores_the_manifest(tmp_path: Path) -> None:
 
 def test_an_ordinary_version_is_accepted(tmp_path: Path) -> None:
     layout.refuse_code(version(tmp_path / "v"))
+
+
+@pytest.mark.parametrize("link", ["saved_model", "saved_model/variables/more", "m.keras"])
+def test_a_link_to_another_place_is_refused(tmp_path: Path, link: str) -> None:
+    real = version(tmp_path / "v") / layout.MODEL
+    source = tmp_path / link.split("/", maxsplit=1)[0]
+    if source.name != link:
+        shutil.copytree(real, source)
+    (tmp_path / "secret").write_text("x")
+    target = real if link == "saved_model" else tmp_path / "secret"
+    (tmp_path / link).symlink_to(target)
+    with pytest.raises(RegistryError, match="is a link to another place: copy what it points to"):
+        layout.place(source, tmp_path / "placed")
+    assert not (tmp_path / "placed").exists()
 
 
 @pytest.mark.parametrize("name", ["python_model.pkl", "tf2model/x.cloudpickle", "a.joblib"])

@@ -110,6 +110,19 @@ def test_printing_and_datasets_in_memory_are_no_files(tmp_path: Path) -> None:
     load(save(tmp_path / "model", serve))
 
 
+def test_a_table_from_a_file_that_the_graph_names_is_refused(tmp_path: Path) -> None:
+    def serve(x: Any) -> dict[str, Any]:
+        table = tf.raw_ops.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64)
+        places = {"key_index": -2, "value_index": -1}  # the line, its number
+        filled = tf.raw_ops.InitializeTableFromTextFileV2(
+            table_handle=table, filename="/etc/hostname", **places
+        )
+        return after(x, filled)
+
+    with pytest.raises(RegistryError, match="fills a table from a file that its graph names"):
+        load(save(tmp_path / "model", serve))
+
+
 class Vocabulary(tf.Module):  # type: ignore[misc]  # tensorflow ships no types
     """A model of a text, with its vocabulary in a file."""
 

@@ -14,13 +14,21 @@ import pytest
 
 from driftline.config import Registry
 from driftline.errors import RegistryError
-from registry.trial import Trials
+from registry import trial
+from registry.columns import blank
+from registry.trials import Trials
 from tests.unit.registry import odd_models
 
 FEATURES = pa.schema([("amount", pa.float64()), ("items", pa.int64()), ("country", pa.string())])
 PATIENT = Registry(name="m")
 
 _numbers = itertools.count()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def alone() -> None:
+    """Without the process of commands that other tests have run; it comes again when asked."""
+    trial._own(True).close()
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +66,19 @@ def _is_trial(process: psutil.Process) -> bool:
         return "registry.trial" in process.cmdline()
     except psutil.Error:  # it has ended
         return False
+
+
+def test_a_command_tries_a_version_again_and_again_in_one_process(own_cache: Path) -> None:
+    rows = blank(FEATURES, 10)
+    trial.try_out(version(own_cache), PATIENT, 1, rows)
+    (process,) = standing_by()
+    with pytest.raises(RegistryError, match="InvalidArgumentError"):
+        trial.try_out(version(own_cache, "raises", rows=10), PATIENT, 1, rows)
+    with pytest.raises(RegistryError, match="model input 'items' has no feature column"):
+        trial.try_out(version(own_cache), PATIENT, 1, rows.select(["amount", "country"]))
+    assert standing_by() == [process]
+    trial._own(True).close()
+    assert standing_by() == []
 
 
 def test_a_good_version_passes_once_for_all_workers(cache: Path, trials: Trials) -> None:

@@ -1,6 +1,7 @@
 """Several versions over the same batches: who serves, who only scores, who is at fault."""
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from driftline.streaming.isolate import TOO_MANY
 from driftline.streaming.judge import UnfitError
 from driftline.streaming.lineup import Lineup, Served, in_canary
 from driftline.streaming.process import Messages, Process
+from registry.loaders.shared_inputs import shared
 from tests.unit.streaming.decoding import NOW
 from tests.unit.streaming.test_features import model
 from tests.unit.streaming.test_process import FakeRuntime, Outputs
@@ -31,6 +33,16 @@ def fails(message: str = "boom") -> FakeRuntime:
         raise ValueError(message)
 
     return FakeRuntime(predict)
+
+
+def converts(features: pa.RecordBatch) -> Outputs:
+    """What all versions make of the batch takes 50 ms."""
+
+    def make() -> Any:
+        time.sleep(0.05)
+        return np.zeros(len(features))
+
+    return {"score": shared(features, "inputs", make)}
 
 
 def odd_is_nan(features: pa.RecordBatch) -> Outputs:
@@ -79,6 +91,15 @@ def shadowed(batch: ScoredBatch) -> set[tuple[Any, ...]]:
         (ids[row["prediction"]], row["model_version"], row["role"], row["score"])
         for row in batch.shadows.to_pylist()
     }
+
+
+def test_each_version_is_charged_for_the_inputs_that_it_shares() -> None:
+    """So that a shadow is no faster than the champion by coming second."""
+    champion, *shadows = (Served(number, FakeRuntime(converts)) for number in (1, 2, 3))
+    batch = new_process()(events(3), Lineup(champion, shadows=tuple(shadows)))
+    for rows in (batch.predictions, batch.shadows):
+        assert min(rows.column("inference_ms").to_pylist()) >= 50
+    assert len(batch.shadows) == 6
 
 
 def test_challenger_and_shadows_score_and_do_not_serve() -> None:

@@ -1,0 +1,155 @@
+"""The client of a model server on real connections: TLS, waiting as told, the circuit breaker."""
+
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from driftline.config import TensorFlowServing
+from driftline.errors import ServiceError
+from registry.model_server import Server
+from tests import http_faults
+from tests.http_faults import FaultyServer, Handler
+
+GOOD = http_faults.status(200, '{"outputs": 1}')
+
+
+@pytest.fixture
+def faulty() -> Iterator[FaultyServer]:
+    with http_faults.between("") as server:
+        yield server
+
+
+def connect(url: str, **more: Any) -> Server:
+    settings = {"url": url, "timeout": "5 s", "patience": "30 s", **more}
+    return Server(TensorFlowServing.model_validate(settings))
+
+
+class Arrivals:
+    """A fault that notes when requests come, and lets another one answer."""
+
+    def __init__(self, *faults: http_faults.Fault) -> None:
+        self.times: list[float] = []
+        self.faults = list(faults)
+        self.last = faults[-1]
+
+    def __call__(self, handler: Handler, status: int, content: bytes) -> None:
+        self.times.append(time.monotonic())
+        fault = self.faults.pop(0) if self.faults else self.last
+        fault(handler, status, content)
+
+    def gaps(self) -> list[float]:
+        return [after - before for before, after in zip(self.times, self.times[1:], strict=False)]
+
+
+def test_it_waits_as_long_as_the_server_asks(faulty: FaultyServer) -> None:
+    faulty.always = arrivals = Arrivals(http_faults.status(429, Retry_After="1.5"), GOOD)
+    server = connect(faulty.url)
+    assert server.post("/p", b"{}") == {"outputs": 1}
+    (gap,) = arrivals.gaps()
+    assert gap >= 1.5  # its own first wait is at most 0.1 s
+    server.close()
+
+
+def test_many_threads_ask_a_server_that_is_away_one_at_a_time(faulty: FaultyServer) -> None:
+    """The breaker opens after 5 failures, lets one ask each second, and closes with an answer."""
+    faulty.always = arrivals = Arrivals(http_faults.status(503))
+    server = connect(faulty.url)
+    with ThreadPoolExecutor(8) as threads:
+        answers = [threads.submit(server.post, "/p", b"{}") for _ in range(8)]
+        while len(arrivals.times) < 8 + 5 + 2:  # at most 8 were on their way when it opened
+            time.sleep(0.05)
+        assert min(arrivals.gaps()[-2:]) >= 0.9
+        arrivals.last = GOOD
+        assert [one.result(60) for one in answers] == [{"outputs": 1}] * 8
+
+    both = threading.Barrier(2)
+
+    def with_another(handler: Handler, status: int, content: bytes) -> None:
+        both.wait(60)
+        GOOD(handler, status, content)
+
+    faulty.always = with_another
+    with ThreadPoolExecutor(2) as threads:  # closed: two ask at once
+        together = [threads.submit(server.post, "/p", b"{}") for _ in range(2)]
+        assert [one.result(60) for one in together] == [{"outputs": 1}] * 2
+    server.close()
+
+
+Pair = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
+
+
+def certificate(name: str, signed_by: Pair | None = None) -> Pair:
+    """A certificate of 127.0.0.1, signed by another one, or an authority that signs itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    issuer, issuers_key = (
+        (subject, key) if signed_by is None else (signed_by[0].subject, signed_by[1])
+    )
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=signed_by is None, path_length=None), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(issuers_key, hashes.SHA256())
+    )
+    return made, key
+
+
+def written(folder: Path, name: str, pair: Pair) -> dict[str, str]:
+    """The files of a certificate and its key."""
+    paths = {"certificate_file": folder / f"{name}.pem", "key_file": folder / f"{name}.key"}
+    paths["certificate_file"].write_bytes(pair[0].public_bytes(serialization.Encoding.PEM))
+    paths["key_file"].write_bytes(
+        pair[1].private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return {what: str(path) for what, path in paths.items()}
+
+
+def test_tls_with_an_authority_and_a_certificate_of_ones_own(tmp_path: Path) -> None:
+    authority = certificate("authority")
+    ca_file = written(tmp_path, "authority", authority)["certificate_file"]
+    own = written(tmp_path, "server", certificate("server", authority))
+    client = written(tmp_path, "client", certificate("client", authority))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own["certificate_file"], own["key_file"])
+    context.load_verify_locations(ca_file)
+    context.verify_mode = ssl.CERT_REQUIRED
+    with http_faults.between("", context) as faulty:
+        faulty.always = GOOD
+        known = connect(faulty.url, ca_file=ca_file, **client)
+        assert known.post("/p", b"{}") == {"outputs": 1}
+        known.close()
+        unknown = connect(faulty.url, patience="1 s", ca_file=ca_file)
+        with pytest.raises(ServiceError, match="gave no answer for 1 s"):
+            unknown.post("/p", b"{}")
+        unknown.close()
+        distrusting = connect(faulty.url, patience="1 s", **client)
+        with pytest.raises(ServiceError, match="CERTIFICATE_VERIFY_FAILED"):
+            distrusting.post("/p", b"{}")
+        distrusting.close()
+        assert len(faulty.requests) == 1
+    with pytest.raises(ServiceError, match="can't read the certificates of registry"):
+        connect("https://127.0.0.1", ca_file=str(tmp_path / "none.pem"))
