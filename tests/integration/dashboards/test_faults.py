@@ -132,14 +132,14 @@ def test_what_a_crash_left_half_done_is_finished(
 
             monkeypatch.setattr(grafana.state, "record", crash_on_record)
         else:
-            send = grafana.server.send
+            call = grafana.server.call
 
-            def crash_on_send(method: str, path: str, *rest: Any) -> Any:
-                if path == "/dashboards/db":
+            def crash_on_call(doing: str, make: Any) -> Any:
+                if doing.startswith("save the dashboard"):
                     raise CrashError
-                return send(method, path, *rest)
+                return call(doing, make)
 
-            monkeypatch.setattr(grafana.server, "send", crash_on_send)
+            monkeypatch.setattr(grafana.server, "call", crash_on_call)
         crashed(driver, grafana)
     driver.pages[0]["description"] = "Third"
     plan = driver.plan()
