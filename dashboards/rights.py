@@ -9,6 +9,7 @@ from driftline.config import Config
 
 _SOURCES = "write data sources"
 _POLICIES = "write policies"
+_DATABASE = "read the database through Grafana"
 _READS: dict[str, Call] = {
     "read dashboards": lambda api: api.search.search_dashboards(limit=1),
     "read alert rules": lambda api: api.alertingprovisioning.get_alertrules_all(),
@@ -54,7 +55,11 @@ def check(config: Config) -> list[Right]:
     if not reached.ok:
         return [reached]
     major, minor = server.version
-    known = Right("version", OLDEST <= (major, minor) < (13, 0), f"Grafana {major}.{minor}")
+    known = Right(
+        f"work with Grafana {major}.{minor}",
+        OLDEST <= (major, minor) < (13, 0),
+        f"{OLDEST[0]}.{OLDEST[1]} to 12 are supported",
+    )
     token = _tried(server, "use the token", lambda api: api.organization.get_current_organization())
     if not token.ok:
         return [reached, known, token]
@@ -101,5 +106,5 @@ def _source(server: Server) -> Right:
         server.call("ask Grafana for the database", lambda api: api.datasource.health(uid))
     except GrafanaError as error:
         hint = "'driftline dashboards apply' makes it; check grafana.data_source"
-        return Right("data source", False, f"{error}; {hint}")
-    return Right("data source", True, "")
+        return Right(_DATABASE, False, f"{error}; {hint}")
+    return Right(_DATABASE, True, "")

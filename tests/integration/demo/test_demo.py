@@ -65,7 +65,7 @@ def test_the_demo_ends_with_a_proof_and_leaves_nothing_running(state: Path) -> N
     assert "version 3 is refused: " in said, said
     assert "version 2 is promoted: " in said, said
     assert "version 2 serves" in said
-    assert "the dashboards: driftline up -c " in said
+    assert "the dashboards at http://127.0.0.1:8350 by: driftline up -c " in said
     served = [
         int(n.replace(",", ""))
         for n in re.findall(r"served by version [12] [^0-9]*([0-9,]+)", said)
