@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dashboards.commands import dashboards
-from dashboards.follow import followed
+from dashboards.follow import followed, told
 from dashboards.preview.command import preview
 from driftline import __version__, names
 from driftline.console import console
@@ -59,6 +59,9 @@ for command in (
 ):
     app.command()(command)
 app.command()(followed(monitoring.monitor))
+monitoring.alerts.command("ack")(told(monitoring.alerts_ack))
+monitoring.alerts.command("silence")(told(monitoring.alerts_silence))
+monitoring.alerts.command("unsilence")(told(monitoring.alerts_unsilence))
 app.command()(monitoring.backfill)
 
 ConfigPath = Annotated[
