@@ -1,4 +1,4 @@
-"""The only way to Grafana: grafana-client's calls, again while it is busy, with clear errors."""
+"""How Grafana is spoken to: grafana-client's calls, again while it is busy, with clear errors."""
 
 import random
 import threading
@@ -82,7 +82,7 @@ class Server:
 
     @property
     def editable(self) -> bool:
-        """Of every write of an alerting object: a mixture of both kinds is refused later."""
+        """Whether people may edit alerting objects; every write says so, never one alone."""
         return self.settings.provenance == "editable"
 
     def folders(self) -> dict[str, Json]:

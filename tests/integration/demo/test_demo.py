@@ -151,6 +151,10 @@ UNLESS = {
         "Performance by monitor/A",
         "Label coverage/A",
         "Realised against estimated: AUC/B",
+        "Realised against estimated/B",
+    },
+    "driftline.verdict WHERE monitor LIKE 'realised%' AND value IS NOT NULL": {
+        "Realised against estimated/A",
     },
 }
 
