@@ -1,4 +1,4 @@
-"""Grafana follows driftline's silences and acknowledgements while the runner runs."""
+"""Grafana follows driftline's silences and acknowledgements: at once, and while the runner runs."""
 
 # ruff: noqa: PLC0415 - `--help` is instant because commands import what they need
 
@@ -28,6 +28,23 @@ def followed(command: Callable[..., None]) -> Callable[..., None]:
 
         with following(load(config)):
             command(*arguments, config=config, **options)
+
+    return with_grafana
+
+
+def told(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the option `config` that silences or ends a silence: Grafana does at once.
+
+    An alert that fires is a 1 all the while, so that Grafana never takes a silence for its end.
+    """
+
+    @functools.wraps(command)
+    def with_grafana(*arguments: Any, config: Path, **options: Any) -> None:
+        from driftline.config import load
+
+        command(*arguments, config=config, **options)
+        if (loaded := load(config)).grafana.url is not None:
+            _sync(loaded)
 
     return with_grafana
 

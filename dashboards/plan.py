@@ -27,6 +27,7 @@ class Step:
         there: the tree of what is there, without secrets.
         made: by driftline; what was there before is never deleted.
         settled: is remembered just so already.
+        again: it was applied, and somebody deleted it.
         failed: why nothing can be said of it.
     """
 
@@ -44,6 +45,7 @@ class Step:
     there: Json | None = field(default=None, repr=False)
     made: bool = True
     settled: bool = False
+    again: bool = False
     failed: DriftlineError | None = None
 
     @property
@@ -134,6 +136,7 @@ def step_for(
             secrets=frozenset(wanted.secrets),
             sent=sent,
             remembered=ours,
+            again=last is not None and last.applied is not None,
         )
     hidden = {*wanted.secrets, *(last.secrets if last else ())}
     there = kind.tree(live, hidden)

@@ -2,12 +2,29 @@
 
 from dataclasses import dataclass
 
-from dashboards.server import GrafanaError, Server
+from dashboards import lacking
+from dashboards.server import Call, GrafanaError, Server
 from dashboards.wanted import OLDEST
 from driftline.config import Config
 
-# A call with a body that Grafana refuses: who lacks the right is refused before the body is read.
-_EMPTY: dict[str, object] = {}
+_SOURCES = "write data sources"
+_POLICIES = "write policies"
+_DATABASE = "read the database through Grafana"
+_READS: dict[str, Call] = {
+    "read dashboards": lambda api: api.search.search_dashboards(limit=1),
+    "read alert rules": lambda api: api.alertingprovisioning.get_alertrules_all(),
+}
+# Each with a body that Grafana refuses: who lacks the right is refused before the body is read.
+_WRITES: dict[str, Call] = {
+    "write folders": lambda api: api.folder.create_folder(""),
+    "write dashboards": lambda api: api.dashboard.update_dashboard({}),
+    "write alert rules": lambda api: api.alertingprovisioning.create_alertrule({}),
+    "write contact points": lambda api: api.alertingprovisioning.create_contactpoint({}),
+    "write mute timings": lambda api: api.alertingprovisioning.create_mute_timing({}),
+    "silence alerts": lambda api: lacking.silence(api, {}),
+    _SOURCES: lambda api: api.datasource.create_datasource({}),
+    _POLICIES: lambda api: api.alertingprovisioning.set_notification_policy_tree({}),
+}
 
 
 @dataclass(frozen=True)
@@ -34,40 +51,39 @@ def check(config: Config) -> list[Right]:
         ConfigError: there is no Grafana in the config, or the token cannot be read.
     """
     server = Server(config.grafana)
-    reached = _tried(server, "reach the server", "GET", "/health")
+    reached = _tried(server, "reach the server", lacking.version)
     if not reached.ok:
         return [reached]
     major, minor = server.version
-    known = Right("version", OLDEST <= (major, minor) < (13, 0), f"Grafana {major}.{minor}")
-    token = _tried(server, "use the token", "GET", "/org")
+    known = Right(
+        f"work with Grafana {major}.{minor}",
+        OLDEST <= (major, minor) < (13, 0),
+        f"{OLDEST[0]}.{OLDEST[1]} to 12 are supported",
+    )
+    token = _tried(server, "use the token", lambda api: api.organization.get_current_organization())
     if not token.ok:
         return [reached, known, token]
-    wanted = [
-        ("read dashboards", "GET", "/search?limit=1"),
-        ("write folders", "POST", "/folders"),
-        ("write dashboards", "POST", "/dashboards/db"),
-        ("read alert rules", "GET", "/v1/provisioning/alert-rules"),
-        ("write alert rules", "POST", "/v1/provisioning/alert-rules"),
-        ("write contact points", "POST", "/v1/provisioning/contact-points"),
-        ("write mute timings", "POST", "/v1/provisioning/mute-timings"),
-        ("silence alerts", "POST", "/alertmanager/grafana/api/v2/silences"),
+    return [
+        reached,
+        known,
+        token,
+        *(_tried(server, name, call) for name, call in _READS.items()),
+        *(_tried(server, name, call) for name, call in _WRITES.items() if _needed(config, name)),
+        _source(server),
     ]
-    if config.grafana.data_source.manage:
-        wanted.append(("write data sources", "POST", "/datasources"))
-    if config.grafana.routing.mode == "policies":
-        wanted.append(("write policies", "PUT", "/v1/provisioning/policies"))
-    return [reached, known, token, *(_tried(server, *one) for one in wanted), _source(server)]
 
 
-def _tried(server: Server, name: str, method: str, path: str) -> Right:
+def _needed(config: Config, name: str) -> bool:
+    if name == _SOURCES:
+        return config.grafana.data_source.manage
+    return name != _POLICIES or config.grafana.routing.mode == "policies"
+
+
+def _tried(server: Server, name: str, call: Call) -> Right:
     try:
-        if method == "GET":
-            server.get(path, name)
-        else:
-            server.send(method, path, name, dict(_EMPTY))
+        server.call(name, call)
     except GrafanaError as error:
-        refused = error.status in (0, 401, 403)
-        if method == "GET" or refused:
+        if name not in _WRITES or error.status in (0, 401, 403):
             return Right(name, False, _hint(name, error))
     return Right(name, True, "")
 
@@ -75,7 +91,7 @@ def _tried(server: Server, name: str, method: str, path: str) -> Right:
 def _hint(name: str, error: GrafanaError) -> str:
     if error.status != 403:
         return str(error)
-    if name == "write data sources":
+    if name == _SOURCES:
         return (
             f"{error}; data sources need the role Admin: give it, or make the source by hand and "
             "set grafana.data_source.manage: false"
@@ -87,8 +103,8 @@ def _source(server: Server) -> Right:
     """Whether Grafana itself reaches the database."""
     uid = server.settings.data_source.uid
     try:
-        server.get(f"/datasources/uid/{uid}/health", "ask Grafana for the database")
+        server.call("ask Grafana for the database", lambda api: api.datasource.health(uid))
     except GrafanaError as error:
         hint = "'driftline dashboards apply' makes it; check grafana.data_source"
-        return Right("data source", False, f"{error}; {hint}")
-    return Right("data source", True, "")
+        return Right(_DATABASE, False, f"{error}; {hint}")
+    return Right(_DATABASE, True, "")

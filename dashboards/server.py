@@ -1,23 +1,25 @@
-"""Grafana's API: grafana-client for what it has, its raw calls for the rest; retries and errors."""
+"""How Grafana is spoken to: grafana-client's calls, again while it is busy, with clear errors."""
 
 import random
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from grafana_client import GrafanaApi
 from grafana_client.client import GrafanaException, GrafanaTimeoutError
 
+from dashboards import lacking
 from driftline.errors import ConfigError, ServiceError
 from driftline.grafana import Grafana
 
 Json = dict[str, Any]
+Call = Callable[[GrafanaApi], Any]
 
 _BUSY = (429, 502, 503, 504)
 _UNCLEAR = 500  # Grafana's word for some refusals too: asked once more, not for long
-_EDITABLE = {"X-Disable-Provenance": "true"}
 _FIRST_PAUSE = 0.2
 _PAGE = 1_000  # of a search
 _GONE = 404
@@ -73,66 +75,41 @@ class Server:
     def version(self) -> tuple[int, int]:
         """Major and minor; needs no rights."""
         if self._version is None:
-            text = str(
-                self.call("read the version", lambda api: api.client.GET("/health"))["version"]
-            )
+            text = self.call("read the version", lacking.version)
             major, minor = text.split(".")[:2]
             self._version = int(major), int(minor)
         return self._version
 
     @property
-    def headers(self) -> dict[str, str] | None:
-        """Of every write of an alerting object: a mixture of both kinds is refused later."""
-        return _EDITABLE if self.settings.provenance == "editable" else None
+    def editable(self) -> bool:
+        """Whether people may edit alerting objects; every write says so, never one alone."""
+        return self.settings.provenance == "editable"
 
     def folders(self) -> dict[str, Json]:
         """All folders that the account sees, by uid."""
-        return {one["uid"]: one for one in self._search(type="dash-folder")}
-
-    def found(self, tag: str) -> dict[str, Json]:
-        """Dashboards with a tag, by uid, without their content."""
-        return {one["uid"]: one for one in self._search(type="dash-db", tag=tag)}
-
-    def _search(self, **what: str) -> list[Json]:
         rows: list[Json] = []
-        page = 1
-        while True:
-            query = urlencode({**what, "limit": _PAGE, "page": page})
-            some = self.get(f"/search?{query}", "search")
-            rows += some
-            if len(some) < _PAGE:
-                return rows
-            page += 1
+        pages = 0
+        while len(rows) == pages * _PAGE:
+            pages += 1
+            query = {"type_": "dash-folder", "limit": _PAGE, "page": pages}
+            rows += self.call("search", partial(_search, query=query))
+        return {one["uid"]: one for one in rows}
 
-    def get(self, path: str, doing: str) -> Any:
-        """Read; raises `GrafanaError`."""
-        return self.call(doing, lambda api: api.client.GET(path))
-
-    def get_or_none(self, path: str, doing: str) -> Any:
-        """Read what may not exist."""
+    def find(self, doing: str, make: Call) -> Any:
+        """A call that reads what may not exist: None then."""
         try:
-            return self.get(path, doing)
+            return self.call(doing, make)
         except GrafanaError as error:
             if error.gone:
                 return None
             raise
 
-    def send(self, method: str, path: str, doing: str, body: Json | None = None) -> Any:
-        """Write; `method` is POST, PUT or DELETE."""
-        headers = self.headers if path.startswith("/v1/") and method != "DELETE" else None
-        return self.call(
-            doing,
-            lambda api: getattr(api.client, method)(
-                path, json=body, headers=headers, accept_empty_json=True
-            ),
-        )
-
-    def call(self, doing: str, make: Callable[[Any], Any]) -> Any:
-        """One call of grafana-client, repeated while the server is busy.
+    def call(self, doing: str, make: Call) -> Any:
+        """One call, repeated while the server is busy.
 
         Parameters:
             doing: what it is for, in the words of an error.
-            make: the call.
+            make: the call, of grafana-client or of `lacking`.
 
         Raises:
             GrafanaError: what the server said, without any secret, and the way out.
@@ -192,6 +169,10 @@ class Server:
         return text[:500]
 
 
+def _search(api: GrafanaApi, query: Json) -> Any:
+    return api.search.search_dashboards(**query)
+
+
 def _way_out(status: int, said: str) -> str:
     if status == 401:
         return f"refuses the token ({said}): make a new one and set grafana.token"
@@ -202,8 +183,3 @@ def _way_out(status: int, said: str) -> str:
     if status in _BUSY:
         return f"is busy (HTTP {status} {said}): try again later"
     return f"answers HTTP {status} {said!r}"
-
-
-def segment(text: str) -> str:
-    """A part of a path; grafana-client encodes nothing by itself."""
-    return quote(text, safe="")

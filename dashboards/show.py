@@ -48,7 +48,8 @@ def _conflicts(step: Step) -> list[str]:
 
 def _doing(step: Step) -> str:
     title = "" if step.title == step.uid else f" {step.title!r}"
-    return f"{step.action}{title}"
+    again = ", which was deleted in Grafana" if step.again else ""
+    return f"{step.action}{title}{again}"
 
 
 def _change(change: Change) -> str:

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from dashboards import lacking
 from dashboards.server import GrafanaError, Server
 from driftline.storage.connection import Connection
 from driftline.storage.grafana_state import GrafanaState
 
-_PATH = "/alertmanager/grafana/api/v2"
 _OPEN_END = timedelta(days=7)  # of an acknowledgement, which is prolonged while its incident lasts
 _PROLONG = timedelta(days=1)
 _KIND = "silence"
@@ -127,13 +127,13 @@ def _make(
             if _ended_by_hand(server, applied["id"]):
                 return False
             body = {**body, "id": applied["id"]}
-    answer = server.send("POST", f"{_PATH}/silences", f"silence {silence.model!r}", body)
-    state.record((_KIND, silence.uid), {"id": answer["silenceID"], "endsAt": body["endsAt"]}, {})
+    number = server.call(f"silence {silence.model!r}", lambda api: lacking.silence(api, body))
+    state.record((_KIND, silence.uid), {"id": number, "endsAt": body["endsAt"]}, {})
     return True
 
 
 def _ended_by_hand(server: Server, number: str) -> bool:
-    live = server.get_or_none(f"{_PATH}/silence/{number}", "read a silence")
+    live = server.find("read a silence", lambda api: lacking.silence_of(api, number))
     return live is None or live["status"]["state"] == "expired"
 
 
@@ -141,7 +141,7 @@ def _end(server: Server, applied: dict[str, Any]) -> bool:
     if "id" not in applied:
         return False
     try:
-        server.send("DELETE", f"{_PATH}/silence/{applied['id']}", "end a silence")
+        server.call("end a silence", lambda api: lacking.end_silence(api, applied["id"]))
     except GrafanaError as error:
         if not error.gone:
             raise

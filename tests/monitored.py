@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from psycopg import sql
 
+from driftline import names
 from driftline.config import Config, Model
 from driftline.storage import schema
 from driftline.storage.connection import Connection, connect
@@ -343,6 +344,7 @@ def _judged(hour: Hour, rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
             value=good,
             expected=0.87,
             threshold=0.82,
+            detail=f"auc {good:.4g} {names.INTERVAL.format(low=good - 0.02, high=good + 0.02)}",
         )
 
 

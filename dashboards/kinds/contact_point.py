@@ -11,8 +11,6 @@ from dashboards.kinds.kind import (
 )
 from dashboards.server import GrafanaError, Server
 
-_PATH = "/v1/provisioning/contact-points"
-
 
 class ContactPoint:
     """One integration with a contact point of its own."""
@@ -21,7 +19,9 @@ class ContactPoint:
 
     def read(self, server: Server, uids: Collection[str]) -> dict[str, Json | GrafanaError]:
         """See `Kind`; one request."""
-        rows = server.get(_PATH, "read the contact points")
+        rows = server.call(
+            "read the contact points", lambda api: api.alertingprovisioning.get_contactpoints()
+        )
         return {one["uid"]: one for one in rows if one["uid"] in uids}
 
     def tree(self, live: Json, secrets: Collection[str]) -> Json:
@@ -51,17 +51,27 @@ class ContactPoint:
             settings[name] = secret if name in sent.changed or there is None else there
         body = {"uid": sent.uid, **sent.tree, "settings": settings}
         if sent.live is None:
-            server.send("POST", _PATH, f"make the contact point {sent.uid!r}", body)
+            server.call(
+                f"make the contact point {sent.uid!r}",
+                lambda api: api.alertingprovisioning.create_contactpoint(body, server.editable),
+            )
             return
         if self.read(server, [sent.uid]).get(sent.uid) != sent.live:
             raise changed_meanwhile(f"contact point {sent.uid!r}")
-        doing = f"change the contact point {sent.uid!r}"
-        server.send("PUT", f"{_PATH}/{sent.uid}", doing, body)
+        server.call(
+            f"change the contact point {sent.uid!r}",
+            lambda api: api.alertingprovisioning.update_contactpoint(
+                sent.uid, body, server.editable
+            ),
+        )
 
     def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
         """See `Kind`; Grafana answers 500 for one that is in use."""
         try:
-            server.send("DELETE", f"{_PATH}/{uid}", f"delete the contact point {uid!r}")
+            server.call(
+                f"delete the contact point {uid!r}",
+                lambda api: api.alertingprovisioning.delete_contactpoint(uid),
+            )
         except GrafanaError as error:
             if error.status != 500:
                 raise

@@ -19,7 +19,9 @@ class Dashboard:
 
         def one(uid: str) -> Any:
             try:
-                return server.get_or_none(f"/dashboards/uid/{uid}", f"read the dashboard {uid!r}")
+                return server.find(
+                    f"read the dashboard {uid!r}", lambda api: api.dashboard.get_dashboard(uid)
+                )
             except GrafanaError as error:
                 return error
 
@@ -55,8 +57,9 @@ class Dashboard:
             "overwrite": False,
             "message": "driftline",
         }
-        doing = f"save the dashboard {sent.uid!r}"
-        answer = server.send("POST", "/dashboards/db", doing, body)
+        answer = server.call(
+            f"save the dashboard {sent.uid!r}", lambda api: api.dashboard.update_dashboard(body)
+        )
         if answer.get("uid") != sent.uid:
             raise GrafanaError(
                 f"Grafana saved the dashboard {sent.uid!r} as {answer.get('uid')!r}: rename the "
@@ -65,7 +68,9 @@ class Dashboard:
 
     def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
         """See `Kind`."""
-        server.send("DELETE", f"/dashboards/uid/{uid}", f"delete the dashboard {uid!r}")
+        server.call(
+            f"delete the dashboard {uid!r}", lambda api: api.dashboard.delete_dashboard(uid)
+        )
         return None
 
 

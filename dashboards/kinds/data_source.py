@@ -1,6 +1,7 @@
 """The data source: Grafana's own, read-only way to the database."""
 
 from collections.abc import Collection
+from typing import Any
 
 from dashboards.kinds.kind import Json, Sent
 from dashboards.server import GrafanaError, Server
@@ -16,10 +17,7 @@ class DataSource:
 
     def read(self, server: Server, uids: Collection[str]) -> dict[str, Json | GrafanaError]:
         """See `Kind`; one request each."""
-        found = {
-            uid: server.get_or_none(f"/datasources/uid/{uid}", f"read the data source {uid!r}")
-            for uid in uids
-        }
+        found = {uid: _found(server, uid) for uid in uids}
         return {uid: one for uid, one in found.items() if one is not None}
 
     def tree(self, live: Json, secrets: Collection[str]) -> Json:  # noqa: ARG002
@@ -38,7 +36,10 @@ class DataSource:
         secrets = {name: sent.secrets[name] for name in sent.changed & set(sent.secrets)}
         if sent.live is None:
             body = {"uid": sent.uid, **sent.tree, "secureJsonData": dict(sent.secrets)}
-            server.send("POST", "/datasources", f"make the data source {sent.uid!r}", body)
+            server.call(
+                f"make the data source {sent.uid!r}",
+                lambda api: api.datasource.create_datasource(body),
+            )
             return
         if sent.live.get("readOnly"):
             raise GrafanaError(
@@ -47,12 +48,23 @@ class DataSource:
             )
         others = {k: v for k, v in sent.live.items() if k not in ("secureJsonFields", "version")}
         body = {**others, **sent.tree, **({"secureJsonData": secrets} if secrets else {})}
-        doing = f"change the data source {sent.uid!r}"
-        server.send("PUT", f"/datasources/uid/{sent.uid}", doing, body)
+        server.call(
+            f"change the data source {sent.uid!r}",
+            lambda api: api.datasource.update_datasource_by_uid(sent.uid, body),
+        )
 
     def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
         """See `Kind`."""
         if live.get("readOnly"):
             return "it comes from a file of Grafana's"
-        server.send("DELETE", f"/datasources/uid/{uid}", f"delete the data source {uid!r}")
+        server.call(
+            f"delete the data source {uid!r}",
+            lambda api: api.datasource.delete_datasource_by_uid(uid),
+        )
         return None
+
+
+def _found(server: Server, uid: str) -> Any:
+    return server.find(
+        f"read the data source {uid!r}", lambda api: api.datasource.get_datasource_by_uid(uid)
+    )

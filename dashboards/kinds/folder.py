@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from dashboards import lacking
 from dashboards.kinds.kind import Json, Sent
 from dashboards.server import GrafanaError, Server
 
@@ -27,19 +28,24 @@ class Folder:
         """See `Kind`; the version guards against another's change."""
         title = sent.tree["title"]
         if sent.live is None:
-            body = {"uid": sent.uid, "title": title}
-            server.send("POST", "/folders", f"make the folder {title!r}", body)
+            server.call(
+                f"make the folder {title!r}", lambda api: api.folder.create_folder(title, sent.uid)
+            )
             return
-        now = server.get(f"/folders/{sent.uid}", f"read the folder {sent.uid!r}")
-        body = {"title": title, "version": now["version"]}
-        server.send("PUT", f"/folders/{sent.uid}", f"rename the folder {sent.uid!r}", body)
+        now = server.call(
+            f"read the folder {sent.uid!r}", lambda api: api.folder.get_folder(sent.uid)
+        )
+        server.call(
+            f"rename the folder {sent.uid!r}",
+            lambda api: api.folder.update_folder(sent.uid, title, now["version"]),
+        )
 
     def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
         """See `Kind`; one that holds anything stays, since it is not driftline's."""
-        counts = server.get(f"/folders/{uid}/counts", f"look into the folder {uid!r}")
+        counts = server.call(f"look into the folder {uid!r}", lambda api: lacking.held(api, uid))
         held = {what: number for what, number in counts.items() if number}
         if held:
             inside = ", ".join(f"{number} {what}" for what, number in held.items())
             return f"others have something in it ({inside})"
-        server.send("DELETE", f"/folders/{uid}", f"delete the folder {uid!r}")
+        server.call(f"delete the folder {uid!r}", lambda api: api.folder.delete_folder(uid))
         return None

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
+from dashboards import lacking
 from dashboards.kinds.kind import Json, Sent, changed_meanwhile, check_provenance
-from dashboards.server import GrafanaError, Server, segment
+from dashboards.server import GrafanaError, Server
 
-_PATH = "/v1/provisioning/mute-timings"
 _IN_USE = 409
 
 
@@ -16,8 +16,10 @@ class MuteTiming:
 
     def read(self, server: Server, uids: Collection[str]) -> dict[str, Json | GrafanaError]:
         """See `Kind`; one request."""
-        rows = server.get(_PATH, "read the mute timings") or []
-        return {one["name"]: one for one in rows if one["name"] in uids}
+        rows = server.call(
+            "read the mute timings", lambda api: api.alertingprovisioning.get_mute_timings()
+        )
+        return {one["name"]: one for one in rows or [] if one["name"] in uids}
 
     def tree(self, live: Json, secrets: Collection[str]) -> Json:  # noqa: ARG002
         """See `Kind`."""
@@ -32,18 +34,26 @@ class MuteTiming:
         check_provenance(server, f"mute timing {sent.uid!r}", sent.live)
         body = {"name": sent.uid, **sent.tree}
         if sent.live is None:
-            server.send("POST", _PATH, f"make the mute timing {sent.uid!r}", body)
+            server.call(
+                f"make the mute timing {sent.uid!r}",
+                lambda api: api.alertingprovisioning.create_mute_timing(body, server.editable),
+            )
             return
         if self.read(server, [sent.uid]).get(sent.uid) != sent.live:
             raise changed_meanwhile(f"mute timing {sent.uid!r}")
-        path = f"{_PATH}/{segment(sent.uid)}"
-        server.send("PUT", path, f"change the mute timing {sent.uid!r}", body)
+        server.call(
+            f"change the mute timing {sent.uid!r}",
+            lambda api: lacking.change_mute_timing(api, sent.uid, body, editable=server.editable),
+        )
 
     def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
         """See `Kind`."""
-        doing = f"delete the mute timing {uid!r}"
+        name = lacking.segment(uid)
         try:
-            server.send("DELETE", f"{_PATH}/{segment(uid)}", doing)
+            server.call(
+                f"delete the mute timing {uid!r}",
+                lambda api: api.alertingprovisioning.delete_mute_timing(name),
+            )
         except GrafanaError as error:
             if error.status != _IN_USE:
                 raise

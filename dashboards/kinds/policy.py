@@ -6,7 +6,6 @@ from collections.abc import Collection
 from dashboards.kinds.kind import Json, Sent
 from dashboards.server import GrafanaError, Server
 
-_PATH = "/v1/provisioning/policies"
 UID = "policies"
 PREFIX = "driftline "  # of the names of our alerts, which our routes match
 
@@ -23,7 +22,7 @@ class Policy:
 
     def read(self, server: Server, uids: Collection[str]) -> dict[str, Json | GrafanaError]:
         """See `Kind`; one request."""
-        return {UID: server.get(_PATH, "read the policies")} if UID in uids else {}
+        return {UID: _there(server, "read the policies")} if UID in uids else {}
 
     def tree(self, live: Json, secrets: Collection[str]) -> Json:  # noqa: ARG002
         """See `Kind`; routes by what they match."""
@@ -47,7 +46,7 @@ class Policy:
 
     def _replace(self, server: Server, live: Json | None, ours: list[Json]) -> None:
         doing = "merge routes into the policies"
-        now = server.get(_PATH, doing)
+        now = _there(server, doing)
         if live is not None and now != live:
             raise _meanwhile()
         provenance = now.get("provenance") or ""
@@ -59,10 +58,22 @@ class Policy:
         _, others = _split(now)
         body = {key: value for key, value in now.items() if key not in ("provenance", "routes")}
         body["routes"] = [*ours, *others]
-        server.send("PUT", _PATH, doing, body)
-        there, theirs = _split(server.get(_PATH, doing))
+        server.call(
+            doing,
+            lambda api: api.alertingprovisioning.set_notification_policy_tree(
+                body, server.editable
+            ),
+        )
+        there, theirs = _split(_there(server, doing))
         if theirs != others or not _all_in(ours, there):
             raise _meanwhile()
+
+
+def _there(server: Server, doing: str) -> Json:
+    tree: Json = server.call(
+        doing, lambda api: api.alertingprovisioning.get_notification_policy_tree()
+    )
+    return tree
 
 
 def _split(live: Json) -> tuple[list[Json], list[Json]]:

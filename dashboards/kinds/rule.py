@@ -6,7 +6,6 @@ from dashboards.kinds.kind import Json, Sent, changed_meanwhile, check_provenanc
 from dashboards.server import GrafanaError, Server
 from dashboards.tree import pruned
 
-_PATH = "/v1/provisioning/alert-rules"
 _SERVERS_OWN = ("id", "uid", "updated", "provenance", "orgID", "version")
 
 
@@ -17,8 +16,10 @@ class Rule:
 
     def read(self, server: Server, uids: Collection[str]) -> dict[str, Json | GrafanaError]:
         """See `Kind`; one request for all."""
-        rows = server.get(_PATH, "read the alert rules") or []
-        return {one["uid"]: one for one in rows if one["uid"] in uids}
+        rows = server.call(
+            "read the alert rules", lambda api: api.alertingprovisioning.get_alertrules_all()
+        )
+        return {one["uid"]: one for one in rows or [] if one["uid"] in uids}
 
     def tree(self, live: Json, secrets: Collection[str]) -> Json:  # noqa: ARG002
         """See `Kind`; queries by their refId."""
@@ -41,13 +42,25 @@ class Rule:
             "data": list(sent.tree["data"].values()),
         }
         if sent.live is None:
-            server.send("POST", _PATH, f"make the {what}", body)
+            server.call(
+                f"make the {what}",
+                lambda api: api.alertingprovisioning.create_alertrule(body, server.editable),
+            )
             return
-        if server.get(f"{_PATH}/{sent.uid}", f"read the {what}") != sent.live:
+        now = server.call(
+            f"read the {what}", lambda api: api.alertingprovisioning.get_alertrule(sent.uid)
+        )
+        if now != sent.live:
             raise changed_meanwhile(what)
-        server.send("PUT", f"{_PATH}/{sent.uid}", f"change the {what}", body)
+        server.call(
+            f"change the {what}",
+            lambda api: api.alertingprovisioning.update_alertrule(sent.uid, body, server.editable),
+        )
 
     def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
         """See `Kind`."""
-        server.send("DELETE", f"{_PATH}/{uid}", f"delete the alert rule {uid!r}")
+        server.call(
+            f"delete the alert rule {uid!r}",
+            lambda api: api.alertingprovisioning.delete_alertrule(uid),
+        )
         return None

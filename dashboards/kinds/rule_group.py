@@ -1,9 +1,11 @@
 """How often a group's rules are evaluated: all that the group itself holds."""
 
 from collections.abc import Collection
+from typing import Any
 
 from dashboards.kinds.kind import Json, Sent
-from dashboards.server import GrafanaError, Server, segment
+from dashboards.lacking import segment
+from dashboards.server import GrafanaError, Server
 
 
 class RuleGroup:
@@ -13,9 +15,7 @@ class RuleGroup:
 
     def read(self, server: Server, uids: Collection[str]) -> dict[str, Json | GrafanaError]:
         """See `Kind`; one request each."""
-        found = {
-            uid: server.get_or_none(_path(uid), f"read the rule group {uid!r}") for uid in uids
-        }
+        found = {uid: _found(server, uid, f"read the rule group {uid!r}") for uid in uids}
         return {uid: one for uid, one in found.items() if one is not None}
 
     def tree(self, live: Json, secrets: Collection[str]) -> Json:  # noqa: ARG002
@@ -29,18 +29,29 @@ class RuleGroup:
     def send(self, server: Server, sent: Sent) -> None:
         """See `Kind`; the rules go along as they are now, since one left out would be deleted."""
         doing = f"set the interval of the rule group {sent.uid!r}"
-        now = server.get_or_none(_path(sent.uid), doing)
+        now = _found(server, sent.uid, doing)
         if now is None:
             raise GrafanaError(f"rule group {sent.uid!r} has no rules: see why they failed")
         if now["interval"] == sent.tree["interval"]:
             return  # the first rule makes the group with 1 min
-        server.send("PUT", _path(sent.uid), doing, {**now, **sent.tree})
+        body = {**now, **sent.tree}
+        server.call(
+            doing,
+            lambda api: api.alertingprovisioning.update_rule_group(
+                *_names(sent.uid), body, server.editable
+            ),
+        )
 
     def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
         """See `Kind`; a group goes with its last rule."""
         return None
 
 
-def _path(uid: str) -> str:
+def _found(server: Server, uid: str, doing: str) -> Any:
+    return server.find(doing, lambda api: api.alertingprovisioning.get_rule_group(*_names(uid)))
+
+
+def _names(uid: str) -> tuple[str, str]:
+    """Folder and group, as they stand in a path."""
     folder, _, group = uid.partition("/")
-    return f"/v1/provisioning/folder/{segment(folder)}/rule-groups/{segment(group)}"
+    return segment(folder), segment(group)

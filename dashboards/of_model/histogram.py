@@ -4,26 +4,43 @@ from dashboards.board import Query, table
 from dashboards.scope import COLUMN, SEGMENT, VERSIONS, WINDOW, Scope
 from driftline import names
 
+MARK = " ◂ objective"  # behind the label of a bin; the preview draws a line there
 
-def by_time(scope: Scope, column: str) -> Query:
+
+def by_time(scope: Scope, column: str, limit: str | None = None) -> Query:
     """The share of each bin in each window: a series a bin, named so that they sort from low up.
 
     Bins at either end that nothing fell into are left out: those of latencies reach to an hour.
+
+    Parameters:
+        limit: SQL of a number; the bin that it is in is shown in any case, and marked.
     """
+    marked = "false" if limit is None else _holds(limit)
     return Query(f"""\
-SELECT time, lpad(bin::text, 3, '0') || '  ' || label AS metric,
+SELECT time, lpad(bin::text, 3, '0') || '  ' || label
+         || CASE WHEN marked THEN '{MARK}' ELSE '' END AS metric,
        count / nullif(sum(count) OVER (PARTITION BY time), 0) AS share
-  FROM (SELECT *, {_ends("count > 0")}
-          FROM (SELECT $__timeGroup(window_end, $__interval) AS time, bin, min(label) AS label,
-                       sum(count)::float8 AS count
-                  FROM driftline.window_stat
-                 CROSS JOIN LATERAL unnest(labels, counts)
-                       WITH ORDINALITY AS cell (label, count, bin)
-                 WHERE {scope.windows} AND "column" = '{column}' AND {SEGMENT}
-                   AND role = '{names.SERVED}' AND {VERSIONS}
-                 GROUP BY 1, 2) AS cells) AS trimmed
+  FROM (SELECT *, {_ends("count > 0 OR marked")}
+          FROM (SELECT time, bin, label, count, {marked} AS marked
+                  FROM (SELECT $__timeGroup(window_end, $__interval) AS time, bin,
+                               min(label) AS label, sum(count)::float8 AS count
+                          FROM driftline.window_stat
+                         CROSS JOIN LATERAL unnest(labels, counts)
+                               WITH ORDINALITY AS cell (label, count, bin)
+                         WHERE {scope.windows} AND "column" = '{column}' AND {SEGMENT}
+                           AND role = '{names.SERVED}' AND {VERSIONS}
+                         GROUP BY 1, 2) AS cells) AS known) AS trimmed
  WHERE bin BETWEEN low AND high
  ORDER BY time, bin""")
+
+
+def _holds(limit: str) -> str:
+    """Whether a bin has a number in it: a label such as [1, 2) is a range to PostgreSQL, too."""
+    return f"""coalesce(
+                       (CASE WHEN label LIKE '[%' THEN label
+                             WHEN label LIKE '< %' THEN '(,' || substr(label, 3) || ')'
+                             WHEN label LIKE '>= %' THEN '[' || substr(label, 4) || ',)'
+                         END)::numrange @> ({limit})::numeric, false)"""
 
 
 def against_reference(scope: Scope) -> Query:

@@ -41,8 +41,9 @@ def distribution(scope: Scope) -> Panel:
         style.cells(heatmap.Panel(), "Oranges"),
         "inference distribution",
         "Inference time: distribution",
-        "Share of the predictions of each window in each bin of the inference time, in ms.",
-        by_time(scope, names.INFERENCE_MS),
+        "Share of the predictions of each window in each bin of the inference time, in ms. The bin "
+        "of the objective's limit is marked (monitors.latency.inference), where there is one.",
+        by_time(scope, names.INFERENCE_MS, _limit(scope) if scope.limits else None),
         size=(8, 9),
         empty="No window judged in this range",
     )
@@ -74,9 +75,15 @@ SELECT $__timeGroup(window_end, $__interval) AS time, max(p50) AS p50, max(p95) 
 
 def _objective(scope: Scope) -> str:
     """A line over the whole range."""
-    limits = ", ".join(f"({quoted(name)}, {limit})" for name, limit in scope.limits.items())
     return f"""\
 SELECT time, "limit" AS objective
-  FROM (VALUES {limits}) AS objective (model, "limit")
+  FROM ({_limit(scope)}) AS objective
  CROSS JOIN (VALUES ($__timeFrom()::timestamptz), ($__timeTo()::timestamptz)) AS ends (time)
- WHERE model = {scope.model} ORDER BY 1"""
+ ORDER BY 1"""
+
+
+def _limit(scope: Scope) -> str:
+    """No row for a model without one."""
+    limits = ", ".join(f"({quoted(name)}, {limit})" for name, limit in scope.limits.items())
+    return f"""SELECT "limit" FROM (VALUES {limits}) AS one (model, "limit")
+         WHERE model = {scope.model}"""

@@ -1,11 +1,14 @@
 """How good the predictions are: as labels show, and as estimates say before they come."""
 
+import re
+
 from grafana_foundation_sdk.builders import timeseries
 
 from dashboards import style
 from dashboards.board import Panel, Query, coloured, describe
 from dashboards.of_model import realised
 from dashboards.scope import SEGMENT, WINDOW, Scope
+from driftline import names
 from driftline.config import Metric
 from driftline.monitoring import LABELS
 
@@ -21,23 +24,16 @@ _WINDOWS = f"family = 'performance' AND {SEGMENT}"
 
 def panels(scope: Scope) -> list[Panel]:
     """The section."""
-    if scope.section is not None and scope.section.metric is not None:
-        return [from_rows(scope, scope.section.metric), coverage(scope), verdicts(scope, 24)]
-    return [verdicts(scope, 16), coverage(scope)]
+    metric = None if scope.section is None else scope.section.metric
+    first = from_windows(scope) if metric is None else from_rows(scope, metric)
+    return [first, coverage(scope), verdicts(scope)]
 
 
 def from_rows(scope: Scope, metric: Metric) -> Panel:
     """The metric from the model's own rows and labels, with its interval."""
     name = _NAMES[metric]
-    hidden = {"lineWidth": 0, "fillOpacity": 0, "showPoints": "never"}
-    band = {**hidden, "fillBelowTo": "low", "fillOpacity": 22}
-    panel = style.lines(timeseries.Panel()).max_data_points(realised.POINTS).interval("10m")
-    panel = panel.override_by_name(*coloured("realised", "#5794f2", fillOpacity=0))
-    panel = panel.override_by_name(*coloured("high", "#5794f2", **band))
-    panel = panel.override_by_name(*coloured("low", "#5794f2", **hidden))
-    panel = panel.override_by_name(*coloured("estimated", "orange", fillOpacity=0))
     return describe(
-        panel.decimals(3),
+        _banded().max_data_points(realised.POINTS).interval("10m"),
         "realised",
         f"Realised against estimated: {name}",
         f"The {name} of the events of each stretch whose label has come, with a 95 % interval "
@@ -50,7 +46,34 @@ def from_rows(scope: Scope, metric: Metric) -> Panel:
     )
 
 
-def verdicts(scope: Scope, width: int) -> Panel:
+def from_windows(scope: Scope) -> Panel:
+    """The metric as the monitors measured it, for whichever model is chosen."""
+    return describe(
+        _banded(),
+        "realised",
+        "Realised against estimated",
+        "The model's metric in each window as labels show it, with a 95 % interval for independent "
+        "events. Estimated: what the monitors expect without labels. A page of the model's own "
+        "(models.NAME.dashboard: own) computes it from rows, for stretches of any length.",
+        Query(_measured(scope)),
+        Query(_estimated(scope)),
+        size=(16, 9),
+        empty="No labels of these events yet, and no monitor that estimates without them",
+    )
+
+
+def _banded() -> timeseries.Panel:
+    """Lines of what is realised and estimated, and the interval around the first."""
+    hidden = {"lineWidth": 0, "fillOpacity": 0, "showPoints": "never"}
+    band = {**hidden, "fillBelowTo": "low", "fillOpacity": 22}
+    panel = style.lines(timeseries.Panel()).decimals(3)
+    panel = panel.override_by_name(*coloured("realised", "#5794f2", fillOpacity=0))
+    panel = panel.override_by_name(*coloured("high", "#5794f2", **band))
+    panel = panel.override_by_name(*coloured("low", "#5794f2", **hidden))
+    return panel.override_by_name(*coloured("estimated", "orange", fillOpacity=0))
+
+
+def verdicts(scope: Scope) -> Panel:
     """What the monitors found."""
     return describe(
         style.lines(timeseries.Panel()).decimals(3),
@@ -64,7 +87,7 @@ SELECT $__timeGroup(window_end, $__interval) AS time, series AS metric, avg(numb
        AS shown (series, number)
  WHERE {scope.windows} AND {_WINDOWS} AND number IS NOT NULL
  GROUP BY 1, 2 ORDER BY 1, 2"""),
-        size=(width, 9),
+        size=(24, 9),
         empty="No monitor measures or estimates the performance of this model yet: labels "
         "(models.NAME.labels) are needed",
     )
@@ -102,4 +125,18 @@ def _estimated(scope: Scope) -> str:
 SELECT $__timeGroup(window_end, $__interval) AS time, avg(value) AS estimated
   FROM driftline.verdict
  WHERE {scope.windows} AND {_WINDOWS} AND monitor LIKE '%estimate%' AND value IS NOT NULL
+ GROUP BY 1 ORDER BY 1"""
+
+
+def _measured(scope: Scope) -> str:
+    """The interval is in the verdict's sentence, whose large numbers have commas."""
+    sentence = names.INTERVAL.format(low="LOW", high="HIGH")
+    interval = re.sub("LOW|HIGH", "(.+?)", sentence.replace("(", r"\(").replace(")", r"\)"))
+    bound = "avg(replace(ends[{}], ',', '')::float8)"
+    return f"""\
+SELECT $__timeGroup(window_end, $__interval) AS time, avg(value) AS realised,
+       {bound.format(1)} AS low, {bound.format(2)} AS high
+  FROM driftline.verdict
+ CROSS JOIN LATERAL regexp_match(detail, '{interval}') AS ends
+ WHERE {scope.windows} AND {_WINDOWS} AND monitor LIKE 'realised%' AND value IS NOT NULL
  GROUP BY 1 ORDER BY 1"""

@@ -152,7 +152,6 @@ def alerts_show(
     console().print(table, parts)
 
 
-@alerts.command("ack")
 def alerts_ack(
     incident: Annotated[int, typer.Argument(help="Its number.")],
     reason: Reason = "",
@@ -171,7 +170,6 @@ def alerts_ack(
     typer.echo(f"incident {incident} is acknowledged by {_who()}")
 
 
-@alerts.command("silence")
 def alerts_silence(
     model: ModelName,
     length: Annotated[str, typer.Option("--for", help="How long, such as '2 h'.")],
@@ -192,7 +190,6 @@ def alerts_silence(
     typer.echo(f"silence {number}: {model} {family or 'all families'} for {length}")
 
 
-@alerts.command("unsilence")
 def alerts_unsilence(
     model: ModelName, family: FamilyOption = None, config: ConfigPath = DEFAULT_CONFIG
 ) -> None:

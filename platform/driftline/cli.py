@@ -18,9 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from dashboards.commands import dashboards
-from dashboards.follow import followed
+from dashboards.follow import followed, told
 from dashboards.preview.command import preview
-from driftline import __version__
+from driftline import __version__, names
 from driftline.console import console
 from driftline.errors import DriftlineError
 from driftline.storage import commands as storage
@@ -59,6 +59,9 @@ for command in (
 ):
     app.command()(command)
 app.command()(followed(monitoring.monitor))
+monitoring.alerts.command("ack")(told(monitoring.alerts_ack))
+monitoring.alerts.command("silence")(told(monitoring.alerts_silence))
+monitoring.alerts.command("unsilence")(told(monitoring.alerts_unsilence))
 app.command()(monitoring.backfill)
 
 ConfigPath = Annotated[
@@ -327,8 +330,9 @@ def demo(
     if keep_running:
         preview(config=shown.config_path)
     else:
-        path = shown.config_path
-        out.print(f"the dashboards: driftline up -c {path}; driftline preview -c {path}")
+        path, at = shown.config_path, f"http://127.0.0.1:{names.PREVIEW_PORT}"
+        commands = f"driftline up -c {path}; driftline preview -c {path}"
+        out.print(f"the dashboards at {at} by: {commands}", soft_wrap=True, highlight=False)
 
 
 @contextlib.contextmanager

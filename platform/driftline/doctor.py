@@ -241,7 +241,7 @@ def grafana(config: Config) -> Iterable[Finding]:
 
     for right in check(config):
         level: Level = "ok" if right.ok else "problem"
-        what = right.name if right.ok else f"may not {right.name}"
+        what = right.name if right.ok else f"can't {right.name}"
         yield Finding("grafana", level, what, "" if right.ok else right.detail)
 
 

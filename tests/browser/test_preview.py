@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from dashboards.generate import generate
 from driftline import names
@@ -15,6 +15,7 @@ BOARDS = {
     board["uid"]: sum(panel["type"] != "row" for panel in board["panels"])
     for board in generate(monitored.config(Config()))
 }
+Colour = tuple[float, float, float]  # red, green, blue from 0 to 1
 OWN = names.dashboard_uid(monitored.FRAUD)
 # What each kind of panel draws for its data.
 DRAWN = {
@@ -51,6 +52,10 @@ def test_the_model_and_the_range_are_chosen(page: Page, preview: str) -> None:
     loaded(page)
     state = page.locator(".panel[data-kind=stat]").first
     expect(state.locator(".figure")).to_have_text("firing")
+    times = page.locator(".panel", has_text="Inference time: distribution")
+    plot = times.locator(".js-plotly-plot")
+    (line,) = plot.evaluate("(one) => one.layout.shapes.filter((s) => s.name === 'objective')")
+    assert line["y0"] == plot.evaluate("(one) => one.data[0].y.at(-1)")  # 12 ms: the open bin
     page.locator("#range summary").click()
     page.get_by_role("button", name="24h").click()
     expect(page.locator("#range-text")).to_have_text("Last 24 hours")
@@ -108,6 +113,66 @@ def test_keys(page: Page, preview: str) -> None:
     page.keyboard.press("1")
     expect(page).to_have_url(re.compile(names.FLEET_UID))
     loaded(page)
+
+
+def test_each_theme_has_its_colours_and_texts_that_can_be_read(page: Page, preview: str) -> None:
+    """WCAG's contrast of 4.5 for text, on what is behind it, charts included."""
+    page.goto(f"{preview}/d/{OWN}")
+    loaded(page)
+    assert _luminance(_back(page, ".panel")) < 0.05
+    assert _unread(page) == []
+    page.keyboard.press("t")
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+    loaded(page)
+    assert _luminance(_back(page, ".panel")) > 0.9
+    assert _unread(page) == []
+
+
+# Texts, and what is behind them.
+READ = {
+    "h1": "body",
+    "nav a": "body",
+    ".panel h2 span": ".panel",
+    ".panel[data-kind=timeseries] .xtick text": ".panel",
+    ".panel[data-kind=heatmap] .ytick text": ".panel",
+    ".panel[data-kind=timeseries] .legendtext": ".panel",
+    ".panel[data-kind=table] th": ".panel",
+    ".panel[data-kind=table] td": ".panel",
+    ".panel[data-kind=state-timeline] .legend span": ".panel",
+}
+
+
+def _unread(page: Page) -> list[str]:
+    """Texts that hardly stand out."""
+    return [
+        text
+        for text, place in READ.items()
+        if _contrast(_colour(page.locator(text).first), _back(page, place)) < 4.5
+    ]
+
+
+def _back(page: Page, place: str) -> Colour:
+    return _colour(page.locator(place).first, "background-color")
+
+
+def _colour(element: Locator, what: str = "") -> Colour:
+    """As Chromium computed it; it is opaque. A chart's text is filled."""
+    script = """(one, what) => getComputedStyle(one).getPropertyValue(
+        what || (one instanceof SVGElement ? "fill" : "color"))"""
+    found = re.fullmatch(r"rgb\((\d+), (\d+), (\d+)\)", element.evaluate(script, what))
+    assert found, what
+    red, green, blue = (int(part) / 255 for part in found.groups())
+    return red, green, blue
+
+
+def _luminance(colour: Colour) -> float:
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(one: Colour, other: Colour) -> float:
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
 
 
 def test_refreshes_by_itself(page: Page, preview: str) -> None:

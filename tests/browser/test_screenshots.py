@@ -35,7 +35,7 @@ class Picture:
 PICTURES = [
     Picture("fleet", f"/d/{names.FLEET_UID}?{RANGE}", height=1040),
     Picture("model", f"/d/{OWN}?{RANGE}", height=1300),
-    Picture("performance", f"/d/{OWN}?{RANGE}", "Performance", height=860, theme="light"),
+    Picture("performance", f"/d/{OWN}?{RANGE}", "Performance", height=1200, theme="light"),
     Picture("pipeline", f"/d/{names.PIPELINE_UID}?from=now-12h&to=now&var-model=fraud"),
     Picture("narrow", f"/d/{OWN}?{RANGE}", width=390, height=844),
 ]

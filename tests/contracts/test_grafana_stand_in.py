@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.grafana import sources
 from tests.grafana.app import StandIn
 from tests.grafana.serving import served
 
@@ -19,6 +20,15 @@ SCENARIOS = sorted(path.stem for path in (RECORDED / "api").glob("*.json"))
 _UNUSED = {
     *("canSave", "canEdit", "canAdmin", "canDelete", "createdBy", "updatedBy"),
     *("annotationsPermissions", "accessErrorId", "typeName", "hasAcl"),
+}
+
+# The data sources of the files that the server had in scenario 08.
+_FILE = {
+    "type": "grafana-postgresql-datasource",
+    "access": "proxy",
+    "url": "pg.example:5432",
+    "user": "postgres",
+    "jsonData": {"database": "driftline", "sslmode": "disable"},
 }
 
 
@@ -113,10 +123,16 @@ def _auth(exchange: dict[str, Any], tokens: dict[str, str]) -> dict[str, str]:
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_recorded_exchanges(scenario: str, grafana: tuple[StandIn, httpx.Client]) -> None:
-    _, client = grafana
+    stand_in, client = grafana
+    if scenario == "08_datasource_readonly":
+        for uid, name in (("pgro", "pg-file"), ("pgrw", "pg-file-rw")):
+            sources.provision(
+                stand_in.store, {**_FILE, "uid": uid, "name": name}, editable=uid == "pgrw"
+            )
     exchanges = json.loads((RECORDED / "api" / f"{scenario}.json").read_text())
     bound = Bound()
     tokens: dict[str, str] = {}
+    account: int | None = None
     different: list[str] = []
     for number, exchange in enumerate(exchanges):
         body = exchange.get("request_body")
@@ -124,15 +140,19 @@ def test_recorded_exchanges(scenario: str, grafana: tuple[StandIn, httpx.Client]
         content = raw if raw is not None else ("" if body is None else json.dumps(bound.fill(body)))
         headers = {**(exchange.get("request_headers") or {}), **_auth(exchange, tokens)}
         path = bound.fill(exchange["path"])
+        if exchange.get("note") == "expired token":
+            stand_in.store.expired.add(headers["Authorization"].removeprefix("Bearer "))
         answer = client.request(exchange["method"], path, content=content, headers=headers)
         got: Any = answer.json() if answer.content else ""
         if path.endswith("/tokens") and answer.is_success:
             tokens[exchange["request_body"]["name"].removeprefix("tok-")] = got["key"]
         if path.rstrip("/").endswith("/serviceaccounts") and answer.is_success:
-            bound.values["<id>"] = got["id"]
+            account = bound.values["<id>"] = got["id"]
         where = f"{number} {exchange['method']} {path} ({exchange.get('note')})"
         if exchange.get("status") not in (None, answer.status_code):
             different.append(f"{where}: {answer.status_code}, not {exchange['status']}: {got}")
         elif not exchange.get("setup") and "response_body" in exchange:
             different += [f"{where}{d}" for d in bound.match(exchange["response_body"], got)]
+        if path.endswith("/tokens"):
+            bound.values["<id>"] = account  # not the token's
     assert different == [], "\n".join(different)

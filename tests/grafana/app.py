@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +20,21 @@ from tests.grafana import evaluate, folders, pages, receivers, rules, silences, 
 from tests.grafana.store import Json, RefusedError, Store, bad_data, refused
 
 PROVISIONING = "/api/v1/provisioning"
+_PROVENANCE = "alert.provisioning.provenance:write"
+_NOTIFY = (
+    "Editor any of alert.provisioning:write, alert.notifications.provisioning:write, "
+    f"all of alert.notifications:write, {_PROVENANCE}"
+)
+_RULES_WRITE = "Editor any of alert.provisioning:write, alert.rules.provisioning:write, all of"
+_CREATE_RULE = f"{_RULES_WRITE} alert.rules:create, {_PROVENANCE}"
+_CHANGE_RULE = f"{_RULES_WRITE} alert.rules:write, {_PROVENANCE}"
+_DELETE_RULE = f"{_RULES_WRITE} alert.rules:delete, {_PROVENANCE}"
+_CHANGE_GROUP = (
+    f"{_RULES_WRITE} alert.rules:read, folders:read, {_PROVENANCE}, "
+    "any of alert.rules:write, alert.rules:create, alert.rules:delete"
+)
+_SILENCES_WRITE = "Editor any of alert.instances:create, alert.instances:write"
+_SAVE = "Editor any of dashboards:create, dashboards:write"
 ALERTS = "/api/alertmanager/grafana/api/v2"
 
 
@@ -65,12 +81,16 @@ class StandIn:
     Attributes:
         log: `METHOD PATH` of every request.
         bodies: what was sent with them.
+        busy: how many were under way when each came, with it.
     """
 
     store: Store = field(default_factory=Store)
     faults: Faults = field(default_factory=Faults)
     log: list[str] = field(default_factory=list)
     bodies: list[str] = field(default_factory=list)
+    busy: list[int] = field(default_factory=list)
+    _under_way: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def app(self) -> Starlette:
         """To be served."""
@@ -83,8 +103,18 @@ class StandIn:
 
     def _handled(self, request: Request, raw: bytes) -> Response:
         line = f"{request.method} {request.url.path}"
-        self.log.append(line)
-        self.bodies.append(raw.decode())
+        with self._lock:
+            self._under_way += 1
+            self.log.append(line)
+            self.bodies.append(raw.decode())
+            self.busy.append(self._under_way)
+        try:
+            return self._answered(request, raw, line)
+        finally:
+            with self._lock:
+                self._under_way -= 1
+
+    def _answered(self, request: Request, raw: bytes, line: str) -> Response:
         if self.faults.before is not None:
             self.faults.before(line)
         if re.search(self.faults.only, line):
@@ -127,6 +157,8 @@ class StandIn:
         """Of whoever asks."""
         scheme, _, value = request.headers.get("authorization", "").partition(" ")
         if scheme == "Bearer" and value:
+            if value in self.store.expired:
+                raise _unauthorized("Expired API key", "api-key.expired")
             if value in self.store.tokens:
                 return self.store.tokens[value]
             raise _unauthorized("Invalid API key", "api-key.invalid")
@@ -234,7 +266,7 @@ ROUTES: list[tuple[str, str, str, int, Handler]] = [
     ("GET", f"{_FOLDER}/counts", "Viewer", 200, _of(folders.counts, "1")),
     ("GET", "/api/search", "Viewer", 200, _of(pages.search, "query")),
     ("GET", _PAGE, "Viewer", 200, _of(pages.get, "1")),
-    ("POST", "/api/dashboards/db", "Editor dashboards:write", 200, _of(pages.save, "body")),
+    ("POST", "/api/dashboards/db", _SAVE, 200, _of(pages.save, "body")),
     ("DELETE", _PAGE, "Editor dashboards:delete", 200, _of(pages.delete, "1")),
     ("POST", "/api/datasources", "Admin datasources:create", 200, _of(sources.create, "body")),
     ("GET", _SOURCE, "Viewer", 200, _of(sources.get, "1")),
@@ -249,59 +281,29 @@ ROUTES: list[tuple[str, str, str, int, Handler]] = [
         200,
         lambda call: receivers.points(call.store, call.query.get("name")),
     ),
-    (
-        "POST",
-        _POINTS,
-        "Editor alert.provisioning:write",
-        202,
-        _of(receivers.create_point, "body", "provenance"),
-    ),
+    ("POST", _POINTS, _NOTIFY, 202, _of(receivers.create_point, "body", "provenance")),
     (
         "PUT",
         f"{_POINTS}/{_UID}",
-        "Editor alert.provisioning:write",
+        _NOTIFY,
         202,
         _of(receivers.update_point, "1", "body", "provenance"),
     ),
-    (
-        "DELETE",
-        f"{_POINTS}/{_UID}",
-        "Editor alert.provisioning:write",
-        202,
-        _of(receivers.delete_point, "1"),
-    ),
+    ("DELETE", f"{_POINTS}/{_UID}", _NOTIFY, 202, _of(receivers.delete_point, "1")),
     ("GET", _TIMINGS, "Viewer", 200, _of(receivers.timings)),
     ("GET", f"{_TIMINGS}/{_UID}", "Viewer", 200, _of(receivers.timing, "1")),
-    (
-        "POST",
-        _TIMINGS,
-        "Editor alert.provisioning:write",
-        201,
-        _of(receivers.create_timing, "body", "provenance"),
-    ),
+    ("POST", _TIMINGS, _NOTIFY, 201, _of(receivers.create_timing, "body", "provenance")),
     (
         "PUT",
         f"{_TIMINGS}/{_UID}",
-        "Editor alert.provisioning:write",
+        _NOTIFY,
         202,
         _of(receivers.update_timing, "1", "body", "provenance"),
     ),
-    (
-        "DELETE",
-        f"{_TIMINGS}/{_UID}",
-        "Editor alert.provisioning:write",
-        204,
-        _of(receivers.delete_timing, "1"),
-    ),
+    ("DELETE", f"{_TIMINGS}/{_UID}", _NOTIFY, 204, _of(receivers.delete_timing, "1")),
     ("GET", _POLICIES, "Viewer", 200, _of(receivers.policies)),
-    (
-        "PUT",
-        _POLICIES,
-        "Editor alert.provisioning:write",
-        202,
-        _of(receivers.set_policies, "body", "provenance"),
-    ),
-    ("DELETE", _POLICIES, "Editor alert.provisioning:write", 202, _of(receivers.reset_policies)),
+    ("PUT", _POLICIES, _NOTIFY, 202, _of(receivers.set_policies, "body", "provenance")),
+    ("DELETE", _POLICIES, _NOTIFY, 202, _of(receivers.reset_policies)),
     ("GET", _RULES, "Viewer", 200, lambda call: [rules.shown(one) for one in call.store.rules]),
     (
         "GET",
@@ -310,44 +312,14 @@ ROUTES: list[tuple[str, str, str, int, Handler]] = [
         200,
         lambda call: rules.shown(rules.find(call.store, call.match[1])),
     ),
-    (
-        "POST",
-        _RULES,
-        "Editor alert.provisioning:write",
-        201,
-        _of(rules.create, "body", "provenance"),
-    ),
-    (
-        "PUT",
-        f"{_RULES}/{_UID}",
-        "Editor alert.provisioning:write",
-        200,
-        _of(rules.update, "1", "body", "provenance"),
-    ),
-    (
-        "DELETE",
-        f"{_RULES}/{_UID}",
-        "Editor alert.provisioning:write",
-        204,
-        _of(rules.delete, "1", "provenance"),
-    ),
+    ("POST", _RULES, _CREATE_RULE, 201, _of(rules.create, "body", "provenance")),
+    ("PUT", f"{_RULES}/{_UID}", _CHANGE_RULE, 200, _of(rules.update, "1", "body", "provenance")),
+    ("DELETE", f"{_RULES}/{_UID}", _DELETE_RULE, 204, _of(rules.delete, "1", "provenance")),
     ("GET", _GROUP, "Viewer", 200, _of(rules.group, "1", "2")),
-    (
-        "PUT",
-        _GROUP,
-        "Editor alert.provisioning:write",
-        200,
-        _of(rules.put_group, "1", "2", "body", "provenance"),
-    ),
-    ("DELETE", _GROUP, "Editor alert.provisioning:write", 204, _of(rules.delete_group, "1", "2")),
+    ("PUT", _GROUP, _CHANGE_GROUP, 200, _of(rules.put_group, "1", "2", "body", "provenance")),
+    ("DELETE", _GROUP, _DELETE_RULE, 204, _of(rules.delete_group, "1", "2")),
     ("GET", f"{ALERTS}/silences", "Viewer", 200, _of(silences.listed)),
-    (
-        "POST",
-        f"{ALERTS}/silences",
-        "Editor alert.silences:create",
-        202,
-        _of(silences.create, "body"),
-    ),
+    ("POST", f"{ALERTS}/silences", _SILENCES_WRITE, 202, _of(silences.create, "body")),
     ("GET", _SILENCE, "Viewer", 200, _of(silences.get, "1")),
-    ("DELETE", _SILENCE, "Editor alert.silences:write", 200, _of(silences.expire, "1")),
+    ("DELETE", _SILENCE, "Editor alert.instances:write", 200, _of(silences.expire, "1")),
 ]

@@ -6,8 +6,9 @@ scenario 18.
 
 import decimal
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -79,11 +80,27 @@ class Instance:
 
 def evaluate(store: Store) -> list[Instance]:
     """Evaluate every rule once; remembers states, for KeepLast."""
-    found = [one for rule in store.rules if not rule["isPaused"] for one in _rule(store, rule)]
+    rules = [rule for rule in store.rules if not rule["isPaused"]]
+    with _connected(store) as asked:
+        found = [one for rule in rules for one in _rule(asked, rule)]
     for one in found:
         key = (one.rule, repr(one.labels))
         store.states[key] = one.state.partition(" ")[0]
     return found
+
+
+@contextmanager
+def _connected(store: Store) -> Iterator[Store]:
+    """The same, with one connection for all rules, as a data source has it."""
+    try:
+        connection = store.connect and store.connect()
+    except psycopg.Error:
+        connection = None
+    if connection is None:
+        yield store
+        return
+    with connection:
+        yield replace(store, connect=lambda: nullcontext(connection))
 
 
 def _rule(store: Store, rule: Json) -> list[Instance]:

@@ -39,7 +39,7 @@ def get(store: Store, uid: str) -> Json:
             "folderUrl": (
                 f"/dashboards/f/{folder['uid']}/{slug(folder['title'])}" if folder else ""
             ),
-            "provisioned": False,
+            "provisioned": page.get("provisioned", False),
             "provisionedExternalId": "",
         },
         "dashboard": {
@@ -70,6 +70,8 @@ def save(store: Store, body: Json) -> Json:
         raise refused(404, "Dashboard not found", status="not-found")
     page = store.dashboards.get(uid)
     if page is not None:
+        if page.get("provisioned"):  # not recorded
+            raise refused(400, "Cannot save provisioned dashboard")
         if not body.get("overwrite") and content.get("version") != page["version"]:
             text = "The dashboard has been changed by someone else"
             raise refused(412, text, status="version-mismatch")

@@ -13,6 +13,13 @@ _SECRET = {
     "pagerduty": ("integrationKey",),
     "email": (),
     "teams": (),
+    # not recorded
+    "opsgenie": ("apiKey",),
+    "discord": ("url",),
+    "telegram": ("bottoken",),
+    "googlechat": ("url",),
+    "victorops": ("url",),
+    "pushover": ("apiToken", "userKey"),
 }
 _DEFAULT_POINT = {
     "uid": "",

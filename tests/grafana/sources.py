@@ -1,4 +1,4 @@
-"""The stand-in's data sources, as recorded in scenario 07."""
+"""The stand-in's data sources, as recorded in scenarios 07 and 08."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def _shown(source: Json) -> Json:
         if kind == _NEW
         else "public/img/icn-datasource.svg"
     )
-    rest = {key: value for key, value in source.items() if key != "secure"}
+    rest = {key: value for key, value in source.items() if key not in ("secure", "readOnly")}
     return {
         **rest,
         "orgId": 1,
@@ -28,7 +28,7 @@ def _shown(source: Json) -> Json:
         "basicAuthUser": "",
         "withCredentials": False,
         "secureJsonFields": secure,
-        "readOnly": False,
+        "readOnly": source.get("readOnly", False),
     }
 
 
@@ -67,6 +67,12 @@ def create(store: Store, body: Json) -> Json:
     return _answer(new, "Datasource added")
 
 
+def provision(store: Store, body: Json, *, editable: bool) -> None:
+    """As a file of the server's does."""
+    uid = create(store, body)["datasource"]["uid"]
+    store.data_sources[uid]["readOnly"] = not editable
+
+
 def _answer(source: Json, message: str) -> Json:
     return {
         "datasource": _shown(source),
@@ -88,6 +94,8 @@ def update(store: Store, uid: str, body: Json) -> Json:
     if uid not in store.data_sources:
         raise _not_found()
     old = store.data_sources[uid]
+    if old.get("readOnly"):
+        raise refused(403, "Cannot update read-only data source")
     others = (one for key, one in store.data_sources.items() if key != uid)
     if any(one["name"] == body["name"] for one in others):
         text = "data source with the same name already exists"
@@ -102,6 +110,8 @@ def delete(store: Store, uid: str) -> Json:
     """DELETE /api/datasources/uid/UID."""
     if uid not in store.data_sources:
         raise _not_found()
+    if store.data_sources[uid].get("readOnly"):
+        raise refused(403, "Cannot delete read-only data source")
     source = store.data_sources.pop(uid)
     return {"id": source["id"], "message": "Data source deleted"}
 

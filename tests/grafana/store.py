@@ -41,11 +41,13 @@ class Store:
 
     Attributes:
         tokens: role by token.
+        expired: those of them whose time is over.
         version: that it says it has.
         connect: opens the database of the one data source, as the account that it has.
     """
 
     tokens: dict[str, str] = field(default_factory=lambda: {"editor": "Editor"})
+    expired: set[str] = field(default_factory=set)
     version: str = VERSION
     folders: dict[str, Json] = field(default_factory=dict)
     dashboards: dict[str, Json] = field(default_factory=dict)

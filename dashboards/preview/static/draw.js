@@ -64,10 +64,14 @@ function seriesColour(field, at) {
   return field.color?.mode === "fixed" ? colour(field.color.fixedColor) : PALETTE[at % PALETTE.length];
 }
 
+const MARK = " ◂ objective";  // behind the label of the bin that the limit is in
+
 export function heatmap(element, panel, data, page) {
   const bins = data.answers[0];
   const grid = regular(bins, data.interval);
-  const names = bins.map((one) => bin(one.name.replace(/^\d{3} {2}/, "")));
+  const labels = bins.map((one) => one.name.replace(/^\d{3} {2}/, ""));
+  const names = labels.map((one) => bin(one.replace(MARK, "")));
+  const marked = labels.findIndex((one) => one.endsWith(MARK));
   const warm = panel.options?.color?.scheme === "Oranges";
   const light = page.theme === "light";
   const scale = light
@@ -81,7 +85,7 @@ export function heatmap(element, panel, data, page) {
     text: grid.z.map((row, at) => row.map(() => names[at])),
     hovertemplate: "%{x|%Y-%m-%d %H:%M}<br>%{text}: <b>%{z:.1%}</b><extra></extra>",
   }], {
-    ...layout(page, panel), hovermode: "closest", shapes: shapes(page), xaxis: timeAxis(page),
+    ...layout(page, panel), hovermode: "closest", shapes: [...shapes(page), ...objective(marked)], xaxis: timeAxis(page),
     margin: { l: Math.min(130, 16 + Math.max(...ticks.map((at) => names[at].length)) * 6.6), r: 16, t: 12, b: 38 },
     yaxis: { ...axis(), ticks: "", tickvals: ticks, ticktext: ticks.map((at) => names[at]), showgrid: false },
     showlegend: false,
@@ -202,6 +206,14 @@ function valueAxis(panel) {
   if (min !== undefined && max !== undefined) made.range = [min, max * 1.03];
   else if (min !== undefined) made.rangemode = "tozero";
   return made;
+}
+
+function objective(at) {
+  if (at < 0) return [];
+  return [{
+    type: "line", xref: "paper", yref: "y", x0: 0, x1: 1, y0: at, y1: at, name: "objective",
+    line: { color: colour("red"), width: 1.4, dash: "dash" },
+  }];
 }
 
 function shapes(page) {

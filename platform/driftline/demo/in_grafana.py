@@ -9,8 +9,8 @@ from driftline.config import Config
 from driftline.errors import DriftlineError
 
 
-def bring(config: Config, say: Callable[[str], None]) -> None:
-    """Apply everything; what goes wrong there is said, and spoils no proof.
+def bring(config: Config, say: Callable[[str], None]) -> str | None:
+    """Apply everything, and give the address; what goes wrong is said, and spoils no proof.
 
     Parameters:
         config: with the section `grafana`.
@@ -21,8 +21,7 @@ def bring(config: Config, say: Callable[[str], None]) -> None:
             outcome = apply(grafana.server, grafana.state, grafana.wanted())
     except DriftlineError as error:
         say(f"Grafana: {error}")
-        return
+        return None
     for step, reason in outcome.failed:
         say(f"Grafana, {step.kind.name} {step.uid}: {reason}")
-    if outcome.ok:
-        say(f"Grafana: {config.grafana.url}/d/{names.FLEET_UID}")
+    return f"{config.grafana.url}/d/{names.FLEET_UID}" if outcome.ok else None

@@ -82,11 +82,12 @@ class Demo:
             with self.console.status("monitors: every day against January to March"):
                 found = judged.judge(config)
             shown = judged.summary(found, config)
-            if config.grafana.url is not None:
-                in_grafana.bring(config, self._say)
+            there = in_grafana.bring(config, self._say) if config.grafana.url else None
         self.console.print(live.summary(progress))
         self.console.print(shown)
         self.console.print(report)
+        if there is not None:
+            self.console.print(f"in Grafana: {there}", soft_wrap=True, highlight=False)
         return report
 
     @contextmanager

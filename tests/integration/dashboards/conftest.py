@@ -1,5 +1,6 @@
 """A stand-in for Grafana, and a migrated database that remembers what is applied to it."""
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -10,12 +11,15 @@ import pytest
 
 from dashboards.apply import Outcome, apply
 from dashboards.plan import Plan, plan
+from dashboards.rules import rules
 from dashboards.session import Session, session
 from driftline.config import Config, Model
 from driftline.grafana import Grafana
 from driftline.storage import schema
+from tests.grafana import folders, pages, receivers, sources
 from tests.grafana.app import StandIn
 from tests.grafana.serving import served
+from tests.grafana.store import Store
 
 TOKEN = "glsa_planted_token"
 
@@ -76,6 +80,11 @@ class Driver:
         section = self.config.grafana.model_dump() | settings
         grafana = Grafana.model_validate(section)
         self.config = self.config.model_copy(update={"grafana": grafana})
+
+    def route_by(self, mode: str) -> None:
+        """Another way from rules to contact points."""
+        routing = self.config.grafana.model_dump()["routing"]
+        self.change(routing={**routing, "mode": mode})
 
     @contextmanager
     def open(self) -> Iterator[Session]:
@@ -145,3 +154,45 @@ def driver(
         }
         config = grafana_database.model_copy(update={"grafana": grafana, "models": models})
         yield Driver(stand_in, config)
+
+
+class Others:
+    """What other people have on the same server."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        folders.create(store, {"uid": "theirs", "title": "Theirs"})
+        pages.save(store, {"dashboard": {"uid": "theirs", "title": "T"}, "folderUid": "theirs"})
+        source = {"uid": "theirs", "name": "Theirs", "type": "postgres", "access": "proxy"}
+        sources.create(store, {**source, "secureJsonData": {"password": "theirs"}})
+        receivers.create_timing(store, {"name": "theirs", "time_intervals": []}, "")
+        hook = {"uid": "theirs", "name": "theirs", "type": "webhook"}
+        receivers.create_point(store, {**hook, "settings": {"url": "https://theirs.example"}}, "")
+        theirs = {"uid": "theirs", "title": "Theirs", "folderUID": "theirs", "ruleGroup": "theirs"}
+        store.rules.append({**rules(Config())[0], **theirs, "provenance": ""})
+        self._before = self._all()
+
+    @property
+    def lost(self) -> list[str]:
+        """What is not any more as it was."""
+        there = self._all()
+        return [name for name, one in self._before.items() if there[name] != one]
+
+    def _all(self) -> dict[str, Any]:
+        store = self._store
+        return copy.deepcopy(
+            {
+                "folder": store.folders.get("theirs"),
+                "dashboard": store.dashboards.get("theirs"),
+                "data source": store.data_sources.get("theirs"),
+                "mute timing": [one for one in store.mute_timings if one["name"] == "theirs"],
+                "contact point": [one for one in store.contact_points if one["uid"] == "theirs"],
+                "rule": [one for one in store.rules if one["uid"] == "theirs"],
+            }
+        )
+
+
+@pytest.fixture
+def others(driver: Driver) -> Others:
+    """Planted before driftline comes."""
+    return Others(driver.stand_in.store)

@@ -15,7 +15,7 @@ from dashboards.show import as_json, diff_of, lines_of, outcome_lines
 from dashboards.wanted import wanted
 from driftline.errors import ConfigError
 from driftline.storage.connection import connect
-from tests.integration.dashboards.conftest import TOKEN, Driver, page, panel
+from tests.integration.dashboards.conftest import TOKEN, Driver, Others, page, panel
 
 SECRETS = (TOKEN, "planted-hook-secret")
 
@@ -34,6 +34,11 @@ def stored(driver: Driver, uid: str) -> dict[str, Any]:
 
 def rule(driver: Driver, uid: str) -> dict[str, Any]:
     return next(one for one in driver.stand_in.store.rules if one["uid"] == uid)
+
+
+def said(driver: Driver) -> list[str]:
+    """The lines of a plan, without the sum."""
+    return lines_of(driver.plan())[:-1]
 
 
 def conflicts(driver: Driver, **options: Any) -> list[str]:
@@ -121,36 +126,47 @@ def test_a_panel_that_was_deleted_stays_deleted(driver: Driver) -> None:
     assert found["description"] == "Another"
 
 
-def test_a_dashboard_moved_by_hand_stays_there(driver: Driver) -> None:
+def test_a_dashboard_moved_by_hand_stays_there(driver: Driver, others: Others) -> None:
     driver.apply()
     driver.stand_in.store.dashboards["driftline-fleet"]["folderUid"] = "driftline-team-growth"
-    assert not driver.plan().differs
+    assert said(driver) == [
+        "= dashboard driftline-fleet: edited in Grafana, kept: folder: 'driftline' -> "
+        "'driftline-team-growth'"
+    ]
     driver.pages[0]["description"] = "Another"
-    driver.apply()
+    assert driver.apply().ok
     moved = driver.stand_in.store.dashboards["driftline-fleet"]
     assert moved["folderUid"] == "driftline-team-growth"
     assert moved["content"]["description"] == "Another"
+    assert others.lost == []
 
 
-def test_a_folder_deleted_by_hand_comes_back_with_all_in_it(driver: Driver) -> None:
+def test_a_folder_deleted_by_hand_comes_back_with_all_in_it(driver: Driver, others: Others) -> None:
     driver.apply()
     store = driver.stand_in.store
-    others = {"uid": "x", "title": "theirs", "folderUID": "other", "ruleGroup": "g"}
     store.rules = [r for r in store.rules if r["folderUID"] != "driftline-team-payments"]
-    store.rules.append({**store.rules[0], **others})
     del store.folders["driftline-team-payments"]
     made = {step.kind.name for step in driver.plan().steps if step.action == "create"}
     assert made == {"folder", "rule", "rule_group"}
+    lines = said(driver)
+    assert lines[0] == (
+        "+ folder driftline-team-payments: create 'driftline / payments', which was deleted in "
+        "Grafana"
+    )
+    assert all(line.endswith(", which was deleted in Grafana") for line in lines)
     assert driver.apply().ok
     assert len(store.rules) == 1 + 2 * 14 + 1
+    assert others.lost == []
     assert not driver.plan().differs
 
 
-def test_a_rule_edited_by_hand_keeps_the_edit(driver: Driver) -> None:
+def test_a_rule_edited_by_hand_keeps_the_edit(driver: Driver, others: Others) -> None:
     driver.apply()
     found = rule(driver, "driftline-drift-page-growth")
     found["for"] = "7m"
-    assert not driver.plan().differs
+    assert said(driver) == [
+        "= rule driftline-drift-page-growth: edited in Grafana, kept: for: '0s' -> '7m'"
+    ]
     driver.config = driver.config.model_copy(
         update={"models": {**driver.config.models, "late": driver.config.models["churn"]}}
     )
@@ -158,6 +174,7 @@ def test_a_rule_edited_by_hand_keeps_the_edit(driver: Driver) -> None:
     found = rule(driver, "driftline-drift-page-growth")
     assert found["for"] == "7m"
     assert "'late'" in found["data"][0]["model"]["rawSql"]
+    assert others.lost == []
     assert not driver.plan().differs
 
 
@@ -173,16 +190,53 @@ def test_rules_of_others_in_our_group_stay(driver: Driver) -> None:
     assert len(store.rules) == 1 + 2 * 14 + 1
 
 
-def test_a_data_source_renamed_by_hand_keeps_its_name(driver: Driver) -> None:
+def test_a_data_source_renamed_by_hand_keeps_its_name(driver: Driver, others: Others) -> None:
     driver.apply()
     source = driver.stand_in.store.data_sources["driftline-timescaledb"]
     source["name"] = "Production"
-    assert not driver.plan().differs
+    assert said(driver) == [
+        "= datasource driftline-timescaledb: edited in Grafana, kept: name: 'driftline' -> "
+        "'Production'"
+    ]
     driver.change(data_source={"connections": 20})
     assert driver.apply().ok
     assert source["name"] == "Production"
     assert source["jsonData"]["maxOpenConns"] == 20
     assert source["secure"]["password"]
+    assert others.lost == []
+
+
+def test_so_many_requests_at_a_time_as_the_config_says(driver: Driver) -> None:
+    driver.pages = [page(f"driftline-model-{number}") for number in range(40)]
+    driver.change(concurrency=3)
+    driver.stand_in.faults.delay = 0.01
+    assert driver.apply().ok
+    assert len(driver.stand_in.store.dashboards) == 40
+    seen = list(zip(driver.stand_in.log, driver.stand_in.busy, strict=True))
+    reading = [busy for line, busy in seen if line.startswith("GET /api/dashboards/")]
+    saving = [busy for line, busy in seen if line == "POST /api/dashboards/db"]
+    assert 1 < max(reading) <= 3
+    assert 1 < max(saving) <= 3
+    assert max(driver.stand_in.busy) <= 3
+
+
+def test_a_page_is_in_the_folder_of_its_team(driver: Driver) -> None:
+    models = {
+        name: one.model_copy(update={"dashboard": "own"})
+        for name, one in driver.config.models.items()
+    }
+    driver.config = driver.config.model_copy(update={"models": models})
+    driver.pages = generate(driver.config)
+    assert driver.apply().ok
+    pages = driver.stand_in.store.dashboards
+    assert {uid: one["folderUid"] for uid, one in pages.items()} == {
+        "driftline-fleet": "driftline",
+        "driftline-models": "driftline",
+        "driftline-pipeline": "driftline",
+        "driftline-model-churn": "driftline-team-growth",
+        "driftline-model-fraud": "driftline-team-payments",
+        "driftline-model-spend": "driftline-team-payments",
+    }
 
 
 def test_a_secret_is_sent_when_it_changes_and_only_then(
@@ -323,8 +377,7 @@ def test_routes_are_merged_into_the_policy_tree(driver: Driver) -> None:
     store = driver.stand_in.store
     theirs = {"receiver": "driftline-ops", "object_matchers": [["team", "=", "others"]]}
     store.policies = {"receiver": "grafana-default-email", "routes": [theirs]}
-    routing = driver.config.grafana.model_dump()["routing"]
-    driver.change(routing={**routing, "mode": "policies"})
+    driver.route_by("policies")
     assert driver.apply().ok
     first, second = store.policies["routes"]
     assert second == theirs
@@ -332,7 +385,7 @@ def test_routes_are_merged_into_the_policy_tree(driver: Driver) -> None:
     assert "provenance" not in store.policies
     assert all(one["notification_settings"] is None for one in store.rules)
     assert not driver.plan().differs
-    driver.change(routing=routing)
+    driver.route_by("notification_settings")
     assert driver.apply().ok
     assert store.policies["routes"] == [theirs]
 
@@ -359,8 +412,7 @@ def test_someone_changes_the_policies_meanwhile(
             driver.stand_in.faults.before = None
             store.policies = dict(stale)  # read before we wrote
 
-    routing = driver.config.grafana.model_dump()["routing"]
-    driver.change(routing={**routing, "mode": "policies"})
+    driver.route_by("policies")
     driver.stand_in.faults.before = meanwhile
     assert driver.apply().ok
     assert driver.stand_in.faults.before is None
@@ -374,8 +426,7 @@ def test_a_locked_tree_keeps_its_provenance(driver: Driver) -> None:
     driver.apply()
     tree = {"receiver": "grafana-default-email", "provenance": "api", "routes": [THEIRS]}
     driver.stand_in.store.policies = tree
-    routing = driver.config.grafana.model_dump()["routing"]
-    driver.change(routing={**routing, "mode": "policies"})
+    driver.route_by("policies")
     assert driver.apply().ok
     assert driver.stand_in.store.policies["provenance"] == "api"
     assert THEIRS in driver.stand_in.store.policies["routes"]
@@ -422,8 +473,7 @@ def test_a_provisioned_policy_tree_is_refused(driver: Driver, provenance: str) -
     driver.apply()
     tree = {"receiver": "grafana-default-email", "provenance": provenance}
     driver.stand_in.store.policies = dict(tree)
-    routing = driver.config.grafana.model_dump()["routing"]
-    driver.change(routing={**routing, "mode": "policies"})
+    driver.route_by("policies")
     outcome = driver.apply()
     assert "the policies are provisioned" in str(outcome.failed[0][1])
     assert driver.stand_in.store.policies == tree
@@ -442,8 +492,7 @@ def test_an_old_server_must_route_by_policies(driver: Driver) -> None:
     driver.stand_in.store.version = "10.4.0"
     with pytest.raises(ConfigError, match=r"10\.4 .* set grafana\.routing\.mode: policies"):
         driver.plan()
-    routing = driver.config.grafana.model_dump()["routing"]
-    driver.change(routing={**routing, "mode": "policies"})
+    driver.route_by("policies")
     driver.stand_in.store.policies = {"receiver": "grafana-default-email"}
     assert driver.apply().ok
     assert rule(driver, "driftline-drift-page-payments")["execErrState"] == "Error"

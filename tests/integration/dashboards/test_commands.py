@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from dashboards.board import Panel
 from dashboards.of_model import score
 from dashboards.scope import Scope
+from driftline import doctor as doctors
 from driftline.cli import app
 from driftline.errors import DriftlineError
 from tests.integration.dashboards.conftest import TOKEN, Driver
@@ -133,3 +134,76 @@ def test_export_needs_no_grafana_and_no_secret(
     text = "".join(path.read_text() for path in (tmp_path / "out").rglob("*") if path.is_file())
     assert "authorization_credentials: $HOOK_SECRET" in text
     assert TOKEN not in text
+
+
+class Doctor:
+    """`driftline doctor` of Grafana alone."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __call__(self) -> tuple[int, dict[str, str]]:
+        """The exit code, and what to do about each problem."""
+        said = CliRunner().invoke(app, ["doctor", "--json", "--config", str(self._file)])
+        found = json.loads(said.output)
+        assert {one["check"] for one in found} == {"grafana"}
+        return said.exit_code, {o["what"]: o["mend"] for o in found if o["level"] == "problem"}
+
+
+@pytest.fixture
+def doctor(file: Path, monkeypatch: pytest.MonkeyPatch) -> Doctor:
+    monkeypatch.setattr("driftline.doctor.CHECKS", {"grafana": doctors.grafana})
+    return Doctor(file)
+
+
+def test_the_doctor_is_content_with_a_token_that_may_all(
+    driver: Driver, file: Path, doctor: Doctor
+) -> None:
+    code, problems = doctor()
+    assert (code, list(problems)) == (1, ["can't read the database through Grafana"])
+    assert (
+        "'driftline dashboards apply' makes it"
+        in problems["can't read the database through Grafana"]
+    )
+    run(file, "apply")
+    assert doctor() == (0, {})
+
+
+def test_the_doctor_says_which_right_is_missing(driver: Driver, file: Path, doctor: Doctor) -> None:
+    run(file, "apply")
+    driver.stand_in.store.tokens = {TOKEN: "Editor"}
+    code, problems = doctor()
+    assert (code, list(problems)) == (1, ["can't write data sources"])
+    assert "Permissions needed: datasources:create" in problems["can't write data sources"]
+    assert "data sources need the role Admin" in problems["can't write data sources"]
+    driver.stand_in.store.tokens = {TOKEN: "Viewer"}
+    code, problems = doctor()
+    assert code == 1
+    assert set(problems) == {
+        *("can't write folders", "can't write dashboards", "can't write alert rules"),
+        *("can't write contact points", "can't write mute timings", "can't silence alerts"),
+        "can't write data sources",
+    }
+    assert "the role Editor is enough for this" in problems["can't silence alerts"]
+
+
+def test_the_doctor_says_that_the_token_is_over(driver: Driver, doctor: Doctor) -> None:
+    driver.stand_in.store.expired = {TOKEN}
+    code, problems = doctor()
+    assert (code, list(problems)) == (1, ["can't use the token"])
+    assert (
+        "(Expired API key): make a new one and set grafana.token"
+        in (problems["can't use the token"])
+    )
+
+
+def test_the_doctor_says_that_grafana_is_away(file: Path, doctor: Doctor) -> None:
+    content = yaml.safe_load(file.read_text())
+    content["grafana"]["url"] = "http://127.0.0.1:9"
+    file.write_text(yaml.safe_dump(content))
+    code, problems = doctor()
+    assert (code, list(problems)) == (1, ["can't reach the server"])
+    assert (
+        "can't be reached: check that it runs, and grafana.url"
+        in (problems["can't reach the server"])
+    )

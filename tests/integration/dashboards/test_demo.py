@@ -18,11 +18,11 @@ def test_the_demo_applies_everything(
     settings.write(path, tmp_path, paced=False)
     demo = load(path).model_copy(update={"postgres": driver.config.postgres})
     said: list[str] = []
-    in_grafana.bring(demo, said.append)
-    assert said == [f"Grafana: {driver.config.grafana.url}/d/driftline-fleet"]
+    there = in_grafana.bring(demo, said.append)
+    assert (there, said) == (f"{driver.config.grafana.url}/d/driftline-fleet", [])
     assert "driftline-model-flights-late" in driver.stand_in.store.dashboards
     driver.stand_in.store.tokens = {}
-    in_grafana.bring(demo, said.append)
+    assert in_grafana.bring(demo, said.append) is None
     assert "refuses the token" in said[-1]
     monkeypatch.delenv("GRAFANA_URL")
     settings.write(path, tmp_path, paced=False)

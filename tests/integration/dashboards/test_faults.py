@@ -1,5 +1,6 @@
 """Grafana down, slow, refusing, or left half-done: a clear message, and nothing of others' lost."""
 
+import copy
 import time
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from dashboards.apply import apply
 from dashboards.rights import check
 from dashboards.server import GrafanaError
 from dashboards.session import Session
+from tests.grafana import sources
 from tests.integration.dashboards.conftest import TOKEN, Driver
 
 
@@ -29,8 +31,9 @@ def test_slow(driver: Driver) -> None:
 
 
 def test_an_expired_token(driver: Driver) -> None:
-    driver.stand_in.store.tokens = {}
-    with pytest.raises(GrafanaError, match=r"refuses the token .*: make a new one") as raised:
+    driver.stand_in.store.expired = {TOKEN}
+    said = r"refuses the token \(Expired API key\): make a new one and set grafana\.token"
+    with pytest.raises(GrafanaError, match=said) as raised:
         driver.plan()
     assert TOKEN not in str(raised.value)
 
@@ -53,6 +56,53 @@ def test_an_editor_may_all_but_the_data_source(driver: Driver) -> None:
     assert driver.apply().ok
 
 
+def test_a_dashboard_from_a_file_is_left_to_it(driver: Driver) -> None:
+    driver.apply()
+    page = driver.stand_in.store.dashboards["driftline-fleet"]
+    page["provisioned"] = True
+    before = copy.deepcopy(page)
+    for one in driver.pages:
+        one["description"] = "Another"
+    said = (
+        "dashboard 'driftline-fleet' comes from a file of Grafana's: remove the file, or leave "
+        "dashboards to it ('driftline dashboards export')"
+    )
+    (step,) = [step for step in driver.plan().steps if step.failed is not None]
+    assert str(step.failed) == said
+    outcome = driver.apply()
+    assert [str(error) for _, error in outcome.failed] == [said]
+    assert [step.uid for step in outcome.done] == ["driftline-models"]
+    assert page == before
+    driver.destroy()
+    assert driver.stand_in.store.dashboards == {"driftline-fleet": before}
+
+
+def test_a_data_source_from_a_file_is_left_to_it(driver: Driver) -> None:
+    source = {"uid": "driftline-timescaledb", "name": "file", "type": "postgres"}
+    store = driver.stand_in.store
+    sources.provision(store, {**source, "access": "proxy"}, editable=False)
+    before = copy.deepcopy(store.data_sources)
+    outcome = driver.apply()
+    assert [str(error) for _, error in outcome.failed] == [
+        "data source 'driftline-timescaledb' comes from a file of Grafana's: change it there, or "
+        "set grafana.data_source.manage: false"
+    ]
+    assert set(store.dashboards) == {"driftline-fleet", "driftline-models"}
+    driver.change(data_source={"manage": False})
+    assert driver.apply().ok
+    driver.destroy()
+    assert store.data_sources == before
+
+
+def test_a_data_source_that_a_file_took_over_is_not_deleted(driver: Driver) -> None:
+    driver.apply()
+    driver.stand_in.store.data_sources["driftline-timescaledb"]["readOnly"] = True
+    outcome = driver.destroy()
+    assert [why for _, why in outcome.kept] == ["it comes from a file of Grafana's"]
+    assert outcome.ok
+    assert set(driver.stand_in.store.data_sources) == {"driftline-timescaledb"}
+
+
 def test_doctor_names_the_missing_right(driver: Driver) -> None:
     driver.apply()
     before = dict(driver.stand_in.store.dashboards), list(driver.stand_in.store.rules)
@@ -64,7 +114,9 @@ def test_doctor_names_the_missing_right(driver: Driver) -> None:
         missing.detail
     )
     driver.stand_in.store.version = "10.2.0"
-    assert "version" in [right.name for right in check(driver.config) if not right.ok]
+    assert "work with Grafana 10.2" in [
+        right.name for right in check(driver.config) if not right.ok
+    ]
     driver.stand_in.store.version = "11.0.0"
     driver.stand_in.store.tokens = {TOKEN: "Viewer"}
     lacking = [right.name for right in check(driver.config) if not right.ok]
@@ -132,14 +184,14 @@ def test_what_a_crash_left_half_done_is_finished(
 
             monkeypatch.setattr(grafana.state, "record", crash_on_record)
         else:
-            send = grafana.server.send
+            call = grafana.server.call
 
-            def crash_on_send(method: str, path: str, *rest: Any) -> Any:
-                if path == "/dashboards/db":
+            def crash_on_call(doing: str, make: Any) -> Any:
+                if doing.startswith("save the dashboard"):
                     raise CrashError
-                return send(method, path, *rest)
+                return call(doing, make)
 
-            monkeypatch.setattr(grafana.server, "send", crash_on_send)
+            monkeypatch.setattr(grafana.server, "call", crash_on_call)
         crashed(driver, grafana)
     driver.pages[0]["description"] = "Third"
     plan = driver.plan()

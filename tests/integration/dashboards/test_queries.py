@@ -5,9 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from dashboards.of_model import latency
+from dashboards.of_model.histogram import MARK, by_time
+from dashboards.scope import Scope
+from driftline import names
 from driftline.config import Config
 from driftline.storage.connection import Connection, connect
-from tests.integration.dashboards.asked import ALL, Asked
+from tests import monitored
+from tests.integration.dashboards.asked import ALL, VARIABLES, Asked
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +62,36 @@ def test_a_roll_back_is_marked_and_a_canary_is_not(monitored_store: Config) -> N
         (timedelta(minutes=4), "version 1 serves"),
         (timedelta(minutes=2), "version 2 serves"),
     ]
+
+
+def test_performance_of_a_chosen_model_has_an_interval(reader: Connection) -> None:
+    """What the monitor says in its sentence, as numbers beside the value."""
+    (asked,) = [
+        one for one in ALL if str(one) == f"{names.MODELS_UID}/Realised against estimated/A"
+    ]
+    now = datetime.now(UTC)
+    rows = reader.execute(asked.over(now - timedelta(days=4), now).encode()).fetchall()
+    assert len(rows) > 40
+    for _, value, low, high in rows:
+        assert (low, high) == pytest.approx((value - 0.02, value + 0.02), abs=1e-3)
+
+
+@pytest.mark.parametrize(("limit", "marked"), [(0.5, "< "), (3.2, "["), (60_000.0, ">= ")])
+def test_the_objective_is_marked_in_the_bin_that_it_is_in(
+    reader: Connection, limit: float, marked: str
+) -> None:
+    scope = Scope(names.MODELS_UID, (monitored.SECONDS,), limits={monitored.FRAUD: limit})
+    query = by_time(scope, names.INFERENCE_MS, latency._limit(scope))
+    asked = Asked("", query.sql, series=True)
+    now = datetime.now(UTC)
+    for model, number in ((monitored.FRAUD, 1), (monitored.CHURN, 0)):
+        statement = asked.over(now - timedelta(days=4), now, VARIABLES | {"model": model})
+        bins = {row[1] for row in reader.execute(statement.encode())}
+        found = [one for one in bins if one.endswith(MARK)]
+        assert len(bins) > 5
+        assert len(found) == number
+        for one in found:
+            assert one[5:].startswith(marked)
+            if marked == "[":
+                low, high = one[6:].removesuffix(MARK).rstrip(")").split(", ")
+                assert float(low) <= limit < float(high)

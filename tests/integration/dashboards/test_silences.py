@@ -1,12 +1,20 @@
 """Silences and acknowledgements of driftline become silences of Grafana, and end with them."""
 
+import json
 import time
+from functools import partial
+from pathlib import Path
 
 import pytest
+import yaml
+from typer.testing import CliRunner
 
 from dashboards.follow import following
+from dashboards.rules import rules
 from dashboards.silences import Synced, end_all, sync
+from driftline.cli import app
 from driftline.storage.connection import connect
+from tests.grafana.evaluate import evaluate
 from tests.integration.dashboards.conftest import Driver
 
 
@@ -142,6 +150,75 @@ def test_a_grafana_that_is_away_does_not_disturb_the_runner(
     driver.change(url=None, token=None)
     with following(driver.config):
         pass
+
+
+@pytest.fixture
+def file(driver: Driver, tmp_path: Path) -> Path:
+    """The driver's config as a file, and an incident that fires."""
+    path = tmp_path / "driftline.yaml"
+    path.write_text(yaml.safe_dump(json.loads(driver.config.model_dump_json(exclude_none=True))))
+    execute(
+        driver,
+        "INSERT INTO driftline.incident (model, family, severity, since, last, summary,"
+        " contributors) VALUES ('fraud', 'drift', 'page', now(), now(), 's', '[]')",
+    )
+    execute(
+        driver,
+        "INSERT INTO driftline.alert (model, family, team, state, severity, since) VALUES"
+        " ('fraud', 'drift', 'payments', 'firing', 'page', now())"
+        " ON CONFLICT (model, family) DO UPDATE SET state = 'firing', severity = 'page'",
+    )
+    return path
+
+
+def typed(file: Path, *words: str) -> str:
+    result = CliRunner().invoke(app, ["alerts", *words, "--config", str(file)])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def fires(driver: Driver) -> bool:
+    """Whether Grafana takes the model for one that drifts."""
+    store = driver.stand_in.store
+    store.rules = [
+        one for one in rules(driver.config) if one["uid"] == "driftline-drift-page-payments"
+    ]
+    store.data_sources = {"driftline-timescaledb": {}}
+    store.connect = partial(connect, driver.config.postgres, "read", autocommit=True)
+    return [one.state for one in evaluate(store) if ("model", "fraud") in one.labels] == [
+        "Alerting"
+    ]
+
+
+def test_a_silence_is_there_before_grafana_can_take_it_for_a_recovery(
+    driver: Driver, file: Path
+) -> None:
+    assert fires(driver)
+    typed(file, "silence", "fraud", "--for", "2 h", "--family", "drift")
+    assert active(driver) == [{"model": "fraud", "family": "drift"}]
+    assert fires(driver)
+    typed(file, "unsilence", "fraud")
+    assert active(driver) == []
+    assert fires(driver)
+
+
+def test_an_acknowledgement_is_at_once_a_silence(driver: Driver, file: Path) -> None:
+    with connect(driver.config.postgres, "read") as connection:
+        (number,) = connection.execute("SELECT id FROM driftline.incident").fetchone() or ()
+    typed(file, "ack", str(number))
+    assert active(driver) == [{"model": "fraud", "family": "drift"}]
+    assert fires(driver)
+
+
+def test_a_silence_holds_when_grafana_is_away(
+    driver: Driver, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver.stand_in.faults.answers = [503] * 100
+    typed(file, "silence", "fraud", "--for", "2 h")
+    assert "Grafana's silences are not in step: " in caplog.text
+    driver.stand_in.faults.answers = []
+    assert synced(driver) == Synced(1, 0)
+    assert active(driver) == [{"model": "fraud"}]
 
 
 def test_one_that_has_run_out_is_made_anew(driver: Driver) -> None:

@@ -20,6 +20,7 @@ from driftline import names
 from driftline.config import Config
 from driftline.grafana import Grafana
 from driftline.monitoring import Family
+from tests.grafana.template import expand
 
 GOLDEN = Path(__file__).parents[2] / "data" / "grafana" / "golden"
 FAMILIES = get_args(Family)
@@ -85,6 +86,22 @@ def golden(name: str, text: str) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     assert path.read_text() == text
+
+
+def test_each_model_has_its_own_runbook() -> None:
+    """As Grafana fills the annotation in; `old` has none."""
+    wiki = "https://wiki.example.com"
+    addresses = {"fraud": f"{wiki}/fraud", "spend": f"{wiki}/money", "loans": f"{wiki}/money"}
+    models = {name: model("payments", runbook=one) for name, one in addresses.items()}
+    made = rules(Config(models={**models, "old": model("payments")}))
+    (template,) = {one["annotations"]["runbook_url"] for one in made if one["uid"] != HEARTBEAT}
+    filled = {name: expand(template, {"model": name}, {}) for name in (*models, "old")}
+    assert filled == {**addresses, "old": ""}
+
+
+def test_models_without_a_runbook_have_no_address() -> None:
+    made = rules(Config(models={"old": model("payments")}))
+    assert not [one for one in made if "runbook_url" in one["annotations"]]
 
 
 def test_golden_rules() -> None:
