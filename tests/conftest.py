@@ -21,6 +21,21 @@ settings.register_profile("driftline", deadline=None, derandomize=True)
 settings.load_profile("driftline")
 
 
+# What takes longest begins first, so that no worker has nothing to do at the end.
+_FIRST = ("integration/job", "statistics", "integration/demo", "integration/registry", "browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files in the order in which they are dealt to the workers."""
+    root = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        name = item.path.relative_to(root).as_posix()
+        return next((i for i, one in enumerate(_FIRST) if name.startswith(one)), len(_FIRST))
+
+    items.sort(key=rank)
+
+
 # how wide the terminal is, which xdist makes up for its workers, is no part of a test
 os.environ.pop("COLUMNS", None)
 
