@@ -140,7 +140,8 @@ class Calibrator:
         some = usable[_spread(len(usable), _MOST)]
         rng = np.random.default_rng(zlib.crc32(f"{column}/{monitor.name}/{seconds}".encode()))
         thinned = counts.take(some).thinned(size / rows[some], rng)
-        return fit(monitor.compare(thinned, rest.take(some)), size, len(usable))
+        left = np.flatnonzero(monitor.sizes(thinned))  # of one row, some are none
+        return fit(monitor.compare(thinned.take(left), rest.take(some[left])), size, len(usable))
 
     def _pairs(self, column: str, seconds: int) -> tuple[Counts, Counts] | None:
         """A column of the reference's windows, and of the reference without each one's block.

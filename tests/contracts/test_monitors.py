@@ -138,6 +138,58 @@ def test_few_rows_are_insufficient(monitor: Monitor, kind: str, rows: int) -> No
 
 
 @pytest.mark.parametrize(("monitor", "kind"), PAIRS)
+def test_one_row_is_judged_when_the_config_asks_for_it(monitor: Monitor, kind: str) -> None:
+    known = reference(kind)
+    usual = {"numeric": 1.0, "category": "a", "bool": False}[kind]  # the middle, the most frequent
+    one = profile(known.binning, pa.array([usual]))
+    verdict = judged(monitor, known, one, windows=[{"length": "1 d", "min_rows": 1}])
+    assert verdict.status in ("ok", "not_calibrated")
+    assert verdict.rows == 1
+
+
+@pytest.mark.parametrize(("monitor", "kind"), PAIRS)
+def test_a_reference_of_one_value(monitor: Monitor, kind: str) -> None:
+    """The same value is no change; another one is, to the monitors that alert on it."""
+    same, other = {"numeric": (1.0, 2.0), "category": ("a", "b"), "bool": (True, False)}[kind]
+    column = pa.chunked_array([pa.array([same] * 4_000)])
+    binning = Binning((build_column("x", column),))
+    parts = [profile(binning, column.slice(i * 100, 100)) for i in range(40)]
+    blocks = Blocks(
+        DAY,
+        START + DAY * np.arange(40),
+        np.stack([part.counts for part in parts]),
+        np.stack([part.sums for part in parts]),
+    )
+    known = Reference(binning, profile(binning, column), blocks)
+    unchanged = judged(monitor, known, profile(binning, pa.array([same] * 500)))
+    assert unchanged.status in ("ok", "not_calibrated")
+    changed = judged(monitor, known, profile(binning, pa.array([other] * 500)))
+    sees = {
+        "numeric": ("unexpected",),
+        "category": ("unexpected",),
+        "bool": ("largest_category",),
+    }
+    if monitor.name in sees[kind]:
+        assert changed.status == "alarm"
+
+
+def test_a_column_that_another_version_lacks_stops_no_other_column() -> None:
+    """Version 2 has y instead of x: its own windows are judged, with its own reference."""
+    x, y, z = (pa.chunked_array([table("numeric", 4_000, seed)]) for seed in (1, 2, 3))
+    old = Binning((build_column("x", x), build_column("z", z)))
+    new = Binning((build_column("y", y), build_column("z", z)))
+    known = Reference(new, recount(pa.table({"y": y, "z": z}), new))
+    judge = Judge(Monitors.model_validate({"windows": ["1 d"]}), known)
+    window = Window(DAY, datetime.fromtimestamp(START, UTC))
+    own = judge.judge(window, recount(pa.table({"y": y, "z": z}), new))
+    assert {verdict.column for verdict in own} == {"y", "z"}
+    assert {verdict.status for verdict in own} <= {"ok", "shown", "not_calibrated"}
+    others = judge.judge(window, recount(pa.table({"x": x, "z": z}), old))
+    assert {verdict.status for verdict in others} == {"broken"}
+    assert all("driftline reference set" in verdict.detail for verdict in others)
+
+
+@pytest.mark.parametrize(("monitor", "kind"), PAIRS)
 def test_all_missing(monitor: Monitor, kind: str) -> None:
     known = reference(kind)
     current = profile(known.binning, pa.nulls(1_000, table(kind, 1).type))

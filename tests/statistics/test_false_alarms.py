@@ -6,17 +6,26 @@ replicates is held to it.
 """
 
 from collections import Counter
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
 from driftline.monitoring import Monitors
 from driftline.profile.binning import Floats
+from driftline.profile.profile import Profile
+from monitors.calibration.budget import VOLUME
+from monitors.calibration.budget import stream as stream_level
 from monitors.calibration.judge import Judge
+from monitors.calibration.sequential import SOURCE, Sequential
 from monitors.catalogue import MONITORS
-from tests.statistics.streams import Column, effects, stream
+from monitors.stream import volume
+from monitors.verdict import Window
+from tests.statistics.streams import DAY, Column, effects, stream
 
 REPLICATES = 200
+JUDGED = 14  # days, where many are judged
+SEGMENT = "country=de"
 ALERTING = {name: monitor for name, monitor in MONITORS.items() if monitor.alerts}
 
 MIXED = {
@@ -26,6 +35,7 @@ MIXED = {
     "text": Column("category:20", 0.1),
     "two": Column("category:2"),
 }
+FEW = {"normal": Column("normal"), "text": Column("category:20", 0.1)}
 CATEGORIES = {f"c{k}": Column(f"category:{k}") for k in (2, 50, 1_000)}
 
 
@@ -47,6 +57,7 @@ def false_incidents(
     budget: float = 1.0,
     replicates: int = REPLICATES,
     seed: int = 0,
+    matching: str = "none",
 ) -> tuple[Floats, Counter[str]]:
     """False incidents a week after each of many references, and what became of the looks.
 
@@ -54,7 +65,9 @@ def false_incidents(
         days: of each reference.
         judged: days after it that are judged.
     """
-    settings = Monitors.model_validate({"windows": ["1 d"], "false_alarms_per_week": budget})
+    settings = Monitors.model_validate(
+        {"windows": ["1 d"], "false_alarms_per_week": budget, "matching": matching}
+    )
     rng = np.random.default_rng(seed)
     incidents, statuses = np.zeros(replicates), Counter[str]()
     for replicate in range(replicates):
@@ -66,6 +79,84 @@ def false_incidents(
             statuses.update(verdict.status for verdict in verdicts)
             incidents[replicate] += len({v.family for v in verdicts if v.status == "alarm"})
     return incidents * 7 / judged, statuses
+
+
+def all_looks(replicates: int, budget: float, seed: int) -> Floats:
+    """False incidents a week of everything that spends a model's budget at once: columns of all
+    rows and of a segment, in windows of a day and of two, slow drift, volume, rejected messages."""
+    settings = Monitors.model_validate(
+        {"windows": ["1 d", "2 d"], "segments": [SEGMENT], "false_alarms_per_week": budget}
+    )
+    rng = np.random.default_rng(seed)
+    incidents = np.zeros(replicates)
+    nothing = np.zeros(60)
+    for replicate in range(replicates):
+        found = set[tuple[str, str, datetime]]()
+        effects_of = dict[str, list[float]]()
+        for segment, rows in (("", 2_000), (SEGMENT, 500)):
+            made = stream(FEW, rows, nothing, nothing[:JUDGED], rng)
+            judge = Judge(settings, made.reference, segment=segment, monitors=ALERTING)
+            pairs = zip(made.windows[::2], made.windows[1::2], strict=True)
+            for window, profile in (*made.windows, *(_joined(*pair) for pair in pairs)):
+                verdicts = judge.judge(window, profile)
+                found |= {
+                    (v.family, str(window.seconds), window.end)
+                    for v in verdicts
+                    if v.status == "alarm"
+                }
+                if not segment and window.seconds == 2 * DAY:
+                    slow = Sequential(settings, judge.calibrator)
+                    for v in verdicts:
+                        if v.monitor == SOURCE and v.effect is not None:
+                            effects_of.setdefault(v.column, []).append(v.effect)
+                    said = slow.judge(window, {n: np.array(e) for n, e in effects_of.items()})
+                    found |= {("drift", "slow", window.end) for v in said if v.status == "alarm"}
+        counts = rng.poisson(2_000, volume.DAYS + JUDGED).astype(np.float64)
+        ago = np.arange(volume.DAYS, 0, -1)
+        level = stream_level(settings, VOLUME)
+        for day in range(JUDGED):
+            past = counts[day : day + volume.DAYS]
+            verdict = volume.judge(int(counts[day + volume.DAYS]), past, ago, level)
+            if verdict.status == "alarm":
+                found.add(("volume", str(DAY), datetime.fromtimestamp(day * DAY, UTC)))
+        incidents[replicate] = len(found)
+    return incidents * 7 / JUDGED
+
+
+def _joined(
+    first: tuple[Window, Profile], second: tuple[Window, Profile]
+) -> tuple[Window, Profile]:
+    """Two days as one window."""
+    one, two = first[1], second[1]
+    whole = Profile(one.binning, one.counts + two.counts, one.sums + two.sums)
+    return Window(2 * DAY, second[0].end), whole
+
+
+def test_all_that_spends_the_budget_at_once() -> None:
+    budget = 2.0
+    incidents = all_looks(REPLICATES, budget, seed=5)
+    print(f"{incidents.mean():.3f} a week of {budget}, at most {upper(incidents):.3f}")
+    assert upper(incidents) <= 1.25 * budget
+
+
+@pytest.mark.parametrize("matching", ["none", "day_of_week"])
+def test_a_strong_rhythm(matching: str) -> None:
+    """Compared with all days, or with the same day of the week only."""
+    budget = 2.0
+    incidents, statuses = false_incidents(
+        FEW,
+        2_000,
+        tau=0.1,
+        rho=0.3,
+        weekly=0.5,
+        days=140,
+        budget=budget,
+        seed=7,
+        matching=matching,
+    )
+    print(f"{incidents.mean():.3f} a week of {budget}, at most {upper(incidents):.3f}")
+    assert upper(incidents) <= 2 * budget
+    assert statuses["ok"] > 0.5 * statuses.total()
 
 
 def upper(incidents: Floats) -> float:

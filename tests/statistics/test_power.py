@@ -10,14 +10,14 @@ from tests.statistics.streams import Change, Column, Stream, effects, stream
 
 LEVEL = 1e-4
 WINDOWS = 200
-# what 95 % would give more often than once in a hundred times, by the binomial law
-ENOUGH = 182
+ENOUGH = 0.95 * WINDOWS
 ALERTING = {name: monitor for name, monitor in MONITORS.items() if monitor.alerts}
 
 
-def found(made: Stream, level: float = LEVEL) -> int:
+def found(made: Stream, level: float = LEVEL, matching: str = "none") -> int:
     """In how many windows any look alarms."""
-    judge = Judge(Monitors.model_validate({"windows": ["1 d"]}), made.reference, monitors=ALERTING)
+    settings = Monitors.model_validate({"windows": ["1 d"], "matching": matching})
+    judge = Judge(settings, made.reference, monitors=ALERTING)
     judge.__dict__["levels"] = dict.fromkeys(judge.levels, level)
     alarms = [
         any(verdict.status == "alarm" for verdict in judge.judge(window, profile))
@@ -63,9 +63,22 @@ def test_what_day_effects_allow() -> None:
     """Five times their size at 1e-3; at a fifth of that, hardly ever."""
     rng = np.random.default_rng(4)
     tau, days = 0.2, 180
-    for shift, low, high in ((6 * tau, 0.95, 1.0), (tau, 0.0, 0.1)):
+    for shift, low, high in ((5 * tau, 0.95, 1.0), (tau, 0.0, 0.1)):
         past, future = effects(days, tau, 0, 0, rng), effects(WINDOWS, tau, 0, 0, rng)
         change = Change(shift=shift)
         made = stream({"x": Column("normal")}, 2_000, past, future, rng, change=change)
         share = found(made, 1e-3) / WINDOWS
-        assert low - 0.05 <= share <= high
+        print(f"{shift / tau:.0f} times: found in {share:.1%}")
+        assert low <= share <= high
+
+
+def test_matching_finds_what_a_rhythm_hides() -> None:
+    """Half the rhythm's height stands out among the same days of the week, not among all."""
+    rng = np.random.default_rng(8)
+    path = effects(280 + WINDOWS, 0.02, 0, 0.5, rng)
+    change = Change(shift=0.25)
+    made = stream({"x": Column("normal")}, 2_000, path[:280], path[280:], rng, change=change)
+    shares = {one: found(made, 1e-3, one) / WINDOWS for one in ("none", "day_of_week")}
+    print(shares)
+    assert shares["day_of_week"] >= 0.95
+    assert shares["none"] <= 0.3

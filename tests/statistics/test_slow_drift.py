@@ -12,7 +12,8 @@ from monitors.catalogue import MONITORS
 from tests.statistics.streams import Column, effects, stream
 
 SETTINGS = Monitors.model_validate({"windows": ["1 d"], "false_alarms_per_week": 4.0})
-LONG = 200
+LONG = 60
+REPLICATES = 200
 
 
 def sums(past: Floats, future: Floats, rng: np.random.Generator) -> tuple[Floats, float]:
@@ -34,7 +35,7 @@ def sums(past: Floats, future: Floats, rng: np.random.Generator) -> tuple[Floats
 def test_run_length(tau: float, rho: float) -> None:
     rng = np.random.default_rng(5)
     alarms = []
-    for _ in range(40):
+    for _ in range(REPLICATES):
         path = effects(90 + LONG, tau, rho, 0, rng)
         over = sums(path[:90], path[90:], rng)[0] >= 1
         alarms.append(int(over[0]) + int((over[1:] & ~over[:-1]).sum()))

@@ -47,7 +47,7 @@ class Scale:
 
     def values(self, steps: Ints) -> Floats:
         """Steps, or sums of them, as distances above the lower limit."""
-        return steps / self.factor if self.factor else np.zeros(len(steps))
+        return steps / self.factor if self.factor else np.zeros(np.shape(steps))
 
 
 def floors(binning: Binning) -> Ints:

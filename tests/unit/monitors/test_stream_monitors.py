@@ -196,3 +196,35 @@ def test_a_gap_alarms_as_seldom_as_it_says(rho: float) -> None:
         alarms += found.status == "alarm"
     most = stats.binom.ppf(0.99, many, (1.25 if rho == 0 else 2) * level)
     assert alarms <= most
+
+
+@pytest.mark.parametrize("past", [[], [0.0] * 28, [1.0] * 28, [1e15] * 28, [5.0] * 7])
+@pytest.mark.parametrize("count", [0, 1, 10**12])
+def test_volume_bears_every_past(past: list[float], count: int) -> None:
+    ago = np.arange(len(past), 0, -1)
+    verdict = volume.judge(count, np.array(past), ago, 1e-3)
+    assert verdict.status in ("ok", "alarm", "not_calibrated")
+    for number in (verdict.value, verdict.expected, verdict.threshold, verdict.p_value):
+        assert number is None or np.isfinite(number)
+    assert "nan" not in verdict.detail
+
+
+@pytest.mark.parametrize("values", [[0.0], [float("inf")] * 50, [float("nan")] * 50, [1e12] * 50])
+def test_latency_bears_every_number(values: list[float]) -> None:
+    short = milliseconds(*values)
+    verdict = latency.judge(OBJECTIVE, short, short)
+    assert verdict.status in ("ok", "alarm", "no_data")
+    assert verdict.value is None or np.isfinite(verdict.value)
+    assert latency.shown(short).status in ("shown", "no_data")
+
+
+@pytest.mark.parametrize(("bad", "messages"), [(0, 0), (0, 1), (1, 1), (0, 10**9), (10**9, 10**9)])
+def test_rejects_bear_every_count(bad: int, messages: int) -> None:
+    verdict = rejected.judge(bad, messages, 0.05, 1e-3)
+    assert verdict.status == ("no_data" if not messages else "alarm" if bad > 1 else "ok")
+
+
+def test_versions_side_by_side_bear_constant_scores() -> None:
+    past = [(0.0, 100)] * 50
+    assert version_against_version.judge(gap(0.0), past, 0.01).status == "ok"
+    assert version_against_version.judge(gap(0.1), past, 0.01).status == "alarm"
