@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from grafana_client import GrafanaApi
 from grafana_client.client import GrafanaException, GrafanaTimeoutError
@@ -14,6 +13,7 @@ from grafana_client.client import GrafanaException, GrafanaTimeoutError
 from dashboards import lacking
 from driftline.errors import ConfigError, ServiceError
 from driftline.grafana import Grafana
+from driftline.grafana_api import client
 
 Json = dict[str, Any]
 Call = Callable[[GrafanaApi], Any]
@@ -135,18 +135,7 @@ class Server:
     def _api(self) -> Any:
         """A client of its own for each thread: its session is not shared."""
         if not hasattr(self._threads, "api"):
-            address = urlsplit(self.settings.url or "")
-            path = address.path.strip("/")
-            self._threads.api = GrafanaApi(
-                self._token,
-                protocol=address.scheme,
-                host=address.hostname,
-                port=address.port,
-                url_path_prefix=f"{path}/" if path else "",
-                verify=str(self.settings.ca_file) if self.settings.ca_file else True,
-                timeout=self.settings.timeout.total_seconds(),
-                organization_id=self.settings.org,
-            )
+            self._threads.api = client(self.settings, self._token)
         return self._threads.api
 
     def _explain(self, doing: str, error: Exception) -> GrafanaError:

@@ -118,6 +118,8 @@ def _verdict(name: str, *more: sa.Index) -> sa.Table:
 verdict = _verdict(
     "verdict",
     sa.Index("verdict_key", *_LOOK, unique=True),
+    # what one monitor said over time, however much the others said
+    sa.Index("verdict_series", "model", "window_seconds", "monitor", "window_end"),
     sa.Index(
         "verdict_alarms",
         "model",

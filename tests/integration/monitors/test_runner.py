@@ -259,3 +259,27 @@ def test_progress_and_heartbeat_are_kept(stream: Stream) -> None:
     runner._leave()
     assert stream.sql("SELECT * FROM driftline.runner") == []
     assert timedelta(0) <= timedelta(seconds=runner.metrics.lag._value.get()) < HOUR
+
+
+def test_the_past_of_one_monitor_is_read_by_its_index(stream: Stream) -> None:
+    """However much the other monitors said: 150 looks a window here, over 1,000 windows."""
+    stream.sql(
+        """INSERT INTO driftline.verdict (window_end, model, window_seconds, segment, "column",
+               monitor, family, version, revision, rows, status, alerts, provisional)
+           SELECT %s + n * interval '1 hour', %s, 3600, '', 'amount', 'm' || monitor, 'drift',
+                  1, 0, 400, 'ok', true, false
+             FROM generate_series(1, 1000) AS n, generate_series(1, 150) AS monitor""",
+        START,
+        stream.name,
+    )
+    stream.sql("ANALYZE driftline.verdict")
+    end = START + 1_000 * HOUR
+    with connect(stream.config.postgres, "migrate", autocommit=True) as connection:
+        found = verdicts.past(connection, stream.name, 3_600, "m7", since=START, until=end)
+        connection.execute("SELECT pg_stat_force_next_flush()")
+    assert len(found["amount", ""]) == 1_000
+    ((entries,),) = stream.sql(
+        "SELECT sum(idx_tup_read) FROM pg_stat_user_indexes"
+        " WHERE right(indexrelname, 7) = '_series'"
+    )
+    assert entries == 1_000

@@ -1,4 +1,4 @@
-"""Verdicts on one version beside another say which one that was."""
+"""Verdicts on one version beside another say which one that was; a monitor's past is indexed."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,8 +18,15 @@ def upgrade() -> None:
             sa.Column("against", sa.Integer, server_default="0", nullable=False),
             schema="driftline",
         )
+    op.create_index(
+        "verdict_series",
+        "verdict",
+        ["model", "window_seconds", "monitor", "window_end"],
+        schema="driftline",
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("verdict_series", "verdict", schema="driftline")
     for table in _TABLES:
         op.drop_column(table, "against", schema="driftline")
