@@ -21,19 +21,26 @@ settings.register_profile("driftline", deadline=None, derandomize=True)
 settings.load_profile("driftline")
 
 
-# What takes longest begins first, so that no worker has nothing to do at the end.
-_FIRST = ("integration/job", "statistics", "integration/demo", "integration/registry", "browser")
+_JOBS = ("integration/job", "integration/demo")
+_LONG = (*_JOBS, "statistics", "browser")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files in the order in which they are dealt to the workers."""
+    """Deal tests to the workers by file, long files first, and all that run Flink to one worker:
+    two jobs at once make two cores do little else than switch between them."""
     root = Path(__file__).parent
 
-    def rank(item: pytest.Item) -> int:
-        name = item.path.relative_to(root).as_posix()
-        return next((i for i, one in enumerate(_FIRST) if name.startswith(one)), len(_FIRST))
+    def name(item: pytest.Item) -> str:
+        return item.path.relative_to(root).as_posix()
 
-    items.sort(key=rank)
+    for item in items:
+        group = "flink" if name(item).startswith(_JOBS) else name(item)
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(
+        key=lambda item: next(
+            (i for i, one in enumerate(_LONG) if name(item).startswith(one)), len(_LONG)
+        )
+    )
 
 
 # how wide the terminal is, which xdist makes up for its workers, is no part of a test
