@@ -25,6 +25,7 @@ _JOBS = ("integration/job", "integration/demo")
 _LONG = (*_JOBS, "statistics", "browser")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Deal tests to the workers by file, long files first, and all that run Flink to one worker:
     two jobs at once make two cores do little else than switch between them."""

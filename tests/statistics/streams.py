@@ -4,7 +4,7 @@ Counts are drawn, not rows: the cells of n independent rows are multinomial, so 
 million rows costs what one of fifty does. An effect moves all rows of a window together.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 
@@ -153,7 +153,12 @@ def _population(kind: str) -> tuple[Floats, npt.NDArray[np.generic]]:
 def _bins(name: str, kind: str) -> ColumnBins:
     if kind.startswith("category"):
         return CategoryBins(name, tuple(f"c{i}" for i in range(_categories(kind))))
-    return build_column(name, pa.chunked_array([pa.array(_population(kind)[1])]))
+    return replace(_numbers(kind), name=name)
+
+
+@cache
+def _numbers(kind: str) -> ColumnBins:
+    return build_column("", pa.chunked_array([pa.array(_population(kind)[1])]))
 
 
 def _categories(kind: str) -> int:
