@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from psycopg import sql
+from xdist.scheduler.loadfile import LoadFileScheduling
 
 from driftline.config import Config
 from driftline.services.stack import Stack
@@ -21,27 +22,33 @@ settings.register_profile("driftline", deadline=None, derandomize=True)
 settings.load_profile("driftline")
 
 
-_JOBS = ("integration/job", "integration/demo")
-_LONG = (*_JOBS, "statistics", "browser")
+_JOBS = ("tests/integration/job", "tests/integration/demo")
+_LONG = (*_JOBS, "tests/statistics", "tests/browser")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
+class OneJobAtATime(LoadFileScheduling):  # type: ignore[misc]
+    """Deals tests to workers by file, and all that run Flink to one worker: two jobs at once make
+    two cores do little else than switch between them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return "jobs" if file.startswith(_JOBS) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneJobAtATime:
+    """Instead of `--dist`."""
+    return OneJobAtATime(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Deal tests to the workers by file, long files first, and all that run Flink to one worker:
-    two jobs at once make two cores do little else than switch between them."""
-    root = Path(__file__).parent
+    """Put what takes long first, so that no worker has nothing to do at the end."""
+    first = {one: place for place, one in enumerate(_LONG)}
 
-    def name(item: pytest.Item) -> str:
-        return item.path.relative_to(root).as_posix()
+    def place(item: pytest.Item) -> int:
+        return next((first[one] for one in _LONG if item.nodeid.startswith(one)), len(_LONG))
 
-    for item in items:
-        group = "flink" if name(item).startswith(_JOBS) else name(item)
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(
-        key=lambda item: next(
-            (i for i, one in enumerate(_LONG) if name(item).startswith(one)), len(_LONG)
-        )
-    )
+    items.sort(key=place)
 
 
 # how wide the terminal is, which xdist makes up for its workers, is no part of a test
