@@ -66,7 +66,7 @@ def judge(
 
     >>> gap = Verdict(NAME, "drift", "score", "shown", 1_000, value=0.2, version=3, against=2)
     >>> rng = np.random.default_rng(0)
-    >>> past = [(0.01 + float(noise), 1_000) for noise in rng.normal(0, 0.002, 100)]
+    >>> past = [(0.01 + float(noise), 1_000) for noise in rng.normal(0, 0.002, 300)]
     >>> judge(gap, past, 1e-3).status
     'alarm'
     >>> judge(gap, past[:5], 1e-3).status
