@@ -45,7 +45,7 @@ def summary(found: Sequence[Incident], config: Config) -> RenderableType:
             "SELECT count(*) FROM driftline.judged_window WHERE model = %s", [settings.MODEL]
         ).fetchone()
     table = Table(
-        *("from", "to", "family", "severity", "columns, the largest change first"),
+        *("from", "to", "family", "severity", "columns, the surest change first"),
         title=f"incidents of {settings.MODEL}: April to December against January to March",
         title_justify="left",
     )
