@@ -30,6 +30,7 @@ from driftline.storage.connection import Connection, connect
 from driftline.storage.references import StoredReference
 from monitors.running.schedule import Length
 from monitors.running.watch import Due, Watch
+from tests.integration.monitors.conftest import model_version
 
 DAY = datetime(2024, 5, 1, tzinfo=UTC)
 MODELS, RUNNERS = 1_000, 2
@@ -176,7 +177,7 @@ def _prepared(
     _clear(config, fleet)
     with connect(postgres, "write", autocommit=True) as connection, connection.transaction():
         for name in fleet:
-            versions.record(connection, _version(name, binning, total))
+            versions.record(connection, model_version(name, total))
             if blocks:
                 stored = StoredReference(name, 1, total, "file", block_seconds=86_400)
                 references.write(connection, stored, blocks)
@@ -185,20 +186,6 @@ def _prepared(
             yield connection
     finally:
         _clear(config, fleet)
-
-
-def _version(name: str, binning: Binning, total: Profile) -> versions.ModelVersion:
-    return versions.ModelVersion(
-        model=name,
-        version=1,
-        run_id="bench",
-        digest="bench",
-        signature={},
-        features_hash="bench",
-        binning=binning,
-        reference=total.pack(),
-        reference_rows=total.rows,
-    )
 
 
 def _clear(config: Config, fleet: list[str]) -> None:

@@ -47,6 +47,7 @@ class Verdict:
         segment: "" for all rows.
         version: the model version whose predictions were judged; 0 for the stream.
         against: the version that it was compared with; 0: with a reference.
+        low, high: the value's 95 % interval for independent events, where it has one.
     """
 
     monitor: str
@@ -66,3 +67,5 @@ class Verdict:
     segment: str = names.ALL_ROWS
     version: int = 0
     against: int = 0
+    low: float | None = None
+    high: float | None = None

@@ -96,6 +96,23 @@ def aliases(client: "MlflowClient", name: str) -> dict[str, int]:
     return {str(alias): int(version) for alias, version in found.items()}
 
 
+def holder(client: "MlflowClient", name: str, alias: str) -> Any:
+    """MLflow's own record of the version that an alias points to; None when there is none.
+
+    Raises:
+        ServiceError: the registry is down.
+    """
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - heavy
+
+    with answering(f"can't read model {name!r}@{alias}"):
+        try:
+            return client.get_model_version_by_alias(name, alias)
+        except MlflowException as error:
+            if error.error_code in NOT_THERE:
+                return None
+            raise
+
+
 def version_of(client: "MlflowClient", name: str, version: int) -> Any:
     """MLflow's own record of a version.
 

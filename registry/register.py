@@ -132,15 +132,13 @@ def _try_out(
 
 def _require_free(client: "MlflowClient", name: str, alias: str, version: Version | None) -> None:
     """Refuse to take an alias from another version: of champions the gates decide."""
-    with answering(f"can't read the aliases of model {name!r}"):
-        models = client.search_registered_models(f"name = '{name}'", max_results=1)
-    holder = models[0].aliases.get(alias) if models else None
-    if holder is None or (version is not None and version.version == int(holder)):
+    holder = aliases.holder(client, name, alias)
+    if holder is None or (version is not None and version.version == int(holder.version)):
         return
     raise RegistryError(
-        f"{alias} of model {name!r} is version {holder} already: register without --alias, then "
-        "'driftline models promote' makes the new version champion when the gates pass, and with "
-        "--force --reason '…' without them"
+        f"{alias} of model {name!r} is version {holder.version} already: register without "
+        "--alias, then 'driftline models promote' makes the new version champion when the gates "
+        "pass, and with --force --reason '…' without them"
     )
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from driftline import names
 from driftline.errors import RegistryError
 from driftline.profile.binning import Binning
-from registry import layout
-from registry.client import NOT_THERE, answering
+from registry import aliases, layout
+from registry.client import answering
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -78,15 +78,9 @@ def find(client: "MlflowClient", name: str, digest: str, definition: str) -> Ver
 def champion_binning(client: "MlflowClient", name: str) -> Binning | None:
     """The binning of the version that serves now; None when there is none."""
     from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - heavy
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - heavy
 
-    try:
-        version = client.get_model_version_by_alias(name, names.CHAMPION)
-    except MlflowException as error:
-        if error.error_code in NOT_THERE:
-            return None
-        raise RegistryError(f"can't read model {name!r}@{names.CHAMPION}: {error}") from error
-    if layout.BINNING_TAG not in version.tags:
+    version = aliases.holder(client, name, names.CHAMPION)
+    if version is None or layout.BINNING_TAG not in version.tags:
         return None
     failure = f"can't read the binning of model {name!r} version {version.version}"
     with tempfile.TemporaryDirectory() as folder, answering(failure):

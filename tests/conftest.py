@@ -43,10 +43,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneJobAtATim
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put what takes long first, so that no worker has nothing to do at the end."""
-    first = {one: place for place, one in enumerate(_LONG)}
 
     def place(item: pytest.Item) -> int:
-        return next((first[one] for one in _LONG if item.nodeid.startswith(one)), len(_LONG))
+        starts = (at for at, one in enumerate(_LONG) if item.nodeid.startswith(one))
+        return next(starts, len(_LONG))
 
     items.sort(key=place)
 

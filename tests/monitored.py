@@ -19,7 +19,6 @@ import numpy.typing as npt
 import pyarrow as pa
 from psycopg import sql
 
-from driftline import names
 from driftline.config import Config, Model
 from driftline.storage import schema
 from driftline.storage.connection import Connection, connect
@@ -294,7 +293,7 @@ def _verdicts(connection: Connection, hours: list[Hour], rng: np.random.Generato
         connection,
         "verdict",
         "window_end model window_seconds segment column monitor family version revision rows"
-        " status alerts value expected threshold p_value level effect provisional detail",
+        " status alerts value expected threshold p_value level effect provisional detail low high",
         (row for hour in hours for row in _judged(hour, rng)),
     )
 
@@ -313,6 +312,7 @@ def _judged(hour: Hour, rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
         return (
             *(hour.end, hour.model, SECONDS, "", column, monitor, family, hour.version, 1),
             *(rows, status, True, *numbers, 0.001, effect, False, more.get("detail", "")),
+            *(more.get(name) for name in ("low", "high")),
         )
 
     for column in (*FEATURES.names, "score"):
@@ -344,7 +344,8 @@ def _judged(hour: Hour, rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
             value=good,
             expected=0.87,
             threshold=0.82,
-            detail=f"auc {good:.4g} {names.INTERVAL.format(low=good - 0.02, high=good + 0.02)}",
+            low=good - 0.02,
+            high=good + 0.02,
         )
 
 

@@ -1,4 +1,4 @@
-"""Verdicts on one version beside another say which one that was; a monitor's past is indexed."""
+"""Verdicts say which version another was beside, and an interval; a monitor's past is indexed."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,11 +13,12 @@ _TABLES = ("verdict", "verdict_history")
 
 def upgrade() -> None:
     for table in _TABLES:
-        op.add_column(
-            table,
+        for column in (
             sa.Column("against", sa.Integer, server_default="0", nullable=False),
-            schema="driftline",
-        )
+            sa.Column("low", sa.Double),
+            sa.Column("high", sa.Double),
+        ):
+            op.add_column(table, column, schema="driftline")
     op.create_index(
         "verdict_series",
         "verdict",
@@ -29,4 +30,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("verdict_series", "verdict", schema="driftline")
     for table in _TABLES:
-        op.drop_column(table, "against", schema="driftline")
+        for column in ("against", "low", "high"):
+            op.drop_column(table, column, schema="driftline")

@@ -1,14 +1,11 @@
 """How good the predictions are: as labels show, and as estimates say before they come."""
 
-import re
-
 from grafana_foundation_sdk.builders import timeseries
 
 from dashboards import style
 from dashboards.board import Panel, Query, coloured, describe
 from dashboards.of_model import realised
 from dashboards.scope import SEGMENT, WINDOW, Scope
-from driftline import names
 from driftline.config import Metric
 from driftline.monitoring import LABELS
 
@@ -129,14 +126,9 @@ SELECT $__timeGroup(window_end, $__interval) AS time, avg(value) AS estimated
 
 
 def _measured(scope: Scope) -> str:
-    """The interval is in the verdict's sentence, whose large numbers have commas."""
-    sentence = names.INTERVAL.format(low="LOW", high="HIGH")
-    interval = re.sub("LOW|HIGH", "(.+?)", sentence.replace("(", r"\(").replace(")", r"\)"))
-    bound = "avg(replace(ends[{}], ',', '')::float8)"
     return f"""\
 SELECT $__timeGroup(window_end, $__interval) AS time, avg(value) AS realised,
-       {bound.format(1)} AS low, {bound.format(2)} AS high
+       avg(low) AS low, avg(high) AS high
   FROM driftline.verdict
- CROSS JOIN LATERAL regexp_match(detail, '{interval}') AS ends
- WHERE {scope.windows} AND {_WINDOWS} AND monitor LIKE 'realised%' AND value IS NOT NULL
+ WHERE {scope.windows} AND {_WINDOWS} AND monitor LIKE 'realised%' AND low IS NOT NULL
  GROUP BY 1 ORDER BY 1"""

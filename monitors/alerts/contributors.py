@@ -20,6 +20,8 @@ Contributor = dict[str, Any]
 def of(verdicts: Iterable[Verdict], seconds: int) -> list[Contributor]:
     """The alarms among the verdicts of one family in one window."""
     looks = [one for one in verdicts if one.alerts]
+    if not any(one.status == "alarm" for one in looks):
+        return []
     q_values = _q_values(looks)
     return [
         {

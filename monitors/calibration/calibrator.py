@@ -21,7 +21,7 @@ from monitors.columns.monitor import Comparison, Monitor
 _METHOD = 2  # grows when the same windows would give other laws
 SMALLEST = 50.0  # rows; the smallest size of window that a law is found for
 _STEP = np.sqrt(2.0)  # from one size to the next
-_FEWEST = 8  # windows that say something of variation
+FEWEST = 8  # windows that say something of variation
 _MOST = 600  # windows of a reference that are compared; more take time and add little
 _MOSTLY_SAMPLING = 2.0  # a spread of at most so many times that of independent rows ...
 _SURE = 0.05  # ... with this much doubt, is taken for theirs
@@ -88,7 +88,7 @@ class Calibrator:
             return None
         counts, rest = pairs
         usable = np.flatnonzero(monitor.sizes(counts) >= SMALLEST)
-        if len(usable) < _FEWEST:
+        if len(usable) < FEWEST:
             return None
         found = monitor.compare(counts.take(usable), rest.take(usable))
         signed = found.sign * np.sqrt(np.maximum(found.statistic, 0.0))
@@ -135,7 +135,7 @@ class Calibrator:
         counts, rest = pairs
         rows = monitor.sizes(counts)
         usable = np.flatnonzero(rows >= size)
-        if len(usable) < _FEWEST:
+        if len(usable) < FEWEST:
             return None
         some = usable[_spread(len(usable), _MOST)]
         rng = np.random.default_rng(zlib.crc32(f"{column}/{monitor.name}/{seconds}".encode()))
@@ -177,7 +177,7 @@ def fit(found: Comparison, size: float, windows: int) -> Null | None:
         windows: how many the m were chosen from.
     """
     statistic = found.statistic[np.isfinite(found.statistic)]
-    if len(statistic) < _FEWEST:
+    if len(statistic) < FEWEST:
         return None
     signed = found.sign * np.sqrt(np.maximum(found.statistic, 0.0))
     # the more strongly neighbours resemble each other, the fewer windows there really are
@@ -197,6 +197,19 @@ def fit(found: Comparison, size: float, windows: int) -> Null | None:
     independent = surely <= _MOSTLY_SAMPLING and spread >= _NO_OUTLIERS * df
     basis: Basis = "sampling" if independent else "windows"
     return Null(size, scale, spread, blocks, blocks, basis)
+
+
+def each_with_the_others(values: Floats, rows: Floats) -> tuple[Floats, Floats]:
+    """float64[m] each: the weighted mean of all windows but one, and how far that one is from it,
+    in standard errors of rows whose standard deviation is 1.
+
+    Args:
+        values: float64[m], means over rows.
+        rows: float64[m], of each.
+    """
+    rest = rows.sum() - rows
+    others = (float(rows @ values) - rows * values) / rest
+    return others, (values - others) / np.sqrt(1 / rows + 1 / rest)
 
 
 def _matched(scale: float, variance: float) -> float:

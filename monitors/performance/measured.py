@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from driftline import names
 from driftline.config import Metric
 from driftline.errors import DriftlineError
 from driftline.losses import LOSSES, YES_NO
@@ -44,8 +43,7 @@ class Measured:
 
     def __str__(self) -> str:
         low, high = map(number, self.interval)
-        interval = names.INTERVAL.format(low=low, high=high)
-        return f"{self.metric} {number(self.value)} {interval}"
+        return f"{self.metric} {number(self.value)} (95 %: {low} to {high})"
 
 
 def worse(metric: Metric) -> int:

@@ -16,13 +16,12 @@ from driftline import names
 from driftline.config import Metric
 from driftline.profile.binning import Floats
 from driftline.storage.verdicts import Past
-from monitors.calibration.calibrator import fit
+from monitors.calibration.calibrator import FEWEST, each_with_the_others, fit
 from monitors.calibration.null import Null
 from monitors.columns.monitor import Comparison, number
 from monitors.performance.measured import Measured, worse
 from monitors.verdict import Status, Verdict
 
-_FEWEST = 8  # windows of a baseline, to say anything
 _MEASURED = ("ok", "not_calibrated", "shown")
 
 
@@ -53,6 +52,7 @@ def judge(found: Measured, first: Sequence[Past], level: float, version: int) ->
     Returns:
         A verdict whose effect is positive when the window is worse.
     """
+    low, high = found.interval
     verdict = Verdict(
         name(found.metric),
         "performance",
@@ -63,9 +63,11 @@ def judge(found: Measured, first: Sequence[Past], level: float, version: int) ->
         level=level,
         detail=str(found),
         version=version,
+        low=low,
+        high=high,
     )
-    if len(first) < _FEWEST:
-        few = f"; {len(first)} earlier windows are measured, {_FEWEST} are needed"
+    if len(first) < FEWEST:
+        few = f"; {len(first)} earlier windows are measured, {FEWEST} are needed"
         return replace(verdict, detail=verdict.detail + few)
     values = np.array([one.value for one in first], dtype=np.float64)
     rows = np.array([one.rows for one in first], dtype=np.float64)
@@ -102,8 +104,7 @@ def judge(found: Measured, first: Sequence[Past], level: float, version: int) ->
 
 def _null(metric: Metric, values: Floats, rows: Floats, spread: float) -> Null | None:
     """The law of windows of the baseline, each compared with the others."""
-    rest = rows.sum() - rows
-    others = (float(rows @ values) - rows * values) / rest
-    z = (values - others) / (spread * np.sqrt(1 / rows + 1 / rest))
+    others, apart = each_with_the_others(values, rows)
+    z = apart / spread
     found = Comparison(values, others, z**2, np.ones_like(z), np.sign(z) * worse(metric))
     return fit(found, float(np.median(rows)), len(rows))

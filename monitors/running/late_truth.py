@@ -197,7 +197,8 @@ class LateTruth:
             return replace(few, detail=str(error))
         if not look.final and len(label) < self._settings.coverage * events:
             what = f"{found}; {len(label):,} of {events:,} labels have come"
-            return replace(few, value=found.value, detail=what)
+            low, high = found.interval
+            return replace(few, value=found.value, detail=what, low=low, high=high)
         earlier = [p for at, p in sorted(past.items()) if at < end and p.version == version]
         first = realised.baseline(earlier, self._settings.baseline)
         level = budget.performance(self._model.monitors, length)

@@ -3,6 +3,7 @@ verdicts are the same."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from monitors.running import schedule
 from monitors.running.fresh import Fresh, row
 from monitors.running.schedule import Length
 from monitors.stream import volume
+from monitors.stream.series import by_length
 from monitors.verdict import Verdict
 
 _DAY = timedelta(days=1)
@@ -21,24 +23,23 @@ _DAY = timedelta(days=1)
 
 def judge(
     connection: Connection, model: str, settings: Monitors, fresh: Sequence[Fresh]
-) -> dict[tuple[datetime, int], list[Verdict]]:
+) -> dict[tuple[datetime, int], Sequence[Verdict]]:
     """Judge the volume of windows that were judged just now, and of those that look back at them.
 
     Returns:
         The verdicts of the windows that were judged just now, by end and seconds.
     """
-    found: dict[tuple[datetime, int], list[Verdict]] = {}
-    for length in {one.length for one in fresh if one.length.columns}:
-        mine = {one.end for one in fresh if one.length == length}
-        for end, verdict in _of_length(connection, model, settings, length, mine).items():
-            if end in mine:
-                found[end, length.seconds] = [verdict]
-    return found
+    return by_length(fresh, partial(_of_length, connection, model, settings))
 
 
 def _of_length(
-    connection: Connection, model: str, settings: Monitors, length: Length, fresh: set[datetime]
-) -> dict[datetime, Verdict]:
+    connection: Connection,
+    model: str,
+    settings: Monitors,
+    length: Length,
+    mine: Sequence[Fresh],
+) -> dict[datetime, list[Verdict]]:
+    fresh = {one.end for one in mine}
     back = max(_DAY, timedelta(seconds=-(-length.seconds // 86_400) * 86_400))
     later = {end + i * back for end in fresh for i in range(1, volume.DAYS + 1)}
     looking = sorted(fresh | judged.among(connection, model, length.seconds, sorted(later)).keys())
@@ -57,7 +58,7 @@ def _of_length(
         ago = np.array([(end - one).days for one in days], dtype=np.int64)
         said[end] = volume.judge(rows[end], past, ago, level)
     _store(connection, model, length, said)
-    return said
+    return {end: [verdict] for end, verdict in said.items()}
 
 
 def _store(

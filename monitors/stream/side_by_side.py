@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import cast
 
 from driftline.monitoring import Monitors
@@ -11,48 +12,46 @@ from monitors.calibration import budget
 from monitors.running.fresh import Fresh, row
 from monitors.running.schedule import Length
 from monitors.stream import version_against_version
+from monitors.stream.series import by_length
 from monitors.stream.version_against_version import NAME, WINDOWS
 from monitors.verdict import Status, Verdict
-
-Found = dict[datetime, list[Verdict]]
 
 
 def judge(
     connection: Connection, model: str, settings: Monitors, fresh: Sequence[Fresh]
-) -> dict[tuple[datetime, int], list[Verdict]]:
+) -> dict[tuple[datetime, int], Sequence[Verdict]]:
     """Judge the pairs of windows that were judged just now, and those of all later windows.
 
     Returns:
         The verdicts of the windows that were judged just now, by end and seconds.
     """
-    found: dict[tuple[datetime, int], list[Verdict]] = {}
-    for length in {one.length for one in fresh if one.length.columns}:
-        mine = {one.end: list(one.pairs) for one in fresh if one.length == length}
-        said = _of_length(connection, model, settings, length, mine)
-        found |= {(end, length.seconds): said[end] for end in mine if end in said}
-    return found
+    return by_length(fresh, partial(_of_length, connection, model, settings))
 
 
 def _of_length(
-    connection: Connection, model: str, settings: Monitors, length: Length, mine: Found
-) -> Found:
+    connection: Connection,
+    model: str,
+    settings: Monitors,
+    length: Length,
+    mine: Sequence[Fresh],
+) -> dict[datetime, list[Verdict]]:
     """What is said of the windows of one length that may have changed."""
-    oldest = min(mine)
+    oldest = min(one.end for one in mine)
     back = timedelta(seconds=length.step * WINDOWS)
     before = verdicts.said(connection, model, length.seconds, NAME, oldest - back)
     stored = {end: [_verdict(one) for one in rows] for end, rows in before.items()}
-    windows = dict(sorted((stored | mine).items()))
+    pairs_of = stored | {one.end: list(one.pairs) for one in mine}
     level = budget.stream(settings, budget.VERSIONS)
     check = settings.checks.get(NAME)
-    said: Found = {}
+    said: dict[datetime, list[Verdict]] = {}
     past: dict[tuple[int, int], list[tuple[datetime, float, int]]] = {}
-    for end, pairs in windows.items():
+    for end, pairs in sorted(pairs_of.items()):
         judged = pairs
         if end >= oldest:
             judged = said[end] = [
                 version_against_version.judge(
                     pair,
-                    [usual[1:] for usual in past.get(_key(pair), ()) if usual[0] >= end - back],
+                    [(gap, n) for at, gap, n in past.get(_key(pair), ()) if at >= end - back],
                     level / len(pairs),
                     check,
                 )

@@ -14,14 +14,13 @@ from driftline import names
 from driftline.monitoring import Check
 from driftline.profile.binning import Floats
 from driftline.profile.profile import Profile
-from monitors.calibration.calibrator import fit
+from monitors.calibration.calibrator import FEWEST, each_with_the_others, fit
 from monitors.calibration.null import Null
 from monitors.columns.monitor import Comparison, number
 from monitors.verdict import Verdict
 
 NAME = "version_against_version"
 WINDOWS = 600  # earlier ones that say what is usual, at most
-_FEWEST = 8
 
 
 def compare(champion: Profile, other: Profile, versions: tuple[int, int]) -> Verdict | None:
@@ -81,8 +80,8 @@ def judge(
     if check.threshold is not None:
         over = abs(gap) > check.threshold
         return replace(found, status="alarm" if over else "ok", threshold=check.threshold)
-    if len(past) < _FEWEST:
-        few = f"{said}; {len(past)} earlier windows are known, {_FEWEST} are needed"
+    if len(past) < FEWEST:
+        few = f"{said}; {len(past)} earlier windows are known, {FEWEST} are needed"
         return replace(found, status="not_calibrated", level=level, detail=few)
     gaps, rows = (np.array(column, dtype=np.float64) for column in zip(*past, strict=True))
     null = _law(gaps, rows)
@@ -109,12 +108,9 @@ def judge(
 def _law(gaps: Floats, rows: Floats) -> Null:
     """The law of the windows, each compared with the others; rows alone say nothing here, as both
     versions score the same ones."""
-    rest = rows.sum() - rows
-    others = (float(rows @ gaps) - rows * gaps) / rest
-    squared = (gaps - others) ** 2 / (1 / rows + 1 / rest)
-    scale = max(float(squared.mean()), float(np.finfo(float).tiny))
-    one = np.ones_like(gaps)
-    found = Comparison(gaps, others, squared / scale, one, np.sign(gaps - others))
+    others, z = each_with_the_others(gaps, rows)
+    scale = max(float((z**2).mean()), float(np.finfo(float).tiny))
+    found = Comparison(gaps, others, z**2 / scale, np.ones_like(z), np.sign(z))
     null = fit(found, float(np.median(rows)), len(rows))
     assert null is not None
     return replace(null, scale=null.scale * scale, basis="windows")

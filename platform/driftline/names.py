@@ -34,8 +34,6 @@ EVENT_ID = "event_id"
 LATE = "late"
 KEEP = "keep"  # a boolean feature column with this name decides logged or filtered
 
-INTERVAL = "(95 %: {low} to {high})"  # in the sentence of a measured verdict; pages read it
-
 ALL_ROWS = ""  # the segment that holds every row
 
 # Roles of a version. A challenger serves its share of a canary; a shadow never serves.

@@ -31,7 +31,7 @@ def reference(days: Collection[date]) -> tuple[Reference, Mapping[date, Profile]
     own = sorted(days)
     blocks = Blocks(
         DAY,
-        np.array([int(_start(day).timestamp()) for day in own]),
+        np.array([int(start(day).timestamp()) for day in own]),
         np.stack([daily[day].counts for day in own]),
         np.stack([daily[day].sums for day in own]),
     )
@@ -58,7 +58,7 @@ def judged(days: frozenset[date], level: float) -> list[Judged]:
         for column in judge.columns
     }
     return [
-        Judged(day, judge.judge(Window(DAY, _start(day) + timedelta(days=1)), daily[day]))
+        Judged(day, judge.judge(Window(DAY, start(day) + timedelta(days=1)), daily[day]))
         for day in DAYS
         if day not in days
     ]
@@ -88,5 +88,6 @@ def rate(by_week: Mapping[int, list[float]], level: float) -> tuple[float, float
     return share, float(error)
 
 
-def _start(day: date) -> datetime:
+def start(day: date) -> datetime:
+    """Its first instant."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)

@@ -12,7 +12,7 @@ from monitors.catalogue import MONITORS
 from tests.statistics.streams import Column, effects, stream
 
 SETTINGS = Monitors.model_validate({"windows": ["1 d"], "false_alarms_per_week": 4.0})
-LONG = 40
+LONG = 200
 REPLICATES = 200
 
 

@@ -109,6 +109,8 @@ def _verdict(name: str, *more: sa.Index) -> sa.Table:
         sa.Column("report_id", sa.BigInteger),
         sa.Column("judged_at", _TIME, server_default=_CLOCK, nullable=False),
         sa.Column("against", sa.Integer, server_default="0", nullable=False),
+        sa.Column("low", sa.Double),
+        sa.Column("high", sa.Double),
         sa.CheckConstraint(_STATUSES, name="verdict_status"),
         sa.CheckConstraint(_FAMILIES, name="verdict_family"),
         *more,

@@ -13,6 +13,7 @@ from driftline.storage.connection import Connection
 
 Kind = Literal["first", "promoted", "forced", "rolled_back", "refused"]
 
+_MOVES = ["ungated", "refused", "gated"]  # of a champion's alias outside driftline, and back
 _COLUMNS = "decided_at, version, previous, kind, decided_by, reason, verdict"
 
 
@@ -224,9 +225,8 @@ def moves_since(connection: Connection, model: str, since: datetime) -> list[Ver
     """How the champion's alias was moved outside driftline, and put back, oldest first."""
     rows = connection.execute(
         """SELECT happened_at, version, role, kind, worker, detail FROM driftline.version_event
-            WHERE model = %s AND kind IN ('ungated', 'refused', 'gated') AND happened_at >= %s
-            ORDER BY id""",
-        [model, since],
+            WHERE model = %s AND kind = ANY(%s) AND happened_at >= %s ORDER BY id""",
+        [model, _MOVES, since],
     ).fetchall()
     return [VersionEvent(*row) for row in rows]
 
@@ -235,8 +235,7 @@ def moved_outside(connection: Connection, model: str) -> bool:
     """Whether the last that workers saw of the champion's alias was a move outside driftline."""
     row = connection.execute(
         """SELECT kind FROM driftline.version_event
-            WHERE model = %s AND kind IN ('ungated', 'refused', 'gated')
-            ORDER BY id DESC LIMIT 1""",
-        [model],
+            WHERE model = %s AND kind = ANY(%s) ORDER BY id DESC LIMIT 1""",
+        [model, _MOVES],
     ).fetchone()
     return row is not None and row[0] != "gated"

@@ -27,6 +27,8 @@ class Row(NamedTuple):
     provisional: bool = False
     detail: str = ""
     against: int = 0
+    low: float | None = None
+    high: float | None = None
     report_id: int | None = None
 
 

@@ -65,7 +65,7 @@ def test_a_roll_back_is_marked_and_a_canary_is_not(monitored_store: Config) -> N
 
 
 def test_performance_of_a_chosen_model_has_an_interval(reader: Connection) -> None:
-    """What the monitor says in its sentence, as numbers beside the value."""
+    """What the monitor knows of the value, beside it."""
     (asked,) = [
         one for one in ALL if str(one) == f"{names.MODELS_UID}/Realised against estimated/A"
     ]

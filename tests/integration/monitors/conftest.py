@@ -205,23 +205,30 @@ def _made() -> tuple[Binning, Profile, list[Block]]:
 def store_reference(config: Config, name: str, version: int = 1) -> Binning:
     """Thirty days of hours before START."""
     binning, whole, blocks = _made()
+    span = START - 720 * HOUR, START
+    store(config, StoredReference(name, version, whole, "file", *span, 3_600, "test"), blocks)
+    return binning
+
+
+def store(config: Config, reference: StoredReference, blocks: list[Block]) -> None:
+    """A version with its reference."""
     with connect(config.postgres, "write") as connection:
         versions.record(
-            connection,
-            versions.ModelVersion(
-                model=name,
-                version=version,
-                run_id="run",
-                digest="digest",
-                signature={},
-                features_hash="hash",
-                binning=binning,
-                reference=whole.pack(),
-                reference_rows=whole.rows,
-            ),
+            connection, model_version(reference.model, reference.profile, reference.version)
         )
-        stored = StoredReference(
-            name, version, whole, "file", START - 720 * HOUR, START, 3_600, "test"
-        )
-        references.write(connection, stored, blocks)
-    return binning
+        references.write(connection, reference, blocks)
+
+
+def model_version(name: str, whole: Profile, version: int = 1) -> versions.ModelVersion:
+    """As registration records it, with this reference."""
+    return versions.ModelVersion(
+        model=name,
+        version=version,
+        run_id="run",
+        digest="digest",
+        signature={},
+        features_hash="hash",
+        binning=whole.binning,
+        reference=whole.pack(),
+        reference_rows=whole.rows,
+    )

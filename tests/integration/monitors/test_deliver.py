@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from driftline.storage.incidents import Content
 from monitors.alerts.deliver import deliver
 from monitors.running.runner import Runner
 from tests.integration.monitors.conftest import START, Stream
+from tests.rule_state import answering, rules
 
 
 class Receiver:
@@ -176,50 +177,23 @@ def test_only_so_many_an_hour(stream: Stream, receiver: Receiver, tmp_path: Path
     assert send(config) == 1
 
 
-class RuleState:
-    """A Grafana that says when it evaluated driftline's rules."""
-
-    def __init__(self) -> None:
-        self.evaluated = datetime.now(UTC)
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                time_ = outer.evaluated.isoformat().replace("+00:00", "Z")
-                rule = {"name": names.GRAFANA_HEARTBEAT, "lastEvaluation": time_}
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(json.dumps({"data": {"groups": [{"rules": [rule]}]}}).encode())
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-
 def test_grafana_tells_people_until_it_stops(
     stream: Stream, receiver: Receiver, tmp_path: Path
 ) -> None:
     """Apprise is quiet while Grafana evaluates, and speaks when it stalls or dies."""
     token = tmp_path / "token"
     token.write_text("t0ken")
-    grafana = RuleState()
-    config = notified(stream.config, receiver.port, tmp_path).model_copy(
-        update={"grafana": Grafana(url=grafana.url, token=Secret(file=token))}
-    )
-    put(stream, "drift", key="alive")
-    assert send(config) == 1
-    assert receiver.got == []
-    grafana.evaluated -= timedelta(hours=1)
-    put(stream, "quality", key="stalled")
-    assert send(config) == 1
-    grafana.close()
+    with answering() as grafana:
+        config = notified(stream.config, receiver.port, tmp_path).model_copy(
+            update={"grafana": Grafana(url=grafana.url, token=Secret(file=token))}
+        )
+        grafana.content = rules(names.GRAFANA_HEARTBEAT, timedelta(0))
+        put(stream, "drift", key="alive")
+        assert send(config) == 1
+        assert receiver.got == []
+        grafana.content = rules(names.GRAFANA_HEARTBEAT, timedelta(hours=1))
+        put(stream, "quality", key="stalled")
+        assert send(config) == 1
     put(stream, "latency", key="dead")
     assert send(config) == 1
     assert [one["message"] for one in receiver.got] == ["body\nkey: stalled", "body\nkey: dead"]

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -12,20 +11,17 @@ from driftline.config import Config, load
 from driftline.demo import settings
 from driftline.profile.blocks import Block
 from driftline.profile.profile import Profile
-from driftline.storage import incidents, references, schema, versions
+from driftline.storage import incidents, schema
 from driftline.storage.connection import connect
 from driftline.storage.incidents import Incident
 from driftline.storage.references import StoredReference
 from monitors.running.runner import Runner
+from tests.integration.monitors.conftest import store
 from tests.statistics import flights_windows
-from tests.statistics.flights_judged import WINTER
+from tests.statistics.flights_judged import WINTER, start
 
 MODEL = settings.MODEL
 DAY = timedelta(days=1)
-
-
-def start(day: Any) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def prepared(database: Config, folder: Path) -> Config:
@@ -39,27 +35,12 @@ def prepared(database: Config, folder: Path) -> Config:
     daily = flights_windows.daily(binning)
     known = {day: daily[day] for day in sorted(WINTER)}
     total = Profile.of(binning, *(profile.pack() for profile in known.values()))
-    with connect(config.postgres, "write") as connection:
-        versions.record(
-            connection,
-            versions.ModelVersion(
-                model=MODEL,
-                version=1,
-                run_id="run",
-                digest="digest",
-                signature={},
-                features_hash="hash",
-                binning=binning,
-                reference=total.pack(),
-                reference_rows=total.rows,
-            ),
-        )
-        first, last = start(min(known)), start(max(known)) + DAY
-        references.write(
-            connection,
-            StoredReference(MODEL, 1, total, "file", first, last, 86_400, "test"),
-            [Block("", 86_400, start(day), one.rows, one.pack()) for day, one in known.items()],
-        )
+    first, last = start(min(known)), start(max(known)) + DAY
+    store(
+        config,
+        StoredReference(MODEL, 1, total, "file", first, last, 86_400, "test"),
+        [Block("", 86_400, start(day), one.rows, one.pack()) for day, one in known.items()],
+    )
     with connect(config.postgres, "migrate") as connection:
         for day, profile in daily.items():
             if day not in known:

@@ -1,12 +1,8 @@
 """Grafana tells people only while it evaluates driftline's rules."""
 
-import json
-import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,40 +11,13 @@ from driftline.config import Config
 from driftline.grafana import Grafana
 from driftline.settings import Secret
 from monitors.alerts.grafana_watch import GrafanaWatch
-
-
-class Answer:
-    """What the server says, and what it was asked."""
-
-    status = 200
-    content: Any = None
-    asked: str | None = None
+from tests.rule_state import Answer, answering, rules
 
 
 @pytest.fixture
-def answer() -> Iterator[tuple[Answer, str]]:
-    said = Answer()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            said.asked = f"{self.path} {self.headers['Authorization']}"
-            self.send_response(said.status)
-            self.end_headers()
-            self.wfile.write(json.dumps(said.content).encode())
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield said, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-def rules(name: str, age: timedelta) -> Any:
-    time = (datetime.now(UTC) - age).isoformat().replace("+00:00", "Z")
-    return {"data": {"groups": [{"rules": [{"name": name, "lastEvaluation": time}]}]}}
+def said() -> Iterator[Answer]:
+    with answering() as answer:
+        yield answer
 
 
 def delivers(url: str, folder: Path) -> bool:
@@ -57,8 +26,8 @@ def delivers(url: str, folder: Path) -> bool:
     return GrafanaWatch(Config(grafana=Grafana(url=url, token=Secret(file=token)))).delivers()
 
 
-def test_it_lives_has_stopped_or_is_away(answer: tuple[Answer, str], tmp_path: Path) -> None:
-    said, url = answer
+def test_it_lives_has_stopped_or_is_away(said: Answer, tmp_path: Path) -> None:
+    url = said.url
     said.content = rules(names.GRAFANA_HEARTBEAT, timedelta(seconds=30))
     assert delivers(url, tmp_path)
     assert said.asked == "/api/prometheus/grafana/api/v1/rules Bearer t0ken"

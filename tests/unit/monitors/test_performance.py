@@ -208,6 +208,7 @@ def test_the_threshold_is_where_it_alarms() -> None:
 
 def test_without_enough_windows_nothing_is_said() -> None:
     few = realised.judge(auc(0.5), windows(np.full(7, 0.85)), 1e-3, 1)
+    assert (few.low, few.high) == auc(0.5).interval
     assert few.status == "not_calibrated"
     assert "7 earlier windows are measured, 8 are needed" in few.detail
     varying = windows(np.random.default_rng(7).normal(0.85, 0.05, 30))
