@@ -219,7 +219,7 @@ class Query(Settings):
         timedelta(minutes=1), description="how late is still in time"
     )
     idle_timeout: Duration = Field(
-        timedelta(seconds=10), description="after this, a silent partition holds nothing back"
+        timedelta(minutes=1), description="after this, a silent partition holds nothing back"
     )
 
 

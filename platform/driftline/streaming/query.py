@@ -114,6 +114,15 @@ def field_expression(key: str, kind: FieldType) -> str:
     return f"TRY_CAST({text} AS {SQL_TYPES[kind]})"
 
 
+def has_windows(query: Query) -> bool:
+    """Whether a feature query looks at more than one event.
+
+    >>> has_windows(Query(query="SELECT *, amount * 2 AS twice FROM events", columns={}))
+    False
+    """
+    return _parsed(query.query).find(exp.Window) is not None
+
+
 def query_fields(model: Model) -> dict[str, str]:
     """The columns that the feature query mentions beside the time, and the SQL that reads each.
 

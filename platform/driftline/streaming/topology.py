@@ -6,11 +6,16 @@ from typing import Any
 
 from pyflink.table import StatementSet, TableEnvironment
 
-from driftline.config import Config, Model
+from driftline.config import Config, Model, Query
 from driftline.names import EVENT_TIME, KAFKA_OFFSET, KAFKA_PARTITION, KEEP, LATE
 from driftline.streaming.connector import java_properties
 from driftline.streaming.functions import log_labels, log_predictions
-from driftline.streaming.query import SQL_TYPES, accepted_time_expression, query_fields
+from driftline.streaming.query import (
+    SQL_TYPES,
+    accepted_time_expression,
+    has_windows,
+    query_fields,
+)
 
 Offsets = Mapping[int, int]  # partition -> first offset to read
 
@@ -83,9 +88,6 @@ def _source(
             f"partition:{partition},offset:{offset}"
             for partition, offset in sorted(starts[topic].items())
         )
-    if event_time:
-        # late or not is decided once, in the order of one reader: two would not agree
-        options["scan.parallelism"] = "1"
     t_env.execute_sql(
         f"""CREATE TEMPORARY TABLE {table} (
               body BYTES,
@@ -118,51 +120,82 @@ def _interval(duration: timedelta) -> str:
 def _feature_views(t_env: TableEnvironment, model: Model) -> None:
     """`featured`: every message once, with the columns that the feature query adds.
 
-    The query decides no message's fate. What has no usable time, or comes too late for its
-    window, goes around it with NULLs; the function that logs judges all alike.
+    The query decides no message's fate: what has no usable time, or what its windows drop for
+    coming too late, goes around it with NULLs. The function that logs judges all alike.
     """
-    if model.features.sql is None:
+    query = model.features.sql
+    if query is None:
         t_env.execute_sql(
             f"""CREATE TEMPORARY VIEW featured AS
                 SELECT body, {POSITION}, FALSE AS {LATE} FROM messages"""
         )
         return
-    fields = query_fields(model)
-    named = "".join(f", `{name}`" for name in fields)
-    # once a message: the planner repeats an expression wherever it is used, but not an UNNEST
+    # to the planner no row has a NULL rowtime; what comes out of an UNNEST may be NULL
     t_env.execute_sql(
-        f"""CREATE TEMPORARY VIEW parsed AS
-            SELECT body, {POSITION}, {EVENT_TIME}, known_time{named}
-              FROM messages CROSS JOIN UNNEST(ARRAY[
-                ROW({", ".join([EVENT_TIME_VALUE, *fields.values()])})
-              ]) AS once (known_time{named})"""
+        f"""CREATE TEMPORARY VIEW timed AS
+            SELECT body, {POSITION}, {EVENT_TIME}, known_time
+              FROM messages CROSS JOIN UNNEST(ARRAY[CAST({EVENT_TIME} AS TIMESTAMP(3))])
+                AS once (known_time)"""
     )
-    t_env.execute_sql(
-        f"""CREATE TEMPORARY VIEW events AS
-            SELECT body, {POSITION}, {EVENT_TIME}{named} FROM parsed WHERE {ON_TIME}"""
-    )
-    t_env.execute_sql(f"CREATE TEMPORARY VIEW enriched AS {model.features.sql.query}")
+    windows = has_windows(query)
+    t_env.execute_sql(f"CREATE TEMPORARY VIEW events AS {_events(model, with_body=not windows)}")
+    t_env.execute_sql(f"CREATE TEMPORARY VIEW enriched AS {query.query}")
+    # whether to keep what has no columns is not known: it is kept
     nulls = "".join(
-        # whether to keep it is not known: it is kept
         ", TRUE" if column == KEEP else f", CAST(NULL AS {SQL_TYPES[kind]})"
-        for column, kind in model.features.sql.columns.items()
-    )
-    typed = "".join(
-        f", CAST(`{column}` AS {SQL_TYPES[kind]}) AS `{column}`"
-        for column, kind in model.features.sql.columns.items()
+        for column, kind in query.columns.items()
     )
     t_env.execute_sql(
         f"""CREATE TEMPORARY VIEW featured AS
-            SELECT body, {POSITION}, FALSE AS {LATE}{typed} FROM enriched
+            {_joined(query) if windows else _enriched(query)}
             UNION ALL
-            SELECT body, {POSITION}, TRUE AS {LATE}{nulls}
-              FROM parsed WHERE NOT ({ON_TIME})"""
+            SELECT body, {POSITION}, TRUE AS {LATE}{nulls} FROM timed WHERE known_time IS NULL"""
     )
 
 
-EVENT_TIME_VALUE = f"CAST({EVENT_TIME} AS TIMESTAMP(3))"
-_WATERMARK = f"CAST(CURRENT_WATERMARK({EVENT_TIME}) AS TIMESTAMP(3))"
-ON_TIME = f"known_time IS NOT NULL AND (known_time > {_WATERMARK} OR {_WATERMARK} IS NULL)"
+def _events(model: Model, *, with_body: bool) -> str:
+    """What the feature query reads. Windows hold what they read: they need no bodies."""
+    fields = query_fields(model)
+    columns = f"{'body, ' if with_body else ''}{POSITION}, {EVENT_TIME}"
+    if not fields:
+        return f"SELECT {columns} FROM timed WHERE known_time IS NOT NULL"
+    names = ", ".join(f"`{name}`" for name in fields)
+    # once a message: the planner repeats an expression wherever it is used, but not an UNNEST
+    return f"""SELECT {columns}, {names}
+                 FROM timed CROSS JOIN UNNEST(ARRAY[ROW({", ".join(fields.values())})])
+                   AS once ({names})
+                WHERE known_time IS NOT NULL"""
+
+
+def _enriched(query: Query) -> str:
+    typed = "".join(
+        f", CAST(`{column}` AS {SQL_TYPES[kind]}) AS `{column}`"
+        for column, kind in query.columns.items()
+    )
+    return f"SELECT body, {POSITION}, FALSE AS {LATE}{typed} FROM enriched"
+
+
+def _joined(query: Query) -> str:
+    """Each event once, with what the windows gave it or, when they dropped it, with NULLs.
+
+    Flink's windows drop what comes behind rows of the same key that they have given already; after
+    a restart, or when one of several readers wakes up late, no watermark tells beforehand. An
+    interval join gives each row of its left side exactly once.
+    """
+    late = f"e.{KAFKA_OFFSET} IS NULL"
+    typed = "".join(
+        f", {late} OR e.`{column}` AS `{column}`"
+        if column == KEEP
+        else f", CAST(e.`{column}` AS {SQL_TYPES[kind]}) AS `{column}`"
+        for column, kind in query.columns.items()
+    )
+    return f"""SELECT t.body, t.{KAFKA_PARTITION}, t.{KAFKA_OFFSET}, t.kafka_time,
+                      {late} AS {LATE}{typed}
+                 FROM (SELECT * FROM timed WHERE known_time IS NOT NULL) AS t
+                 LEFT JOIN enriched AS e
+                   ON e.{KAFKA_PARTITION} = t.{KAFKA_PARTITION}
+                  AND e.{KAFKA_OFFSET} = t.{KAFKA_OFFSET}
+                  AND e.{EVENT_TIME} = t.{EVENT_TIME}"""
 
 
 def _added(model: Model) -> list[str]:

@@ -1,6 +1,7 @@
 """Feature queries over event time in a real job: late, idle, pending, and equal to training."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -97,20 +98,20 @@ def test_windows_labels_and_the_audit(world: World, tmp_path: Path) -> None:
 LATE_ROWS = f"SELECT count(*) FROM {TABLE} WHERE late"
 
 
-def section(world: World) -> dict[str, Any]:
+def section(world: World, model: str = MODEL, idle_timeout: str = "15 s") -> dict[str, Any]:
     accept = {"since": "2024-01-01", "until": "2024-12-31"}
     return world.section(
-        MODEL,
+        model,
         features={
             "sql": {
                 "query": QUERY,
                 "columns": {"n_1h": "int", "mean_1h": "float", "keep": "bool"},
                 "out_of_order": "1 min",
-                "idle_timeout": "5 s",
+                "idle_timeout": idle_timeout,
             }
         },
         labels={
-            "topic": world.topic(MODEL, "labels"),
+            "topic": world.topic(model, "labels"),
             "type": "int",
             "time_format": "epoch_ms",
             "accept": accept,
@@ -167,3 +168,48 @@ def windows_equal_history(
     ours, theirs = (table["mean_1h"].to_numpy() for table in (served, trained))
     # a sum that is kept by adding and taking off depends on the order of equal times
     np.testing.assert_allclose(ours, theirs, rtol=1e-9, equal_nan=True)
+
+
+def test_what_comes_late_after_a_restart_is_kept(world: World) -> None:
+    """A job that starts again knows no watermark yet; its windows know what they have given."""
+    model = "restarted"
+    path = world.write(model, section(world, model))
+    kafka = world.config.local_kafka()
+    topics = {what: world.topic(model, what) for what in ("events", "scored", "labels")}
+    feed.make_topics(kafka, topics.values())
+    on_time = [event("e", number) for number in range(600)]
+    feed.produce(kafka, topics["events"], map(as_json, on_time[:300]))
+    with Running(path, model) as job:
+        job.wait_until_settled(200)
+    late = [event("late", number) for number in range(LATE)]
+    feed.produce(kafka, topics["events"], map(as_json, [*late, *on_time[300:]]))
+    with Running(path, model) as job:
+        job.wait_until_settled(500)
+        job.drain()
+    report = proof(job.config, model)
+    assert report.events.read == len(on_time) + LATE
+    table = f"driftline.prediction_{model}"
+    found = rows(
+        job.config, f"SELECT event_id LIKE 'late%%', late, count(*) FROM {table} GROUP BY 1, 2"
+    )
+    assert (True, True, LATE) in found
+
+
+def test_bursts_after_pauses_lose_nothing(world: World) -> None:
+    """After a pause the readers wake at different moments: some rows overtake the watermark."""
+    model = "bursts"
+    path = world.write(model, section(world, model, idle_timeout="100 ms"))
+    kafka = world.config.local_kafka()
+    topics = {what: world.topic(model, what) for what in ("events", "scored", "labels")}
+    feed.make_topics(kafka, topics.values())
+    sent = 0
+    with Running(path, model) as job:
+        for size in [2_000] * 15:
+            events = (event("e", number) for number in range(sent, sent + size))
+            feed.produce(kafka, topics["events"], map(as_json, events))
+            sent += size
+            time.sleep(1)
+        job.wait_until_settled(sent - 100)
+        job.drain()
+    report = proof(job.config, model)
+    assert report.events.read == sent

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyflink.table import TableEnvironment
+from pyflink.table import ExplainDetail, TableEnvironment
 
 from driftline.config import Config, FieldType, Input, Model
 from driftline.streaming.job import flink_settings, table_environment
@@ -95,10 +95,17 @@ def config_of(folder: Path, model: dict[str, Any]) -> Config:
     )
 
 
+def plans(config: Config, starts: dict[str, dict[int, int]]) -> tuple[str, str]:
+    """The optimized plan, and what is executed of it as JSON, with two tasks an operator."""
+    settings = flink_settings(config, NAME) | {"parallelism.default": "2"}
+    statements = build(table_environment(settings), config, NAME, starts)
+    text: str = statements.explain(ExplainDetail.JSON_EXECUTION_PLAN)
+    optimized, _, executed = text.partition("== Physical Execution Plan ==")
+    return optimized.partition("== Optimized Execution Plan ==")[2], executed
+
+
 def optimized_plan(config: Config, starts: dict[str, dict[int, int]]) -> str:
-    t_env = table_environment(flink_settings(config, NAME))
-    text: str = build(t_env, config, NAME, starts).explain()
-    return text.partition("== Optimized Execution Plan ==")[2]
+    return plans(config, starts)[0]
 
 
 @pytest.mark.parametrize("parts", PARTS, ids=str)
@@ -112,6 +119,22 @@ def test_functions_that_write_are_called_at_one_place(tmp_path: Path, parts: str
     assert len(logging) == 1
     assert "PythonCalc" in logging[0]
     assert plan.count("Sink(table=[default_catalog.default_database.published]") == 1
+
+
+@pytest.mark.parametrize("parts", PARTS, ids=str)
+def test_no_message_overtakes_another_of_its_partition(tmp_path: Path, parts: str) -> None:
+    """Round robin would let the watermark of one channel pass the rows of another."""
+    _, executed = plans(config_of(tmp_path, section(**PARTS[parts])), {})
+    ways = re.findall(r'"ship_strategy" : "(\w+)"', executed)
+    assert ways
+    assert set(ways) <= {"FORWARD", "HASH"}, executed
+
+
+@pytest.mark.parametrize("parts", PARTS, ids=str)
+def test_only_windows_need_the_join_that_gives_each_event_once(tmp_path: Path, parts: str) -> None:
+    plan = optimized_plan(config_of(tmp_path, section(**PARTS[parts])), {})
+    joins = plan.count("IntervalJoin(joinType=[LeftOuterJoin]")
+    assert joins == int(PARTS[parts].get("features", {}).get("sql") == SQL), plan
 
 
 def test_what_is_published_is_not_computed_from_a_second_call(tmp_path: Path) -> None:
