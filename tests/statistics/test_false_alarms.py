@@ -198,6 +198,7 @@ def test_independent_rows(columns: dict[str, Column], rows: int, budget: float) 
     assert not statuses["broken"]
 
 
+@pytest.mark.timeout(3_600)  # ten minutes on a quiet machine
 def test_two_hundred_columns() -> None:
     # days do not depend on each other here: one after each reference says what a week would
     budget = 2.0
