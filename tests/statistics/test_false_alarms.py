@@ -202,7 +202,7 @@ def test_independent_rows(columns: dict[str, Column], rows: int, budget: float) 
 def test_two_hundred_columns() -> None:
     # days do not depend on each other here: one after each reference says what a week would
     budget = 2.0
-    incidents, statuses = false_incidents(wide(200), 2_000, days=40, judged=1, budget=budget)
+    incidents, statuses = false_incidents(wide(200), 2_000, days=30, judged=1, budget=budget)
     print(f"{incidents.mean():.3f} a week of {budget}, at most {upper(incidents):.3f}")
     assert upper(incidents) <= 1.25 * budget
     assert statuses["ok"] > 0.7 * statuses.total()
