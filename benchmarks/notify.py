@@ -13,7 +13,7 @@ from driftline.settings import Secret
 from driftline.storage import schema
 from tests.integration.monitors.conftest import FEATURES, Stream, rows, store_reference
 from tests.integration.monitors.running import start, wait_for
-from tests.integration.monitors.test_deliver import Receiver
+from tests.integration.monitors.test_deliver import receiving
 
 MODEL = "told"
 _MINUTE = timedelta(minutes=1)
@@ -26,8 +26,7 @@ def measure(config: Config) -> dict[str, float]:
     Parameters:
         config: with a database.
     """
-    receiver = Receiver()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, receiving() as receiver:
         stream = _stream(config, receiver.port, Path(folder))
         runner = start(stream.config, Path(folder))
         try:
@@ -37,7 +36,6 @@ def measure(config: Config) -> dict[str, float]:
         finally:
             runner.terminate()
             runner.wait()
-            receiver.close()
 
 
 def _stream(config: Config, port: int, folder: Path) -> Stream:

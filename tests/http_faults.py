@@ -11,8 +11,10 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.loopback import serving
 
 #: What becomes of one request: gets the handler, the server's status and its answer.
 Fault = Callable[["Handler", int, bytes], None]
@@ -66,9 +68,6 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_: object) -> None:
-        """Silent."""
-
     def _handle(self, method: str, body: bytes) -> None:
         with self.faulty.lock:
             self.faulty.requests.append((method, self.path, _titled(dict(self.headers)), body))
@@ -115,16 +114,8 @@ def between(target: str, tls: ssl.SSLContext | None = None) -> Iterator[FaultySe
     """A proxy on loopback before a model server."""
     faulty = FaultyServer(target)
     handler = type("BoundHandler", (Handler,), {"faulty": faulty})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    if tls is not None:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    faulty.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with serving(handler, tls) as faulty.url:
         yield faulty
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def status(code: int, text: str = "not now", **headers: str) -> Fault:

@@ -1,13 +1,14 @@
 """A server that says when Grafana evaluated its rules, or whatever it is told to say."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.loopback import serving
 
 
 @dataclass
@@ -38,14 +39,5 @@ def answering() -> Iterator[Answer]:
             self.end_headers()
             self.wfile.write(json.dumps(said.content).encode())
 
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    said.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with serving(Handler) as said.url:
         yield said
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -23,7 +23,7 @@ _LOOK_BACK = 1_000  # windows that a sum is folded over, at most
 
 def judge(
     connection: Connection, model: str, judges: Judges, fresh: Sequence[Fresh]
-) -> dict[tuple[datetime, int], list[Verdict]]:
+) -> dict[tuple[datetime, int], Sequence[Verdict]]:
     """Judge slow drift at windows that were judged just now, and at all later ones.
 
     Returns:
@@ -44,7 +44,7 @@ def judge(
     columns = {name: past for (name, segment), past in series.items() if segment == names.ALL_ROWS}
     ends = sorted({one.end for past in columns.values() for one in past if one.end >= min(mine)})
     before = verdicts.last_values(connection, model, seconds, NAME, ends)
-    found: dict[tuple[datetime, int], list[Verdict]] = {}
+    found: dict[tuple[datetime, int], Sequence[Verdict]] = {}
     for end in ends:
         said = _isolated(connection, judges, Window(seconds, end), columns)
         if end in mine:

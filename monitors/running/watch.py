@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import psycopg
 
@@ -28,6 +29,7 @@ from monitors.running.judges import Judges, NoReferenceError
 from monitors.running.schedule import Length
 from monitors.running.stats import stats
 from monitors.stream import latency, rhythm, side_by_side, version_against_version
+from monitors.stream.series import by_length
 from monitors.verdict import Verdict, Window
 
 log = logging.getLogger(__name__)
@@ -148,8 +150,10 @@ class Watch:
             final = due.clock is None or end + self.settings.lateness <= due.clock
             fresh.append(self._judge_one(connection, end, length, before, final=final))
         series = (
-            rhythm.judge(connection, self.name, self.settings, fresh),
-            side_by_side.judge(connection, self.name, self.settings, fresh),
+            *(
+                by_length(fresh, partial(judge, connection, self.name, self.settings))
+                for judge in (rhythm.judge, side_by_side.judge)
+            ),
             slow.judge(connection, self.name, self.judges, fresh),
         )
         self.judges.keep(connection)
@@ -172,12 +176,12 @@ class Watch:
     def _judged_before(
         self, connection: Connection, wanted: Iterable[tuple[datetime, Length]]
     ) -> dict[tuple[datetime, int], Judged]:
-        by_length: dict[int, list[datetime]] = {}
+        ends_of: dict[int, list[datetime]] = {}
         for end, length in wanted:
-            by_length.setdefault(length.seconds, []).append(end)
+            ends_of.setdefault(length.seconds, []).append(end)
         return {
             (end, seconds): one
-            for seconds, ends in by_length.items()
+            for seconds, ends in ends_of.items()
             for end, one in judged.among(connection, self.name, seconds, ends).items()
         }
 

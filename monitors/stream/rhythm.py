@@ -3,7 +3,6 @@ verdicts are the same."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import partial
 
 import numpy as np
 
@@ -15,30 +14,27 @@ from monitors.running import schedule
 from monitors.running.fresh import Fresh, row
 from monitors.running.schedule import Length
 from monitors.stream import volume
-from monitors.stream.series import by_length
 from monitors.verdict import Verdict
 
 _DAY = timedelta(days=1)
 
 
 def judge(
-    connection: Connection, model: str, settings: Monitors, fresh: Sequence[Fresh]
-) -> dict[tuple[datetime, int], Sequence[Verdict]]:
-    """Judge the volume of windows that were judged just now, and of those that look back at them.
-
-    Returns:
-        The verdicts of the windows that were judged just now, by end and seconds.
-    """
-    return by_length(fresh, partial(_of_length, connection, model, settings))
-
-
-def _of_length(
     connection: Connection,
     model: str,
     settings: Monitors,
     length: Length,
     mine: Sequence[Fresh],
 ) -> dict[datetime, list[Verdict]]:
+    """Judge the volume of windows that were judged just now, and of those that look back at them.
+
+    Args:
+        length: of the windows.
+        mine: those that were judged just now.
+
+    Returns:
+        The verdicts of all of them, by end.
+    """
     fresh = {one.end for one in mine}
     back = max(_DAY, timedelta(seconds=-(-length.seconds // 86_400) * 86_400))
     later = {end + i * back for end in fresh for i in range(1, volume.DAYS + 1)}

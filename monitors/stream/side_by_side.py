@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import cast
 
 from driftline.monitoring import Monitors
@@ -12,30 +11,26 @@ from monitors.calibration import budget
 from monitors.running.fresh import Fresh, row
 from monitors.running.schedule import Length
 from monitors.stream import version_against_version
-from monitors.stream.series import by_length
 from monitors.stream.version_against_version import NAME, WINDOWS
 from monitors.verdict import Status, Verdict
 
 
 def judge(
-    connection: Connection, model: str, settings: Monitors, fresh: Sequence[Fresh]
-) -> dict[tuple[datetime, int], Sequence[Verdict]]:
-    """Judge the pairs of windows that were judged just now, and those of all later windows.
-
-    Returns:
-        The verdicts of the windows that were judged just now, by end and seconds.
-    """
-    return by_length(fresh, partial(_of_length, connection, model, settings))
-
-
-def _of_length(
     connection: Connection,
     model: str,
     settings: Monitors,
     length: Length,
     mine: Sequence[Fresh],
 ) -> dict[datetime, list[Verdict]]:
-    """What is said of the windows of one length that may have changed."""
+    """Judge the pairs of windows that were judged just now, and those of all later windows.
+
+    Args:
+        length: of the windows.
+        mine: those that were judged just now.
+
+    Returns:
+        The verdicts of all of them, by end.
+    """
     oldest = min(one.end for one in mine)
     back = timedelta(seconds=length.step * WINDOWS)
     before = verdicts.said(connection, model, length.seconds, NAME, oldest - back)

@@ -2,8 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
-import pyarrow as pa
 from playwright.sync_api import Page, expect
 
 from driftline.config import Config
@@ -11,26 +9,17 @@ from driftline.storage import reports
 from driftline.storage.connection import connect
 from monitors.raw import evidently_report
 from tests import monitored
+from tests.unit.monitors.test_evidently import rows
 
 START = datetime(2020, 1, 1, tzinfo=UTC)  # long before what the store holds
 
 
-def sampled(seed: int, shift: float) -> pa.Table:
-    rng = np.random.default_rng(seed)
-    score = rng.uniform(0, 1, 500)
-    return pa.table(
-        {
-            "amount": rng.normal(100 + shift, 10, 500),
-            "country": rng.choice(["de", "fr"], 500),
-            "score": score,
-            "label": (rng.uniform(0, 1, 500) < score).astype(float),
-        }
-    )
-
-
 def test_the_whole_report_is_drawn(page: Page, preview: str, monitored_store: Config) -> None:
     made = evidently_report.make(
-        sampled(1, 20.0), sampled(0, 0.0), "fraud, an hour", [("rows", "500")]
+        rows(500, shift=2.0, seed=1, labelled=True),
+        rows(500, labelled=True),
+        "fraud, an hour",
+        [("rows", "500")],
     )
     with connect(monitored_store.local_postgres(), "write", autocommit=True) as connection:
         number = reports.keep(

@@ -117,7 +117,8 @@ def field_expression(key: str, kind: FieldType) -> str:
 def has_windows(query: Query) -> bool:
     """Whether a feature query looks at more than one event.
 
-    >>> has_windows(Query(query="SELECT *, amount * 2 AS twice FROM events", columns={}))
+    >>> doubled = "SELECT *, amount * 2 AS twice FROM events"
+    >>> has_windows(Query(query=doubled, columns={"twice": "float"}))
     False
     """
     return _parsed(query.query).find(exp.Window) is not None

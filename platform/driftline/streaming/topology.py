@@ -137,6 +137,9 @@ def _feature_views(t_env: TableEnvironment, model: Model) -> None:
               FROM messages CROSS JOIN UNNEST(ARRAY[CAST({EVENT_TIME} AS TIMESTAMP(3))])
                 AS once (known_time)"""
     )
+    t_env.execute_sql(
+        "CREATE TEMPORARY VIEW usable AS SELECT * FROM timed WHERE known_time IS NOT NULL"
+    )
     windows = has_windows(query)
     t_env.execute_sql(f"CREATE TEMPORARY VIEW events AS {_events(model, with_body=not windows)}")
     t_env.execute_sql(f"CREATE TEMPORARY VIEW enriched AS {query.query}")
@@ -147,7 +150,7 @@ def _feature_views(t_env: TableEnvironment, model: Model) -> None:
     )
     t_env.execute_sql(
         f"""CREATE TEMPORARY VIEW featured AS
-            {_joined(query) if windows else _enriched(query)}
+            {_enriched(query, windows=windows)}
             UNION ALL
             SELECT body, {POSITION}, TRUE AS {LATE}{nulls} FROM timed WHERE known_time IS NULL"""
     )
@@ -158,44 +161,38 @@ def _events(model: Model, *, with_body: bool) -> str:
     fields = query_fields(model)
     columns = f"{'body, ' if with_body else ''}{POSITION}, {EVENT_TIME}"
     if not fields:
-        return f"SELECT {columns} FROM timed WHERE known_time IS NOT NULL"
-    names = ", ".join(f"`{name}`" for name in fields)
+        return f"SELECT {columns} FROM usable"
+    named = ", ".join(f"`{name}`" for name in fields)
     # once a message: the planner repeats an expression wherever it is used, but not an UNNEST
-    return f"""SELECT {columns}, {names}
-                 FROM timed CROSS JOIN UNNEST(ARRAY[ROW({", ".join(fields.values())})])
-                   AS once ({names})
-                WHERE known_time IS NOT NULL"""
+    return f"""SELECT {columns}, {named}
+                 FROM usable CROSS JOIN UNNEST(ARRAY[ROW({", ".join(fields.values())})])
+                   AS once ({named})"""
 
 
-def _enriched(query: Query) -> str:
-    typed = "".join(
-        f", CAST(`{column}` AS {SQL_TYPES[kind]}) AS `{column}`"
-        for column, kind in query.columns.items()
-    )
-    return f"SELECT body, {POSITION}, FALSE AS {LATE}{typed} FROM enriched"
-
-
-def _joined(query: Query) -> str:
-    """Each event once, with what the windows gave it or, when they dropped it, with NULLs.
+def _enriched(query: Query, *, windows: bool) -> str:
+    """Each event once, with what the query gave it or, when its windows dropped it, with NULLs.
 
     Flink's windows drop what comes behind rows of the same key that they have given already; after
     a restart, or when one of several readers wakes up late, no watermark tells beforehand. An
     interval join gives each row of its left side exactly once.
     """
-    late = f"e.{KAFKA_OFFSET} IS NULL"
-    typed = "".join(
-        f", {late} OR e.`{column}` AS `{column}`"
-        if column == KEEP
-        else f", CAST(e.`{column}` AS {SQL_TYPES[kind]}) AS `{column}`"
+    event, source, late = "enriched", "enriched", "FALSE"
+    if windows:
+        same = " AND ".join(
+            f"enriched.{column} = usable.{column}"
+            for column in (KAFKA_PARTITION, KAFKA_OFFSET, EVENT_TIME)
+        )
+        event, source = "usable", f"usable LEFT JOIN enriched ON {same}"
+        late = f"enriched.{KAFKA_OFFSET} IS NULL"
+    added = {
+        column: f"CAST(enriched.`{column}` AS {SQL_TYPES[kind]})"
         for column, kind in query.columns.items()
-    )
-    return f"""SELECT t.body, t.{KAFKA_PARTITION}, t.{KAFKA_OFFSET}, t.kafka_time,
-                      {late} AS {LATE}{typed}
-                 FROM (SELECT * FROM timed WHERE known_time IS NOT NULL) AS t
-                 LEFT JOIN enriched AS e
-                   ON e.{KAFKA_PARTITION} = t.{KAFKA_PARTITION}
-                  AND e.{KAFKA_OFFSET} = t.{KAFKA_OFFSET}
-                  AND e.{EVENT_TIME} = t.{EVENT_TIME}"""
+    }
+    if KEEP in added:
+        added[KEEP] = f"{late} OR {added[KEEP]}"
+    typed = "".join(f", {value} AS `{column}`" for column, value in added.items())
+    position = f"{event}.{KAFKA_PARTITION}, {event}.{KAFKA_OFFSET}, {event}.kafka_time"
+    return f"SELECT {event}.body, {position}, {late} AS {LATE}{typed} FROM {source}"
 
 
 def _added(model: Model) -> list[str]:

@@ -12,6 +12,7 @@ import yaml
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from driftline.config import Config
+from driftline.services import ports
 
 COMMAND = [str(Path(sys.executable).with_name("driftline")), "preview"]
 
@@ -24,14 +25,8 @@ def settings(monitored_store: Config, tmp_path: Path) -> Path:
     return path
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 def test_serves_until_it_is_interrupted(settings: Path) -> None:
-    port = _free_port()
+    port = ports.choose()
     command = [*COMMAND, "--port", str(port), "--config", str(settings)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None

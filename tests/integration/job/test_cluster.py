@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typer.testing import CliRunner
 from driftline.cli import app
 from driftline.config import load
 from driftline.errors import ServiceError
+from driftline.services import ports
 from driftline.storage.audit import audit
 from driftline.streaming.cluster import flink_home, submit
 from tests.integration.job import feed
@@ -30,7 +30,8 @@ def cluster(tmp_path: Path) -> Iterator[str]:
     """A job manager and a task manager; its REST address."""
     home, conf = flink_home(), tmp_path / "conf"
     shutil.copytree(home / "conf", conf)
-    rest, rpc = _free_port(), _free_port()
+    rest = ports.choose()
+    rpc = ports.choose([rest])
     (tmp_path / "log").mkdir()
     settings = yaml.safe_load((conf / "config.yaml").read_text()) | {
         "jobmanager": {
@@ -97,16 +98,9 @@ def test_a_submitted_job_logs_and_proves(world: World, cluster: str) -> None:
 def test_a_cluster_that_is_not_there_is_named(world: World) -> None:
     """The error names the address."""
     path = world.write("nowhere", world.section("nowhere"))
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{ports.choose()}"
     with pytest.raises(ServiceError, match=f"Flink cluster at '{address}' did not take the job"):
         submit(path, load(path), "nowhere", address, "none")
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _get(rest: int, path: str) -> dict[str, object]:

@@ -19,6 +19,7 @@ ON_TIME = 3_000
 SPACING = 5_000  # milliseconds of event time
 LATE = 40
 PARTITIONS = 3  # the last one stays idle
+TOPICS = ("events", "scored", "labels")
 TABLE = f"driftline.prediction_{MODEL}"
 QUERY = """\
 SELECT *,
@@ -63,7 +64,7 @@ LABELS = [
 def test_windows_labels_and_the_audit(world: World, tmp_path: Path) -> None:
     path = world.write(MODEL, section(world))
     kafka = world.config.local_kafka()
-    topics = {what: world.topic(MODEL, what) for what in ("events", "scored", "labels")}
+    topics = {what: world.topic(MODEL, what) for what in TOPICS}
     feed.make_topics(kafka, topics.values(), PARTITIONS)
     on_time = [event("e", number) for number in range(ON_TIME)]
     late = [event("late", number) for number in range(LATE)]
@@ -174,15 +175,14 @@ def test_what_comes_late_after_a_restart_is_kept(world: World) -> None:
     """A job that starts again knows no watermark yet; its windows know what they have given."""
     model = "restarted"
     path = world.write(model, section(world, model))
-    kafka = world.config.local_kafka()
-    topics = {what: world.topic(model, what) for what in ("events", "scored", "labels")}
-    feed.make_topics(kafka, topics.values())
+    world.make_topics(model, TOPICS)
+    kafka, topic = world.config.local_kafka(), world.topic(model, "events")
     on_time = [event("e", number) for number in range(600)]
-    feed.produce(kafka, topics["events"], map(as_json, on_time[:300]))
+    feed.produce(kafka, topic, map(as_json, on_time[:300]))
     with Running(path, model) as job:
         job.wait_until_settled(200)
     late = [event("late", number) for number in range(LATE)]
-    feed.produce(kafka, topics["events"], map(as_json, [*late, *on_time[300:]]))
+    feed.produce(kafka, topic, map(as_json, [*late, *on_time[300:]]))
     with Running(path, model) as job:
         job.wait_until_settled(500)
         job.drain()
@@ -199,14 +199,13 @@ def test_bursts_after_pauses_lose_nothing(world: World) -> None:
     """After a pause the readers wake at different moments: some rows overtake the watermark."""
     model = "bursts"
     path = world.write(model, section(world, model, idle_timeout="100 ms"))
-    kafka = world.config.local_kafka()
-    topics = {what: world.topic(model, what) for what in ("events", "scored", "labels")}
-    feed.make_topics(kafka, topics.values())
+    world.make_topics(model, TOPICS)
+    kafka, topic = world.config.local_kafka(), world.topic(model, "events")
     sent = 0
     with Running(path, model) as job:
         for size in [2_000] * 15:
             events = (event("e", number) for number in range(sent, sent + size))
-            feed.produce(kafka, topics["events"], map(as_json, events))
+            feed.produce(kafka, topic, map(as_json, events))
             sent += size
             time.sleep(1)
         job.wait_until_settled(sent - 100)

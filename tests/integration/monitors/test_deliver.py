@@ -5,11 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -26,41 +27,45 @@ from driftline.storage.incidents import Content
 from monitors.alerts.deliver import deliver
 from monitors.running.runner import Runner
 from tests.integration.monitors.conftest import START, Stream
+from tests.loopback import serving
 from tests.rule_state import answering, rules
 
 
+@dataclass
 class Receiver:
-    """What apprise's json:// address talks to."""
+    """What apprise's json:// address talks to.
 
-    def __init__(self, port: int = 0) -> None:
-        self.got: list[dict[str, Any]] = []
-        self.status = 200
-        outer = self
+    Attributes:
+        got: the messages.
+        status: what it answers.
+        port: on loopback.
+    """
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                size = int(self.headers["Content-Length"])
-                outer.got.append(json.loads(self.rfile.read(size)))
-                self.send_response(outer.status)
-                self.end_headers()
+    got: list[dict[str, Any]] = field(default_factory=list)
+    status: int = 200
+    port: int = 0
 
-            def log_message(self, *args: Any) -> None:
-                pass
 
-        self.server = HTTPServer(("127.0.0.1", port), Handler)
-        self.port = self.server.server_port
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    made = Receiver()
 
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            size = int(self.headers["Content-Length"])
+            made.got.append(json.loads(self.rfile.read(size)))
+            self.send_response(made.status)
+            self.end_headers()
+
+    with serving(Handler) as url:
+        made.port = int(url.rpartition(":")[2])
+        yield made
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()
+    with receiving() as made:
+        yield made
 
 
 @pytest.fixture

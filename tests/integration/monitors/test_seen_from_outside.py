@@ -1,9 +1,9 @@
 """A runner as Prometheus and a dead man's switch see it, over HTTP."""
 
 import socket
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -11,52 +11,42 @@ import httpx
 import pytest
 
 from driftline.config import Config
+from driftline.services import ports
 from driftline.settings import Secret
 from monitors.running.heartbeat import Heartbeat
 from tests.integration.monitors.conftest import Stream
 from tests.integration.monitors.running import start, wait_for
+from tests.loopback import serving
 
 PATH = "/ping/5ecret"
 
 
+@dataclass
 class Switch:
     """What answers pings, with the status that it is told."""
 
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.status = 200
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.asked.append(self.path)
-                self.send_response(outer.status)
-                self.end_headers()
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    asked: list[str] = field(default_factory=list)
+    status: int = 200
+    url: str = ""
 
     def address(self, folder: Path) -> Secret:
         path = folder / "switch"
-        path.write_text(f"http://127.0.0.1:{self.server.server_port}{PATH}\n")
+        path.write_text(f"{self.url}{PATH}\n")
         return Secret(file=path)
 
 
 @pytest.fixture
 def switch() -> Iterator[Switch]:
     made = Switch()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
 
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            made.asked.append(self.path)
+            self.send_response(made.status)
+            self.end_headers()
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with serving(Handler) as made.url:
+        yield made
 
 
 def seen(config: Config, heartbeat: Secret, port: int) -> Config:
@@ -80,7 +70,7 @@ def test_a_runner_is_counted_and_pings_only_after_good_rounds(
     stream: Stream = make_stream()
     for hour in range(3):
         stream.hour(hour)
-    port = free_port()
+    port = ports.choose()
     stream.sql("ALTER TABLE driftline.verdict RENAME TO away")
     process = start(seen(stream.config, switch.address(tmp_path), port), tmp_path)
     try:
@@ -103,7 +93,7 @@ def test_a_runner_is_counted_and_pings_only_after_good_rounds(
 
 def test_metrics_are_on_loopback_only(make_stream: Any, switch: Switch, tmp_path: Path) -> None:
     stream: Stream = make_stream()
-    port = free_port()
+    port = ports.choose()
     process = start(seen(stream.config, switch.address(tmp_path), port), tmp_path)
     try:
         wait_for(lambda: metrics(port))
@@ -126,4 +116,4 @@ def test_a_switch_that_fails_is_asked_again_and_named_nowhere(
     assert switch.asked == [PATH] * 3
     assert "the dead man's switch did not answer (HTTPStatusError)" in caplog.text
     assert "5ecret" not in caplog.text
-    assert str(switch.server.server_port) not in caplog.text
+    assert switch.url.rpartition(":")[2] not in caplog.text
