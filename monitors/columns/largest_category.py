@@ -9,7 +9,7 @@ from driftline.monitoring import Family
 from driftline.profile.binning import Floats
 from monitors.columns.counts import Counts
 from monitors.columns.monitor import Comparison
-from monitors.columns.omnibus import pooled
+from monitors.columns.omnibus import pooled, rare_cells
 from monitors.columns.rate import rate_z
 
 _TINY = 1e-300
@@ -67,11 +67,21 @@ class LargestCategory:
 
     def describe(self, current: Counts, reference: Counts) -> str:
         """The category and its shares."""
-        z = _scores(current.values, reference.values)[0]
-        at = int(np.abs(z).argmax())
-        now = current.values[0, at] / current.present[0]
-        before = reference.values[0, at] / reference.present[0]
-        return f"{current.bins.labels()[at]!r} is {now:.2%}, {before:.2%} in the reference"
+        now, before = pooled(current.values, reference.values, float(current.present[0]))
+        at = int(np.abs(_scores(now, before)[0]).argmax())
+        name = _names(current, reference)[at]
+        share, usual = now[0, at] / now.sum(), before[0, at] / before.sum()
+        return f"{name} is {share:.2%}, {usual:.2%} in the reference"
+
+
+def _names(current: Counts, reference: Counts) -> list[str]:
+    """What the cells are that one window is compared by."""
+    rare = rare_cells(reference.values, float(current.present[0]))
+    there = (current.values[0] + reference.values[0]) > 0
+    labels = [repr(label) for label in current.bins.labels()[: len(rare)]]
+    own = [label for label, pools in zip(labels, rare, strict=True) if not pools]
+    together = [label for label, one in zip(labels, rare & there, strict=True) if one]
+    return [*own, together[0] if len(together) == 1 else f"all {len(together)} rare ones together"]
 
 
 def _scores(now: Floats, before: Floats) -> Floats:

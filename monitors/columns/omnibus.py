@@ -63,14 +63,20 @@ def suited(current: Counts, reference: Counts) -> tuple[Floats, Floats]:
 
 
 def pooled(now: Floats, before: Floats, rows: float) -> tuple[Floats, Floats]:
-    """Cells that are rare in a window of so many rows as one, not rare itself."""
+    """Cells that are rare in a window of so many rows as one, the last, not rare itself."""
+    rare = rare_cells(before, rows)
+    return (_joined(now, rare), _joined(before, rare)) if rare.any() else (now, before)
+
+
+def rare_cells(before: Floats, rows: float) -> npt.NDArray[np.bool_]:
+    """Which of k cells are pooled in a window of so many rows, bool[k]; none where all would be."""
     expected = rows * before.sum(axis=0) / max(before.sum(), 1.0)
-    rare = expected < _EXPECTED
-    if rare.all() or not rare.any():
-        return now, before
-    if expected[rare].sum() < _EXPECTED:
+    rare: npt.NDArray[np.bool_] = expected < _EXPECTED
+    if rare.all():
+        return np.zeros_like(rare)
+    if rare.any() and expected[rare].sum() < _EXPECTED:
         rare[np.flatnonzero(~rare)[expected[~rare].argmin()]] = True
-    return _joined(now, rare), _joined(before, rare)
+    return rare
 
 
 def g_statistic(now: Floats, before: Floats) -> tuple[Floats, Floats]:
