@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import get_args
 
 from driftline.config import Model
-from driftline.monitoring import Family, Severity
+from driftline.monitoring import PIPELINE, Family, Severity
 from driftline.storage import alerts, incidents, judged, silences, verdicts
 from driftline.storage.alerts import Alert, State
 from driftline.storage.connection import Connection
@@ -71,9 +71,9 @@ class Alerting:
         alerts.put(
             connection,
             self._name,
-            "pipeline",
+            PIPELINE,
             state="broken",
-            severity=self._severity("pipeline", ()),
+            severity=self._severity(PIPELINE, ()),
             summary=f"windows can't be judged: {why}",
         )
 
@@ -109,9 +109,7 @@ class Alerting:
         past: dict[int, dict[str, list[Flags]]],
         opened: dict[str, _Open],
     ) -> None:
-        alarms = contributors.of(
-            (v for v in one.verdicts if v.family == family), one.length.seconds
-        )
+        alarms = _alarms(family, one)
         current = opened.get(family)
         if current is not None:
             if alarms:
@@ -264,7 +262,7 @@ class Alerting:
         pending = any(f.alarm for seen in past.values() for f in _recent(seen.get(family), of))
         if pending:
             return "pending"
-        if family == "pipeline":  # the round itself succeeded
+        if family == PIPELINE:  # the round itself succeeded
             return "ok"
         return "no_data" if all(f.empty for f in newest) else "ok"
 
@@ -299,6 +297,14 @@ class Alerting:
             columns=columns,
             summary=summary,
         )
+
+
+def _alarms(family: Family, one: Fresh) -> list[Contributor]:
+    """What alarms in a window: of driftline itself, the monitors that failed."""
+    if family == PIPELINE:
+        return contributors.failed(one.verdicts, one.length.seconds)
+    own = (verdict for verdict in one.verdicts if verdict.family == family)
+    return contributors.of(own, one.length.seconds)
 
 
 def _until(flags: Sequence[Flags], end: datetime) -> Sequence[Flags]:

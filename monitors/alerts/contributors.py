@@ -22,25 +22,19 @@ def of(verdicts: Iterable[Verdict], seconds: int) -> list[Contributor]:
     looks = [one for one in verdicts if one.alerts]
     if not any(one.status == "alarm" for one in looks):
         return []
-    q_values = _q_values(looks)
     return [
-        {
-            "column": one.column,
-            "monitor": one.monitor,
-            "segment": one.segment,
-            "window_seconds": seconds,
-            "version": one.version,
-            "value": one.value,
-            "expected": one.expected,
-            "p_value": one.p_value,
-            "q_value": q,
-            "level": one.level,
-            "effect": one.effect,
-            "provisional": one.provisional,
-            "detail": one.detail,
-        }
-        for one, q in zip(looks, q_values, strict=True)
+        _contributor(one, seconds, one.detail, q)
+        for one, q in zip(looks, _q_values(looks), strict=True)
         if one.status == "alarm"
+    ]
+
+
+def failed(verdicts: Iterable[Verdict], seconds: int) -> list[Contributor]:
+    """The looks of any family that are broken in one window: nobody watches there."""
+    return [
+        _contributor(one, seconds, f"{one.monitor} failed: {one.detail}", None)
+        for one in verdicts
+        if one.status == "broken"
     ]
 
 
@@ -62,6 +56,24 @@ def summary(family: str, ranked: Sequence[Contributor]) -> str:
     more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
     of = f" of {', '.join(named[:_SHOWN])}{more}" if named else ""
     return f"{family}{of}: {ranked[0]['detail'] if ranked else ''}"
+
+
+def _contributor(one: Verdict, seconds: int, detail: str, q: float | None) -> Contributor:
+    return {
+        "column": one.column,
+        "monitor": one.monitor,
+        "segment": one.segment,
+        "window_seconds": seconds,
+        "version": one.version,
+        "value": one.value,
+        "expected": one.expected,
+        "p_value": one.p_value,
+        "q_value": q,
+        "level": one.level,
+        "effect": one.effect,
+        "provisional": one.provisional,
+        "detail": detail,
+    }
 
 
 def _q_values(looks: Sequence[Verdict]) -> list[float | None]:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from driftline.config import Model
+from driftline.monitoring import PIPELINE
 from driftline.storage import notifications
 from driftline.storage.connection import Connection
 from driftline.storage.incidents import Content
@@ -14,6 +15,7 @@ from monitors.alerts.contributors import Contributor
 __all__ = ["Kind", "Message", "send", "write"]
 
 _LINES = 8  # contributors that a message shows
+_FACTS = (PIPELINE, "registry")  # families
 
 
 class Message(NamedTuple):
@@ -43,7 +45,7 @@ def write(
         *(_line(one) for one in ranked[:_LINES]),
         *([f"... and {len(ranked) - _LINES} more"] if len(ranked) > _LINES else []),
         f"last window: until {_time(content.last)}",
-        _falsely(content),
+        _falsely(family, content),
     ]
     if model.runbook:
         lines.append(f"runbook: {model.runbook}")
@@ -78,7 +80,9 @@ def _line(one: Contributor) -> str:
     )
 
 
-def _falsely(content: Content) -> str:
+def _falsely(family: str, content: Content) -> str:
+    if family in _FACTS:
+        return "this is no statistic: it has happened, and is never false by chance"
     if content.false_per_week is None:
         return "how often this alarm would be false is not known: it is not calibrated by windows"
     return (

@@ -10,6 +10,7 @@ import psycopg
 
 from driftline import names
 from driftline.config import Model
+from driftline.monitoring import PIPELINE
 from driftline.profile.profile import Profile
 from driftline.profile.trimmed import trim
 from driftline.storage import binnings, dirty, hours, judged, verdicts, windows
@@ -386,7 +387,7 @@ def _each_once(shown: Iterable[Stat]) -> list[Stat]:
 
 def _broken(what: str, error: Exception) -> Verdict:
     detail = f"{type(error).__name__}: {error}"
-    return Verdict(what, "pipeline", "", "broken", 0, detail=detail)
+    return Verdict(what, PIPELINE, "", "broken", 0, detail=detail)
 
 
 def _unknown(why: str, segment: str, version: int) -> Verdict:

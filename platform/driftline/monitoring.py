@@ -1,13 +1,14 @@
 """The sections of `driftline.yaml` that say what is watched, how strictly, and who is told."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from driftline.settings import Duration, Secret, Settings, Share, Wait
 
 Family = Literal["drift", "quality", "latency", "volume", "performance", "registry", "pipeline"]
+PIPELINE: Final[Family] = "pipeline"  # of driftline itself
 Severity = Literal["ticket", "page"]
 CHECKED = (
     "omnibus",

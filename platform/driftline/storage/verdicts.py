@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from driftline.monitoring import PIPELINE
 from driftline.storage.connection import Connection
 
 
@@ -187,8 +188,8 @@ class Flags(NamedTuple):
     """What a window says of a family.
 
     Attributes:
-        alarm: of a look that may open incidents.
-        broken: of any look.
+        alarm: of a look that may open incidents; of driftline itself, a look of any family failed.
+        broken: a look of the family failed; of driftline itself, that is an alarm.
         empty: nothing could be judged, for want of rows.
     """
 
@@ -214,7 +215,19 @@ def flags(
     found: dict[str, list[Flags]] = {}
     for family, *rest in rows:
         found.setdefault(family, []).append(Flags(*rest))
+    found[PIPELINE] = _of_itself(flag for family in found.values() for flag in family)
     return found
+
+
+def _of_itself(flags: Iterable[Flags]) -> list[Flags]:
+    """Flags of all families as those of driftline itself."""
+    by_end: dict[datetime, list[Flags]] = {}
+    for flag in flags:
+        by_end.setdefault(flag.end, []).append(flag)
+    return [
+        Flags(end, any(f.broken for f in same), broken=False, empty=all(f.empty for f in same))
+        for end, same in sorted(by_end.items())
+    ]
 
 
 def alarms(

@@ -69,6 +69,30 @@ def test_columns_that_move_together_are_one_incident(make_stream: Any) -> None:
     ]
 
 
+def test_a_monitor_that_fails_is_told_until_it_works(make_stream: Any) -> None:
+    stream: Stream = make_stream(monitors=monitors(evidently=[{"name": "NoSuchMetric"}]))
+    stream.keep_reference_rows()
+    for number in range(3):
+        stream.hour(number)
+    Runner(stream.config).run(once=True)
+    assert state(stream, "pipeline") == "firing"
+    assert state(stream) == "broken"
+    mended = stream.with_model(monitors=monitors())
+    for number in range(3, 6):
+        stream.hour(number)
+    Runner(mended).run(once=True)
+    assert state(stream, "pipeline") == state(stream) == "ok"
+    told = stream.sql(
+        "SELECT kind, title, body FROM driftline.notification WHERE title LIKE '%%pipeline%%'"
+    )
+    assert [one[:2] for one in told] == [
+        ("fired", "[ticket] fraud: pipeline of evidently.NoSuchMetric"),
+        ("resolved", "[resolved] fraud: pipeline of evidently.NoSuchMetric"),
+    ]
+    assert "'NoSuchMetric' is no class of evidently.metrics" in told[0][2]
+    assert "this is no statistic" in told[0][2]
+
+
 def test_late_events_within_the_lateness_open_an_incident(make_stream: Any) -> None:
     stream: Stream = make_stream(monitors=monitors(lateness="3 h"))
     stream.hour(0)
