@@ -223,9 +223,12 @@ def _inflation(series: Floats) -> float:
 
     Geyer (1992), initial positive sequence.
     """
-    series = np.nan_to_num(series - np.nanmean(series))
+    known = np.isfinite(series)
+    if len(series) < 4 or not known.any():
+        return 1.0
+    series = np.where(known, series - series[known].mean(), 0.0)
     energy = float(series @ series)
-    if energy == 0 or len(series) < 4:
+    if energy == 0:
         return 1.0
     spectrum = np.fft.rfft(series, 2 * len(series))
     rho = np.fft.irfft(spectrum * spectrum.conj())[: len(series) // 2] / energy

@@ -162,8 +162,9 @@ class Judge:
         if size > null.size * (1 + 1e-9):
             now = now.scaled(np.array([null.size / size]))
             found = monitor.compare(now, before)
-        verdict = replace(_numbers(verdict, found), level=level)
-        return _against(verdict, monitor, null, now, before, found=found)
+        threshold = None if level is None else null.threshold(level)
+        at = None if threshold is None else monitor.value_at(threshold, now, before)
+        return _against(null, found, replace(verdict, level=level, threshold=at))
 
     def _min_rows(self, window: Window) -> int:
         lengths = {length.seconds: length.min_rows for length in self.settings.windows}
@@ -174,36 +175,34 @@ def _numbers(verdict: Verdict, found: Comparison) -> Verdict:
     return replace(verdict, value=_finite(found.value[0]), expected=_finite(found.expected[0]))
 
 
-def _against(
-    verdict: Verdict,
-    monitor: Monitor,
-    null: Null,
-    now: Counts,
-    before: Counts,
-    *,
-    found: Comparison,
-) -> Verdict:
+def _against(null: Null, found: Comparison, verdict: Verdict) -> Verdict:
     statistic = float(found.statistic[0])
     p = float(null.p_value(statistic))
     direction = float(found.sign[0]) or 1.0
-    judged = replace(
+    status, detail = _status(p, verdict.level, null), verdict.detail
+    if status == "not_calibrated":
+        detail += (
+            f"; a level of {verdict.level:.1g} is wanted, {null.blocks:.0f} effective windows of "
+            f"the reference support {null.attainable:.1g}: lengthen the windows, or the reference"
+        )
+    return replace(
         verdict,
+        value=_finite(found.value[0]),
+        expected=_finite(found.expected[0]),
         p_value=_finite(p),
         effect=_finite(direction * math.sqrt(max(statistic, 0.0) / null.scale)),
         provisional=null.basis == "declared",
-        status="shown",
+        status=status,
+        detail=detail,
     )
-    level = verdict.level
+
+
+def _status(p: float, level: float | None, null: Null) -> Status:
     if level is None:
-        return judged
-    judged = replace(judged, threshold=monitor.value_at(null.threshold(level), now, before))
+        return "shown"
     if null.attainable > level:
-        why = (
-            f"; a level of {level:.1g} is wanted, {null.blocks:.0f} effective windows of the "
-            f"reference support {null.attainable:.1g}: lengthen the windows, or the reference"
-        )
-        return replace(judged, status="not_calibrated", detail=judged.detail + why)
-    return replace(judged, status="alarm" if p <= level else "ok")
+        return "not_calibrated"
+    return "alarm" if p <= level else "ok"
 
 
 def _finite(value: float) -> float | None:

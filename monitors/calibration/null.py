@@ -51,7 +51,9 @@ class Null:
 
     def p_value(self, statistic: npt.ArrayLike) -> Floats:
         """How often a window without change has such a statistic, or a larger one."""
-        p: Floats = special.fdtrc(self.df1, self.df2, np.asarray(statistic) / self.scale)
+        with np.errstate(over="ignore"):  # infinitely unusual then
+            ratio = np.asarray(statistic) / self.scale
+        p: Floats = special.fdtrc(self.df1, self.df2, ratio)
         return p
 
     def threshold(self, level: float) -> float:

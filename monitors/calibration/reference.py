@@ -90,6 +90,10 @@ class Reference:
         return {}
 
     @cached_property
+    def _totals(self) -> dict[str, Counts]:
+        return {}
+
+    @cached_property
     def _largest(self) -> dict[int, float]:
         return {}
 
@@ -116,7 +120,9 @@ class Reference:
         """What the column of a window is compared with, m = 1: all rows, or matching ones."""
         windows = None if matching == "none" else self.windows(seconds)
         if windows is None:
-            return Counts.of(self.total, column)
+            if column not in self._totals:
+                self._totals[column] = Counts.of(self.total, column)
+            return self._totals[column]
         keys = match_keys(windows.starts, matching)
         start = int((end - timedelta(seconds=seconds)).timestamp())
         mine = keys == match_keys(np.array([start]), matching)[0]

@@ -35,7 +35,7 @@ class Constant:
             shares = reference.values / reference.present[:, None]
             chance = np.minimum((shares ** n[:, None]).sum(axis=1), 1.0)
             value = fullest / n
-        score = special.ndtri(np.maximum(np.nan_to_num(chance, nan=1.0), 1e-300) / 2) ** 2
+        score = special.ndtri(np.maximum(np.where(np.isnan(chance), 1.0, chance), 1e-300) / 2) ** 2
         expected = np.broadcast_to(shares.max(axis=1, initial=0), value.shape)
         constant = (n > 0) & (fullest >= n)
         return Comparison(

@@ -61,18 +61,18 @@ class Counts:
     def __len__(self) -> int:
         return len(self.cells)
 
-    @property
+    @cached_property
     def rows(self) -> Floats:
         """float64[m], all rows whatever their value."""
         rows: Floats = self.cells.sum(axis=1)
         return rows
 
-    @property
+    @cached_property
     def values(self) -> Floats:
         """float64[m, v], the cells that hold a value: not missing, not invalid."""
         return self.cells[:, : -2 if self._numeric else -1]
 
-    @property
+    @cached_property
     def present(self) -> Floats:
         """float64[m], rows with a value."""
         present: Floats = self.values.sum(axis=1)

@@ -13,6 +13,7 @@ from monitors.columns.omnibus import pooled, rare_cells
 from monitors.columns.rate import rate_z
 
 _TINY = 1e-300
+_GRID = np.geomspace(1e-5, 1, 200)  # where a threshold is looked for
 
 
 class LargestCategory:
@@ -60,7 +61,7 @@ class LargestCategory:
         now, before = pooled(current.values, reference.values, rows)
         z = -special.ndtri(special.ndtr(-np.sqrt(statistic)) / now.shape[1])
         common, known = before[0].max(), before[0].sum()
-        shares = common / known + (1 - common / known) * np.geomspace(1e-5, 1, 200)
+        shares = common / known + (1 - common / known) * _GRID
         scores = rate_z(rows * shares, np.array(rows), np.array(common), np.array(known))
         above = np.flatnonzero(scores >= z)
         return float(shares[above[0]] - common / known) if len(above) else None

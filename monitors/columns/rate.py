@@ -15,6 +15,7 @@ from monitors.columns.monitor import Comparison
 _TINY = 1e-300
 _RARE = 0.05  # shares below it are judged given all hits
 _PRECISE = 100  # hits of a reference that make its share precise
+_GRIDS = (np.geomspace(1e-6, 1, 40), np.linspace(0, 1, 40))  # where a threshold is looked for
 
 
 def rate_z(hits: Floats, rows: Floats, reference_hits: Floats, reference_rows: Floats) -> Floats:
@@ -45,7 +46,7 @@ def rate_z(hits: Floats, rows: Floats, reference_hits: Floats, reference_rows: F
         variance = np.where(plenty, 1 + part, 1 - np.minimum(share, 1 - share))
         z = _score(x, n, p, more) / np.sqrt(variance)
     sign = np.where(more, 1.0, -1.0) * np.where(common, -1.0, 1.0)
-    scored: Floats = np.nan_to_num(sign * z, nan=0.0)
+    scored: Floats = np.where(np.isnan(z), 0.0, sign * z)
     return scored
 
 
@@ -102,7 +103,7 @@ class Rate(ABC):
         """The share from which on it would alarm; None when even every row is not enough."""
         known, all_known = self.hits(reference), reference.rows
         low, high = float(known[0] / all_known[0]), 1.0
-        for scale in (np.geomspace(1e-6, 1, 40), np.linspace(0, 1, 40)):
+        for scale in _GRIDS:
             shares = low + (high - low) * scale
             z = rate_z(current.rows * shares, current.rows, known, all_known)
             above = np.flatnonzero(z**2 >= statistic)
