@@ -51,6 +51,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+# Flink's JVMs live for a minute here: to compile well what they run costs more than it saves
+os.environ["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1"
 # how wide the terminal is, which xdist makes up for its workers, is no part of a test
 os.environ.pop("COLUMNS", None)
 

@@ -1,7 +1,9 @@
 """A TensorFlow function in the worker's own process, called with one tensor a column."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -123,13 +125,26 @@ def start() -> None:
     cores.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow as tf  # noqa: PLC0415 - heavy
+    with _hidden("matplotlib", "sklearn"):
+        import tensorflow as tf  # noqa: PLC0415 - heavy
 
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:
         return  # TensorFlow has started already: a later version in the same process
+
+
+@contextmanager
+def _hidden(*modules: str) -> Iterator[None]:
+    """What Keras imports where it can, never needs here, and a quarter of the start goes into."""
+    absent = [name for name in modules if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None: not importable
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
 
 
 def _groups(inputs: Mapping[str, Tensor]) -> dict[Tensor, list[str]]:

@@ -1,8 +1,6 @@
 """The hypertable of what other versions of a model predicted for events that one version serves."""
 
 import sqlalchemy as sa
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
 from sqlalchemy.dialects import postgresql
 
 from driftline import names
@@ -16,10 +14,9 @@ def declare(connection: sa.Connection, model: str) -> None:
     """Make the table unless it is there, in the caller's transaction; see `schema.declare`."""
     if exists(driver(connection), model):
         return
-    table = names.shadow_table(model)
-    operations = Operations(MigrationContext.configure(connection))
-    operations.create_table(
-        table,
+    table = sa.Table(
+        names.shadow_table(model),
+        sa.MetaData(schema=names.SCHEMA),
         sa.Column("event_time", _TIME, nullable=False),
         sa.Column("event_id", sa.Text, nullable=False),
         sa.Column("model_version", sa.Integer, nullable=False),
@@ -30,30 +27,23 @@ def declare(connection: sa.Connection, model: str) -> None:
         sa.Column("kafka_offset", sa.BigInteger, nullable=False),
         sa.Column("scored_at", _TIME, nullable=False),
         sa.Column("inference_ms", sa.REAL, nullable=False),
-        schema=names.SCHEMA,
     )
+    table.create(connection)
     connection.execute(
         sa.text(
             "SELECT create_hypertable(cast(:table AS regclass), "
             "by_range('event_time', INTERVAL '7 days'), create_default_indexes => false)"
         ),
-        {"table": f"{names.SCHEMA}.{table}"},
+        {"table": table.fullname},
     )
-    operations.create_index(
-        f"{table}_key",
-        table,
-        ["event_time", "event_id", "model_version"],
-        unique=True,
-        schema=names.SCHEMA,
-    )
-    operations.create_index(
-        f"{table}_offset",
-        table,
-        ["kafka_offset"],
-        schema=names.SCHEMA,
+    key = (table.c.event_time, table.c.event_id, table.c.model_version)
+    sa.Index(f"{table.name}_key", *key, unique=True).create(connection)
+    sa.Index(
+        f"{table.name}_offset",
+        table.c.kafka_offset,
         postgresql_using="brin",
         postgresql_with={"autosummarize": "on"},
-    )
+    ).create(connection)
 
 
 def check(connection: Connection, model: str) -> None:

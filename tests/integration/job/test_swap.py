@@ -7,6 +7,7 @@ import signal
 
 import psutil
 import pyarrow as pa
+import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from driftline.config import load
@@ -42,7 +43,10 @@ def stands_by(workers: list[int]) -> bool:
     return any(child.cpu_percent(1.0) == 0 for child in trials)
 
 
-def test_promotion_roll_back_and_a_move_in_mlflow_under_load(world: World) -> None:
+def test_promotion_roll_back_and_a_move_in_mlflow_under_load(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("JDK_JAVA_OPTIONS")  # its rate is that of a job which runs for long
     model = "swapped"
     path = world.write(model, world.section(model))
     world.make_topics(model)
