@@ -41,7 +41,7 @@ def broken_up(rng: np.random.Generator, n: int) -> pa.Table:
 @both_methods
 def test_false_alarms_of_independent_rows(name: str) -> None:
     """A replicate is an independent pair of reference and window."""
-    replicates = 80
+    replicates = 200
     statistics = []
     for seed in range(replicates):
         rng = np.random.default_rng(seed)
