@@ -162,9 +162,10 @@ class Judge:
         if size > null.size * (1 + 1e-9):
             now = now.scaled(np.array([null.size / size]))
             found = monitor.compare(now, before)
-        threshold = None if level is None else null.threshold(level)
-        at = None if threshold is None else monitor.value_at(threshold, now, before)
-        return _against(null, found, replace(verdict, level=level, threshold=at))
+        if level is not None:
+            at = monitor.value_at(null.threshold(level), now, before)
+            verdict = replace(verdict, level=level, threshold=at)
+        return _against(null, found, verdict)
 
     def _min_rows(self, window: Window) -> int:
         lengths = {length.seconds: length.min_rows for length in self.settings.windows}
