@@ -82,20 +82,32 @@ def _prints_to_a_file(node: Any) -> bool:
 
 def _predicting(graph: Any, functions: dict[str, Any]) -> Iterator[Any]:
     """The nodes that run when a signature is called."""
-    nodes = {node.name: node for node in graph.graph_def.node}
     outputs = [out.name for one in graph.signature_def.values() for out in one.outputs.values()]
-    todo = [nodes[name] for name in map(_node, outputs) if name in nodes]
-    seen: set[int] = set()
+    todo = _feeding(outputs, {node.name: node for node in graph.graph_def.node})
+    called: set[str] = set()
     while todo:
         node = todo.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
         yield node
-        todo += [nodes[name] for name in map(_node, node.input) if name in nodes]
-        for attribute in node.attr.values():
-            for called in (attribute.func, *attribute.list.func):
-                todo += functions.get(called.name, ())
+        for name in _calls(node) - called:
+            called.add(name)
+            todo += functions.get(name, ())
+
+
+def _feeding(outputs: list[str], nodes: dict[str, Any]) -> list[Any]:
+    """The nodes that outputs depend on."""
+    todo, found = list(outputs), {}
+    while todo:
+        name = _node(todo.pop())
+        if name in nodes and name not in found:
+            found[name] = nodes[name]
+            todo += nodes[name].input
+    return list(found.values())
+
+
+def _calls(node: Any) -> set[str]:
+    """Names that may be of functions: a function can be called as if it were an operation."""
+    attributes = node.attr.values()
+    return {node.op} | {f.name for one in attributes for f in (one.func, *one.list.func)}
 
 
 def _node(tensor: str) -> str:

@@ -10,6 +10,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from driftline.errors import RegistryError
 from registry.loaders.saved_model import load
+from registry.saved_model_graph import refuse_unsafe
 
 
 def save(folder: Path, serve: Callable[[Any], dict[str, Any]]) -> Path:
@@ -100,6 +101,38 @@ def test_operations_that_are_refused(
     folder = save(tmp_path / "model", serve)
     with pytest.raises(RegistryError, match=f"has the operation {operation}.*outside its folder"):
         load(folder)
+
+
+def within(functions: int, serve: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same, called by a function of a function, and so on."""
+
+    def nested(x: Any) -> Any:
+        return tf.function(serve)(x)
+
+    return nested if functions == 1 else within(functions - 1, nested)
+
+
+def test_no_operation_hides_within_functions(tmp_path: Path) -> None:
+    folder = save(tmp_path / "model", within(30, saves))
+    with pytest.raises(RegistryError, match="has the operation SaveV2"):
+        refuse_unsafe(folder)
+
+
+def test_a_function_that_is_called_as_if_it_were_an_operation(tmp_path: Path) -> None:
+    folder = save(tmp_path / "model", saves)
+    graph = saved_model_pb2.SavedModel()
+    graph.ParseFromString((folder / "saved_model.pb").read_bytes())
+    definition = graph.meta_graphs[0].graph_def
+    called = 0
+    for node in [*definition.node, *(n for f in definition.library.function for n in f.node_def)]:
+        if node.op.endswith("PartitionedCall"):
+            node.op = node.attr["f"].func.name
+            del node.attr["f"]
+            called += 1
+    assert called
+    (folder / "saved_model.pb").write_bytes(graph.SerializeToString())
+    with pytest.raises(RegistryError, match="has the operation SaveV2"):
+        refuse_unsafe(folder)
 
 
 def test_printing_and_datasets_in_memory_are_no_files(tmp_path: Path) -> None:
