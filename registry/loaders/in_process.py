@@ -176,8 +176,14 @@ def _together(
     ]
     rest = [tf.TensorSpec((None, *tensor.shape), tf.string) for tensor in texts.values()]
     compiled = tf.function(call).get_concrete_function(*stacks, *rest)
-    function: Callable[..., Mapping[str, Any]] = compiled
-    return function
+    captured = compiled.captured_inputs
+
+    def run(*tensors: Any) -> Mapping[str, Any]:
+        # what `compiled(*tensors)` does once it has bound and cast them, a third of its own time
+        outputs: Mapping[str, Any] = compiled.inference_fn.call_preflattened([*tensors, *captured])
+        return outputs
+
+    return run
 
 
 def _tensors(specs: Mapping[str, Any]) -> dict[str, Tensor]:

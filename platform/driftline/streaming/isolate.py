@@ -41,7 +41,7 @@ def run_isolated(
     ([[1, 2], [4]], array([0, 1, 3], dtype=int32))
     """
     results: list[T] = []
-    covered = [np.empty(0, np.int32)]
+    covered: list[NDArray[Any]] = []
     failures: list[tuple[int, Exception]] = []
     todo = [(0, len(rows))] if len(rows) else []
     while todo:
@@ -62,4 +62,6 @@ def run_isolated(
         raise failures[0][1]
     for row, failure in failures:
         failed(row, failure)
-    return results, np.concatenate(covered)
+    if len(covered) == 1:
+        return results, covered[0]
+    return results, np.concatenate([np.empty(0, np.int32), *covered])

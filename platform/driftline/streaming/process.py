@@ -115,7 +115,8 @@ class Process:
             [*(head[name] for name in PREDICTION.names), *features.columns],
             schema=pa.schema([*PREDICTION, *features.schema]),
         )
-        at = pa.array(np.cumsum(ok, dtype=np.int32) - 1) if others else pa.nulls(0, pa.int32())
+        every = bool(ok.all())
+        at = _numbers(len(ok)) if every else pa.array(np.cumsum(ok, dtype=np.int32) - 1)
         shadows = [
             _shadow(role, version, scored, ok & ~served if role == CHALLENGER else ok, at, now)
             for role, version, scored in others
@@ -123,7 +124,7 @@ class Process:
         if served.any():  # so that both versions of a canary can be compared on all events
             version = lineup.champion.version
             shadows.append(_shadow(CHAMPION, version, champion, served, at, now))
-        if not ok.all():
+        if not every:
             predictions, rows = predictions.filter(pa.array(ok)), rows[ok]
         return ScoredBatch(
             messages.positions(),
@@ -206,6 +207,12 @@ def _rows(version: int, role: str, scored: Scored, now: datetime) -> dict[str, p
 def _repeated(value: object, n: int, name: str) -> pa.Array:
     """A column of `PREDICTION` that is the same in all rows; a batch's versions share them."""
     return pa.repeat(pa.scalar(value, PREDICTION.field(name).type), n)
+
+
+@lru_cache(maxsize=8)
+def _numbers(n: int) -> pa.Array:
+    """0 to n - 1."""
+    return pa.array(np.arange(n, dtype=np.int32))
 
 
 def _merged(

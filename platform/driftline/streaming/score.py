@@ -1,7 +1,8 @@
 """What one version says of a batch of features, and why it fails on some of them."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -51,54 +52,63 @@ def score(runtime: Runtime, features: pa.RecordBatch) -> Scored:
     Raises:
         ServiceError: a service that the version needs is away.
     """
-    n = len(features)
-    failures: dict[int, Reason] = {}
     lacking, columns = runtime.unusable(features)
-    if lacking.any():
-        names = ", ".join(map(repr, columns))
-        reason = Reason("missing_feature", f"the model needs {names}, which may not be missing")
-        failures.update(dict.fromkeys(np.flatnonzero(lacking).tolist(), reason))
-        features = features.filter(pa.array(~lacking))
+    if not lacking.any():
+        return _score(runtime, features)
+    names = ", ".join(map(repr, columns))
+    reason = Reason("missing_feature", f"the model needs {names}, which may not be missing")
     rows = np.flatnonzero(~lacking)
+    scored = _score(runtime, features.filter(pa.array(~lacking)))
+    failures = dict.fromkeys(np.flatnonzero(lacking).tolist(), reason)
+    failures |= {int(rows[at]): why for at, why in scored.failures.items()}
+    return replace(_spread(scored, rows, len(features)), failures=failures)
+
+
+def _score(runtime: Runtime, features: pa.RecordBatch) -> Scored:
+    """Score rows that lack nothing; after a model's call every step is slow, so there are few."""
+    n, failures = len(features), dict[int, Reason]()
     spared()
     started = time.perf_counter()
-    outputs, covered, raised = _predict(runtime, features, rows, failures)
+    outputs, covered, raised = _predict(runtime, features, failures)
     inference_ms = (time.perf_counter() - started + spared()) * 1_000
     found, others = _outputs(outputs, len(covered))
     finite = np.isfinite(found)
-    for at in np.flatnonzero(~finite):
-        failures[int(covered[at])] = Reason("not_finite_score", f"the model gave {found[at]}")
-    at_fault = len(failures) - int(lacking.sum())
-    if len(covered) == n and finite.all():
-        return Scored(found, others, finite, failures, at_fault, raised, inference_ms)
-    scores, ok = np.full(n, np.nan), np.zeros(n, dtype=np.bool_)
-    scores[covered[finite]], ok[covered[finite]] = found[finite], True
-    index = np.full(n, -1)
-    index[covered] = np.arange(len(covered))
-    spread = others.take(pa.array(index, mask=~ok))
-    return Scored(scores, spread, ok, failures, at_fault, raised, inference_ms)
+    whole = bool(finite.all())
+    if not whole:
+        for at in np.flatnonzero(~finite):
+            failures[int(covered[at])] = Reason("not_finite_score", f"the model gave {found[at]}")
+    scored = Scored(found, others, finite, failures, len(failures), raised, inference_ms)
+    return scored if whole and len(covered) == n else _spread(scored, covered, n)
+
+
+def _spread(scored: Scored, rows: NDArray[Any], n: int) -> Scored:
+    """What was scored of some of n rows, as n rows."""
+    good = rows[scored.ok]
+    scores, ok, index = np.full(n, np.nan), np.zeros(n, dtype=np.bool_), np.full(n, -1)
+    scores[good], ok[good], index[rows] = scored.scores[scored.ok], True, np.arange(len(rows))
+    outputs = scored.outputs.take(pa.array(index, mask=~ok))
+    return replace(scored, scores=scores, outputs=outputs, ok=ok)
 
 
 def _predict(
-    runtime: Runtime, features: pa.RecordBatch, rows: NDArray[Any], failures: dict[int, Reason]
+    runtime: Runtime, features: pa.RecordBatch, failures: dict[int, Reason]
 ) -> tuple[dict[str, NDArray[Any]], NDArray[Any], Exception | None]:
     """The outputs by name, the rows that have them, and what a failure on all rows was."""
 
     def failed(row: int, error: Exception) -> None:
-        failures[int(rows[row])] = _reason(error)
+        failures[row] = _reason(error)
 
-    if not len(features):
-        return {}, rows[:0], None
     try:
         parts, covered = run_isolated(runtime.predict, features, failed)
     except ServiceError:
         raise
     except Exception as error:  # on each of many rows
-        failures.update(dict.fromkeys(rows.tolist(), _reason(error)))
-        return {}, rows[:0], error
+        failures.update(dict.fromkeys(range(len(features)), _reason(error)))
+        return {}, np.empty(0, np.int32), error
+    if len(parts) == 1:
+        return parts[0], covered, None
     names = parts[0] if parts else ()
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in names}
-    return joined, rows[covered], None
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}, covered, None
 
 
 def _reason(error: Exception) -> Reason:
@@ -108,9 +118,14 @@ def _reason(error: Exception) -> Reason:
 def _outputs(outputs: dict[str, NDArray[Any]], n: int) -> tuple[NDArray[np.float64], pa.Array]:
     """The monitored score, float64[n], and all outputs as JSON where there is more than it."""
     if not outputs:
-        return np.empty(n), pa.nulls(n, pa.string())
+        return np.empty(n), _no_more(n)
     if len(outputs) == 1 and next(iter(outputs.values())).size == n:
-        return registry.score(outputs), pa.nulls(n, pa.string())
+        return registry.score(outputs), _no_more(n)
     frame = pd.DataFrame({name: list(values) for name, values in outputs.items()})
     lines = frame.to_json(orient="records", lines=True).splitlines()
     return registry.score(outputs), pa.array(lines, pa.string())
+
+
+@lru_cache(maxsize=8)
+def _no_more(n: int) -> pa.Array:
+    return pa.nulls(n, pa.string())
