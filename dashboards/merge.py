@@ -1,10 +1,12 @@
 """The three-way merge: what was applied last, what is there now, what is generated."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 Path = tuple[str, ...]
+#: In a mapping whose order means something: its own other keys, in order.
+ORDER = "(order)"
 
 
 class _Missing:
@@ -48,7 +50,7 @@ class Merged:
 def merge(base: Any, there: Any, ours: Any, *, force: bool = False) -> Merged:
     """Put our changes since `base` onto what is there.
 
-    A mapping is merged key by key, anything else as a whole.
+    A mapping is merged key by key, anything else as a whole; an `ORDER` by what both sides have.
 
     Parameters:
         base: what was applied last; `MISSING` when nothing is known, and then every difference
@@ -70,6 +72,8 @@ def changes(old: Any, new: Any, path: Path = ()) -> Iterator[Change]:
     """Every path where two trees differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in {**old, **new}:
+            if key == ORDER and key not in old:  # of one that nobody noted it is no news
+                continue
             yield from changes(old.get(key, MISSING), new.get(key, MISSING), (*path, key))
     elif old != new:
         yield Change(path, old, new)
@@ -99,14 +103,37 @@ def _merged_keys(
     base, there, ours = three
     made = {}
     for key in _order(there, ours):
+        if key == ORDER:
+            continue
         sides = (base.get(key, MISSING), there.get(key, MISSING), ours.get(key, MISSING))
         value = _merged((*path, key), sides, force, conflicts)
         if value is not MISSING:
             made[key] = value
+    if ORDER in there and ORDER in ours:
+        orders = base.get(ORDER, MISSING), there[ORDER], ours[ORDER]
+        order = _merged_order((*path, ORDER), orders, force, conflicts)
+        made[ORDER] = [key for key in order if key in made]
     return made
 
 
-def _order(there: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+def _merged_order(
+    path: Path, three: tuple[Any, list[str], list[str]], force: bool, conflicts: list[Change]
+) -> list[str]:
+    """All keys of both; what one side alone has added or removed is no change of order."""
+    base, there, ours = three
+    known = ours if base is MISSING else base
+    common = {*known} & {*there} & {*ours}
+    before, theirs, mine = ([key for key in one if key in common] for one in (known, there, ours))
+    if mine == theirs or (mine == before and base is not MISSING):
+        return _order(there, ours)
+    if theirs != before or base is MISSING:
+        conflicts.append(Change(path, there, ours))
+        if not force:
+            return _order(there, ours)
+    return _order(ours, there)
+
+
+def _order(there: Collection[str], ours: Collection[str]) -> list[str]:
     """Their order, with each key of ours that they lack after the one before it."""
     order = list(there)
     before: str | None = None

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from dashboards.apply import Outcome
-from dashboards.merge import Change
+from dashboards.merge import ORDER, Change
 from dashboards.plan import Plan, Step
 from driftline.errors import DriftlineError
 
@@ -53,7 +53,15 @@ def _doing(step: Step) -> str:
 
 
 def _change(change: Change) -> str:
-    return f"{change.where}: {_short(change.old)} -> {_short(change.new)}"
+    old, new = change.old, change.new
+    if change.path[-1:] == (ORDER,):
+        return f"{change.where}: {_places(old, old)} -> {_places(old, new)}"
+    return f"{change.where}: {_short(old)} -> {_short(new)}"
+
+
+def _places(old: list[str], new: list[str]) -> str:
+    """By the places they had, as keys are long; `+` is new."""
+    return " ".join(str(old.index(key) + 1) if key in old else "+" for key in new)
 
 
 def _short(value: Any) -> str:

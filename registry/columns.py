@@ -144,10 +144,17 @@ def _unusable(column: pa.Array, tensor: Tensor) -> npt.NDArray[np.bool_] | None:
     if dtype.kind not in "iub" and not is_tensor:
         return None
     bad = column.is_null() if column.null_count else None
-    if dtype.kind in "iu" and column.type.bit_width > dtype.itemsize * 8:
-        limits = np.iinfo(dtype)
+    if dtype.kind in "iu" and not np.can_cast(column.type.to_pandas_dtype(), dtype, "safe"):
+        low, high = _range(column.type, dtype)
         inside = pc.min_max(column).as_py()
-        if inside["min"] is not None and (inside["min"] < limits.min or inside["max"] > limits.max):
-            outside = pc.or_(pc.less(column, int(limits.min)), pc.greater(column, int(limits.max)))
+        if inside["min"] is not None and (inside["min"] < low or inside["max"] > high):
+            ends = [pa.scalar(end, column.type) for end in (low, high)]
+            outside = pc.or_(pc.less(column, ends[0]), pc.greater(column, ends[1]))
             bad = pc.fill_null(outside, True)
     return None if bad is None else np.asarray(bad.to_numpy(zero_copy_only=False))
+
+
+def _range(kind: pa.DataType, dtype: np.dtype[Any]) -> tuple[int, int]:
+    """The least and the greatest whole number that both types hold."""
+    one, other = np.iinfo(kind.to_pandas_dtype()), np.iinfo(dtype)
+    return max(int(one.min), int(other.min)), min(int(one.max), int(other.max))

@@ -72,15 +72,17 @@ def register(  # noqa: PLR0917 - one parameter an option
     settings = loaded.local_mlflow()
     features, times = (None, None) if reference is None else _read(reference, exclude or [])
     of_it = [model.registry for model in loaded.models.values() if model.registry.name == name]
+    registry = of_it[0] if of_it else Registry(name=name)
     version = register_version(
         settings,
         name,
         source,
         features,
         alias=alias,
+        champion=registry.alias,
         rebin=rebin,
         times=times,
-        limit=(of_it or [Registry(name=name)])[0].trial,
+        limit=registry.trial,
     )
     if features is None:
         typer.echo(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,7 @@ def register(
     *,
     scores: npt.ArrayLike | None = None,
     alias: str | None = None,
+    champion: str = names.CHAMPION,
     training: Training | None = None,
     rebin: bool = False,
     times: pa.ChunkedArray | None = None,
@@ -75,6 +76,7 @@ def register(
             takes the input example of the source: enough to serve, too little to monitor.
         scores: n scores of the reference; computed with the model when not given.
         alias: set to the version, such as champion, where it points to no other one.
+        champion: the alias of the version that serves now, the model's `registry.alias`.
         training: how the version was made.
         rebin: freeze new bins even when the champion's would fit.
         times: n event times of the reference, so that its variation in time is known.
@@ -82,8 +84,8 @@ def register(
 
     Raises:
         RegistryError: no usable model, one that could run code of its own, fails or hangs, features
-            that do not fit it, scores of its input example that are not finite, an alias that
-            points to another version, or the registry is down.
+            that do not fit it, more or fewer scores than rows, scores of its input example that are
+            not finite, an alias that points to another version, or the registry is down.
         SchemaError: a feature column cannot be profiled.
     """
     client = connect(settings)
@@ -98,9 +100,10 @@ def register(
         own = manifest.example(obtained, runtime.inputs)
         given = _reference(features, own)
         timed = given if times is None else given.append_column(names.EVENT_TIME, times)
-        usable, when = _without_times(_usable(runtime, timed))
-        known = np.asarray(_scores(runtime, usable) if scores is None else scores)
-        binning = None if rebin else _kept_binning(client, name, usable)
+        rows = _usable(runtime, timed)
+        usable, when = _without_times(timed.filter(rows))
+        known = _scores(runtime, usable) if scores is None else _given(scores, rows)
+        binning = None if rebin else _kept_binning(client, name, champion, usable)
         binning = binning or build(usable, known)
         _write_reference(folder, usable, known, binning)
         if when is not None:
@@ -142,8 +145,8 @@ def _require_free(client: "MlflowClient", name: str, alias: str, version: Versio
     )
 
 
-def _usable(runtime: Runtime, features: pa.Table) -> pa.Table:
-    """The reference without rows that the model cannot take, as one batch."""
+def _usable(runtime: Runtime, features: pa.Table) -> pa.Array:
+    """Which of n rows of the reference the model can take, bool[n]."""
     runtime.check(features.schema)
     if len(features) == 0:
         raise RegistryError("the reference has no rows: give the features of the training data")
@@ -153,7 +156,19 @@ def _usable(runtime: Runtime, features: pa.Table) -> pa.Table:
         raise RegistryError(
             f"no row of the reference can be scored, {', '.join(columns)} is missing in each"
         )
-    return features.filter(pa.array(~bad)) if bad.any() else features
+    return pa.array(~bad)
+
+
+def _given(scores: npt.ArrayLike, rows: pa.Array) -> npt.NDArray[Any]:
+    """The scores that were given of the rows that are used."""
+    known = np.asarray(scores).reshape(-1)
+    if len(known) != len(rows):
+        raise RegistryError(
+            f"the reference has {len(rows)} rows, but {len(known)} scores were given: "
+            "give one score a row, in the same order"
+        )
+    chosen: npt.NDArray[np.bool_] = np.asarray(rows)
+    return known[chosen]
 
 
 def _reference(features: pa.Table | None, own: pa.RecordBatch | None) -> pa.Table:
@@ -181,7 +196,8 @@ def _example(runtime: Runtime, features: pa.Table, own: pa.RecordBatch | None) -
         complete = inputs.slice(0, _BATCH).drop_null()
         example = (complete if len(complete) else inputs).slice(0, _EXAMPLE_ROWS)
     else:
-        example = _usable(runtime, pa.Table.from_batches([own])).slice(0, _EXAMPLE_ROWS)
+        whole = pa.Table.from_batches([own])
+        example = whole.filter(_usable(runtime, whole)).slice(0, _EXAMPLE_ROWS)
     scores = _scores(runtime, example)
     if not np.isfinite(scores).all():
         raise RegistryError(
@@ -219,9 +235,11 @@ def _without_times(features: pa.Table) -> tuple[pa.Table, pa.ChunkedArray | None
     return features.drop_columns([names.EVENT_TIME]), features.column(names.EVENT_TIME)
 
 
-def _kept_binning(client: "MlflowClient", name: str, features: pa.Table) -> Binning | None:
+def _kept_binning(
+    client: "MlflowClient", name: str, champion: str, features: pa.Table
+) -> Binning | None:
     """The champion's binning, when it has bins of the right kinds for exactly these features."""
-    kept = champion_binning(client, name)
+    kept = champion_binning(client, name, champion)
     if kept is None:
         return None
     own = {bins.name: bins.kind for bins in build(features.slice(0, 1), [0.0]).columns}

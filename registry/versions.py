@@ -75,11 +75,11 @@ def find(client: "MlflowClient", name: str, digest: str, definition: str) -> Ver
     return next((version for version in matching if version.definition == definition), None)
 
 
-def champion_binning(client: "MlflowClient", name: str) -> Binning | None:
-    """The binning of the version that serves now; None when there is none."""
+def champion_binning(client: "MlflowClient", name: str, alias: str) -> Binning | None:
+    """The binning of the version that serves now, by its alias; None when there is none."""
     from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - heavy
 
-    version = aliases.holder(client, name, names.CHAMPION)
+    version = aliases.holder(client, name, alias)
     if version is None or layout.BINNING_TAG not in version.tags:
         return None
     failure = f"can't read the binning of model {name!r} version {version.version}"

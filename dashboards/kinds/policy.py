@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection
 
 from dashboards.kinds.kind import Json, Sent
+from dashboards.merge import ORDER
 from dashboards.server import GrafanaError, Server
 
 UID = "policies"
@@ -25,9 +26,10 @@ class Policy:
         return {UID: _there(server, "read the policies")} if UID in uids else {}
 
     def tree(self, live: Json, secrets: Collection[str]) -> Json:  # noqa: ARG002
-        """See `Kind`; routes by what they match."""
+        """See `Kind`; routes by what they match, and their order: the first that matches wins."""
         mine, _ = _split(live)
-        return {"routes": {json.dumps(route["object_matchers"]): route for route in mine}}
+        keys = _keys(mine)
+        return {"routes": {**dict(zip(keys, mine, strict=True)), ORDER: keys}}
 
     def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:  # noqa: ARG002
         """See `Kind`."""
@@ -35,12 +37,13 @@ class Policy:
 
     def send(self, server: Server, sent: Sent) -> None:
         """See `Kind`; ours come first, so that no route of others takes the alerts before."""
-        self._replace(server, sent.live, list(sent.tree["routes"].values()))
+        self._replace(server, sent.live, _in_order(sent.tree))
 
     def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
         """See `Kind`; only what was applied is removed."""
         gone = applied.get("routes", {})
-        kept = [one for key, one in self.tree(live, ())["routes"].items() if key not in gone]
+        mine, _ = _split(live)
+        kept = [one for key, one in zip(_keys(mine), mine, strict=True) if key not in gone]
         self._replace(server, live, kept)
         return None
 
@@ -80,6 +83,25 @@ def _split(live: Json) -> tuple[list[Json], list[Json]]:
     """Our routes of the tree, and those of others."""
     routes = live.get("routes") or []
     return [one for one in routes if _ours(one)], [one for one in routes if not _ours(one)]
+
+
+def _keys(routes: list[Json]) -> list[str]:
+    """A key for each route; of several that match the same, those after the first are numbered.
+
+    One that goes on to the next (`continue`) counts last, wherever it stands, so that a route
+    that a person puts beside one of driftline's is not taken for it.
+    """
+    keys: dict[int, str] = {}
+    count: dict[str, int] = {}
+    for place in sorted(range(len(routes)), key=lambda n: bool(routes[n].get("continue"))):
+        key = json.dumps(routes[place]["object_matchers"])
+        count[key] = count.get(key, 0) + 1
+        keys[place] = key if count[key] == 1 else f"{key}#{count[key]}"
+    return [keys[place] for place in range(len(routes))]
+
+
+def _in_order(tree: Json) -> list[Json]:
+    return [tree["routes"][key] for key in tree["routes"][ORDER]]
 
 
 def _ours(route: Json) -> bool:

@@ -19,8 +19,9 @@ from driftline.storage.incidents import Content, Incident
 from driftline.storage.verdicts import Flags
 from monitors.alerts import contributors, messages
 from monitors.alerts.contributors import Contributor
+from monitors.running import schedule
 from monitors.running.fresh import Fresh
-from monitors.running.schedule import Length
+from monitors.stream import no_traffic, pulse
 
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
@@ -48,6 +49,8 @@ class Alerting:
         self._link = link
         rule = model.monitors.hysteresis
         self._need = max(rule.of, rule.resolve)
+        judged_at = (*schedule.lengths(model), pulse.MINUTE, pulse.REJECTS)
+        self._steps = {length.seconds: length.step for length in judged_at}
 
     def apply(self, connection: Connection, fresh: Sequence[Fresh]) -> None:
         """Move the alerts by windows that were judged just now, in the caller's transaction."""
@@ -57,10 +60,14 @@ class Alerting:
             family: _Open(one.id, _content(one))
             for family, one in incidents.still_open(connection, self._name).items()
         }
-        past = self._past(connection, fresh)
+        past = self._past(connection, fresh, opened)
         for one in sorted(fresh, key=lambda f: (f.end, f.length.seconds)):
             for family in FAMILIES:
                 self._step(connection, family, one, past, opened)
+        for family in FAMILIES:
+            if family in opened and not self._lengths(opened[family].content):
+                # the config has nothing of it any more
+                self._resolve(connection, family, opened.pop(family))
         self._states(connection, past, opened)
         silences.refresh(connection, self._name)
 
@@ -78,28 +85,44 @@ class Alerting:
         )
 
     def _past(
-        self, connection: Connection, fresh: Sequence[Fresh]
+        self, connection: Connection, fresh: Sequence[Fresh], opened: dict[str, _Open]
     ) -> dict[int, dict[str, list[Flags]]]:
         """By length and family, the windows that the rules look at, in order."""
-        oldest: dict[Length, datetime] = {}
-        for one in fresh:
-            oldest[one.length] = min(one.end, oldest.get(one.length, one.end))
         newest = judged.last(connection, self._name)
-        by_seconds = {length.seconds: (length, end) for length, end in oldest.items()}
-        for window in self._model.monitors.windows:
-            if window.seconds in newest and window.seconds not in by_seconds:
-                step = int(window.step.total_seconds())
-                length = Length(window.seconds, step, window.seconds)
-                by_seconds[window.seconds] = (length, newest[window.seconds])
+        configured = {window.seconds for window in self._model.monitors.windows}
+        ends = {seconds: newest[seconds] for seconds in configured & newest.keys()}
+        families: dict[int, set[str]] = {}
+        for family, current in opened.items():
+            for seconds in self._lengths(current.content):
+                families.setdefault(seconds, set()).add(family)
+                ends.setdefault(seconds, current.content.last)
+        for one in fresh:
+            seconds = one.length.seconds
+            ends[seconds] = min(one.end, ends.get(seconds, one.end))
+            alarming = {family for family in FAMILIES if _alarms(family, one)}
+            families.setdefault(seconds, set()).update(alarming)
         return {
             seconds: verdicts.flags(
                 connection,
                 self._name,
                 seconds,
-                end - timedelta(seconds=length.step * 2 * self._need),
+                self._since(connection, seconds, end, families.get(seconds, ())),
             )
-            for seconds, (length, end) in by_seconds.items()
+            for seconds, end in ends.items()
         }
+
+    def _since(
+        self, connection: Connection, seconds: int, end: datetime, families: Iterable[str]
+    ) -> datetime:
+        """From where on there are enough windows with rows before `end`, however rare these are,
+        of the families for which it matters."""
+        step = self._steps.get(seconds, seconds)
+        reached = (
+            verdicts.reaching(connection, self._name, seconds, family, until=end, n=self._need)
+            for family in families
+        )
+        lately = end - timedelta(seconds=step * 2 * self._need)
+        return min([lately, *(since for since in reached if since is not None)])
 
     def _step(
         self,
@@ -135,7 +158,7 @@ class Alerting:
         past: dict[int, dict[str, list[Flags]]],
     ) -> bool:
         """Whether the last windows of every length that contributed are good."""
-        lengths = {c["window_seconds"] for c in current.content.contributors}
+        lengths = self._lengths(current.content)
         if one.length.seconds not in lengths:
             return False
         wanted = self._model.monitors.hysteresis.resolve
@@ -145,6 +168,16 @@ class Alerting:
             if len(recent) < wanted or any(f.alarm for f in recent):
                 return False
         return True
+
+    def _lengths(self, content: Content) -> set[int]:
+        """The lengths that contributed and are still judged."""
+        watched = self._model.monitors.no_traffic is not None
+        return {
+            one["window_seconds"]
+            for one in content.contributors
+            if one["window_seconds"] in self._steps
+            and (watched or one["monitor"] != no_traffic.NAME)
+        }
 
     def _start(
         self,

@@ -1,16 +1,21 @@
-"""Deliver the outbox by apprise: at least once, retried, at most so many an hour.
+"""Deliver the outbox by apprise: at least once to each address, at most so many an hour.
 
-A message is sent while its row is locked, and marked as sent in the same transaction. A process
-that dies between the two leaves it unmarked, and it is sent again with the same dedupe key.
+What fires within a silence is told when that ends, if it is still open. A message is sent while
+its row is locked, and marked as sent in the same transaction. A process that dies between the two
+leaves it unmarked, and it is sent again with the same dedupe key.
 """
 
+import hashlib
 import logging
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from driftline.config import Config
+from driftline.errors import ConfigError
 from driftline.storage import incidents, notifications, silences
 from driftline.storage.connection import Connection
+from driftline.storage.incidents import Incident
 from driftline.storage.notifications import Message
 from monitors.alerts.grafana_watch import GrafanaWatch
 
@@ -18,6 +23,9 @@ log = logging.getLogger(__name__)
 
 _FIRST_RETRY = timedelta(seconds=2)
 _LAST_RETRY = timedelta(minutes=10)
+_GIVE_UP = timedelta(days=1)  # on an address that fails where others took it
+_LOOK_AGAIN = timedelta(minutes=1)  # whether a silence still holds
+_SILENCED = "silenced"
 
 
 def deliver(config: Config, connection: Connection, grafana: GrafanaWatch | None = None) -> int:
@@ -40,57 +48,103 @@ def deliver(config: Config, connection: Connection, grafana: GrafanaWatch | None
 def _handle(
     config: Config, connection: Connection, message: Message, grafana: GrafanaWatch
 ) -> bool:
-    unwanted = _unwanted(config, connection, message, grafana)
+    incident = incidents.get(connection, message.incident_id)
+    if incident is not None and _is_silenced(connection, incident):
+        notifications.put_off(connection, message.id, _SILENCED, _LOOK_AGAIN)
+        return False
+    unwanted = _unwanted(config, connection, message, incident, grafana)
     if unwanted is not None:
         notifications.sent(connection, message.id, unwanted)
         return True
-    problem = send(config, message)
-    if problem is None:
+    taken, problems = send(config, message)
+    if not problems:
         notifications.sent(connection, message.id)
+        return True
+    problem = "; ".join(problems)
+    if taken and datetime.now(UTC) - message.created_at > _GIVE_UP:
+        log.warning("notification %s failed (%s): given up", message.dedupe_key, problem)
+        notifications.sent(connection, message.id, f"given up: {problem}")
         return True
     after = min(_FIRST_RETRY * 2 ** min(message.tries, 20), _LAST_RETRY)
     log.warning("notification %s failed (%s): again in %s", message.dedupe_key, problem, after)
-    notifications.failed(connection, message.id, problem, after)
+    notifications.failed(connection, message.id, problem, after, taken)
     return False
 
 
+def _is_silenced(connection: Connection, incident: Incident) -> bool:
+    silent = silences.active(connection, incident.model)
+    return any(one.family in (None, incident.family) for one in silent)
+
+
 def _unwanted(
-    config: Config, connection: Connection, message: Message, grafana: GrafanaWatch
+    config: Config,
+    connection: Connection,
+    message: Message,
+    incident: Incident | None,
+    grafana: GrafanaWatch,
 ) -> str | None:
     """Why nobody is to be told."""
-    incident = incidents.get(connection, message.incident_id)
     if incident is None:
         return "forgotten"
-    silenced = any(
-        one.family in (None, incident.family) for one in silences.active(connection, incident.model)
-    )
-    if silenced:
-        return "silenced"
-    if incident.acknowledged_at is not None and message.kind == "changed":
-        return "acknowledged"
-    if grafana.delivers():
-        return "grafana"
-    return None if config.notify.urls else "no addresses"
+    was_silenced = message.outcome == _SILENCED
+    known = message.kind == "changed" or was_silenced
+    reasons: dict[str, Callable[[], object]] = {
+        _SILENCED: lambda: was_silenced and message.kind != "resolved" and incident.resolved_at,
+        "acknowledged": lambda: known and incident.acknowledged_at,
+        "superseded": lambda: message.taken and notifications.superseded(connection, message),
+        "grafana": lambda: grafana.delivers(incident),
+        "no addresses": lambda: not config.notify.urls,
+        "nobody was told": lambda: (
+            message.kind == "resolved" and not notifications.told(connection, message)
+        ),
+    }
+    return next((reason for reason, holds in reasons.items() if holds()), None)
 
 
-def send(config: Config, message: Message) -> str | None:
-    """Send to every address; gives what went wrong, without the addresses, which are secrets."""
+def send(config: Config, message: Message) -> tuple[list[str], list[str]]:
+    """Send to each address that has not taken it.
+
+    Returns:
+        Marks of those that have now, and what went wrong, without the addresses, which are secrets.
+    """
+    _quiet()
+    taken, problems = [], []
+    for number, secret in enumerate(config.notify.urls, 1):
+        try:
+            url = secret.read()
+        except ConfigError as error:
+            problems.append(f"address {number} of notify.urls: {error}")
+            continue
+        mark = _mark(number, url, message)
+        problem = None if mark in message.taken else _send(url, message)
+        if problem is None:
+            taken.append(mark)
+        else:
+            problems.append(f"address {number} of notify.urls {problem}")
+    return taken, problems
+
+
+def _mark(number: int, url: str, message: Message) -> str:
+    """Tells the addresses of a message apart, and too little of one to guess it."""
+    digest = hashlib.sha256(f"{message.dedupe_key} {url}".encode()).hexdigest()
+    return f"{number}:{digest[:4]}"
+
+
+def _send(url: str, message: Message) -> str | None:
+    """Send to one address; gives what went wrong."""
     from apprise import Apprise, NotifyFormat, NotifyType  # noqa: PLC0415 - heavy
 
-    _quiet()
-    channels = Apprise()
-    for number, secret in enumerate(config.notify.urls, 1):
-        if not channels.add(secret.read()):
-            return f"apprise does not know address {number} of notify.urls"
+    channel = Apprise()
+    if not channel.add(url):
+        return "is none that apprise knows"
     kind = {"resolved": NotifyType.SUCCESS, "changed": NotifyType.WARNING}
-    body = f"{message.body}\nkey: {message.dedupe_key}"
-    sent = channels.notify(
-        body=body,
+    sent = channel.notify(
+        body=f"{message.body}\nkey: {message.dedupe_key}",
         title=message.title,
         notify_type=kind.get(message.kind, NotifyType.FAILURE),
         body_format=NotifyFormat.TEXT,
     )
-    return None if sent else "an address of notify.urls did not take it"
+    return None if sent else "did not take it"
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""Whether Grafana tells people of alerts now: it is configured, and it evaluates its rules."""
+"""Whether Grafana tells people of alerts now: driftline routes them there, and it evaluates."""
 
 import logging
 import time
@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from driftline import names
 from driftline.config import Config
+from driftline.storage.incidents import Incident
 
 log = logging.getLogger(__name__)
 
@@ -25,18 +26,37 @@ class GrafanaWatch:
     """
 
     def __init__(self, config: Config) -> None:
+        self._config = config
         self._settings = config.grafana
         self._asked = -_KEPT
         self._answer = False
 
-    def delivers(self) -> bool:
-        """Grafana tells people, so that driftline need not."""
+    def delivers(self, incident: Incident | None = None) -> bool:
+        """Grafana tells people, so that driftline need not.
+
+        What no route of the config takes goes to Grafana's own default contact point, a
+        placeholder on a fresh server: that counts only where there is no address beside it.
+
+        Parameters:
+            incident: of which they are told; default: any that has a route.
+        """
         if self._settings.url is None or self._settings.token is None:
+            return False
+        if self._config.notify.urls and not self._routed(incident):
             return False
         if time.monotonic() - self._asked >= _KEPT:
             self._answer = self._evaluates()
             self._asked = time.monotonic()
         return self._answer
+
+    def _routed(self, incident: Incident | None) -> bool:
+        routes = self._settings.routing.routes
+        if incident is None:
+            return bool(routes)
+        model = self._config.models.get(incident.model)
+        if model is None:  # no rule asks for a model that is not in the config
+            return False
+        return any(one.matches(model.team, incident.family, incident.severity) for one in routes)
 
     def _evaluates(self) -> bool:
         try:

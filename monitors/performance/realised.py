@@ -27,7 +27,7 @@ _MEASURED = ("ok", "not_calibrated", "shown")
 
 def name(metric: Metric) -> str:
     """The monitor's."""
-    return f"realised_{metric}"
+    return f"{names.REALISED}{metric}"
 
 
 def baseline(past: Sequence[Past], length: timedelta) -> list[Past]:

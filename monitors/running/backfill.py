@@ -26,7 +26,9 @@ def backfill(
 ) -> int:
     """Judge every window that lies within [since, until), in order of their ends.
 
-    Windows that were judged before are judged again, as a revision. No alert moves.
+    Windows that were judged before are judged again, as a revision. No alert moves, and what a
+    runner has yet to judge or to measure stays its own: it alerts on that as if nothing had been.
+    Windows whose lateness has not passed are left to it.
 
     Parameters:
         progress: is told how many windows of how many are done.
@@ -42,13 +44,13 @@ def backfill(
         raise DriftlineError(f"since {since} is not before until {until}: exchange them")
     with connect(config.local_postgres(), "write", autocommit=True) as connection:
         clock = _clock(connection, watch, name)
-        wanted = _windows(watch, since, min(until, clock))
+        wanted = _windows(watch, since, min(until, clock - watch.settings.lateness))
         for start in range(0, len(wanted), _AT_ONCE):
             chunk = wanted[start : start + _AT_ONCE]
             with connection.transaction():
                 lock_round(connection, name)
                 fresh = watch.judge(connection, Due(clock, chunk))
-                truth.judge(connection, clock, fresh)
+                truth.judge(connection, clock, fresh, live=False)
             progress(start + len(chunk), len(wanted))
     return len(wanted)
 

@@ -70,6 +70,7 @@ class LateTruth:
         fresh: Sequence[Fresh],
         *,
         ended: bool = False,
+        live: bool = True,
     ) -> list[Fresh]:
         """Measure what is due, and store it, in the caller's transaction.
 
@@ -77,6 +78,8 @@ class LateTruth:
             clock: the time by which windows age.
             fresh: windows that were judged just now.
             ended: no more labels will come: every window is measured for the last time.
+            live: a runner's, which alerts on what is found, and also measures windows that were
+                judged before; a backfill measures of those now judged what no runner will.
         """
         self.more = False
         metric = self._model.metric
@@ -84,8 +87,8 @@ class LateTruth:
             return []
         found: list[Fresh] = []
         for length in self._model.monitors.windows:
-            mine = {one.end for one in fresh if one.length.seconds == length.seconds}
-            looks = self._due(connection, metric, length, clock, mine, ended=ended)
+            mine = [one for one in fresh if one.length.seconds == length.seconds]
+            looks = self._due(connection, metric, length, clock, mine, ended=ended, live=live)
             if looks:
                 found += self._measure(connection, metric, length, looks)
         return found
@@ -96,26 +99,34 @@ class LateTruth:
         metric: Metric,
         length: WindowLength,
         clock: datetime,
-        fresh: set[datetime],
+        fresh: Sequence[Fresh],
         *,
         ended: bool,
+        live: bool,
     ) -> list[_Look]:
         """Windows that have come to an age at which they were not measured yet.
 
         Those that a runner missed while it was away are looked for as far back as `within`, twice.
         """
         ages = self._settings.looks(length.length)
-        floor = min([clock - 2 * self._settings.within, *fresh])
+        awaited = clock - 2 * self._settings.within
+        mine = {one.end for one in fresh}
+        # what a backfill measured before the runner came to it has alerted nobody
+        anew = {one.end for one in fresh if live and one.revised and one.may_open}
+        floor = min([awaited, *mine])
         said = verdicts.revisions(
             connection, self._name, length.seconds, realised.name(metric), since=floor
         )
         looks = []
         for one in judged.between(connection, self._name, length.seconds, floor, _after(clock)):
             passed = len(ages) if ended else bisect_right(ages, clock - one.end)
-            if one.rows and passed - 1 > said.get(one.end, -1):
+            known = -1 if one.end in anew else said.get(one.end, -1)
+            if one.rows and passed - 1 > known:
                 looks.append(_Look(one, passed - 1, one.end in said, passed == len(ages)))
-        first = [look for look in looks if look.one.end in fresh]
-        rest = [look for look in looks if look.one.end not in fresh]
+        first = [look for look in looks if look.one.end in mine]
+        if not live:
+            return [look for look in first if not look.one.live or look.one.end < awaited]
+        rest = [look for look in looks if look.one.end not in mine]
         self.more |= len(rest) > _AT_ONCE
         return sorted(first + rest[:_AT_ONCE], key=lambda look: look.one.end)
 

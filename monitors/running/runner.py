@@ -1,7 +1,9 @@
 """The long-lived process that judges windows: `driftline monitor`.
 
-Models are dealt into shards by a stable hash. A runner owns a shard by an advisory lock of the
-connection that it also writes with, so that whoever lost the lock has lost the transaction too.
+Models are dealt into shards by a stable hash. A runner owns its models of a shard by an advisory
+lock of the connection that it also writes with, so that whoever lost the lock has lost the
+transaction too. Runners that watch different models of a shard each own theirs; what both watch is
+judged by whoever comes first, as a round of a model excludes every other.
 All that a round of a model finds is one transaction: a runner that is killed has judged a window
 whole or not at all, and what to judge next follows from what is stored.
 """
@@ -14,7 +16,7 @@ import threading
 import time
 import uuid
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -41,6 +43,7 @@ _OFTEN = timedelta(seconds=30)  # late events are looked at so often where the r
 _LONGEST_PAUSE = 60.0  # seconds, after failures
 _GOODBYE = 30.0  # seconds that a delivery may still take at the end
 _ROUND_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('driftline.monitor ' || %s, 0))"
+_TRY_ROUND = _ROUND_LOCK.replace("pg_advisory", "pg_try_advisory")
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError, ServiceError)
 
 
@@ -51,6 +54,11 @@ def shard_of(model: str, shards: int) -> int:
     2
     """
     return zlib.crc32(model.encode()) % shards
+
+
+def share_of(shard: int, models: Iterable[str]) -> int:
+    """A runner's models of one shard as a 32-bit number: the same for all that watch the same."""
+    return zlib.crc32("\0".join((str(shard), *sorted(models))).encode()) - 2**31
 
 
 @dataclass
@@ -68,15 +76,21 @@ class Watched:
     not_before: float = 0.0
     lag: float = 0.0
     more: bool = field(default=True)
+    busy: bool = False
 
 
 @dataclass(frozen=True)
 class Round:
-    """What one pass over all models did."""
+    """What one pass over all models did.
+
+    Attributes:
+        busy: models that another runner or a backfill was judging.
+    """
 
     windows: int
     failed: int
     more: bool
+    busy: int = 0
 
 
 class Runner:
@@ -98,6 +112,7 @@ class Runner:
         self._grafana = GrafanaWatch(config)
         self._heartbeat = Heartbeat(config.runner.heartbeat)
         self._stop = threading.Event()
+        self._shares = self._dealt()
         self._shards: set[int] = set()
         self._beat_at = 0.0
         self._told = 0  # models in the last heartbeat
@@ -134,6 +149,8 @@ class Runner:
                     self._stop.wait(pause)
                     continue
                 if done.more:
+                    if done.busy and not done.windows:
+                        self._stop.wait(self._config.runner.poll.total_seconds())
                     continue
                 if once or (until_idle and not done.windows):
                     break
@@ -152,7 +169,7 @@ class Runner:
         self._share(connection)
         mine = {n: one for n, one in self._models.items() if one.shard in self._shards}
         marked = dirty.models(connection, list(mine))
-        windows = failed = 0
+        windows = failed = busy = 0
         for name, one in mine.items():
             if self._stop.is_set():
                 break
@@ -161,16 +178,18 @@ class Runner:
                 continue
             if time.monotonic() < one.not_before:
                 continue
+            one.busy = False
             judged = self._attempt(connection, name, one, now, ended=ended)
             windows += judged or 0
             failed += judged is None
+            busy += one.busy
             self._beat(connection, mine)
         self._deliver(connection)
         self._beat(connection, mine, force=everything or len(mine) != self._told)
         if not failed:
             self._heartbeat.beat()
             self.metrics.beat.set_to_current_time()
-        return Round(windows, failed, any(one.more for one in mine.values()))
+        return Round(windows, failed, any(one.more for one in mine.values()), busy)
 
     def _watched(self, name: str) -> Watched:
         model = self._config.model(name)
@@ -196,11 +215,9 @@ class Runner:
         try:
             with self.metrics.round.time():
                 windows = self._round_of(connection, name, one, now, ended=ended)
-        except _LOST:
-            if connection.closed or connection.broken:
-                raise
-            log.exception("the round of model %s failed", name)
         except Exception as error:
+            if isinstance(error, _LOST) and (connection.closed or connection.broken):
+                raise
             log.exception("the round of model %s failed", name)
             self._failed(connection, name, one, error)
         else:
@@ -212,12 +229,15 @@ class Runner:
         self, connection: Connection, name: str, one: Watched, now: datetime, *, ended: bool
     ) -> int:
         with connection.transaction():
-            lock_round(connection, name)
+            if not _try_round(connection, name):
+                one.busy = one.more = True
+                return 0
             due = one.watch.due(connection, now, ended=ended)
             fresh = one.watch.judge(connection, due)
             looks = one.pulse.judge(connection, now) if one.pulse.due(now) else []
             looks += one.truth.judge(connection, due.clock, fresh, ended=ended)
-            if fresh or looks or one.seen_at is None:
+            # after a failed round its row says so, though nothing new may have come since
+            if fresh or looks or one.failures or one.seen_at is None:
                 one.alerting.apply(connection, [*fresh, *looks])
             one.lag = _lag(due, due.clock or now)
             runners.advance(
@@ -228,6 +248,7 @@ class Runner:
                 judged_until=max((f.end for f in fresh), default=None),
                 lag_seconds=one.lag,
             )
+        one.pulse.keep()
         one.seen_at, one.more = now, due.more > 0 or one.truth.more
         one.next_at = one.watch.next_close(now)
         self.metrics.windows.inc(len(fresh))
@@ -241,23 +262,33 @@ class Runner:
         one.not_before = time.monotonic() + min(2.0**one.failures, _LONGEST_PAUSE)
         self._errors += 1
         self.metrics.errors.inc()
-        with connection.transaction():
-            why = f"{type(error).__name__}: {error}"
-            runners.fail(connection, name, one.shard, why)
-            one.alerting.broken(connection, why)
+        why = f"{type(error).__name__}: {error}"
+        try:
+            with connection.transaction():
+                runners.fail(connection, name, one.shard, why)
+                one.alerting.broken(connection, why)
+        except psycopg.Error:
+            if connection.closed or connection.broken:
+                raise
+            log.exception("that model %s failed could not be stored", name)  # such as a full disk
+
+    def _dealt(self) -> dict[int, int]:
+        """Shard -> what this runner serves of it."""
+        of: dict[int, list[str]] = {}
+        for name, one in self._models.items():
+            of.setdefault(one.shard, []).append(name)
+        return {shard: share_of(shard, models) for shard, models in of.items()}
 
     def _share(self, connection: Connection) -> None:
-        """Own as many shards as each of the living runners should; free ones are taken over."""
-        shards = {one.shard for one in self._models.values()}
-        others = [one for one in runners.alive(connection) if one.id != self.id]
-        fair = -(-len(shards) // (len(others) + 1))
-        for shard in sorted(self._shards)[fair:]:
-            runners.unlock(connection, shard)
-            self._shards.discard(shard)
-        for shard in sorted(shards - self._shards):
-            if len(self._shards) >= fair:
-                break
-            if runners.lock(connection, shard):
+        """Own what is dealt to this runner among those that are there, as soon as it is free."""
+        there = runners.attending(connection)
+        mine = runners.dealt(self.id, {**there, self.id: list(self._shares.values())})
+        wanted = {shard for shard, share in self._shares.items() if share in mine}
+        for shard in self._shards - wanted:
+            runners.unlock(connection, self._shares[shard])
+        self._shards &= wanted
+        for shard in sorted(wanted - self._shards):
+            if runners.lock(connection, self._shares[shard]):
                 self._shards.add(shard)
                 for one in self._models.values():
                     if one.shard == shard:
@@ -273,7 +304,7 @@ class Runner:
         runners.beat(
             connection,
             self.id,
-            shards=list(self._shards),
+            shards=list(self._shares.values()),
             models=len(mine),
             lag_seconds=lag,
             errors=self._errors,
@@ -306,6 +337,7 @@ class Runner:
                 autocommit=True,
                 application_name="driftline-monitor",
             )
+            runners.attend(self._connection, self.id)
             self._beat(self._connection, {}, force=True)
         return self._connection
 
@@ -335,6 +367,11 @@ def _lag(due: Due, now: datetime) -> float:
 def lock_round(connection: Connection, model: str) -> None:
     """Nobody else judges the model until the caller's transaction ends."""
     connection.execute(_ROUND_LOCK, [model])
+
+
+def _try_round(connection: Connection, model: str) -> bool:
+    """As `lock_round`, if nobody else judges the model now."""
+    return connection.execute(_TRY_ROUND, [model]).fetchone() == (True,)
 
 
 def now_of(connection: Connection) -> datetime:

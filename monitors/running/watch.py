@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 _AT_ONCE = 64  # windows that one transaction judges for the first time, at most
 _LOOK_BACK = timedelta(days=1)  # what a model's first round judges of the past, at least one window
 
+_NOTHING = (None, None, None)  # is judged of a length
+
 Parts = dict[Part, Profile]
 
 
@@ -67,12 +69,15 @@ class Due:
         windows: (end, length), in order of their ends.
         more: so many more were due than are judged at once.
         waited_since: the oldest of all that are due should have been judged at this time.
+        opening: (end, seconds) of those that a runner judges for the first time; a backfill may
+            have judged them before.
     """
 
     clock: datetime | None
     windows: Sequence[tuple[datetime, Length]]
     more: int = 0
     waited_since: datetime | None = None
+    opening: frozenset[tuple[datetime, int]] = frozenset()
 
 
 class Watch:
@@ -111,17 +116,18 @@ class Watch:
         until = clock - lateness
         minutes = dirty.take(connection, self.name)
         self._fold.advance(connection, minutes, until)
-        first, last = (f(connection, self.name) for f in (judged.first, judged.last))
+        spans = judged.spans(connection, self.name)
         again: set[tuple[datetime, Length]] = set()
         new: list[tuple[datetime, Length]] = []
         gap: list[tuple[datetime, Length]] = []
         for length in self.lengths:
             closed = schedule.last_end(length, until)
             start = self._start(connection, length, clock)
-            frontier = last.get(length.seconds)
-            if frontier is not None:
-                floor, step = first[length.seconds], timedelta(seconds=length.step)
-                known = schedule.touched(length, minutes, floor, min(frontier, closed))
+            first, floor, frontier = spans.get(length.seconds, _NOTHING)
+            if first is not None and floor is not None and frontier is not None:
+                step = timedelta(seconds=length.step)
+                changed = schedule.touched(length, minutes, first, min(frontier, closed))
+                known = judged.among(connection, self.name, length.seconds, changed)
                 again.update((end, length) for end in known)
                 if self.settings.clock == "event":  # what came first need not be the oldest
                     gap += [(end, length) for end in schedule.ends(length, start, floor - step)]
@@ -129,10 +135,17 @@ class Watch:
             new += [(end, length) for end in schedule.ends(length, start, closed)]
         # a gap is closed backwards: what is judged stays one stretch of time
         first_looks = [*sorted(gap, key=_order, reverse=True), *sorted(new, key=_order)]
-        chosen = sorted(again | set(first_looks[:_AT_ONCE]), key=_order)
+        opening = first_looks[:_AT_ONCE]
+        chosen = sorted(again.union(opening), key=_order)
         waited = min((end for end, _ in new), default=None)
         more = max(len(first_looks) - _AT_ONCE, 0)
-        return Due(clock, chosen, more, None if waited is None else waited + self.settings.lateness)
+        return Due(
+            clock,
+            chosen,
+            more,
+            None if waited is None else waited + self.settings.lateness,
+            frozenset(_order(one) for one in opening),
+        )
 
     def judge(self, connection: Connection, due: Due) -> list[Fresh]:
         """Judge windows and store what was found, in the caller's transaction."""
@@ -149,7 +162,8 @@ class Watch:
         for end, length in due.windows:
             before = known.get((end, length.seconds))
             final = due.clock is None or end + self.settings.lateness <= due.clock
-            fresh.append(self._judge_one(connection, end, length, before, final=final))
+            opens = (end, length.seconds) in due.opening
+            fresh.append(self._judge_one(connection, end, length, before, final=final, opens=opens))
         series = (
             *(
                 by_length(fresh, partial(judge, connection, self.name, self.settings))
@@ -194,6 +208,7 @@ class Watch:
         before: Judged | None,
         *,
         final: bool,
+        opens: bool,
     ) -> Fresh:
         window = Window(length.seconds, end)
         revision = 0 if before is None else before.revision + 1
@@ -209,7 +224,13 @@ class Watch:
             connection,
             self.name,
             length.seconds,
-            Judged(end, revision, seen.rows, final or (before is not None and before.final)),
+            Judged(
+                end,
+                revision,
+                seen.rows,
+                final or (before is not None and before.final),
+                opens or (before is not None and before.live),
+            ),
             seen.stats,
         )
         verdicts.write(
@@ -221,7 +242,7 @@ class Watch:
             revision=revision,
             sparing=SPARED,
         )
-        may_open = before is None or not before.final
+        may_open = opens or (before is not None and not before.final)
         revised = before is not None
         return Fresh(end, length, seen.rows, may_open, revised, seen.verdicts, seen.pairs)
 

@@ -4,6 +4,7 @@ Once a minute. A verdict is stored while it alarms, while its family has an inci
 changes; a quiet stream leaves no rows.
 """
 
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from driftline.config import Model
@@ -30,6 +31,15 @@ def rejects_level(settings: Monitors) -> float:
     return budget.REJECTED * settings.false_alarms_per_week / looks
 
 
+@dataclass
+class _Seen:
+    """When was looked last, and what was said then."""
+
+    at: datetime | None = None
+    rejects_at: datetime | None = None
+    said: dict[str, str] = field(default_factory=dict)
+
+
 class Pulse:
     """The real-time looks at one model.
 
@@ -41,25 +51,30 @@ class Pulse:
     def __init__(self, name: str, model: Model) -> None:
         self._name = name
         self._model = model
-        self._at: datetime | None = None
-        self._rejects_at: datetime | None = None
-        self._said: dict[str, str] = {}
+        self._kept = _Seen()
+        self._seen = self._kept
 
     def due(self, now: datetime) -> bool:
         """A minute has begun since it was looked at last."""
-        return self._at is None or schedule.last_end(MINUTE, now) > self._at
+        return self._kept.at is None or schedule.last_end(MINUTE, now) > self._kept.at
+
+    def keep(self) -> None:
+        """The transaction of the last look has committed: without this it is looked at again."""
+        self._kept = self._seen
 
     def judge(self, connection: Connection, now: datetime) -> list[Fresh]:
         """Look, and store what is worth it, in the caller's transaction."""
-        self._at = schedule.last_end(MINUTE, now)
-        found = [(MINUTE, self._at, self._registry(connection, now))]
+        minute = schedule.last_end(MINUTE, now)
+        before = self._kept
+        self._seen = replace(before, at=minute, said=dict(before.said))
+        found = [(MINUTE, minute, self._registry(connection, now))]
         if self._model.monitors.no_traffic is not None:
             last = arrivals.last(connection, self._name)
             allowed = self._model.monitors.no_traffic
-            found.append((MINUTE, self._at, no_traffic.judge(last, now, allowed)))
+            found.append((MINUTE, minute, no_traffic.judge(last, now, allowed)))
         end = schedule.last_end(REJECTS, now)
-        if self._rejects_at is None or end > self._rejects_at:
-            self._rejects_at = end
+        if before.rejects_at is None or end > before.rejects_at:
+            self._seen.rejects_at = end
             found.append((REJECTS, end, self._rejected(connection, end)))
         opened = incidents.still_open(connection, self._name)
         return [
@@ -67,7 +82,7 @@ class Pulse:
             for length, at, verdict in found
             if verdict.family in opened
             or verdict.status not in _QUIET
-            or self._said.get(verdict.monitor, "ok") not in _QUIET
+            or before.said.get(verdict.monitor, "ok") not in _QUIET
         ]
 
     def _registry(self, connection: Connection, now: datetime) -> Verdict:
@@ -89,7 +104,7 @@ class Pulse:
     def _store(
         self, connection: Connection, length: Length, end: datetime, verdict: Verdict
     ) -> Fresh:
-        self._said[verdict.monitor] = verdict.status
+        self._seen.said[verdict.monitor] = verdict.status
         verdicts.say(
             connection, self._name, length.seconds, end, [row(verdict)], monitor=verdict.monitor
         )

@@ -73,6 +73,8 @@ def _verdict(stored: verdicts.Row) -> Verdict:
         value=stored.value,
         version=stored.version,
         against=stored.against,
+        low=stored.low,
+        high=stored.high,
     )
 
 

@@ -3,6 +3,10 @@
 Two versions never score alike, so the gap of their mean scores is compared with that of the same
 two versions in earlier windows: the weighted mean of those, and their spread about one another, by
 the law of windows that columns have. Windows that alarmed are left out of what is usual.
+
+Versions that have scored exactly alike so far have shown no spread at all, and would alarm for a
+rounding. So the spread counts as at least a tenth of the standard error that the gap would have if
+the two had scored different rows: below that a gap is lost in the noise of either mean.
 """
 
 from collections.abc import Sequence
@@ -12,14 +16,16 @@ import numpy as np
 
 from driftline import names
 from driftline.monitoring import Check
-from driftline.profile.binning import Floats
-from driftline.profile.profile import Profile
+from driftline.profile.binning import Floats, LogBins, NumericBins
+from driftline.profile.profile import ColumnProfile, Profile
 from monitors.calibration.calibrator import FEWEST, each_with_the_others, fit
 from monitors.calibration.null import Null
 from monitors.columns.monitor import Comparison, number
 from monitors.verdict import Verdict
 
 NAME = "version_against_version"
+_NEGLIGIBLE = 0.1  # of a standard error
+_Z = 1.96  # standard errors to either side of an interval of 95 %
 WINDOWS = 600  # earlier ones that say what is usual, at most
 
 
@@ -31,7 +37,8 @@ def compare(champion: Profile, other: Profile, versions: tuple[int, int]) -> Ver
         versions: the other's number, and the champion's.
 
     Returns:
-        Not judged yet; None when their scores have different bins, or one has none.
+        Not judged yet, with the interval that the gap would have if they had scored different
+        rows; None when their scores have different bins, or one has none.
     """
     if champion.binning.by_name[names.SCORE] != other.binning.by_name[names.SCORE]:
         return None
@@ -40,15 +47,19 @@ def compare(champion: Profile, other: Profile, versions: tuple[int, int]) -> Ver
     if not rows:
         return None
     version, against = versions
+    gap = two.mean() - one.mean()
+    error = float(np.sqrt(_squared_error(one) + _squared_error(two)))
     return Verdict(
         NAME,
         "drift",
         names.SCORE,
         "shown",
         rows,
-        value=two.mean() - one.mean(),
+        value=gap,
         version=version,
         against=against,
+        low=gap - _Z * error,
+        high=gap + _Z * error,
     )
 
 
@@ -84,7 +95,7 @@ def judge(
         few = f"{said}; {len(past)} earlier windows are known, {FEWEST} are needed"
         return replace(found, status="not_calibrated", level=level, detail=few)
     gaps, rows = (np.array(column, dtype=np.float64) for column in zip(*past, strict=True))
-    null = _law(gaps, rows)
+    null = _law(gaps, rows, _least(found))
     usual = float(rows @ gaps / rows.sum())
     error = float(np.sqrt(1 / found.rows + 1 / rows.sum()))
     z = (gap - usual) / error
@@ -105,11 +116,32 @@ def judge(
     )
 
 
-def _law(gaps: Floats, rows: Floats) -> Null:
+def _squared_error(scores: ColumnProfile) -> float:
+    """Of the mean of independent rows; within a bin they count as spread evenly (Sheppard 1898)."""
+    assert isinstance(scores.bins, NumericBins | LogBins)
+    n = int(scores.values.sum())
+    widths = np.pad(np.diff(scores.bins.edges), 1)  # what is outside counts as at the limits
+    squares = (scores.centres - scores.mean()) ** 2 + widths**2 / 12
+    return float(squares @ scores.values) / n**2
+
+
+def _least(found: Verdict) -> float:
+    """The smallest variance of one row's difference that counts as usual."""
+    if found.low is None or found.high is None:
+        return 0.0
+    error = (found.high - found.low) / (2 * _Z)
+    return (_NEGLIGIBLE * error) ** 2 * found.rows
+
+
+def _law(gaps: Floats, rows: Floats, least: float) -> Null:
     """The law of the windows, each compared with the others; rows alone say nothing here, as both
-    versions score the same ones."""
+    versions score the same ones.
+
+    Args:
+        least: the variance of one row's difference, at least.
+    """
     others, z = each_with_the_others(gaps, rows)
-    scale = max(float((z**2).mean()), float(np.finfo(float).tiny))
+    scale = max(float((z**2).mean()), least, float(np.finfo(float).tiny))
     found = Comparison(gaps, others, z**2 / scale, np.ones_like(z), np.sign(z))
     null = fit(found, float(np.median(rows)), len(rows))
     assert null is not None

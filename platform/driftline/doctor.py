@@ -8,7 +8,7 @@ Each check is a function that gives findings; to add one, write it and name it i
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from driftline.config import Config
 from driftline.errors import DriftlineError
@@ -75,11 +75,40 @@ def settings(config: Config) -> Iterable[Finding]:
     for secret in (*config.notify.urls, config.runner.heartbeat, config.grafana.token):
         if isinstance(secret, Secret):
             secret.read()
-    if not config.notify.urls and config.grafana.url is None:
-        yield Finding(
-            "config", "note", "nobody is told of incidents", "set notify.urls, or grafana.url"
-        )
     yield Finding("config", "ok", f"{len(config.models)} models")
+
+
+def notified(config: Config) -> Iterable[Finding]:
+    """Is somebody told of every incident?"""
+    if config.notify.urls:
+        yield Finding("notify", "ok", f"{len(config.notify.urls)} addresses")
+    elif config.grafana.url is None:
+        yield Finding(
+            "notify", "note", "nobody is told of incidents", "set notify.urls, or grafana.url"
+        )
+    elif unrouted := _unrouted(config):
+        yield Finding(
+            "notify",
+            "note",
+            f"no route takes {len(unrouted)} kinds of alerts, such as {unrouted[0]}: they go to "
+            "Grafana's own default contact point, on a fresh server a placeholder",
+            "end grafana.routing.routes with a route that takes all, or set notify.urls",
+        )
+    else:
+        yield Finding("notify", "ok", "Grafana has a route for every alert")
+
+
+def _unrouted(config: Config) -> list[str]:
+    """The alerts, by team, family and severity, that no route of the config takes."""
+    from driftline.monitoring import Family, Severity
+
+    return [
+        f"{family} ({severity}) of team {team!r}"
+        for team in sorted({model.team for model in config.models.values()})
+        for family in get_args(Family)
+        for severity in get_args(Severity)
+        if not any(one.matches(team, family, severity) for one in config.grafana.routing.routes)
+    ]
 
 
 def database(config: Config) -> Iterable[Finding]:
@@ -247,6 +276,7 @@ def grafana(config: Config) -> Iterable[Finding]:
 
 CHECKS: dict[str, Check] = {
     "config": settings,
+    "notify": notified,
     "database": database,
     "kafka": broker,
     "registry": registry,

@@ -34,6 +34,8 @@ EVENT_ID = "event_id"
 LATE = "late"
 KEEP = "keep"  # a boolean feature column with this name decides logged or filtered
 
+REALISED = "realised_"  # how the monitors begin that say what labels have shown
+
 ALL_ROWS = ""  # the segment that holds every row
 
 # Roles of a version. A challenger serves its share of a canary; a shadow never serves.
@@ -96,5 +98,6 @@ GRAFANA_HEARTBEAT = "driftline is silent"
 LEDGER_LOCK = 0x6466_0001
 PROMOTION_LOCK = 0x6466_0002
 CANARY_LOCK = 0x6466_0003
-RUNNER_LOCK = 0x6466_0004  # second key: the shard
+RUNNER_LOCK = 0x6466_0004  # second key: the share of the models
+RUNNER_THERE = 0x6466_0008  # second key: a hash of the runner
 GRAFANA_LOCK = 0x6466_0007

@@ -15,6 +15,9 @@ from registry import columns
 from registry.loaders.shared_inputs import shared
 from registry.runtime import Tensor, score
 
+#: Rows of the batches that a new model is tried with: a constant is as long as one of them at most.
+_TRIED = (1, 3)
+
 
 class InProcess:
     """A loaded TensorFlow function; a loader makes one with `of`.
@@ -62,7 +65,9 @@ class InProcess:
                     "(None,), (None, 1) or (None, 28, 28)"
                 )
         model = cls(concrete, inputs, _tensors(concrete.structured_outputs), owner)
-        check_outputs(model.predict(columns.blank_for(inputs)), what)
+        blank = columns.blank_for(inputs).schema
+        for rows in _TRIED:
+            check_outputs(model._outputs(columns.blank(blank, rows)), what, rows)
         return model
 
     def check(self, features: pa.Schema) -> None:
@@ -74,14 +79,23 @@ class InProcess:
         return columns.unusable(self.inputs, features)
 
     def predict(self, features: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
-        """See `Runtime.predict`; a missing number is NaN to the model, a missing text is empty."""
+        """See `Runtime.predict`; a missing number is NaN to the model, a missing text is empty.
+
+        Raises:
+            RegistryError: an output has not one row for each of these.
+        """
+        outputs = self._outputs(features)
+        _check_rows(outputs, "the model", features.num_rows)
+        return outputs
+
+    def _outputs(self, features: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
         stacks = [_stack(features, names, tensor) for tensor, names in self._groups.items()]
         texts = [_text(features, name, self.inputs[name]) for name in self._texts]
         results = self._function(*stacks, *texts)
         return {
             name: results[name].numpy()
             if tensor.dtype.kind != "O"
-            else columns.texts(results[name].numpy())
+            else columns.texts(np.asarray(results[name].numpy(), object))  # one text is no array
             for name, tensor in self.outputs.items()
         }
 
@@ -103,19 +117,24 @@ def _text(features: pa.RecordBatch, name: str, tensor: Tensor) -> Any:
     )
 
 
-def check_outputs(outputs: Mapping[str, npt.NDArray[Any]], what: str) -> None:
-    """See that one row in gave one row of each output, with a score among them.
+def check_outputs(outputs: Mapping[str, npt.NDArray[Any]], what: str, rows: int = 1) -> None:
+    """See that each output has a row for each one that went in, with a score among them.
 
     Raises:
         RegistryError: naming the output.
     """
+    _check_rows(outputs, what, rows)
+    score(outputs)
+
+
+def _check_rows(outputs: Mapping[str, npt.NDArray[Any]], what: str, rows: int) -> None:
     for name, values in outputs.items():
-        if values.shape[:1] != (1,):
+        if values.shape[:1] != (rows,):
+            given = "one row" if rows == 1 else f"{rows} rows"
             raise RegistryError(
-                f"output {name!r} of {what} has shape {values.shape} for one row: its first "
+                f"output {name!r} of {what} has shape {values.shape} for {given}: its first "
                 "dimension must be the row"
             )
-    score(outputs)
 
 
 def start() -> None:

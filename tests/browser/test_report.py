@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from driftline.config import Config
@@ -9,9 +10,18 @@ from driftline.storage import reports
 from driftline.storage.connection import connect
 from monitors.raw import evidently_report
 from tests import monitored
-from tests.unit.monitors.test_evidently import rows
+from tests.unit.monitors.test_evidently import PLANTED, planted, rows
 
 START = datetime(2020, 1, 1, tzinfo=UTC)  # long before what the store holds
+
+
+def kept(config: Config, html: str, since: datetime) -> int:
+    """The number of a report that is stored."""
+    until = since + timedelta(hours=1)
+    with connect(config.local_postgres(), "write", autocommit=True) as connection:
+        return reports.keep(
+            connection, monitored.FRAUD, since, until, rows=500, summary={}, html=html
+        )
 
 
 def test_the_whole_report_is_drawn(page: Page, preview: str, monitored_store: Config) -> None:
@@ -21,16 +31,7 @@ def test_the_whole_report_is_drawn(page: Page, preview: str, monitored_store: Co
         "fraud, an hour",
         [("rows", "500")],
     )
-    with connect(monitored_store.local_postgres(), "write", autocommit=True) as connection:
-        number = reports.keep(
-            connection,
-            monitored.FRAUD,
-            START,
-            START + timedelta(hours=1),
-            rows=500,
-            summary=made.numbers,
-            html=made.html,
-        )
+    number = kept(monitored_store, made.html, START)
     page.goto(f"{preview}/reports/{number}")
     expect(page.get_by_text("fraud, an hour").first).to_be_visible()
     for part in ("Confusion Matrix", "ROC Curve", "Dataset Drift", "Dataset Summary"):
@@ -38,3 +39,22 @@ def test_the_whole_report_is_drawn(page: Page, preview: str, monitored_store: Co
     row = page.locator("tr", has_text="amount").first
     expect(row).to_contain_text("Detected")
     assert page.locator(".js-plotly-plot .main-svg").count() >= 10  # the summary draws its own
+
+
+@pytest.mark.parametrize("place", ["preview", "alone"])
+def test_html_in_events_is_shown_and_does_not_run(
+    page: Page, preview: str, monitored_store: Config, place: str
+) -> None:
+    """As the preview serves it, and without its headers, as `driftline report --open` shows it."""
+    current, reference = planted(rows(500, shift=2.0, seed=1)), planted(rows(500))
+    made = evidently_report.make(current, reference, "fraud, an hour", [("rows", "500")])
+    if place == "preview":
+        number = kept(monitored_store, made.html, START + timedelta(days=1))
+        page.goto(f"{preview}/reports/{number}")
+    else:
+        page.set_content(made.html)
+    expect(page.get_by_text("Dataset Drift").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(f"named {PLANTED}").first).to_be_visible()
+    assert page.locator(".js-plotly-plot .main-svg").count() >= 10
+    assert page.evaluate("window.planted") is None
+    assert page.locator("img[src=x]").count() == 0

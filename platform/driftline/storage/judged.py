@@ -14,12 +14,27 @@ class Judged(NamedTuple):
         revision: how often it was judged again, for events that came later.
         rows: all that were served.
         final: the allowed lateness had passed when it was judged.
+        live: a runner judged it, not a backfill alone.
     """
 
     end: datetime
     revision: int
     rows: int
     final: bool
+    live: bool
+
+
+class Span(NamedTuple):
+    """The judged windows of one length.
+
+    Attributes:
+        first: the end of the oldest one.
+        live_first, live_last: of the oldest and the newest one that a runner judged.
+    """
+
+    first: datetime
+    live_first: datetime | None
+    live_last: datetime | None
 
 
 class Stat(NamedTuple):
@@ -50,23 +65,20 @@ class Stat(NamedTuple):
 
 
 def last(connection: Connection, model: str) -> dict[int, datetime]:
-    """The end of the newest window that was judged, by length in seconds."""
-    rows = connection.execute(
-        """SELECT window_seconds, max(window_end) FROM driftline.judged_window
-            WHERE model = %s GROUP BY 1""",
-        [model],
-    ).fetchall()
-    return dict(rows)
+    """The end of the newest window that a runner judged, by length in seconds."""
+    found = spans(connection, model).items()
+    return {seconds: one.live_last for seconds, one in found if one.live_last is not None}
 
 
-def first(connection: Connection, model: str) -> dict[int, datetime]:
-    """The end of the oldest window that was judged, by length in seconds."""
+def spans(connection: Connection, model: str) -> dict[int, Span]:
+    """How far is judged, by length in seconds."""
     rows = connection.execute(
-        """SELECT window_seconds, min(window_end) FROM driftline.judged_window
-            WHERE model = %s GROUP BY 1""",
+        """SELECT window_seconds, min(window_end), min(window_end) FILTER (WHERE live),
+                  max(window_end) FILTER (WHERE live)
+             FROM driftline.judged_window WHERE model = %s GROUP BY 1""",
         [model],
     ).fetchall()
-    return dict(rows)
+    return {seconds: Span(*rest) for seconds, *rest in rows}
 
 
 def among(
@@ -74,7 +86,7 @@ def among(
 ) -> dict[datetime, Judged]:
     """Those of the windows that were judged before."""
     rows = connection.execute(
-        """SELECT window_end, revision, rows, final FROM driftline.judged_window
+        """SELECT window_end, revision, rows, final, live FROM driftline.judged_window
             WHERE model = %s AND window_seconds = %s AND window_end = ANY(%s)""",
         [model, seconds, list(ends)],
     ).fetchall()
@@ -86,7 +98,7 @@ def between(
 ) -> list[Judged]:
     """The judged windows that end in [since, until), in order."""
     rows = connection.execute(
-        """SELECT window_end, revision, rows, final FROM driftline.judged_window
+        """SELECT window_end, revision, rows, final, live FROM driftline.judged_window
             WHERE model = %s AND window_seconds = %s AND window_end >= %s AND window_end < %s
             ORDER BY window_end""",
         [model, seconds, since, until],
@@ -110,12 +122,12 @@ def write(
     """Store that a window was judged, with what it held instead of what it was said to hold."""
     connection.execute(
         """INSERT INTO driftline.judged_window
-             (window_end, model, window_seconds, revision, rows, final)
-           VALUES (%s, %s, %s, %s, %s, %s)
+             (window_end, model, window_seconds, revision, rows, final, live)
+           VALUES (%s, %s, %s, %s, %s, %s, %s)
            ON CONFLICT (model, window_seconds, window_end) DO UPDATE
              SET revision = excluded.revision, rows = excluded.rows, final = excluded.final,
-                 judged_at = clock_timestamp()""",
-        (window.end, model, seconds, window.revision, window.rows, window.final),
+                 live = excluded.live, judged_at = clock_timestamp()""",
+        (window.end, model, seconds, *window[1:]),
     )
     if window.revision:
         connection.execute(

@@ -55,6 +55,7 @@ judged_window = sa.Table(
     sa.Column("rows", sa.BigInteger, nullable=False),
     sa.Column("final", sa.Boolean, nullable=False),
     sa.Column("judged_at", _TIME, server_default=_CLOCK, nullable=False),
+    sa.Column("live", sa.Boolean, server_default="true", nullable=False),
     sa.Index("judged_window_key", *_WINDOW, unique=True),
 )
 
@@ -230,8 +231,10 @@ notification = sa.Table(
     sa.Column("tries", sa.Integer, server_default="0", nullable=False),
     sa.Column("sent_at", _TIME),
     sa.Column("outcome", sa.Text, server_default="", nullable=False),
+    sa.Column("taken", ARRAY(sa.Text), server_default="{}", nullable=False),
     sa.CheckConstraint("kind IN ('fired', 'changed', 'resolved')", name="notification_kind"),
     sa.Index("notification_waiting", "next_try_at", postgresql_where=sa.text("sent_at IS NULL")),
+    sa.Index("notification_incident", "incident_id"),
 )
 
 runner = sa.Table(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, LiteralString
 
 from driftline.storage.connection import Connection
 
@@ -16,6 +16,8 @@ class Message:
     Attributes:
         dedupe_key: the same for every delivery of the same message.
         tries: deliveries that failed.
+        outcome: of the last of them, or why it was put off.
+        taken: marks of the addresses that took it already.
     """
 
     id: int
@@ -26,6 +28,8 @@ class Message:
     body: str
     created_at: datetime
     tries: int
+    outcome: str
+    taken: list[str]
 
 
 def add(
@@ -42,15 +46,20 @@ def add(
 def claim(connection: Connection, per_hour: int) -> Message | None:
     """Lock the oldest message that is due, unless enough were sent within the last hour.
 
-    The lock ends with the caller's transaction; no other process gets the message meanwhile.
+    One of an incident comes after those before it. The lock ends with the caller's transaction;
+    no other process gets the message meanwhile.
     """
     row = connection.execute(
-        """SELECT id, dedupe_key, incident_id, kind, title, body, created_at, tries
-             FROM driftline.notification
+        """SELECT id, dedupe_key, incident_id, kind, title, body, created_at, tries, outcome, taken
+             FROM driftline.notification AS own
             WHERE sent_at IS NULL AND next_try_at <= clock_timestamp()
               AND (SELECT count(*) FROM driftline.notification
                     WHERE sent_at > clock_timestamp() - interval '1 hour'
                       AND outcome = 'sent') < %s
+              AND NOT EXISTS (SELECT FROM driftline.notification AS earlier
+                               WHERE earlier.sent_at IS NULL AND earlier.taken = '{}'
+                                 AND earlier.incident_id = own.incident_id
+                                 AND earlier.id < own.id)
             ORDER BY next_try_at, id LIMIT 1 FOR UPDATE SKIP LOCKED""",
         [per_hour],
     ).fetchone()
@@ -66,20 +75,54 @@ def sent(connection: Connection, number: int, outcome: str = "sent") -> None:
     )
 
 
-def failed(connection: Connection, number: int, outcome: str, after: timedelta) -> None:
-    """A delivery failed; another one is due after a while."""
+def failed(
+    connection: Connection, number: int, outcome: str, after: timedelta, taken: list[str]
+) -> None:
+    """A delivery failed at some addresses, not at those that took it; another is due soon."""
     connection.execute(
         """UPDATE driftline.notification
-              SET tries = tries + 1, outcome = %s,
+              SET tries = tries + 1, outcome = %s, taken = %s,
                   next_try_at = clock_timestamp() + %s::interval WHERE id = %s""",
+        [outcome, taken, after, number],
+    )
+
+
+def put_off(connection: Connection, number: int, outcome: str, after: timedelta) -> None:
+    """A message is not to be told now."""
+    connection.execute(
+        """UPDATE driftline.notification
+              SET outcome = %s, next_try_at = clock_timestamp() + %s::interval WHERE id = %s""",
         [outcome, after, number],
     )
 
 
-def waiting(connection: Connection) -> int:
-    """How many messages wait."""
+def told(connection: Connection, message: Message) -> bool:
+    """Whether anybody was told of its incident before."""
+    return _has(
+        connection, message, "id < %s AND (outcome IN ('sent', 'grafana') OR taken <> '{}')"
+    )
+
+
+def superseded(connection: Connection, message: Message) -> bool:
+    """Whether there is a newer message of its incident."""
+    return _has(connection, message, "id > %s")
+
+
+def _has(connection: Connection, message: Message, condition: LiteralString) -> bool:
     row = connection.execute(
-        "SELECT count(*) FROM driftline.notification WHERE sent_at IS NULL"
+        f"""SELECT EXISTS (SELECT FROM driftline.notification
+                            WHERE incident_id = %s AND {condition})""",  # noqa: S608 - constants
+        [message.incident_id, message.id],
+    ).fetchone()
+    assert row is not None
+    return bool(row[0])
+
+
+def waiting(connection: Connection) -> int:
+    """How many messages are due."""
+    row = connection.execute(
+        """SELECT count(*) FROM driftline.notification
+            WHERE sent_at IS NULL AND next_try_at <= clock_timestamp()"""
     ).fetchone()
     assert row is not None
     return int(row[0])

@@ -1,6 +1,6 @@
 """Who judges which models, and how far it is: heartbeats and progress."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,7 +14,11 @@ _FORGOTTEN = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Runner:
-    """One row of the table `runner`."""
+    """One row of the table `runner`.
+
+    Attributes:
+        shards: the shares of the models that it can serve, whoever owns them.
+    """
 
     id: str
     started_at: datetime
@@ -45,21 +49,68 @@ class Progress:
     error: str
 
 
-def lock(connection: Connection, shard: int) -> bool:
-    """Try to own a shard for as long as the connection lives.
+def lock(connection: Connection, share: int) -> bool:
+    """Try to own a share of the models for as long as the connection lives.
 
     Everything that the owner writes goes through the same connection: when it is lost, the
-    transaction is lost with the lock, so that two never write for one shard.
+    transaction is lost with the lock, so that two never write for one share.
     """
     row = connection.execute(
-        "SELECT pg_try_advisory_lock(%s, %s)", [names.RUNNER_LOCK, shard]
+        "SELECT pg_try_advisory_lock(%s, %s)", [names.RUNNER_LOCK, share]
     ).fetchone()
     return row == (True,)
 
 
-def unlock(connection: Connection, shard: int) -> None:
-    """Give a shard up."""
-    connection.execute("SELECT pg_advisory_unlock(%s, %s)", [names.RUNNER_LOCK, shard])
+def unlock(connection: Connection, share: int) -> None:
+    """Give a share up."""
+    connection.execute("SELECT pg_advisory_unlock(%s, %s)", [names.RUNNER_LOCK, share])
+
+
+def attend(connection: Connection, runner: str) -> None:
+    """Be there for the other runners for as long as the connection lives."""
+    connection.execute(
+        "SELECT pg_advisory_lock_shared(%s, hashtext(%s))", [names.RUNNER_THERE, runner]
+    )
+
+
+def attending(connection: Connection) -> dict[str, Sequence[int]]:
+    """What the runners that are connected and were heard of within the last minute can serve."""
+    rows = connection.execute(
+        """SELECT id, shards FROM driftline.runner
+            WHERE beat_at > clock_timestamp() - %s::interval
+              AND EXISTS (
+                SELECT FROM pg_locks
+                 WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = %s::oid
+                   AND objid = (hashtext(id)::bigint & 4294967295)::oid
+                   AND database = (SELECT oid FROM pg_database
+                                    WHERE datname = current_database()))""",
+        [SILENT, names.RUNNER_THERE],
+    ).fetchall()
+    return dict(rows)
+
+
+def dealt(runner: str, wanted: Mapping[str, Collection[int]]) -> set[int]:
+    """The shares that a runner should own: each goes to one that can serve it and has fewest.
+
+    All runners find the same, so a share is given up only to one that takes it.
+
+    Parameters:
+        wanted: by runner, the shares that it can serve.
+
+    >>> dealt("a", {"a": [1, 2, 3, 4], "b": [1, 2, 3, 4]})
+    {1, 3}
+    >>> dealt("a", {"a": [1, 2, 3, 4], "b": [4]})
+    {1, 2, 3}
+    """
+    able: dict[int, list[str]] = {}
+    for one in sorted(wanted):
+        for share in wanted[one]:
+            able.setdefault(share, []).append(one)
+    owned: dict[str, set[int]] = {one: set() for one in wanted}
+    for share in sorted(able, key=lambda s: (len(able[s]), s)):
+        fewest = min(able[share], key=lambda one: len(owned[one]))
+        owned[fewest].add(share)
+    return owned.get(runner, set())
 
 
 def beat(
@@ -71,7 +122,10 @@ def beat(
     lag_seconds: float | None,
     errors: int,
 ) -> None:
-    """Say that a runner lives; runners that were not heard of for a day are forgotten."""
+    """Say that a runner lives, and which shares it can serve.
+
+    Runners that were not heard of for a day are forgotten.
+    """
     connection.execute(
         """INSERT INTO driftline.runner (id, shards, models, lag_seconds, errors)
            VALUES (%s, %s, %s, %s, %s)
@@ -87,8 +141,9 @@ def beat(
 
 
 def leave(connection: Connection, runner: str) -> None:
-    """A runner ends."""
+    """A runner ends: what it owned is free at once, not when the server sees it gone."""
     connection.execute("DELETE FROM driftline.runner WHERE id = %s", [runner])
+    connection.execute("SELECT pg_advisory_unlock_all()")
 
 
 def alive(connection: Connection) -> list[Runner]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from driftline import names
 from driftline.monitoring import PIPELINE
 from driftline.storage.connection import Connection
 
@@ -219,6 +220,33 @@ def flags(
     return found
 
 
+def reaching(
+    connection: Connection, model: str, seconds: int, family: str, *, until: datetime, n: int
+) -> datetime | None:
+    """The end of the n-th newest window that ends at `until` or before and in which something of
+    a family was judged, or of as many as there are; None where there are none."""
+    row = connection.execute(
+        """SELECT min(window_end) FROM (
+             SELECT DISTINCT window_end FROM driftline.verdict
+              WHERE model = %(model)s AND window_seconds = %(seconds)s
+                AND window_end <= %(until)s AND (alerts OR status = 'broken')
+                AND (family = %(family)s OR %(family)s = %(itself)s)
+                AND status NOT IN ('no_data', 'insufficient')
+              ORDER BY window_end DESC LIMIT %(n)s) AS newest""",
+        {
+            "model": model,
+            "seconds": seconds,
+            "until": until,
+            "family": family,
+            "itself": PIPELINE,
+            "n": n,
+        },
+    ).fetchone()
+    assert row is not None
+    found: datetime | None = row[0]
+    return found
+
+
 def _of_itself(flags: Iterable[Flags]) -> list[Flags]:
     """Flags of all families as those of driftline itself."""
     by_end: dict[datetime, list[Flags]] = {}
@@ -284,7 +312,8 @@ def expire(connection: Connection, keep: timedelta) -> int:
     """Delete what is older than it is good for; gives how many rows.
 
     Older revisions go after 90 days. Windows shorter than a day go after `keep`: verdicts that
-    alarmed stay, and so do those of whole days.
+    alarmed stay, and so do those of whole days and what labels have shown: a version's first
+    windows are what its later ones are compared with, for as long as it serves.
     """
     gone = connection.execute(
         "DELETE FROM driftline.verdict_history WHERE window_end < clock_timestamp() - %s::interval"
@@ -292,8 +321,9 @@ def expire(connection: Connection, keep: timedelta) -> int:
         [_HISTORY_KEPT, _HISTORY_KEPT],
     ).rowcount
     for statement in (
-        """DELETE FROM driftline.verdict WHERE window_seconds < 86400 AND status <> 'alarm'
-              AND judged_at < clock_timestamp() - %s::interval""",
+        f"""DELETE FROM driftline.verdict WHERE window_seconds < 86400 AND status <> 'alarm'
+              AND NOT starts_with(monitor, '{names.REALISED}')
+              AND judged_at < clock_timestamp() - %s::interval""",  # noqa: S608 - a constant
         """DELETE FROM driftline.window_stat USING driftline.judged_window AS j
             WHERE window_stat.window_seconds < 86400 AND j.model = window_stat.model
               AND j.window_seconds = window_stat.window_seconds

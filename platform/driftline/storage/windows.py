@@ -70,9 +70,15 @@ def read(
         binary=True,  # packed cells come as they are, not as twice their length in hex
     ).fetchall()
     found = [ProfileRow(*row) for row in rows]
-    whole = [row for row in found if since <= row.bucket and _end(row) <= until]
-    cut = [row for row in found if not (since <= row.bucket and _end(row) <= until)]
-    return whole + _recounted(connection, model, cut, since, until)
+    spans = _cut(found, since, until)
+    # late minutes stand beside the hour that they belong to until both are merged
+    again = [span for span in spans if span.role == names.SERVED]
+    whole = [
+        row
+        for row in found
+        if _is_whole(row, since, until) and not any(span.holds(row) for span in again)
+    ]
+    return whole + _recounted(connection, model, spans, found)
 
 
 def sums(rows: Iterable[ProfileRow], known: dict[str, Binning]) -> dict[Part, Profile]:
@@ -114,29 +120,59 @@ def _end(row: ProfileRow) -> datetime:
     return row.bucket + row.span_minutes * _MINUTE
 
 
+class _Span(NamedTuple):
+    """The part inside the window of an hour or day of one version that it cuts through."""
+
+    version: int
+    role: str
+    binning_id: str
+    first: datetime
+    end: datetime
+
+    def is_of(self, row: ProfileRow) -> bool:
+        """Whether a row has its version, role and binning."""
+        return (self.version, self.role, self.binning_id) == (row.version, row.role, row.binning_id)
+
+    def holds(self, row: ProfileRow) -> bool:
+        """Whether all that a row counts is counted again with the span."""
+        return self.is_of(row) and self.first <= row.bucket and _end(row) <= self.end
+
+
+def _is_whole(row: ProfileRow, since: datetime, until: datetime) -> bool:
+    return since <= row.bucket and _end(row) <= until
+
+
+def _cut(found: list[ProfileRow], since: datetime, until: datetime) -> list[_Span]:
+    return sorted(
+        {
+            _Span(
+                row.version,
+                row.role,
+                row.binning_id,
+                max(row.bucket, since),
+                min(_end(row), until),
+            )
+            for row in found
+            if not _is_whole(row, since, until)
+        }
+    )
+
+
 def _recounted(
-    connection: Connection,
-    model: str,
-    cut: list[ProfileRow],
-    since: datetime,
-    until: datetime,
+    connection: Connection, model: str, spans: list[_Span], found: list[ProfileRow]
 ) -> list[ProfileRow]:
-    """The minutes inside the window of hours and days that it cuts through."""
-    spans = {
-        (row.version, row.role, row.binning_id, max(row.bucket, since), min(_end(row), until))
-        for row in cut
-    }
-    segments = {row.segment for row in cut}
+    """The minutes of hours and days that the window cuts through."""
     again: list[ProfileRow] = []
-    for version, role, binning_id, first, end in sorted(spans):
-        _require_rows(connection, model, first)
-        binning = binnings.read(connection, binning_id)
-        columns = tuple(sorted({s.partition("=")[0] for s in segments if s != names.ALL_ROWS}))
-        if role != names.SERVED:
+    for span in spans:
+        _require_rows(connection, model, span.first)
+        if span.role != names.SERVED:
             continue  # shadows' rows hold no features: their hours and days stay whole
-        for batch in _raw(connection, model, version, binning, (first, end)):
+        binning = binnings.read(connection, span.binning_id)
+        segments = {row.segment for row in found if span.is_of(row)}
+        columns = tuple(sorted({s.partition("=")[0] for s in segments if s != names.ALL_ROWS}))
+        for batch in _raw(connection, model, span.version, binning, (span.first, span.end)):
             again += [
-                ProfileRow(bucket, 1, version, role, segment, binning_id, n, cells)
+                ProfileRow(bucket, 1, span.version, span.role, segment, span.binning_id, n, cells)
                 for bucket, segment, n, cells in _increments(batch, binning, columns)
                 if segment in segments
             ]

@@ -294,7 +294,8 @@ def _times(values: tuple[Any, ...], time_format: str) -> NDArray[Any]:
     if set(map(type, values)) == {int}:
         with contextlib.suppress(OverflowError):
             numbers = np.array(values, dtype=np.int64)
-            if np.abs(numbers).max() < 2**62 // scale:
+            limit = 2**62 // scale  # not of their absolute values: -2**63 has none
+            if -limit < numbers.min() and numbers.max() < limit:
                 return (numbers * scale).astype("datetime64[us]")
     return np.array([_epoch_time(value, scale) for value in values], dtype="datetime64[us]")
 

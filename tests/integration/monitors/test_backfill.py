@@ -54,6 +54,7 @@ def test_backfill_is_a_live_run_in_random_order(make_stream: Any) -> None:
     runner.run(until_idle=True)
 
     past.log(pa.concat_tables(hours))
+    past.log(rows(past.rng, 1, START + DAYS * 24 * HOUR + HOUR))  # the lateness has passed
     backfill(past.config, past.name, START, START + timedelta(days=DAYS))
     assert len(said(live)) > 1_000
     ends = "SELECT window_end FROM driftline.judged_window WHERE window_seconds = 43200 ORDER BY 1"
@@ -68,3 +69,59 @@ def test_backfill_is_a_live_run_in_random_order(make_stream: Any) -> None:
         " WHERE window_end - window_seconds * interval '1 s' >= %s ORDER BY 1, 2"
     )
     assert live.sql(counts, START) == past.sql(counts, START)
+
+
+def judged(stream: Stream) -> dict[int, tuple[int, bool]]:
+    """Hour -> revision, judged by a runner."""
+    found = stream.sql("SELECT window_end, revision, live FROM driftline.judged_window")
+    return {(end - START) // HOUR - 1: tuple(rest) for end, *rest in found}
+
+
+def test_the_first_live_round_begins_with_the_last_day(make_stream: Any) -> None:
+    """However far back a backfill went before."""
+    stream: Stream = make_stream(monitors={"windows": ["1 h"], "lateness": "0 s"})
+    ((now,),) = stream.sql("SELECT date_trunc('hour', now())")
+    month = now - 60 * 24 * HOUR
+    for number in range(3):
+        stream.log(rows(stream.rng, 400, month + number * HOUR, shift=60.0))
+        stream.log(rows(stream.rng, 400, now - (number + 1) * HOUR))
+    backfill(stream.config, stream.name, month, month + 3 * HOUR)
+    Runner(stream.config).run(once=True)
+    found = stream.sql("SELECT window_end FROM driftline.judged_window WHERE live ORDER BY 1")
+    assert now - 25 * HOUR <= found[0][0]
+    assert len(found) >= 24
+    assert stream.sql("SELECT * FROM driftline.incident WHERE family = 'drift'") == []
+    # events of the past that come late change what the backfill said, and open nothing
+    stream.log(rows(stream.rng, 10, month, shift=60.0))
+    stream.log(rows(stream.rng, 10, month + 100 * HOUR, shift=60.0))
+    Runner(stream.config).run(once=True)
+    past = stream.sql(
+        "SELECT window_end, revision, live FROM driftline.judged_window WHERE window_end < %s"
+        " ORDER BY 1",
+        now - 30 * HOUR,
+    )
+    assert past == [(month + n * HOUR, int(n == 1), False) for n in (1, 2, 3)]
+    assert stream.sql("SELECT * FROM driftline.incident WHERE family = 'drift'") == []
+
+
+def test_a_runner_judges_what_it_missed_around_a_backfill(make_stream: Any) -> None:
+    stream: Stream = make_stream(monitors=monitors())
+    for number in range(4):
+        stream.hour(number)
+    Runner(stream.config).run(once=True)
+    for number in range(4, 10):
+        stream.hour(number, shift=60.0 if number == 8 else 0.0)
+    assert backfill(stream.config, stream.name, START + 7 * HOUR, START + 12 * HOUR) == 2
+    # the lateness of hour 9 has not passed
+    live, past = dict.fromkeys(range(3), (0, True)), dict.fromkeys((7, 8), (0, False))
+    assert judged(stream) == {**live, **past}
+    runner = Runner(stream.config)
+    runner.run(once=True)
+    live = dict.fromkeys(range(7), (0, True))
+    assert judged(stream) == {**live, **dict.fromkeys((7, 8), (1, True))}
+    ((since, last),) = stream.sql(
+        "SELECT since, last FROM driftline.incident WHERE family = 'drift'"
+    )
+    assert (since, last) == (START + 8 * HOUR, START + 9 * HOUR)
+    backfill(stream.config, stream.name, START, START + 2 * HOUR)
+    assert judged(stream)[0] == (1, True)  # it stays the runner's

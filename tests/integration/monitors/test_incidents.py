@@ -175,6 +175,7 @@ def test_backfill_compares_versions_as_a_live_run_does(make_stream: Any) -> None
     runner.run(until_idle=True)
     for number in (*range(0, 40, 2), *range(1, 40, 2)):
         beside(past, number, 0.05)
+    beside(past, 41, 0.05, n=1)  # the lateness of the last window has passed
     backfill(past.config, past.name, START, START + timedelta(hours=40))
     assert len(pairs(live)) == 20
     assert pairs(live) == pairs(past)

@@ -10,9 +10,12 @@ import pytest
 from dashboards.generate import generate
 from dashboards.macros import Value, expand
 from driftline.names import dashboard_uid
+from driftline.storage import verdicts
 from driftline.storage.connection import connect
 from monitors.running.backfill import backfill
+from monitors.running.late_truth import LateTruth
 from monitors.running.runner import Runner
+from monitors.running.watch import Watch
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
 
 LABELS = {"topic": "truth", "type": "bool"}
@@ -145,6 +148,17 @@ def test_worse_hours_page_and_make_their_drift_a_page(measured: tuple[Stream, Ru
     assert {one["monitor"] for one in incident[0][1]} == {"realised_auc"}
 
 
+def test_the_baseline_outlives_old_verdicts(measured: tuple[Stream, Runner]) -> None:
+    """What later windows are compared with stays, so that what decays slowly is seen."""
+    stream, _ = measured
+    before = said(stream, "realised_auc")
+    stream.sql("UPDATE driftline.verdict SET judged_at = judged_at - interval '91 days'")
+    with connect(stream.config.postgres, "write", autocommit=True) as connection:
+        assert verdicts.expire(connection, timedelta(days=90)) > 0
+    assert said(stream, "realised_auc") == before
+    assert said(stream, "estimated_auc") == {}
+
+
 def test_late_labels_measure_again(measured: tuple[Stream, Runner]) -> None:
     """A window is looked at when its age has doubled, and waits for most of its labels."""
     stream, runner = measured
@@ -194,6 +208,35 @@ def test_the_past_is_measured_by_backfill(stream: Stream) -> None:
     tick(stream, 3)
     assert backfill(stream.config, stream.name, START, START + 3 * HOUR) == 3
     assert set(said(stream, "realised_auc")) == set(said(stream, "estimated_auc")) == {0, 1, 2}
+
+
+def test_a_backfill_measures_nothing_that_a_runner_will(stream: Stream) -> None:
+    """It would have alerted nobody: what was due stays due."""
+    runner = Runner(stream.config)
+    for number in range(3):
+        stream.hour(number)
+    tick(stream, 3)
+    runner.run(once=True)
+    assert {rows for _, rows, _, _ in said(stream, "realised_auc").values()} == {0}
+    for number in range(3, 6):
+        stream.hour(number)
+    for number in range(6):
+        label(stream, number)
+    tick(stream, 10)
+    # the runner judged hours 1 and 2, and none of the later ones yet
+    assert backfill(stream.config, stream.name, START + HOUR, START + 5 * HOUR) == 4
+    after = said(stream, "realised_auc")
+    assert [after[number][0] for number in range(3)] == ["no_data"] * 3
+    assert all(after[number][1] >= 400 for number in (3, 4))
+    with connect(stream.config.postgres, "write", autocommit=True) as connection:
+        clock = START + 10 * HOUR
+        watch, truth = Watch(stream.name, stream.section), LateTruth(stream.name, stream.section)
+        fresh = watch.judge(connection, watch.due(connection, clock))
+        told = truth.judge(connection, clock, fresh)
+    # also what the backfill had measured: only now somebody is told
+    assert {(one.end - START) // HOUR - 1 for one in told} >= set(range(6))
+    now = said(stream, "realised_auc")
+    assert all(now[number][1] >= 400 for number in range(6))
 
 
 def test_numbers_have_their_error(make_stream: Any) -> None:

@@ -1,6 +1,6 @@
 """A runner judges every window once, whatever happens to it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from driftline.storage import verdicts
 from driftline.storage.connection import connect
 from driftline.storage.promotions import add_event
 from monitors.running.runner import Runner
+from monitors.stream.pulse import Pulse
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors
 
 
@@ -20,6 +21,11 @@ def judged(stream: Stream) -> dict[int, tuple[int, int, bool]]:
         stream.name,
     )
     return {(end - START) // HOUR - 1: tuple(rest) for end, *rest in found}
+
+
+def now(stream: Stream) -> datetime:
+    found: datetime = stream.sql("SELECT clock_timestamp()")[0][0]
+    return found
 
 
 def alert(stream: Stream, family: str) -> Any:
@@ -190,6 +196,64 @@ def test_a_model_that_fails_is_broken_and_stops_no_other(make_stream: Any) -> No
         "SELECT state FROM driftline.alert WHERE model = 'bad' AND family='pipeline'"
     )
     assert state == [("firing",)]
+
+
+def test_a_full_disk_is_no_lost_connection(stream: Stream) -> None:
+    """The round fails as any other, and is tried again later."""
+    stream.hour(0)
+    stream.hour(1)
+    stream.sql(
+        """CREATE FUNCTION driftline.full() RETURNS trigger LANGUAGE plpgsql AS $$
+           BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$"""
+    )
+    refuse = (
+        "CREATE TRIGGER disk BEFORE INSERT ON driftline.{} FOR EACH ROW"
+        " EXECUTE FUNCTION driftline.full()"
+    )
+    stream.sql(refuse.format("judged_window"))
+    runner = Runner(stream.config)
+    done = runner.round(everything=True)
+    assert (done.failed, done.more) == (1, False)
+    assert runner.round(everything=True).failed == 0  # it is left alone for a while
+    assert alert(stream, "pipeline")[0] == "broken"
+    ((error,),) = stream.sql("SELECT error FROM driftline.monitor_progress")
+    assert error.startswith("DiskFull: no space left")
+    stream.sql(refuse.format("monitor_progress"))  # not even that can be stored
+    runner._leave()
+    other = Runner(stream.config)
+    other.run(once=True)
+    assert other._errors == 1
+    for table in ("judged_window", "monitor_progress"):
+        stream.sql(f"DROP TRIGGER disk ON driftline.{table}")
+    Runner(stream.config).run(once=True)
+    assert judged(stream)[0] == (0, 400, True)
+    assert alert(stream, "pipeline")[0] == "ok"
+
+
+def test_after_a_failed_round_a_good_one_without_windows_says_ok(stream: Stream) -> None:
+    """What failed is the look at the rejects, which is made again."""
+    stream.hour(0)
+    stream.hour(1)
+    runner = Runner(stream.config)
+    (one,) = runner._models.values()
+    stream.sql("ALTER TABLE driftline.ledger RENAME TO away")
+    assert runner.round().failed == 1
+    assert alert(stream, "pipeline")[0] == "broken"
+    stream.sql("ALTER TABLE driftline.away RENAME TO ledger")
+    assert one.pulse.due(now(stream))
+    one.not_before = 0.0
+    assert runner.round(everything=True).windows == 1
+    assert alert(stream, "pipeline")[0] == "ok"
+    assert not one.pulse.due(now(stream) - timedelta(minutes=1))
+    stream.sql("ALTER TABLE driftline.ledger RENAME TO away")
+    one.pulse = Pulse(stream.name, stream.section)
+    assert runner.round(everything=True).failed == 1
+    assert alert(stream, "pipeline")[0] == "broken"
+    stream.sql("ALTER TABLE driftline.away RENAME TO ledger")
+    one.not_before = 0.0
+    done = runner.round(everything=True)
+    assert (done.windows, done.failed) == (0, 0)
+    assert alert(stream, "pipeline")[0] == "ok"
 
 
 def test_a_version_without_reference_says_so(stream: Stream) -> None:

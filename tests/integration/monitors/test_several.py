@@ -10,7 +10,8 @@ import pytest
 from driftline.config import Config
 from driftline.monitoring import Runner as Settings
 from driftline.services.stack import Stack
-from monitors.running.runner import Runner, shard_of
+from driftline.storage.connection import connect
+from monitors.running.runner import Runner, lock_round, shard_of
 from tests.databases import superuser
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, store_reference
 from tests.integration.monitors.running import start, wait_for
@@ -87,39 +88,85 @@ def test_another_takes_over_and_the_first_ends_cleanly(stream: Stream, tmp_path:
     assert stream.sql("SELECT max(revision) FROM driftline.judged_window") == [(0,)]
 
 
-def test_two_share_the_models(stream: Stream) -> None:
-    names = [f"m{i}" for i in range(8)]
-    models = dict.fromkeys(names, stream.section)
+NAMES = [f"m{i}" for i in range(8)]
+SHARDS = {shard_of(name, 16) for name in NAMES}
+
+
+def several(stream: Stream, hours: int = 3) -> Config:
+    """Eight models with the rows of the first hours of the one."""
+    models = dict.fromkeys(NAMES, stream.section)
     config = stream.config.model_copy(update={"models": models})
-    for name in names:
+    for name in NAMES:
         store_reference(config, name)
+    count_hours(stream, 0, hours)
+    return config
+
+
+def count_hours(stream: Stream, first: int, end: int) -> None:
+    for name in NAMES:
         stream.sql(
             """INSERT INTO driftline.profile (bucket, model, span_minutes, version, role, segment,
                                               binning_id, rows, cells)
                SELECT bucket, %s, span_minutes, version, role, segment, binning_id, rows, cells
-                 FROM driftline.profile WHERE model = 'fraud' AND bucket < %s""",
+                 FROM driftline.profile WHERE model = 'fraud' AND bucket >= %s AND bucket < %s""",
             name,
-            START + 3 * HOUR,
+            START + first * HOUR,
+            START + end * HOUR,
         )
+
+
+def test_two_share_the_models(stream: Stream) -> None:
+    config = several(stream)
     one, two = Runner(config), Runner(config)
     one.round()
-    shards = {shard_of(name, 16) for name in names}
-    assert one._shards == shards
+    assert one._shards == SHARDS
     two.round()  # says that it is there
     for _ in range(3):
         one.round()
         two.round()
-    assert one._shards | two._shards == shards
+    assert one._shards | two._shards == SHARDS
     assert not one._shards & two._shards
     assert abs(len(one._shards) - len(two._shards)) <= 1
     judged = stream.sql(
         "SELECT model, count(*), max(revision) FROM driftline.judged_window GROUP BY 1 ORDER BY 1"
     )
-    assert judged == [(name, 2, 0) for name in names]
+    assert judged == [(name, 2, 0) for name in NAMES]
     one._leave()
     two.round()
-    assert two._shards == shards
+    assert two._shards == SHARDS
     two._leave()
+
+
+@pytest.mark.parametrize("first", ["all", "one"])
+def test_a_runner_of_one_model_leaves_no_other_unjudged(stream: Stream, first: str) -> None:
+    """Whoever came first, and though the two share a shard with different models of it."""
+    config = several(stream).model_copy(update={"runner": Settings(shards=3)})
+    beside = next(n for n in NAMES if sum(shard_of(n, 3) == shard_of(o, 3) for o in NAMES) > 1)
+    runners = [Runner(config), Runner(config, [beside])]
+    if first == "one":
+        runners.reverse()
+    for _ in range(4):
+        for runner in runners:
+            runner.round()
+    count_hours(stream, 3, 5)
+    for runner in runners:
+        runner.round(everything=True)
+    judged = stream.sql(
+        "SELECT model, count(*), max(revision) FROM driftline.judged_window GROUP BY 1 ORDER BY 1"
+    )
+    assert judged == [(name, 5, 0) for name in NAMES]
+    for runner in runners:
+        runner._leave()
+
+
+def test_a_model_that_another_judges_is_waited_for(stream: Stream) -> None:
+    runner = Runner(stream.config)
+    with connect(stream.config.postgres, "write") as connection:
+        lock_round(connection, stream.name)
+        done = runner.round(everything=True)
+        assert (done.windows, done.failed, done.busy, done.more) == (0, 0, 1, True)
+    runner.run(once=True)
+    assert count(stream) == HOURS
 
 
 def test_a_lost_connection_is_made_anew(stream: Stream, stack: Stack) -> None:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from driftline import names
 from driftline.config import Config, Mlflow
 from driftline.errors import RegistryError
-from driftline.profile import blocks
+from driftline.profile import blocks, sample
 from driftline.profile.binning import Binning
 from driftline.profile.profile import Profile
 from driftline.services.stack import Stack
@@ -229,6 +229,44 @@ def test_a_new_version_keeps_the_champions_bins(
     assert second.version == 2
     assert second.binning == first.binning
     assert len({first.binning, rebinned.binning, with_more_columns.binning}) == 3
+
+
+def test_the_champion_is_the_version_of_the_configs_alias(
+    stack: Stack, settings: Mlflow, name: str, saved: Path, tmp_path: Path
+) -> None:
+    section = {
+        "input": {"topic": "t", "event_id": "id", "event_time": "at", "fields": {"x": "float"}},
+        "registry": {"name": name, "alias": "production"},
+    }
+    config = tmp_path / "driftline.yaml"
+    config.write_text(yaml.safe_dump({"state": str(stack.folder), "models": {"m": section}}))
+    register(settings, name, saved, features(seed=2), alias="champion")  # serves nobody here
+    better = saved_models.save(tmp_path / "better", factor=3.0)
+    serving = register(settings, name, better, features(), alias="production", rebin=True)
+    pq.write_table(features(seed=1), tmp_path / "reference.parquet")
+    best = saved_models.save(tmp_path / "best", factor=4.0)
+    reference = ["--name", name, "--reference", str(tmp_path / "reference.parquet")]
+    arguments = ["register", str(best), *reference, "--config", str(config), "--json"]
+    result = CliRunner().invoke(models, arguments, catch_exceptions=False)
+    [made] = json.loads(result.stdout)
+    assert made["version"] == 3
+    assert made["binning"] == serving.binning
+
+
+def test_given_scores_stay_with_their_rows(
+    settings: Mlflow, name: str, saved: Path, tmp_path: Path
+) -> None:
+    known = np.arange(1_000.0)
+    whole = [None if row % 3 == 0 else row for row in range(1_000)]  # which the model must have
+    table = features().set_column(1, "k", pa.array(whole, pa.int64()))
+    version = register(settings, name, saved, table, scores=known)
+    folder = fetch(connect(settings), name, version.version, tmp_path)
+    rows = sample.unpack((folder / names.REFERENCE_SAMPLE_ARTIFACT).read_bytes())
+    assert len(rows) == 666
+    assert rows.column(names.SCORE).to_pylist() == rows.column("k").to_pylist()
+    wrong = r"the reference has 1000 rows, but 999 scores were given: give one score a row"
+    with pytest.raises(RegistryError, match=wrong):
+        register(settings, name, saved, table, scores=known[1:])
 
 
 def test_changed_files_are_refused(

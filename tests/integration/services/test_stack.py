@@ -193,7 +193,7 @@ def test_killed_services_come_back_on_their_ports_with_their_data(own: Stack) ->
 
 
 def wait_until_stopped(stack: Stack) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while any(pids(stack).values()):
         assert time.monotonic() < deadline
         time.sleep(0.05)

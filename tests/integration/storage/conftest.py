@@ -35,6 +35,7 @@ class World:
     config: Config
     binning: Binning
     partitions: int = 2
+    segments: tuple[str, ...] = ()
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
@@ -123,7 +124,8 @@ class World:
             filtered=np.arange(m, m + filtered, dtype=np.int32),
         )
         with connect(self.config.postgres, "write") as connection:
-            target = Target(MODEL, self.section.input.topic, lambda _: self.binning)
+            topic = self.section.input.topic
+            target = Target(MODEL, topic, lambda _: self.binning, self.segments)
             stored = Writer(connection, target).write(batch)
         output = self.section.output
         if publish and output is not None:

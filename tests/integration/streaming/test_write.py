@@ -274,8 +274,8 @@ def test_a_zombie_that_holds_the_partition_is_waited_for(
     [(source,)] = query("SELECT id FROM driftline.source WHERE topic = %s", topic)
     with connect(config.postgres, "write") as zombie:
         zombie.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LEDGER_LOCK, source))
-        threading.Timer(0.7, zombie.rollback).start()
         started = time.monotonic()
+        threading.Timer(0.7, zombie.rollback).start()
         stored = sink.write(batch(events(topic, range(6))))
         assert time.monotonic() - started > 0.6
     assert (stored.logged, stored.repeated) == (3, 3)

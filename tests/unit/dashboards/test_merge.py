@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboards.merge import MISSING, changes, merge
+from dashboards.merge import MISSING, ORDER, changes, merge
 
 KEYS = st.sampled_from(["a", "b", "c"])
 TREES = st.recursive(
@@ -71,3 +71,63 @@ def test_true_conflicts_are_left(base: Any, there: Any, ours: Any) -> None:
     assert len(merged.conflicts) == 1
     assert merged.value == there
     assert merge(base, there, ours, force=True).value == ours
+
+
+@st.composite
+def ordered(draw: st.DrawFn) -> dict[str, Any]:
+    """A mapping with an order, as a parent has it."""
+    names = draw(st.lists(st.sampled_from("abcde"), unique=True))
+    return {"routes": {**{name: draw(st.integers(0, 1)) for name in names}, ORDER: names}}
+
+
+def order(tree: dict[str, Any], *others: dict[str, Any]) -> list[str]:
+    """The order of what all have."""
+    names: list[str] = tree["routes"][ORDER]
+    return [name for name in names if all(name in one["routes"] for one in others)]
+
+
+@given(ordered(), ordered(), ordered(), st.booleans())
+def test_an_order_has_every_key_once(base: Any, there: Any, ours: Any, force: bool) -> None:
+    merged = merge(base, there, ours, force=force)
+    assert sorted(order(merged.value)) == sorted({*merged.value["routes"]} - {ORDER})
+    if not merged.conflicts:
+        again = merge(ours, merged.value, ours)
+        assert (again.value, again.conflicts) == (merged.value, [])
+
+
+@given(ordered(), ordered(), ordered())
+def test_an_order_that_one_side_changed_is_taken(base: Any, there: Any, ours: Any) -> None:
+    merged = merge(base, there, ours)
+    before, theirs, mine = (
+        order(one, base, there, ours, merged.value) for one in (base, there, ours)
+    )
+    found = order(merged.value, base, there, ours)
+    if theirs == before and order(there, base, ours) == order(base, there, ours):
+        assert found == mine
+    else:
+        assert found == theirs
+
+
+def _routes(names: str, **values: int) -> dict[str, Any]:
+    return {"routes": {**dict.fromkeys(names, 0), **values, ORDER: list(names)}}
+
+
+def test_a_new_key_keeps_its_place_in_an_order_that_people_changed() -> None:
+    merged = merge(_routes("ab"), _routes("bxa"), _routes("acb"))
+    assert merged.value == _routes("bxac")
+    assert merged.conflicts == []
+
+
+def test_two_orders_are_a_conflict_that_force_settles() -> None:
+    three = _routes("abc"), _routes("bac"), _routes("cab")
+    assert [change.where for change in merge(*three).conflicts] == [f"routes.{ORDER}"]
+    assert merge(*three).value == three[1]
+    assert merge(*three, force=True).value == three[2]
+
+
+def test_an_order_that_nobody_noted_is_disputed_only_where_it_differs() -> None:
+    """As of what an earlier version applied."""
+    base = {"routes": {"a": 0, "b": 0}}
+    assert merge(base, _routes("ab"), _routes("ab")).conflicts == []
+    assert list(changes(base, _routes("ab"))) == []
+    assert len(merge(base, _routes("ba"), _routes("ab")).conflicts) == 1

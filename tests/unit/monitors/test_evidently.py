@@ -1,9 +1,11 @@
 """Evidently as monitor and as report, on samples that drifted and samples that did not."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,39 @@ def rows(n: int, *, shift: float = 0.0, seed: int = 0, labelled: bool = False) -
     if labelled:
         columns["label"] = (rng.random(n) < score) * 1.0
     return pa.table(columns)
+
+
+PLANTED = "</script><script>window.planted = 1</script><img src=x onerror='window.planted = 1'><!--"
+
+
+def planted(table: pa.Table) -> pa.Table:
+    """With HTML as a category, in texts that all differ, and in a column's name."""
+    hostile = [PLANTED if n % 3 else "plain" for n in range(len(table))]
+    return (
+        table.append_column("channel", pa.array(hostile))
+        .append_column("words", pa.array([f"{n} {PLANTED}" for n in range(len(table))]))
+        .append_column(f"named {PLANTED}", pa.array(hostile))
+        .append_column(f"number {PLANTED}", pa.array(np.arange(len(table)) * 1.0))
+    )
+
+
+class Elements(HTMLParser):
+    """The elements of a page, and what its scripts hold."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.scripts: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:  # noqa: ARG002
+        self.names.append(tag)
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.lasttag == "script":
+            self.scripts[-1] += data
 
 
 CURRENT, DRIFTED = rows(2_000, seed=1), rows(2_000, shift=0.5, seed=1)
@@ -140,6 +175,29 @@ def test_the_report_is_one_page_that_loads_nothing() -> None:
     assert set(page.numbers["drifted"]) == {"amount"}
     assert page.numbers["drifted"]["amount"]["threshold"] == 0.1
     assert 0.7 < page.numbers["RocAuc"] < 0.95
+
+
+def test_no_value_or_name_becomes_part_of_the_page() -> None:
+    """HTML from events stays text, and is still there to be read."""
+    plain = evidently_report.make(CURRENT, REFERENCE, "t", []).html
+    hostile = evidently_report.make(planted(CURRENT), planted(REFERENCE), "t", []).html
+    found = Elements(hostile)
+    assert found.names == Elements(plain).names
+    data = next(script for script in found.scripts if "var metric_" in script)
+    assert "<" not in data
+    shown = [json.loads(text) for text in re.findall(r'"(?:[^"\\]|\\.)*"', data)]
+    for text in (PLANTED, f"named {PLANTED}", f"number {PLANTED}"):
+        assert text in shown
+
+
+def test_a_page_that_evidently_writes_in_another_way_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from evidently.core import metric_types
+
+    monkeypatch.setattr(metric_types, "render_widgets", lambda *_, **__: "<head><body>")
+    with pytest.raises(DriftlineError, match="can't make the report safe: 0 lines of data"):
+        evidently_report.make(CURRENT, REFERENCE, "t", [])
 
 
 def test_without_labels_there_is_no_performance() -> None:

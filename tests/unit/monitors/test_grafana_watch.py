@@ -1,7 +1,7 @@
 """Grafana tells people only while it evaluates driftline's rules."""
 
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,9 @@ import pytest
 from driftline import names
 from driftline.config import Config
 from driftline.grafana import Grafana
+from driftline.monitoring import Family, Severity
 from driftline.settings import Secret
+from driftline.storage.incidents import Incident
 from monitors.alerts.grafana_watch import GrafanaWatch
 from tests.rule_state import Answer, answering, rules
 
@@ -39,6 +41,68 @@ def test_it_lives_has_stopped_or_is_away(said: Answer, tmp_path: Path) -> None:
     assert not delivers(url, tmp_path)
     said.status = 500
     assert not delivers(url, tmp_path)
+
+
+HOOK = {"type": "webhook", "settings": {"url": "https://hook.example"}}
+SLACK = {"urls": [{"env": "SLACK"}]}
+
+
+def beside_addresses(url: str, folder: Path, *routes: Mapping[str, object]) -> Config:
+    """Addresses of `notify` and a Grafana; two models of two teams."""
+    token = folder / "token"
+    token.write_text("t0ken")
+    fields = {"topic": "t", "event_id": "id", "event_time": "time", "fields": {"x": "float"}}
+    model = {"input": fields, "registry": {"name": "m"}}
+    grafana: dict[str, object] = {
+        "url": url,
+        "token": {"file": token},
+        "contact_points": {"ops": HOOK},
+    }
+    grafana["routing"] = {"routes": [{"contact_point": "ops", **route} for route in routes]}
+    models = {"fraud": {**model, "team": "payments"}, "churn": {**model, "team": "growth"}}
+    return Config.model_validate({"grafana": grafana, "notify": SLACK, "models": models})
+
+
+def incident(model: str, family: Family, severity: Severity) -> Incident:
+    now = datetime.now(UTC)
+    return Incident(
+        id=1,
+        model=model,
+        family=family,
+        version=None,
+        severity=severity,
+        opened_at=now,
+        resolved_at=None,
+        since=now,
+        last=now,
+        summary="",
+        contributors=[],
+        false_per_week=None,
+        report_id=None,
+        acknowledged_at=None,
+        acknowledged_by=None,
+        note="",
+    )
+
+
+def test_a_grafana_for_dashboards_alone_takes_no_message(said: Answer, tmp_path: Path) -> None:
+    said.content = rules(names.GRAFANA_HEARTBEAT, timedelta(0))
+    watch = GrafanaWatch(beside_addresses(said.url, tmp_path))
+    assert not watch.delivers()
+    assert not watch.delivers(incident("fraud", "drift", "page"))
+    assert GrafanaWatch(beside_addresses(said.url, tmp_path, {})).delivers()
+
+
+def test_what_no_route_takes_is_told_by_driftline(said: Answer, tmp_path: Path) -> None:
+    said.content = rules(names.GRAFANA_HEARTBEAT, timedelta(0))
+    routes = {"severities": ["page"]}, {"teams": ["growth"], "families": ["drift"]}
+    watch = GrafanaWatch(beside_addresses(said.url, tmp_path, *routes))
+    assert watch.delivers()
+    assert watch.delivers(incident("fraud", "quality", "page"))
+    assert not watch.delivers(incident("fraud", "drift", "ticket"))
+    assert watch.delivers(incident("churn", "drift", "ticket"))
+    assert not watch.delivers(incident("churn", "quality", "ticket"))
+    assert not watch.delivers(incident("gone from the config", "quality", "page"))
 
 
 def test_none_is_configured() -> None:

@@ -1,5 +1,6 @@
 """Monitors of the stream as a whole."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -196,6 +197,26 @@ def test_a_gap_alarms_as_seldom_as_it_says(rho: float) -> None:
         alarms += found.status == "alarm"
     most = stats.binom.ppf(0.99, many, (1.25 if rho == 0 else 2) * level)
     assert alarms <= most
+
+
+def test_versions_that_scored_alike_do_not_alarm_for_a_rounding() -> None:
+    same = scores(0.5)
+    found = version_against_version.compare(same, same, (3, 2))
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
+    error = 0.05 * np.sqrt(2 / 1_000)
+    assert (found.low, found.high) == pytest.approx((-1.96 * error, 1.96 * error), rel=0.05)
+    past = [(0.0, 1_000)] * 600
+
+    def moved(by: float) -> Verdict:
+        return version_against_version.judge(replace(found, value=by), past, 1e-3)
+
+    rounding = moved(1e-6)
+    assert rounding.status == "ok"
+    assert abs(rounding.effect or 0) < 0.01
+    assert [moved(0.2 * error).status, moved(error).status] == ["ok", "alarm"]
+    assert abs(moved(error).effect or 0) == pytest.approx(10, rel=0.1)
 
 
 @pytest.mark.parametrize("past", [[], [0.0] * 28, [1.0] * 28, [1e15] * 28, [5.0] * 7])

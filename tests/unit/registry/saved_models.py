@@ -1,5 +1,6 @@
 """Small SavedModels to load."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,17 @@ def save_scalar(folder: Path) -> Path:
     module = tf.Module()
     module.serve = tf.function(
         lambda x: {"y": tf.reduce_sum(x)},
+        input_signature=[tf.TensorSpec([None], tf.float32, "x")],
+    )
+    tf.saved_model.save(module, str(folder), signatures=module.serve)
+    return folder
+
+
+def save_two(folder: Path, more: Callable[[Any], Any]) -> Path:
+    """A model with a second output: score = x, and what is made of x."""
+    module = tf.Module()
+    module.serve = tf.function(
+        lambda x: {"score": x, "more": more(x)},
         input_signature=[tf.TensorSpec([None], tf.float32, "x")],
     )
     tf.saved_model.save(module, str(folder), signatures=module.serve)

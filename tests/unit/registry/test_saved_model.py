@@ -1,12 +1,15 @@
 """Running a SavedModel by columns."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import tensorflow as tf
 
 from driftline.errors import RegistryError
+from driftline.streaming.isolate import run_isolated
 from registry.loaders import saved_model
 from registry.loaders.in_process import InProcess
 from registry.runtime import score
@@ -120,6 +123,35 @@ def test_an_output_without_rows_is_refused(tmp_path: Path) -> None:
     folder = saved_models.save_scalar(tmp_path / "m")
     with pytest.raises(RegistryError, match=r"output 'y' of the SavedModel .* for one row"):
         saved_model.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("more", "rows"),
+    [
+        (lambda _: tf.constant([0.5]), "3 rows"),
+        (lambda _: tf.constant([0.5, 0.5, 0.5]), "one row"),
+        (lambda x: tf.reduce_mean(x, axis=0, keepdims=True), "3 rows"),
+        (lambda _: tf.constant(["high"]), "3 rows"),
+        (lambda _: tf.constant("high"), "one row"),
+    ],
+    ids=["constant", "as-long-as-the-trial", "mean", "text", "one-text"],
+)
+def test_an_output_of_another_length_is_refused(tmp_path: Path, more: Any, rows: str) -> None:
+    folder = saved_models.save_two(tmp_path / "m", more)
+    with pytest.raises(RegistryError, match=f"output 'more' of the SavedModel .* for {rows}"):
+        saved_model.load(folder)
+
+
+def test_an_output_that_loses_rows_later_is_a_failure_of_the_version(tmp_path: Path) -> None:
+    folder = saved_models.save_two(tmp_path / "m", lambda x: tf.boolean_mask(x, x >= 0))
+    model = saved_model.load(folder)
+    rows = pa.RecordBatch.from_pydict({"x": [1.0, -1.0, 2.0]})
+    with pytest.raises(RegistryError, match=r"output 'more' of the model has shape \(2,\) for 3"):
+        model.predict(rows)
+    failed: dict[int, Exception] = {}
+    parts, covered = run_isolated(model.predict, rows, failed.__setitem__)
+    assert (covered.tolist(), list(failed)) == ([0, 2], [1])
+    assert [part["score"].tolist() for part in parts] == [[1.0], [2.0]]
 
 
 def test_no_saved_model(tmp_path: Path) -> None:

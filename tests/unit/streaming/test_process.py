@@ -2,7 +2,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -209,6 +209,55 @@ def test_one_output_of_several_numbers() -> None:
     batch = process([event(items="1")], runtime)
     assert batch.predictions.column("score").to_pylist() == [0.25]
     assert batch.predictions.column("outputs").to_pylist() == ['{"classes":[0.25,0.75]}']
+
+
+@given(st.sampled_from([np.float32, np.float64]), st.data())
+@settings(max_examples=100, deadline=None)
+def test_outputs_are_kept_to_the_last_digit(kind: type[np.floating[Any]], data: Any) -> None:
+    width: Literal[32, 64] = 32 if kind is np.float32 else 64
+    numbers = st.floats(width=width, allow_nan=False, allow_infinity=False)
+    vectors = st.lists(st.lists(numbers, min_size=3, max_size=3), min_size=1, max_size=4)
+    values = np.array(data.draw(vectors), kind)
+    outputs = {
+        "100 %s": values,
+        "score": values[:, 0],
+        "turned": np.asfortranarray(values),
+        "deep": values.reshape(-1, 1, 3, 1),
+    }
+    runtime = FakeRuntime(lambda features: {k: v[: len(features)] for k, v in outputs.items()})
+    batch = process([event(items="1")] * len(values), runtime)
+    found = [json.loads(text) for text in batch.predictions.column("outputs").to_pylist()]
+    for name, expected in outputs.items():
+        kept = np.array([row[name] for row in found], kind)
+        assert (kept == expected).all()
+
+
+def test_outputs_of_every_type() -> None:
+    import ml_dtypes
+
+    outputs: Outputs = {
+        "score": np.array([1e-12], np.float64),
+        "bad": np.array([[np.nan, np.inf, -np.inf]], np.float32),
+        "texts": np.array([["ä/", "b"]], dtype=object),
+        "whole": np.array([2**64 - 1], np.uint64),
+        "flag": np.array([[True]]),
+        "empty": np.empty((1, 0, 3), np.float32),
+        "half": np.array([1.5], ml_dtypes.bfloat16),
+        "halves": np.array([[1.5, 2.0]], ml_dtypes.bfloat16),
+        "complex": np.array([[1 + 2j]], np.complex64),
+    }
+    batch = process([event(items="1")], FakeRuntime(lambda _: outputs))
+    assert json.loads(batch.predictions.column("outputs")[0].as_py()) == {
+        "score": 1e-12,
+        "bad": [None, None, None],
+        "texts": ["ä/", "b"],
+        "whole": 2**64 - 1,
+        "flag": [True],
+        "empty": [],
+        "half": 1.5,
+        "halves": [1.5, 2.0],
+        "complex": [{"real": 1.0, "imag": 2.0}],
+    }
 
 
 def test_outputs_of_rejected_rows_go_with_them() -> None:

@@ -1,0 +1,61 @@
+"""A supervisor that is told to stop while there is no job leaves none behind."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from driftline.config import Config, Model
+from driftline.streaming.supervise import Supervisor
+
+MODEL = "fraud"
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Supervisor:
+    """Its job's process ends by itself, with an error, once it has imported PyFlink."""
+    section: dict[str, Any] = {
+        "input": {
+            "topic": "t",
+            "event_id": "id",
+            "event_time": "at",
+            "fields": {"amount": "float"},
+        },
+        "registry": {"name": MODEL},
+    }
+    config = Config(state=tmp_path, models={MODEL: Model.model_validate(section)})
+    return Supervisor(tmp_path / "driftline.yaml", config, MODEL)
+
+
+def test_no_job_is_started_after_a_stop(supervisor: Supervisor) -> None:
+    supervisor.stop()
+    assert supervisor._run_once("a checkpoint") != 0
+    assert supervisor._child is None
+
+
+def test_a_job_that_starts_while_the_signal_comes_is_ended(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.signal(signal.SIGINT, lambda *_: supervisor.stop())
+    logs = supervisor._jvm_logs
+
+    def interrupted() -> Path:
+        signal.raise_signal(signal.SIGINT)
+        return logs()
+
+    monkeypatch.setattr(supervisor, "_jvm_logs", interrupted)  # the last step before the start
+    try:
+        code = supervisor._run_once("a checkpoint")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert code == -signal.SIGTERM
+    assert supervisor._child is not None
+    assert not psutil.pid_exists(supervisor._child.pid)
+
+
+def test_a_stop_lets_the_run_that_drains_start(supervisor: Supervisor) -> None:
+    supervisor.stop(drain=True)
+    assert supervisor._run_once("a checkpoint", "--drain") == 1
+    assert "driftline.yaml" in supervisor.log_path.read_text()
