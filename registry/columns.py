@@ -93,9 +93,9 @@ def blank(features: pa.Schema, n: int = 1) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([row] * n, schema=features)
 
 
-def blank_for(inputs: Mapping[str, Tensor]) -> pa.RecordBatch:
+def blank_for(inputs: Mapping[str, Tensor], n: int = 1) -> pa.RecordBatch:
     """`blank` with a column for each input."""
-    return blank(pa.schema([(name, _arrow_type(tensor)) for name, tensor in inputs.items()]))
+    return blank(pa.schema([(name, _arrow_type(tensor)) for name, tensor in inputs.items()]), n)
 
 
 def _zero(kind: pa.DataType) -> object:

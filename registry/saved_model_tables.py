@@ -1,6 +1,7 @@
 """Where a SavedModel's lookup tables take their files from: its assets, and nothing else."""
 
 from collections import defaultdict
+from functools import cached_property
 from typing import Any
 
 from driftline.errors import RegistryError
@@ -39,13 +40,17 @@ class _Files:
         self._graph = graph
         self._functions = functions
         self._by_objects = by_objects
-        self._nodes = by_name((node.name, node) for node in graph.graph_def.node)
-        self._callers: dict[str, list[tuple[str, Any]]] = defaultdict(list)
+
+    @cached_property
+    def _callers(self) -> dict[str, list[tuple[str, Any]]]:
+        """By function, the nodes that call it, with the functions that they are in."""
+        found: dict[str, list[tuple[str, Any]]] = defaultdict(list)
         for caller, nodes in self.bodies():
-            if caller or not by_objects:
+            if caller or not self._by_objects:
                 for node in nodes:
-                    for name in calls(node) & functions.keys():
-                        self._callers[name].append((caller, node))
+                    for name in calls(node) & self._functions.keys():
+                        found[name].append((caller, node))
+        return found
 
     def bodies(self) -> list[tuple[str, Any]]:
         """The nodes of each function, with its name."""
@@ -72,7 +77,8 @@ class _Files:
         signatures = self._graph.signature_def.values()
         fed = {node_of(one.name) for signature in signatures for one in signature.inputs.values()}
         assets = {node_of(asset.tensor_info.name) for asset in self._graph.asset_file_def}
-        node = self._nodes.get(node_of(tensor))
+        nodes = by_name((node.name, node) for node in self._graph.graph_def.node)
+        node = nodes.get(node_of(tensor))
         return node is not None and node.op == "Placeholder" and node.name in assets - fed
 
     def _captures_asset(self, function: str, at: int) -> bool:

@@ -25,6 +25,8 @@ from monitors.stream import no_traffic, pulse
 
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
+_Look = tuple[Fresh, dict[Family, list[Contributor]]]  # a window, and what alarms in it
+
 
 @dataclass
 class _Open:
@@ -60,10 +62,14 @@ class Alerting:
             family: _Open(one.id, _content(one))
             for family, one in incidents.still_open(connection, self._name).items()
         }
-        past = self._past(connection, fresh, opened)
-        for one in sorted(fresh, key=lambda f: (f.end, f.length.seconds)):
+        looks = [
+            (one, {family: _alarms(family, one) for family in FAMILIES})
+            for one in sorted(fresh, key=lambda f: (f.end, f.length.seconds))
+        ]
+        past = self._past(connection, looks, opened)
+        for look in looks:
             for family in FAMILIES:
-                self._step(connection, family, one, past, opened)
+                self._step(connection, family, look, past, opened)
         for family in FAMILIES:
             if family in opened and not self._lengths(opened[family].content):
                 # the config has nothing of it any more
@@ -85,7 +91,7 @@ class Alerting:
         )
 
     def _past(
-        self, connection: Connection, fresh: Sequence[Fresh], opened: dict[str, _Open]
+        self, connection: Connection, looks: Sequence[_Look], opened: dict[str, _Open]
     ) -> dict[int, dict[str, list[Flags]]]:
         """By length and family, the windows that the rules look at, in order."""
         newest = judged.last(connection, self._name)
@@ -96,10 +102,10 @@ class Alerting:
             for seconds in self._lengths(current.content):
                 families.setdefault(seconds, set()).add(family)
                 ends.setdefault(seconds, current.content.last)
-        for one in fresh:
+        for one, alarms in looks:
             seconds = one.length.seconds
             ends[seconds] = min(one.end, ends.get(seconds, one.end))
-            alarming = {family for family in FAMILIES if _alarms(family, one)}
+            alarming = {family for family, found in alarms.items() if found}
             families.setdefault(seconds, set()).update(alarming)
         return {
             seconds: verdicts.flags(
@@ -116,23 +122,22 @@ class Alerting:
     ) -> datetime:
         """From where on there are enough windows with rows before `end`, however rare these are,
         of the families for which it matters."""
-        step = self._steps.get(seconds, seconds)
         reached = (
             verdicts.reaching(connection, self._name, seconds, family, until=end, n=self._need)
             for family in families
         )
-        lately = end - timedelta(seconds=step * 2 * self._need)
+        lately = end - timedelta(seconds=self._steps[seconds] * 2 * self._need)
         return min([lately, *(since for since in reached if since is not None)])
 
     def _step(
         self,
         connection: Connection,
         family: Family,
-        one: Fresh,
+        look: _Look,
         past: dict[int, dict[str, list[Flags]]],
         opened: dict[str, _Open],
     ) -> None:
-        alarms = _alarms(family, one)
+        one, alarms = look[0], look[1][family]
         current = opened.get(family)
         if current is not None:
             if alarms:
@@ -142,7 +147,7 @@ class Alerting:
                 self._resolve(connection, family, current)
                 del opened[family]
             return
-        seen = _until(past.get(one.length.seconds, {}).get(family, ()), one.end)
+        seen = _until(past[one.length.seconds].get(family, ()), one.end)
         rule = self._model.monitors.hysteresis
         alarmed = [f.end for f in seen[-rule.of :] if f.alarm]
         if alarms and one.may_open and len(alarmed) >= rule.fire:
@@ -162,7 +167,7 @@ class Alerting:
         if one.length.seconds not in lengths:
             return False
         wanted = self._model.monitors.hysteresis.resolve
-        for seconds in lengths & past.keys():
+        for seconds in lengths:
             seen = _until(past[seconds].get(family, ()), max(one.end, current.content.last))
             recent = seen[-wanted:]
             if len(recent) < wanted or any(f.alarm for f in recent):

@@ -65,9 +65,8 @@ class InProcess:
                     "(None,), (None, 1) or (None, 28, 28)"
                 )
         model = cls(concrete, inputs, _tensors(concrete.structured_outputs), owner)
-        blank = columns.blank_for(inputs).schema
         for rows in _TRIED:
-            check_outputs(model._outputs(columns.blank(blank, rows)), what, rows)
+            check_outputs(model._outputs(columns.blank_for(inputs, rows)), what, rows)
         return model
 
     def check(self, features: pa.Schema) -> None:

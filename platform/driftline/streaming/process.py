@@ -116,7 +116,11 @@ class Process:
             schema=pa.schema([*PREDICTION, *features.schema]),
         )
         every = bool(ok.all())
-        at = _numbers(len(ok)) if every else pa.array(np.cumsum(ok, dtype=np.int32) - 1)
+        at = (
+            _numbers(len(ok))
+            if every or not others
+            else pa.array(np.cumsum(ok, dtype=np.int32) - 1)
+        )
         shadows = [
             _shadow(role, version, scored, ok & ~served if role == CHALLENGER else ok, at, now)
             for role, version, scored in others

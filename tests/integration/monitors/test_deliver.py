@@ -90,6 +90,16 @@ def put(stream: Stream, family: str = "drift", key: str = "k1") -> int:
     return number
 
 
+def silence(stream: Stream) -> None:
+    with connect(stream.config.postgres, "write") as connection:
+        silences.add(connection, stream.name, None, timedelta(hours=1), by="me", reason="sale")
+
+
+def make_due(stream: Stream) -> None:
+    """As if the time to try again had come."""
+    stream.sql("UPDATE driftline.notification SET next_try_at = now()")
+
+
 def send(config: Config) -> int:
     with connect(config.postgres, "write", autocommit=True) as connection:
         return deliver(config, connection)
@@ -128,7 +138,7 @@ def test_a_receiver_that_was_down_gets_it_later(
     assert tries == [(1, None, "address 1 of notify.urls did not take it")]
     assert send(config) == 0  # not due yet
     receiver.status = 200
-    stream.sql("UPDATE driftline.notification SET next_try_at = now()")
+    make_due(stream)
     assert send(config) == 1
     assert send(config) == 0
     keys = {one["message"].splitlines()[-1] for one in receiver.got}
@@ -221,8 +231,7 @@ def test_silenced_acknowledged_and_unaddressed_messages_leave_quietly(
     stream: Stream, receiver: Receiver, tmp_path: Path
 ) -> None:
     config = notified(stream.config, receiver.port, tmp_path)
-    with connect(stream.config.postgres, "write") as connection:
-        silences.add(connection, stream.name, None, timedelta(hours=1), by="me", reason="sale")
+    silence(stream)
     first = put(stream)
     assert send(config) == 0
     with connect(stream.config.postgres, "write") as connection:
@@ -230,7 +239,7 @@ def test_silenced_acknowledged_and_unaddressed_messages_leave_quietly(
         notifications.add(connection, "k1 resolved", first, kind="resolved", title="", body="")
         assert send(config) == 0
         assert silences.end(connection, stream.name, None) == 1
-    stream.sql("UPDATE driftline.notification SET next_try_at = now()")
+    make_due(stream)
     assert send(config) == 2
     number = put(stream, "quality", key="k2")
     with connect(stream.config.postgres, "write") as connection:
@@ -251,12 +260,11 @@ def test_what_goes_on_is_told_when_the_silence_ends(
     stream: Stream, receiver: Receiver, tmp_path: Path
 ) -> None:
     config = notified(stream.config, receiver.port, tmp_path)
-    with connect(stream.config.postgres, "write") as connection:
-        silences.add(connection, stream.name, None, timedelta(hours=1), by="me", reason="sale")
+    silence(stream)
     put(stream)
     assert send(config) == 0
     stream.sql("UPDATE driftline.silence SET ends_at = now()")
-    stream.sql("UPDATE driftline.notification SET next_try_at = now()")
+    make_due(stream)
     assert send(config) == 1
     assert [one["message"] for one in receiver.got] == ["body\nkey: k1"]
 
@@ -278,7 +286,7 @@ def test_an_address_that_fails_repeats_nothing_to_the_others(
         number = put(stream)
         for _ in range(3):
             assert send(config) == 0
-            stream.sql("UPDATE driftline.notification SET next_try_at = now()")
+            make_due(stream)
         assert (len(receiver.got), len(revoked.got)) == (1, 3)
         ((outcome,),) = stream.sql("SELECT outcome FROM driftline.notification")
         assert "absent" in outcome
@@ -289,7 +297,7 @@ def test_an_address_that_fails_repeats_nothing_to_the_others(
             notifications.add(connection, "k2", number, kind="resolved", title="t", body="b")
         assert send(config) == 1
         assert [one["message"] for one in receiver.got] == ["body\nkey: k1", "b\nkey: k2"]
-        stream.sql("UPDATE driftline.notification SET next_try_at = now()")
+        make_due(stream)
         stream.sql("UPDATE driftline.notification SET created_at = now() - interval '25 hours'")
         assert send(config) == 1
     outcomes = [one for (one,) in stream.sql("SELECT outcome FROM driftline.notification")]
@@ -308,6 +316,6 @@ def test_the_end_is_never_told_before_the_beginning(
     with connect(stream.config.postgres, "write") as connection:
         notifications.add(connection, "k2", number, kind="resolved", title="t", body="b")
     assert send(config) == 0
-    stream.sql("UPDATE driftline.notification SET next_try_at = now()")
+    make_due(stream)
     assert send(config) == 2
     assert [one["message"] for one in receiver.got] == ["body\nkey: k1", "b\nkey: k2"]
