@@ -94,9 +94,8 @@ class Alerting:
         self, connection: Connection, looks: Sequence[_Look], opened: dict[str, _Open]
     ) -> dict[int, dict[str, list[Flags]]]:
         """By length and family, the windows that the rules look at, in order."""
-        newest = judged.last(connection, self._name)
-        configured = {window.seconds for window in self._model.monitors.windows}
-        ends = {seconds: newest[seconds] for seconds in configured & newest.keys()}
+        configured = (window.seconds for window in self._model.monitors.windows)
+        ends = judged.last(connection, self._name, configured)
         families: dict[int, set[str]] = {}
         for family, current in opened.items():
             for seconds in self._lengths(current.content):

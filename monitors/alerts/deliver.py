@@ -1,6 +1,7 @@
 """Deliver the outbox by apprise: at least once to each address, at most so many an hour.
 
-What fires within a silence is told when that ends, if it is still open. A message is sent while
+What fires within a silence is told when that ends, if it is still open. What Grafana is to tell
+waits until it has done so, and is sent when it stops before. A message is sent while
 its row is locked, and marked as sent in the same transaction. A process that dies between the two
 leaves it unmarked, and it is sent again with the same dedupe key.
 """
@@ -25,6 +26,7 @@ _FIRST_RETRY = timedelta(seconds=2)
 _LAST_RETRY = timedelta(minutes=10)
 _GIVE_UP = timedelta(days=1)  # on an address that fails where others took it
 _LOOK_AGAIN = timedelta(minutes=1)  # whether a silence still holds
+_ASK_AGAIN = timedelta(seconds=15)  # whether Grafana has told it
 _SILENCED = "silenced"
 
 
@@ -49,8 +51,7 @@ def _handle(
     config: Config, connection: Connection, message: Message, grafana: GrafanaWatch
 ) -> bool:
     incident = incidents.get(connection, message.incident_id)
-    if incident is not None and _is_silenced(connection, incident):
-        notifications.put_off(connection, message.id, _SILENCED, _LOOK_AGAIN)
+    if incident is not None and _waits(connection, message, incident, grafana):
         return False
     unwanted = _unwanted(config, connection, message, incident, grafana)
     if unwanted is not None:
@@ -71,6 +72,20 @@ def _handle(
     return False
 
 
+def _waits(
+    connection: Connection, message: Message, incident: Incident, grafana: GrafanaWatch
+) -> bool:
+    """Put a message off that is silenced, or that Grafana has yet to tell."""
+    if _is_silenced(connection, incident):
+        notifications.put_off(connection, message.id, _SILENCED, _LOOK_AGAIN)
+        return True
+    if grafana.delivers(incident) and not grafana.has_told(incident, message.since):
+        # an outcome "silenced" from before still says that it comes late
+        notifications.put_off(connection, message.id, message.outcome, _ASK_AGAIN)
+        return True
+    return False
+
+
 def _is_silenced(connection: Connection, incident: Incident) -> bool:
     silent = silences.active(connection, incident.model)
     return any(one.family in (None, incident.family) for one in silent)
@@ -86,13 +101,13 @@ def _unwanted(
     """Why nobody is to be told."""
     if incident is None:
         return "forgotten"
-    was_silenced = message.outcome == _SILENCED
-    known = message.kind == "changed" or was_silenced
+    late = message.outcome == _SILENCED and message.kind != "resolved"
+    known = message.kind == "changed" or late
     reasons: dict[str, Callable[[], object]] = {
-        _SILENCED: lambda: was_silenced and message.kind != "resolved" and incident.resolved_at,
+        _SILENCED: lambda: late and incident.resolved_at,
         "acknowledged": lambda: known and incident.acknowledged_at,
         "superseded": lambda: message.taken and notifications.superseded(connection, message),
-        "grafana": lambda: grafana.delivers(incident),
+        "grafana": lambda: grafana.has_told(incident, message.since),
         "no addresses": lambda: not config.notify.urls,
         "nobody was told": lambda: (
             message.kind == "resolved" and not notifications.told(connection, message)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from driftline import names
 from driftline.config import Config
+from driftline.grafana import Route
 from driftline.storage.incidents import Incident
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ class GrafanaWatch:
         self._config = config
         self._settings = config.grafana
         self._asked = -_KEPT
-        self._answer = False
+        self._answer: datetime | None = None
 
     def delivers(self, incident: Incident | None = None) -> bool:
         """Grafana tells people, so that driftline need not.
@@ -40,35 +41,56 @@ class GrafanaWatch:
         Parameters:
             incident: of which they are told; default: any that has a route.
         """
+        evaluated = self._evaluated() if self._may(incident) else None
+        patience = self._settings.interval * _MISSED + timedelta(seconds=10)
+        return evaluated is not None and datetime.now(UTC) - evaluated < patience
+
+    def has_told(self, incident: Incident, since: datetime) -> bool:
+        """Grafana has seen what is so since some time, and still lived when it was to tell it."""
+        evaluated = self._evaluated() if self._may(incident) else None
+        return evaluated is not None and evaluated >= since + self._takes(incident)
+
+    def _takes(self, incident: Incident) -> timedelta:
+        """How long Grafana may need from the change of an alert to its message."""
+        route = self._route(incident)
+        grouped = max(route.group_wait, route.group_interval) if route else timedelta(0)
+        return self._settings.interval + grouped
+
+    def _may(self, incident: Incident | None) -> bool:
         if self._settings.url is None or self._settings.token is None:
             return False
-        if self._config.notify.urls and not self._routed(incident):
-            return False
+        if not self._config.notify.urls:
+            return True
+        if incident is None:
+            return bool(self._settings.routing.routes)
+        return self._route(incident) is not None
+
+    def _route(self, incident: Incident) -> Route | None:
+        model = self._config.models.get(incident.model)
+        if model is None:  # no rule asks for a model that is not in the config
+            return None
+        routes = self._settings.routing.routes
+        matching = (
+            one for one in routes if one.matches(model.team, incident.family, incident.severity)
+        )
+        return next(matching, None)
+
+    def _evaluated(self) -> datetime | None:
+        """When Grafana evaluated last; None when it does not say."""
         if time.monotonic() - self._asked >= _KEPT:
-            self._answer = self._evaluates()
+            self._answer = self._ask()
             self._asked = time.monotonic()
         return self._answer
 
-    def _routed(self, incident: Incident | None) -> bool:
-        routes = self._settings.routing.routes
-        if incident is None:
-            return bool(routes)
-        model = self._config.models.get(incident.model)
-        if model is None:  # no rule asks for a model that is not in the config
-            return False
-        return any(one.matches(model.team, incident.family, incident.severity) for one in routes)
-
-    def _evaluates(self) -> bool:
+    def _ask(self) -> datetime | None:
         try:
             newest = self._newest()
         except Exception as error:  # an error's text may hold what is secret
             log.warning("Grafana does not say what it evaluates (%s)", type(error).__name__)
-            return False
+            return None
         if newest is None:
             log.warning("Grafana does not have driftline's rules: 'driftline dashboards apply'")
-            return False
-        patience = self._settings.interval * _MISSED + timedelta(seconds=10)
-        return datetime.now(UTC) - newest < patience
+        return newest
 
     def _newest(self) -> datetime | None:
         """When the rule was evaluated last; None when it is not there."""

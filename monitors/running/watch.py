@@ -116,7 +116,7 @@ class Watch:
         until = clock - lateness
         minutes = dirty.take(connection, self.name)
         self._fold.advance(connection, minutes, until)
-        spans = judged.spans(connection, self.name)
+        spans = judged.spans(connection, self.name, (one.seconds for one in self.lengths))
         again: set[tuple[datetime, Length]] = set()
         new: list[tuple[datetime, Length]] = []
         gap: list[tuple[datetime, Length]] = []

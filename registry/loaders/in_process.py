@@ -56,7 +56,8 @@ class InProcess:
         Raises:
             RegistryError: its inputs are not columns, or its outputs are not rows of numbers.
         """
-        inputs = _tensors(concrete.structured_input_signature[1])
+        inputs = _tensors(concrete.structured_input_signature[1], f"input of {what}")
+        outputs = _tensors(concrete.structured_outputs, f"output of {what}")
         for name, tensor in inputs.items():
             if None in tensor.shape:
                 raise RegistryError(
@@ -64,9 +65,11 @@ class InProcess:
                     "signature with one input of a known shape for each feature column, such as "
                     "(None,), (None, 1) or (None, 28, 28)"
                 )
-        model = cls(concrete, inputs, _tensors(concrete.structured_outputs), owner)
+        model = cls(concrete, inputs, outputs, owner)
         for rows in _TRIED:
-            check_outputs(model._outputs(columns.blank_for(inputs, rows)), what, rows)
+            found = model._outputs(columns.blank_for(inputs, rows))
+            _check_rows(found, what, rows)
+            score(found)
         return model
 
     def check(self, features: pa.Schema) -> None:
@@ -114,16 +117,6 @@ def _text(features: pa.RecordBatch, name: str, tensor: Tensor) -> Any:
         (name, tensor),
         lambda: tf.constant(columns.values(features.column(name), tensor), tf.string),
     )
-
-
-def check_outputs(outputs: Mapping[str, npt.NDArray[Any]], what: str, rows: int = 1) -> None:
-    """See that each output has a row for each one that went in, with a score among them.
-
-    Raises:
-        RegistryError: naming the output.
-    """
-    _check_rows(outputs, what, rows)
-    score(outputs)
 
 
 def _check_rows(outputs: Mapping[str, npt.NDArray[Any]], what: str, rows: int) -> None:
@@ -204,7 +197,13 @@ def _together(
     return run
 
 
-def _tensors(specs: Mapping[str, Any]) -> dict[str, Tensor]:
+def _tensors(specs: Mapping[str, Any], kind: str) -> dict[str, Tensor]:
+    for name, spec in specs.items():
+        if spec.shape.rank is None:
+            raise RegistryError(
+                f"{kind} {name!r} has an unknown number of dimensions: give it a shape, such as "
+                "(None,) or (None, 1), with tf.ensure_shape or in the signature"
+            )
     return {
         name: Tensor(np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape[1:]))
         for name, spec in sorted(specs.items())

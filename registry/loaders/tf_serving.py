@@ -20,9 +20,8 @@ import yaml
 from driftline.config import Registry, TensorFlowServing
 from driftline.errors import RegistryError
 from registry import columns, layout
-from registry.loaders.in_process import check_outputs
 from registry.model_server import RefusedError, Server
-from registry.runtime import Tensor
+from registry.runtime import Tensor, score
 
 SIGNATURE = "serving_default"
 
@@ -209,7 +208,7 @@ def load(folder: Path, registered: Registry, version: int) -> TFServing:
         case (number, _, _) if number != "latest":
             path += f"/versions/{number}"
     model = TFServing(settings, path, folder)
-    check_outputs(model.predict(columns.blank_for(model.inputs)), path)
+    score(model.predict(columns.blank_for(model.inputs)))
     return model
 
 

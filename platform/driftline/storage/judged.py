@@ -64,19 +64,25 @@ class Stat(NamedTuple):
     reference_shares: Sequence[float] | None
 
 
-def last(connection: Connection, model: str) -> dict[int, datetime]:
+def last(connection: Connection, model: str, lengths: Iterable[int]) -> dict[int, datetime]:
     """The end of the newest window that a runner judged, by length in seconds."""
-    found = spans(connection, model).items()
+    found = spans(connection, model, lengths).items()
     return {seconds: one.live_last for seconds, one in found if one.live_last is not None}
 
 
-def spans(connection: Connection, model: str) -> dict[int, Span]:
-    """How far is judged, by length in seconds."""
+def spans(connection: Connection, model: str, lengths: Iterable[int]) -> dict[int, Span]:
+    """How far is judged, by length in seconds; without the lengths of which nothing is."""
     rows = connection.execute(
-        """SELECT window_seconds, min(window_end), min(window_end) FILTER (WHERE live),
-                  max(window_end) FILTER (WHERE live)
-             FROM driftline.judged_window WHERE model = %s GROUP BY 1""",
-        [model],
+        """SELECT seconds, every.first, live.first, live.last
+             FROM unnest(%(lengths)s::integer[]) AS seconds,
+                  LATERAL (SELECT window_end AS first FROM driftline.judged_window
+                            WHERE model = %(model)s AND window_seconds = seconds
+                            ORDER BY window_end LIMIT 1) AS every,
+                  LATERAL (SELECT min(window_end) AS first, max(window_end) AS last
+                             FROM driftline.judged_window
+                            WHERE model = %(model)s AND window_seconds = seconds AND live) AS live
+        """,
+        {"model": model, "lengths": sorted(set(lengths))},
     ).fetchall()
     return {seconds: Span(*rest) for seconds, *rest in rows}
 

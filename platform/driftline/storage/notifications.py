@@ -16,8 +16,9 @@ class Message:
     Attributes:
         dedupe_key: the same for every delivery of the same message.
         tries: deliveries that failed.
-        outcome: of the last of them, or why it was put off.
+        outcome: of the last of them, or that it was silenced.
         taken: marks of the addresses that took it already.
+        since: when it was written, or when a silence that held it back has ended.
     """
 
     id: int
@@ -30,6 +31,7 @@ class Message:
     tries: int
     outcome: str
     taken: list[str]
+    since: datetime
 
 
 def add(
@@ -50,7 +52,12 @@ def claim(connection: Connection, per_hour: int) -> Message | None:
     no other process gets the message meanwhile.
     """
     row = connection.execute(
-        """SELECT id, dedupe_key, incident_id, kind, title, body, created_at, tries, outcome, taken
+        """SELECT id, dedupe_key, incident_id, kind, title, body, created_at, tries, outcome, taken,
+                  greatest(created_at,
+                           (SELECT max(s.ends_at) FROM driftline.silence AS s
+                              JOIN driftline.incident AS i ON i.model = s.model
+                                   AND (s.family IS NULL OR s.family = i.family)
+                             WHERE i.id = own.incident_id AND s.ends_at <= clock_timestamp()))
              FROM driftline.notification AS own
             WHERE sent_at IS NULL AND next_try_at <= clock_timestamp()
               AND (SELECT count(*) FROM driftline.notification

@@ -192,29 +192,32 @@ def test_only_so_many_an_hour(stream: Stream, receiver: Receiver, tmp_path: Path
     assert send(config) == 1
 
 
+def routed(config: Config, url: str, folder: Path) -> Config:
+    """The config with a Grafana that has a route for everything."""
+    token = folder / "token"
+    token.write_text("t0ken")
+    grafana = Grafana.model_validate(
+        {
+            "url": url,
+            "token": {"file": token},
+            "contact_points": {
+                "hook": {"type": "webhook", "settings": {"url": "https://x.example"}}
+            },
+            "routing": {"routes": [{"contact_point": "hook"}]},
+        }
+    )
+    return config.model_copy(update={"grafana": grafana})
+
+
 def test_grafana_tells_people_until_it_stops(
     stream: Stream, receiver: Receiver, tmp_path: Path
 ) -> None:
     """Apprise is quiet while Grafana evaluates, and speaks when it stalls or dies."""
-    token = tmp_path / "token"
-    token.write_text("t0ken")
     with answering() as grafana:
-        config = notified(stream.config, receiver.port, tmp_path).model_copy(
-            update={
-                "grafana": Grafana.model_validate(
-                    {
-                        "url": grafana.url,
-                        "token": {"file": token},
-                        "contact_points": {
-                            "hook": {"type": "webhook", "settings": {"url": "https://x.example"}}
-                        },
-                        "routing": {"routes": [{"contact_point": "hook"}]},
-                    }
-                )
-            }
-        )
+        config = routed(notified(stream.config, receiver.port, tmp_path), grafana.url, tmp_path)
         grafana.content = rules(names.GRAFANA_HEARTBEAT, timedelta(0))
         put(stream, "drift", key="alive")
+        stream.sql("UPDATE driftline.notification SET created_at = now() - interval '10 minutes'")
         assert send(config) == 1
         assert receiver.got == []
         grafana.content = rules(names.GRAFANA_HEARTBEAT, timedelta(hours=1))
@@ -225,6 +228,50 @@ def test_grafana_tells_people_until_it_stops(
     assert [one["message"] for one in receiver.got] == ["body\nkey: stalled", "body\nkey: dead"]
     outcomes = stream.sql("SELECT dedupe_key, outcome FROM driftline.notification ORDER BY id")
     assert outcomes == [("alive", "grafana"), ("stalled", "sent"), ("dead", "sent")]
+
+
+def test_what_grafana_has_not_seen_when_it_dies_is_told(
+    stream: Stream, receiver: Receiver, tmp_path: Path
+) -> None:
+    with answering() as grafana:
+        config = routed(notified(stream.config, receiver.port, tmp_path), grafana.url, tmp_path)
+        grafana.content = rules(names.GRAFANA_HEARTBEAT, timedelta(seconds=5))
+        number = put(stream)
+        with connect(stream.config.postgres, "write") as connection:
+            notifications.add(connection, "k2", number, kind="changed", title="t", body="b")
+        assert send(config) == 0
+        # it has seen the incident, and may still wait for others to tell of them together
+        stream.sql("UPDATE driftline.notification SET created_at = now() - interval '1 minute'")
+        make_due(stream)
+        assert send(config) == 0
+        waiting = stream.sql("SELECT tries, sent_at, outcome FROM driftline.notification")
+        assert waiting == [(0, None, "")] * 2
+        grafana.content = rules(names.GRAFANA_HEARTBEAT, timedelta(minutes=5))
+        make_due(stream)
+        assert send(config) == 2
+    assert [one["message"] for one in receiver.got] == ["body\nkey: k1", "b\nkey: k2"]
+
+
+def test_grafana_tells_what_was_silenced_after_the_silence(
+    stream: Stream, receiver: Receiver, tmp_path: Path
+) -> None:
+    with answering() as grafana:
+        config = routed(notified(stream.config, receiver.port, tmp_path), grafana.url, tmp_path)
+        grafana.content = rules(names.GRAFANA_HEARTBEAT, timedelta(0))
+        silence(stream)
+        number = put(stream)
+        stream.sql("UPDATE driftline.notification SET created_at = now() - interval '10 minutes'")
+        assert send(config) == 0
+        stream.sql("UPDATE driftline.silence SET ends_at = now()")
+        make_due(stream)
+        assert send(config) == 0  # it has said nothing since the silence has ended
+        with connect(stream.config.postgres, "write") as connection:
+            incidents.resolve(connection, number)
+        grafana.content = rules(names.GRAFANA_HEARTBEAT, timedelta(hours=1))
+        make_due(stream)
+        assert send(config) == 1
+    assert stream.sql("SELECT outcome FROM driftline.notification") == [("silenced",)]
+    assert receiver.got == []
 
 
 def test_silenced_acknowledged_and_unaddressed_messages_leave_quietly(
@@ -267,6 +314,24 @@ def test_what_goes_on_is_told_when_the_silence_ends(
     make_due(stream)
     assert send(config) == 1
     assert [one["message"] for one in receiver.got] == ["body\nkey: k1"]
+
+
+def test_the_end_of_an_acknowledged_incident_is_told_after_a_silence(
+    stream: Stream, receiver: Receiver, tmp_path: Path
+) -> None:
+    config = notified(stream.config, receiver.port, tmp_path)
+    number = put(stream)
+    assert send(config) == 1
+    silence(stream)
+    with connect(stream.config.postgres, "write") as connection:
+        assert incidents.acknowledge(connection, number, "me", "known")
+        incidents.resolve(connection, number)
+        notifications.add(connection, "k2", number, kind="resolved", title="t", body="b")
+    assert send(config) == 0
+    stream.sql("UPDATE driftline.silence SET ends_at = now()")
+    make_due(stream)
+    assert send(config) == 1
+    assert [one["message"] for one in receiver.got] == ["body\nkey: k1", "b\nkey: k2"]
 
 
 def test_an_address_that_fails_repeats_nothing_to_the_others(

@@ -142,6 +142,12 @@ def test_an_output_of_another_length_is_refused(tmp_path: Path, more: Any, rows:
         saved_model.load(folder)
 
 
+def test_an_output_without_known_dimensions_is_refused(tmp_path: Path) -> None:
+    folder = saved_models.save_two(tmp_path / "m", tf.squeeze)
+    with pytest.raises(RegistryError, match="output of the SavedModel .* 'more' has an unknown"):
+        saved_model.load(folder)
+
+
 def test_an_output_that_loses_rows_later_is_a_failure_of_the_version(tmp_path: Path) -> None:
     folder = saved_models.save_two(tmp_path / "m", lambda x: tf.boolean_mask(x, x >= 0))
     model = saved_model.load(folder)
