@@ -6,7 +6,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from copy import copy
+from datetime import timedelta
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -48,6 +50,7 @@ class Server:
 
     def __init__(self, settings: TensorFlowServing) -> None:
         self._settings = settings
+        self._patience = settings.patience
         self._breaker = Breaker()
         timeout = settings.timeout.total_seconds()
         self._client = httpx.Client(
@@ -63,6 +66,12 @@ class Server:
             ),
             verify=_tls(settings),
         )
+
+    def within(self, patience: timedelta) -> Self:
+        """The same server, over the same connections, for who waits for it no longer than this."""
+        hurried = copy(self)
+        hurried._patience = patience
+        return hurried
 
     def get(self, path: str) -> Any:
         """The JSON at a path; see `post`."""
@@ -85,7 +94,7 @@ class Server:
         self._client.close()
 
     def _until_it_answers(self, method: str, path: str, content: bytes | None) -> Any:
-        patience = self._settings.patience.total_seconds()
+        patience = self._patience.total_seconds()
         retrying = tenacity.Retrying(
             stop=tenacity.stop_any(tenacity.stop_after_delay(patience), _StopFailing()),
             wait=_wait,

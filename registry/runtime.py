@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,9 @@ class Runtime(Protocol):
 
     def predict(self, features: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
         """The outputs by name, each with n rows; columns that are no inputs are ignored."""
+
+    def hurried(self) -> Self:
+        """The same version for those who can do without: it soon says that its server is away."""
 
 
 def score(outputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:

@@ -65,10 +65,12 @@ class Standby:
     def __init__(self, tensorflow: bool) -> None:
         self._tensorflow = tensorflow
         self._process: subprocess.Popen[bytes] | None = None
+        self._taking = threading.Lock()  # while one is in a trial, another thread gets a new one
 
     def start(self) -> None:
         """Have it import what it needs."""
-        self._process = self._process or self._started()
+        with self._taking:
+            self._process = self._process or self._started()
 
     def answer(
         self, path: Path, registered: Registry, version: int, rows: pa.RecordBatch | None
@@ -85,7 +87,7 @@ class Standby:
         limit = registered.trial.total_seconds()
         request = {
             "folder": str(path),
-            "registered": registered.model_dump(mode="json"),
+            "registered": _hurried(registered).model_dump(mode="json"),
             "version": version,
             "rows": None if rows is None else _packed(rows),
             "limit": limit,
@@ -97,9 +99,7 @@ class Standby:
             _end(process)
             raise
         found = _judged(answer, limit)
-        if answer:
-            self._process = process
-        else:
+        if not (answer and self._stands_by(process)):
             _end(process)
         if found.pop("away", False):
             raise ServiceError(found["error"])
@@ -123,10 +123,17 @@ class Standby:
             process_group=0,  # of the caller's session still, but to be ended with its forks
         )
 
+    def _stands_by(self, process: subprocess.Popen[bytes]) -> bool:
+        """Keep a process for the next trial; False where another one stands by already."""
+        with self._taking:
+            self._process = self._process or process
+            return self._process is process
+
     def _ready(self) -> subprocess.Popen[bytes]:
         """A process that has imported what it needs; the one that stood by may have been ended."""
         for _ in range(2):
-            process, self._process = self._process or self._started(), None
+            with self._taking:
+                process, self._process = self._process or self._started(), None
             _say(process, b"\n")
             if _line(process, _START) == _READY:
                 return process
@@ -143,6 +150,15 @@ def _own(tensorflow: bool) -> Standby:
     standby = Standby(tensorflow)
     atexit.register(standby.close)
     return standby
+
+
+def _hurried(registered: Registry) -> Registry:
+    """Its model server is waited for no longer than the trial can wait: to be away is no fault."""
+    if (serving := registered.serving) is None:
+        return registered
+    most = registered.trial / 4
+    update = {"patience": min(serving.patience, most), "timeout": min(serving.timeout, most)}
+    return registered.model_copy(update={"serving": serving.model_copy(update=update)})
 
 
 def _packed(rows: pa.RecordBatch) -> str:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from driftline import names
-from driftline.errors import RegistryError
+from driftline.errors import RegistryError, ServiceError
 from driftline.profile.binning import Binning
 from registry import aliases, layout
+from registry.cache import fetch
 from registry.client import answering
 
 if TYPE_CHECKING:
@@ -66,13 +67,32 @@ def versions(client: "MlflowClient", name: str | None = None) -> list[Version]:
 
 
 def find(client: "MlflowClient", name: str, digest: str, definition: str) -> Version | None:
-    """The version with these very files and this feature definition, if there is one."""
+    """The version with these very files and this feature definition, if there is one.
+
+    None that was retired, or whose files in the registry are not those that were registered.
+    """
     with answering(f"can't look for model {name!r}"):
         found = client.search_model_versions(
             f"name = '{name}' AND tags.`{layout.DIGEST_TAG}` = '{digest}'"
         )
-    matching = (Version.of(version) for version in found)
-    return next((version for version in matching if version.definition == definition), None)
+    for version in found:
+        tags = version.tags or {}
+        if tags.get(layout.DEFINITION_TAG, "") != definition or aliases.RETIRED_TAG in tags:
+            continue
+        if _is_whole(client, name, int(version.version)):
+            return Version.of(version)
+    return None
+
+
+def _is_whole(client: "MlflowClient", name: str, version: int) -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            fetch(client, name, version, Path(folder))
+        except ServiceError:
+            raise
+        except RegistryError:
+            return False
+    return True
 
 
 def champion_binning(client: "MlflowClient", name: str, alias: str) -> Binning | None:

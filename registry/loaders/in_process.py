@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +89,10 @@ class InProcess:
         outputs = self._outputs(features)
         _check_rows(outputs, "the model", features.num_rows)
         return outputs
+
+    def hurried(self) -> Self:
+        """See `Runtime.hurried`; there is no server."""
+        return self
 
     def _outputs(self, features: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
         stacks = [_stack(features, names, tensor) for tensor, names in self._groups.items()]

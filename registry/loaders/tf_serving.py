@@ -7,8 +7,11 @@ import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 import numpy as np
@@ -24,6 +27,8 @@ from registry.model_server import RefusedError, Server
 from registry.runtime import Tensor, score
 
 SIGNATURE = "serving_default"
+
+_HURRY = timedelta(seconds=2)  # passes over a reset, or a moment of too much to do
 
 _DTYPES = {
     "DT_FLOAT": np.float32,
@@ -94,6 +99,16 @@ class TFServing:
             return {name: _empty(tensor) for name, tensor in self.outputs.items()}
         answers = [self._ask(parts[0])] if len(parts) == 1 else self._ask_all(parts)
         return {name: np.concatenate([part[name] for part in answers]) for name in self.outputs}
+
+    def hurried(self) -> Self:
+        """See `Runtime.hurried`; with the same threads and connections."""
+        return self._hurried
+
+    @cached_property
+    def _hurried(self) -> Self:
+        hurried = copy(self)
+        hurried._server = self._server.within(min(self._settings.patience, _HURRY))
+        return hurried
 
     def close(self) -> None:
         """Let go of threads and connections."""

@@ -90,6 +90,18 @@ def test_a_server_that_stays_away_is_no_rows_fault(faulty: FaultyServer, version
     runtime.close()
 
 
+def test_who_can_do_without_soon_hears_that_it_is_away(faulty: FaultyServer, version: Path) -> None:
+    runtime = connect(faulty, version, patience="10 h")
+    hurried = runtime.hurried()
+    faulty.faults = [http_faults.reset]
+    rows = batch(3)
+    assert score(hurried.predict(rows)) == pytest.approx(expected(rows), rel=1e-5)
+    faulty.always = http_faults.status(404, "Servable not found")
+    with pytest.raises(ServiceError, match="gave no answer for 2 s: 404"):
+        hurried.predict(rows)
+    runtime.close()
+
+
 @pytest.mark.parametrize("code", [401, 403])
 def test_a_refused_login_is_no_rows_fault(faulty: FaultyServer, version: Path, code: int) -> None:
     runtime = connect(faulty, version)

@@ -13,7 +13,11 @@ from driftline.storage import prediction_table, shadow_table
 from driftline.storage.connection import Connection, connect
 
 _VERSION = """
-SELECT v.run_id, v.digest, v.features_hash, v.binning_id, v.registered_at AS first_loaded_at,
+SELECT v.run_id, v.digest,
+       coalesce((SELECT d.features_hash FROM driftline.model_definition AS d
+                  WHERE d.model = v.model AND d.version = v.version AND d.since <= %s
+                  ORDER BY d.since DESC LIMIT 1), v.features_hash) AS features_hash,
+       v.binning_id, v.registered_at AS first_loaded_at,
        r.origin AS reference_origin, r.rows AS reference_rows, r.created_at AS reference_made_at
   FROM driftline.model_version AS v LEFT JOIN driftline.reference AS r USING (model, version)
  WHERE v.model = %s AND v.version = %s
@@ -93,7 +97,7 @@ def _whole(connection: Connection, model: str, row: dict[str, Any]) -> dict[str,
     (source,) = _rows(connection, sql.SQL(_SOURCE), own.pop("source"))
     message = {**source, "offset": own.pop("kafka_offset"), "time": own.pop("kafka_time")}
     key = (model, row["model_version"])
-    versions = _rows(connection, sql.SQL(_VERSION), *key)
+    versions = _rows(connection, sql.SQL(_VERSION), row["scored_at"], *key)
     decisions = _rows(connection, sql.SQL(_DECISION), *key, row["scored_at"])
     return {
         "model": model,

@@ -8,6 +8,7 @@ from driftline.storage.connection import Connection
 
 _BY_MODEL = (
     *("profile", "profile_hour", "dirty_window", "label", "model_version"),
+    "model_definition",
     *("reference", "reference_block", "reference_sample", "calibration"),
     *("judged_window", "window_stat"),
     *("verdict", "verdict_history", "report", "alert", "silence", "monitor_progress"),

@@ -158,6 +158,16 @@ model_version = sa.Table(
     sa.Column("registered_at", _TIME, server_default=_CLOCK, nullable=False),
 )
 
+#: By which feature definition a version scores, since that is not the one of `model_version`.
+model_definition = sa.Table(
+    "model_definition",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("since", _TIME, server_default=_CLOCK, primary_key=True),
+    sa.Column("features_hash", sa.Text, nullable=False),
+)
+
 reference = sa.Table(
     "reference",
     metadata,

@@ -54,6 +54,8 @@ def stored(connection: Connection, model: str) -> dict[int, tuple[str, str]]:
 def record(connection: Connection, version: ModelVersion) -> None:
     """Store a version with its binning and reference, unless it is stored already.
 
+    Of one that is stored, the feature definition is noted where it has changed.
+
     Parameters:
         connection: as role `write`.
     """
@@ -76,6 +78,17 @@ def record(connection: Connection, version: ModelVersion) -> None:
                 version.features_hash,
                 version.binning.id,
             ),
+        )
+        connection.execute(
+            """INSERT INTO driftline.model_definition (model, version, features_hash)
+               SELECT v.model, v.version, %(now)s FROM driftline.model_version AS v
+                WHERE v.model = %(model)s AND v.version = %(version)s
+                  AND %(now)s <> coalesce(
+                        (SELECT d.features_hash FROM driftline.model_definition AS d
+                          WHERE d.model = v.model AND d.version = v.version
+                          ORDER BY d.since DESC LIMIT 1),
+                        v.features_hash)""",
+            {"model": version.model, "version": version.version, "now": version.features_hash},
         )
         added = connection.execute(
             """INSERT INTO driftline.reference (model, version, binning_id, rows, cells, origin,

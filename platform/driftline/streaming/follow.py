@@ -1,10 +1,12 @@
 """Follows the registry: who has which role now, loaded in the background, swapped in between."""
 
+import contextlib
 import gc
 import itertools
 import logging
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,8 @@ from driftline.errors import DriftlineError, RegistryError, ServiceError
 from driftline.storage import promotions
 from driftline.storage.connection import Connection, connect
 from driftline.streaming.lineup import Lineup, Served
-from driftline.streaming.ready import locate
+from driftline.streaming.loading import Loader
+from driftline.streaming.ready import Ready, locate
 from driftline.streaming.serving import Serving
 from registry import aliases
 from registry.aliases import Roles, roles
@@ -51,9 +54,14 @@ class Follower:
         self._trials = trials
         self._client: MlflowClient | None = None
         self._connection: Connection | None = None
-        self._told = ""
+        self._loader = Loader(self._make)
+        self._told: set[str] = set()
+        self._telling: set[str] = set()
         self._next_look = 0.0
         self._only_tried = False
+        self._wanted: Roles | None = None
+        self._lost: set[int] = set()  # champions of the past that can't be gone back to
+        self._next_before = 0.0
         self._ungated: int | None = None
         self._gated = False
         self._barred: frozenset[int] = frozenset()
@@ -84,6 +92,7 @@ class Follower:
 
     def _look(self, *, only_tried: bool = False) -> None:
         self._only_tried = only_tried
+        self._telling = set()
         try:
             self._step()
         except DriftlineError as error:
@@ -91,8 +100,7 @@ class Follower:
         except Exception:
             log.exception("following the registry failed; the present versions stay")
             self._disconnect()
-        else:
-            self._told = ""
+        self._told = self._telling
 
     def _step(self) -> None:
         """Look once, and swap if anything has changed.
@@ -120,16 +128,22 @@ class Follower:
             gc.freeze()
 
     def _swap(self, connection: Connection, wanted: Roles) -> None:
-        now = self._serving.now()
+        if wanted != self._wanted:
+            self._loader.forget()  # what is wanted still is begun again
+            self._wanted = wanted
+        before = self._serving.now()
+        now = self._without_barred(connection, before)
         champion = now.champion
         allowed = self._may_serve(connection, wanted.champion)  # asked of the present one too:
         if allowed and wanted.champion != champion.version:  # it may have come while no job ran
-            champion = self._take(connection, wanted.champion) or champion
+            champion = self._take(connection, wanted.champion, wait=True) or champion
         challenger = self._take(connection, wanted.challenger) if wanted.challenger else None
         shadows = [self._take(connection, version) for version in wanted.shadows]
         previous, proven = now.previous, now.proven
         if champion != now.champion:
             previous, proven = now.champion, self._has_served(connection, champion.version)
+        elif previous is None:  # since the worker began
+            previous, proven = self._before(connection, champion.version), True
         then = Lineup(
             champion,
             None if challenger == champion else challenger,
@@ -138,11 +152,41 @@ class Follower:
             None if previous == champion else previous,
             proven,
         )
-        if then == now:
+        if then == before:
             return
         self._serving.swap(then)
         gc.freeze()
-        self._record(connection, now, self._serving.now())
+        self._record(connection, before, self._serving.now())
+
+    def _without_barred(self, connection: Connection, now: Lineup) -> Lineup:
+        """The line-up without what other workers have found unfit."""
+        for version in self._barred & now.loaded().keys():
+            if version == now.champion.version and now.previous is None:
+                now = replace(now, previous=self._before(connection, version, wait=True))
+            with contextlib.suppress(LookupError):  # no other can serve
+                now = now.without(version)
+        return now
+
+    def _before(
+        self, connection: Connection, champion: int, *, wait: bool = False
+    ) -> Served | None:
+        """The champion before, loaded; None while there is none."""
+        barred = {*self._barred, *self._serving.unfit(), *self._lost}
+        version = promotions.before(promotions.made(connection, self._name), champion, barred)
+        if version is None or (not wait and time.monotonic() < self._next_before):
+            return None
+        assert self._client is not None
+        try:
+            if aliases.usable(self._client, self._registered.name, version):
+                return self._obtain(connection, version, wait=wait)
+            self._lost.add(version)
+        except ServiceError as error:
+            self._next_before = time.monotonic() + _LOOK
+            self._tell(str(error))
+        except RegistryError as error:  # no reason for a quarantine: nobody asks for it now
+            self._lost.add(version)
+            log.warning("version %d can't be gone back to: %s", version, error)
+        return None
 
     def _watch_canary(self, connection: Connection, client: "MlflowClient") -> None:
         """Stop the canary when a gate breaks; one worker looks, from time to time."""
@@ -195,36 +239,54 @@ class Follower:
         earlier = decided[:-1] if decided and decided[-1].version == version else decided
         return version in {one.version for one in earlier}
 
-    def _take(self, connection: Connection, version: int) -> Served | None:
-        """A version, loaded now if it is not; None when it may not or cannot score."""
+    def _take(self, connection: Connection, version: int, *, wait: bool = False) -> Served | None:
+        """A version, loaded if it is not; None when it may not or cannot score, or not yet."""
         if version in self._barred or version in self._serving.unfit():
             return None
+        try:
+            return self._obtain(connection, version, wait=wait)
+        except RegistryError as error:
+            self._quarantine(connection, version, "refused", str(error))
+        except ServiceError as error:  # not its fault: again at the next look
+            self._tell(str(error))
+        return None
+
+    def _obtain(self, connection: Connection, version: int, *, wait: bool) -> Served | None:
+        """A version, loaded if it is not; None while it is being loaded in the background.
+
+        Raises:
+            RegistryError: it cannot be loaded, or fails its trial.
+            ServiceError: the registry or a model server is away.
+        """
         loaded = self._serving.now().loaded()
         if version in loaded:
             return loaded[version]
+        wait = wait or (self._only_tried and self._registered.serving is None)
+        made = self._loader.at_once(version) if wait else self._loader.when_ready(version)
+        if made is None:
+            return None
+        ready, took = made
+        served = self._serving.add(ready)
+        self._serving.store(connection, version)
+        self._event(connection, version, "", "ready", took)
+        return served
+
+    def _make(self, version: int) -> tuple[Ready, str]:
+        """A version that can score, and how long that took; in any thread."""
         assert self._client is not None
         times = [time.monotonic()]
-        try:
-            located = locate(self._config, self._name, self._client, version)
-            times.append(time.monotonic())
-            if self._only_tried and not self._trials.passed(located.folder):
-                return None
-            self._trials.run(located.folder, version)
-            times.append(time.monotonic())
-            served = self._serving.add(located)
-        except RegistryError as error:
-            self._quarantine(connection, version, "refused", str(error))
-            return None
-        except ServiceError as error:  # not its fault: again at the next look
-            self._tell(str(error))
-            return None
-        self._serving.store(connection, version)
+        located = locate(self._config, self._name, self._client, version)
+        times.append(time.monotonic())
+        if self._only_tried and not self._trials.passed(located.folder):
+            raise ServiceError(f"version {version} is to be tried on this host first")
+        self._trials.run(located.folder, version)
+        times.append(time.monotonic())
+        ready = self._serving.make(located)
         times.append(time.monotonic())
         took = "fetched in {:.1f} s, tried in {:.1f} s, loaded in {:.1f} s".format(
             *(after - before for before, after in itertools.pairwise(times))
         )
-        self._event(connection, version, "", "ready", took)
-        return served
+        return ready, took
 
     def _report_unfit(self, connection: Connection) -> None:
         for version, (reason, detail) in self._serving.unfit().items():
@@ -262,9 +324,10 @@ class Follower:
         )
 
     def _tell(self, problem: str) -> None:
-        if problem != self._told:
+        """Once, for as long as each look finds it."""
+        if problem not in self._told | self._telling:
             log.warning("the present versions stay: %s", problem)
-            self._told = problem
+        self._telling.add(problem)
 
     def _disconnect(self) -> None:
         if self._connection is not None:

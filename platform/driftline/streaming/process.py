@@ -1,5 +1,7 @@
 """Messages to scored rows: decode, features, score. Knows neither Flink nor the database."""
 
+import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from driftline.errors import ServiceError
 from driftline.names import CHALLENGER, CHAMPION
 from driftline.records import NO_SHADOWS, POSITION, PREDICTION, SHADOW, ScoredBatch
 from driftline.streaming.decode import JsonDecoder
@@ -20,6 +23,10 @@ from driftline.streaming.judge import Judge
 from driftline.streaming.lineup import Lineup, Served, in_canary
 from driftline.streaming.rejects import Rejects
 from driftline.streaming.score import Scored, score
+
+log = logging.getLogger(__name__)
+
+_PAUSE = 60.0  # seconds, for a version whose model server is away while the champion serves
 
 #: Watches over the prediction of one version.
 Watch = Callable[[Served], AbstractContextManager[object]]
@@ -72,12 +79,14 @@ class Process:
         self._definition = definition
         self._watch: Watch = watch or (lambda _: nullcontext())
         self._judge = Judge(slow)
+        self._away: dict[int, float] = {}  # until when a version's server is not asked
 
     def __call__(self, messages: Messages, lineup: Lineup) -> ScoredBatch:
         """Score a batch with a line-up of versions.
 
-        Where the challenger fails on an event of its canary, the champion's score serves; where a
-        new champion fails, that of the champion before, while it is still loaded.
+        Where the challenger fails on an event of its canary, the champion's score serves; where
+        the champion fails, that of the champion before, while it is loaded. The stream waits for
+        the champion's model server, for no other's.
 
         Raises:
             UnfitError: a version fails at large, or takes far too long, where another one does
@@ -87,10 +96,17 @@ class Process:
         """
         rejects = Rejects(messages.payloads)
         features, rows, filtered, events = self._features(messages, rejects)
-        champion = self._score(lineup.champion, features)
+        with self._watch(lineup.champion):
+            champion = score(lineup.champion.runtime, features)
+        self._judge.note(lineup.champion.version, champion)
         before = self._champion_before(lineup, champion, features)
-        others = [(role, s.version, self._score(s, features)) for role, s in lineup.others()]
+        others = [
+            (role, other.version, scored)
+            for role, other in lineup.others()
+            if (scored := self._beside(other, features)) is not None
+        ]
         for _, version, scored in others:
+            self._judge.note(version, scored)
             self._judge(version, scored, lineup.champion.version, champion)
         served = self._served(lineup, champion, others, events)
         rescued = np.zeros_like(champion.ok) if before is None else before.ok & ~champion.ok
@@ -103,7 +119,7 @@ class Process:
         if before is not None and lineup.previous is not None:
             mine = _merged(mine, _rows(lineup.previous.version, CHAMPION, before, now), rescued)
         if served.any():
-            [(role, version, challenger), *_] = others
+            role, version, challenger = others[0]
             mine = _merged(mine, _rows(version, role, challenger, now), served)
         head = {
             "event_time": events.column("event_time"),
@@ -139,11 +155,17 @@ class Process:
             _joined(shadows),
         )
 
-    def _score(self, served: Served, features: pa.RecordBatch) -> Scored:
-        with self._watch(served):
-            scored = score(served.runtime, features)
-        self._judge.note(served.version, scored)
-        return scored
+    def _beside(self, served: Served, features: pa.RecordBatch) -> Scored | None:
+        """What a version says that the stream can do without; None while its server is away."""
+        if self._away.get(served.version, 0.0) > time.monotonic():
+            return None
+        try:
+            with self._watch(served):
+                return score(served.runtime.hurried(), features)
+        except ServiceError as error:
+            log.warning("version %d is not asked for %g s: %s", served.version, _PAUSE, error)
+            self._away[served.version] = time.monotonic() + _PAUSE
+            return None
 
     def _champion_before(
         self, lineup: Lineup, champion: Scored, features: pa.RecordBatch
@@ -153,9 +175,8 @@ class Process:
         version, before = lineup.champion.version, lineup.previous
         judged = self._judge.wants_witness(version, lineup.proven)
         if before is not None and (judged or champion.at_fault):
-            with self._watch(before):
-                witness = score(before.runtime, features)
-            if judged:
+            witness = self._beside(before, features)
+            if judged and witness is not None:
                 self._judge(version, champion, before.version, witness)
         else:
             witness = None
@@ -171,7 +192,7 @@ class Process:
         events: pa.RecordBatch,
     ) -> NDArray[np.bool_]:
         """Which rows the challenger serves, bool[n]."""
-        if lineup.challenger is None or lineup.percent <= 0:
+        if lineup.percent <= 0 or not others or others[0][0] != CHALLENGER:
             return np.zeros(len(champion.ok), dtype=np.bool_)
         canary = in_canary(events.column("event_id"), lineup.percent)
         return canary & others[0][2].ok

@@ -25,7 +25,7 @@ from driftline.storage.connection import Connection
 from driftline.storage.versions import ModelVersion
 from driftline.streaming.lineup import Served
 from registry import layout
-from registry.aliases import roles
+from registry.aliases import require_usable, roles
 from registry.cache import cached, fetch
 from registry.client import answering, connect
 from registry.columns import blank
@@ -81,8 +81,9 @@ def candidates(
 ) -> Iterator[Located]:
     """The versions to begin with, best first: the registry's champion, then those before it.
 
-    While the registry is away, those that were fetched before. None that is in quarantine; in mode
-    `enforce` none that was made champion outside driftline.
+    While the registry is away, those that were fetched before. None that is in quarantine or, as
+    far as the registry can be asked, retired; in mode `enforce` none that was made champion outside
+    driftline.
 
     Parameters:
         connection: of any role.
@@ -111,6 +112,7 @@ def candidates(
                     f"{barred[version].reason}: {barred[version].detail}"
                 )
             if client is not None:
+                require_usable(client, registered.name, version)
                 yield locate(config, name, client, version)
             elif version in known:
                 yield _fetched_before(config, registered.name, version, *known[version])

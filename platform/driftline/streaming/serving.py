@@ -71,16 +71,19 @@ class Serving:
         """How a version's values are profiled."""
         return self._ready[version].record.binning
 
-    def add(self, located: Located) -> Served:
-        """Make another version ready; it scores nothing before a swap.
+    def make(self, located: Located) -> Ready:
+        """Make another version ready, from any thread.
 
         Raises:
             RegistryError: it cannot be loaded, or needs other features.
             ServiceError: its model server is away.
         """
-        made = make_ready(self._config, self._name, located, self._features, self._definition)
-        self._ready[made.served.version] = made
-        return made.served
+        return make_ready(self._config, self._name, located, self._features, self._definition)
+
+    def add(self, ready: Ready) -> Served:
+        """Keep what was made ready; it scores nothing before a swap."""
+        self._ready[ready.served.version] = ready
+        return ready.served
 
     def digest(self, version: int) -> str:
         """Of a version that is ready, "" of others."""
@@ -131,18 +134,25 @@ class Serving:
         """End the worker, in which a version hangs; Flink begins anew with another version."""
         detail = f"a batch was predicted for {self._config.model(self._name).registry.hang}"
         log.error("version %d hangs: %s; ending the worker", served.version, detail)
+        postgres = self._config.local_postgres()
         try:
-            self._lineup.without(served.version)
-            self._quarantine(served.version, "hangs", detail)
-        except (LookupError, DriftlineError, OSError) as error:
+            with connect(postgres, "write", autocommit=True, connect_timeout=_QUICKLY) as store:
+                if self._can_do_without(store, served.version):
+                    self.quarantine(store, served.version, "hangs", detail)
+                else:
+                    log.error("no other version could serve: it is not put in quarantine")
+        except (DriftlineError, OSError) as error:
             log.error("version %d is not put in quarantine: %s", served.version, error)
         finally:
             os._exit(70)  # nothing else ends a thread in a model's code
 
-    def _quarantine(self, version: int, reason: str, detail: str) -> None:
-        postgres = self._config.local_postgres()
-        with connect(postgres, "write", autocommit=True, connect_timeout=_QUICKLY) as connection:
-            self.quarantine(connection, version, reason, detail)
+    def _can_do_without(self, connection: Connection, version: int) -> bool:
+        """Whether a worker that begins anew finds another champion, see `candidates`."""
+        if version != self._lineup.champion.version or self._lineup.previous is not None:
+            return True
+        barred = {one.version for one in promotions.quarantines(connection, self._name)}
+        decided = promotions.made(connection, self._name)
+        return promotions.before(decided, version, barred) is not None
 
     def quarantine(self, connection: Connection, version: int, reason: str, detail: str) -> None:
         """Bar a version for all workers."""
@@ -162,7 +172,7 @@ class Serving:
         failed: dict[int, RegistryError] = {}
         for located in candidates(self._config, self._name, connection, problems):
             try:
-                served = self.add(located)
+                served = self.add(self.make(located))
             except RegistryError as error:
                 problems.append(error)
                 failed[located.version.version] = error

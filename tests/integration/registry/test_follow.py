@@ -1,9 +1,13 @@
-"""A worker's line-up after the alias was moved outside driftline, by MLflow's own client."""
+"""A worker's line-up: as the registry says, without what is unfit, whatever is in its trial."""
 
+import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from driftline.storage import promotions
@@ -15,25 +19,64 @@ from tests.integration.job.running import wait_for
 from tests.integration.registry.conftest import FEATURES, MODEL, Registered
 
 
+class Worker:
+    """What a worker of the job serves, in this process.
+
+    Parameters:
+        registered: the model.
+        mode: of its gates.
+        stuck: a version whose trial takes its time, until `over` is set.
+    """
+
+    def __init__(self, registered: Registered, mode: str = "record", stuck: int = 0) -> None:
+        content = yaml.safe_load(registered.path.read_text())
+        content["state"] = str(registered.path.parent / "state")
+        for service in ("postgres", "kafka", "mlflow"):
+            found = getattr(registered.config, f"local_{service}")()
+            content[service] = found.model_dump(mode="json", exclude_none=True)
+        content["models"][MODEL]["registry"]["poll"] = "200 ms"
+        content["models"][MODEL]["gates"] = {"mode": mode}
+        registered.path.write_text(yaml.safe_dump(content))
+        config = registered.config
+        self.over = threading.Event()
+        self.serving = Serving(config, MODEL, FEATURES, "definition")
+        trials = _Trials(config.state / "models", config.model(MODEL).registry, FEATURES)
+        trials.stuck, trials.over = stuck, self.over
+        self.follower = Follower(config, MODEL, self.serving, trials)
+
+    def champion(self) -> int:
+        return self.serving.now().champion.version
+
+    def previous(self) -> int | None:
+        before = self.serving.now().previous
+        return None if before is None else before.version
+
+
+class _Trials(Trials):
+    stuck: int
+    over: threading.Event
+
+    def run(self, path: Path, version: int) -> None:
+        if version == self.stuck:
+            self.over.wait(60)
+        super().run(path, version)
+
+
+@contextmanager
+def working(registered: Registered, mode: str = "record", stuck: int = 0) -> Iterator[Worker]:
+    worker = Worker(registered, mode, stuck)
+    try:
+        yield worker
+    finally:
+        worker.over.set()
+        worker.follower.close()
+
+
 @contextmanager
 def worker(registered: Registered, mode: str) -> Iterator[Callable[[], int]]:
-    """What a worker of the job serves, in this process; gives the champion's version."""
-    content = yaml.safe_load(registered.path.read_text())
-    content["state"] = str(registered.path.parent / "state")
-    for service in ("postgres", "kafka", "mlflow"):
-        found = getattr(registered.config, f"local_{service}")()
-        content[service] = found.model_dump(mode="json", exclude_none=True)
-    content["models"][MODEL]["registry"]["poll"] = "200 ms"
-    content["models"][MODEL]["gates"] = {"mode": mode}
-    registered.path.write_text(yaml.safe_dump(content))
-    config = registered.config
-    serving = Serving(config, MODEL, FEATURES, "definition")
-    trials = Trials(config.state / "models", config.model(MODEL).registry, FEATURES)
-    follower = Follower(config, MODEL, serving, trials)
-    try:
-        yield lambda: serving.now().champion.version
-    finally:
-        follower.close()
+    """A worker's champion."""
+    with working(registered, mode) as found:
+        yield found.champion
 
 
 def happened(registered: Registered, version: int) -> list[str]:
@@ -79,3 +122,62 @@ def test_it_is_refused_until_the_gates_have_passed(registered: Registered) -> No
         assert state(registered, 2) == ""
         message = str(registered.run("promote", MODEL, "2").exception)
         assert "is champion already, promoted by tester" in message
+
+
+def test_what_another_worker_finds_unfit_serves_nowhere(registered: Registered) -> None:
+    registered.json("promote", MODEL, "2")
+    with working(registered) as one:
+        assert one.champion() == 2
+        registered.point(3, "shadow")
+        wait_for(lambda: one.serving.now().shadows, "the shadow")
+        registered.quarantine(3)
+        wait_for(lambda: not one.serving.now().shadows, "its end")
+        registered.quarantine(2)
+        wait_for(lambda: one.champion() == 1, "the champion before")
+        assert one.previous() is None
+        registered.json("release", MODEL, "2", "--reason", "it was the network")
+        wait_for(lambda: one.champion() == 2, "the champion of the registry")
+        assert one.previous() == 1
+
+
+def test_a_worker_that_begins_anew_has_the_champion_before_to_go_back_to(
+    registered: Registered,
+) -> None:
+    registered.json("promote", MODEL, "3")
+    registered.json("promote", MODEL, "2")
+    registered.json("retire", MODEL, "3")
+    with working(registered) as one:
+        wait_for(lambda: one.previous() == 1, "the last champion that was not retired")
+        one.serving.bar(2, "not_finite_score", "the model gave nan")
+        wait_for(lambda: one.champion() == 1, "the champion before")
+        wait_for(lambda: "quarantined" in happened(registered, 2), "the quarantine")
+    with working(registered) as another:
+        assert another.champion() == 1
+
+
+def test_a_champion_that_hangs_after_a_restart_goes_to_quarantine_where_another_can_serve(
+    registered: Registered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    with working(registered) as one:  # the only champion that there ever was
+        one.serving.give_up(one.serving.now().champion)
+    assert (codes, happened(registered, 1)) == ([70], ["serving"])
+    registered.json("promote", MODEL, "2")
+    serving = Serving(registered.config, MODEL, FEATURES, "definition")
+    serving.give_up(serving.now().champion)  # in its first batch: nothing else is loaded
+    assert (codes, happened(registered, 2)) == ([70, 70], ["serving", "quarantined"])
+    assert Serving(registered.config, MODEL, FEATURES, "").now().champion.version == 1
+
+
+def test_a_trial_that_takes_its_time_holds_up_no_promotion(registered: Registered) -> None:
+    with working(registered, stuck=3) as one:
+        registered.point(3, "shadow")
+        registered.json("promote", MODEL, "2")
+        wait_for(lambda: one.champion() == 2, "the promoted version")
+        registered.json("rollback", MODEL)
+        wait_for(lambda: one.champion() == 1, "the champion before")
+        assert one.serving.now().shadows == ()
+        one.over.set()
+        wait_for(lambda: one.serving.now().shadows, "the shadow")
+        assert "scoring" in happened(registered, 3)

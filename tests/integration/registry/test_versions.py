@@ -20,7 +20,7 @@ from driftline.profile.binning import Binning
 from driftline.profile.profile import Profile
 from driftline.services.stack import Stack
 from driftline.settings import Secret
-from registry import layout, manifest
+from registry import aliases, layout, manifest
 from registry.cache import fetch, resolve
 from registry.client import connect
 from registry.commands import models
@@ -215,6 +215,20 @@ def test_the_same_model_again_is_the_same_version(settings: Mlflow, name: str, s
     other_definition = register(settings, name, saved, features(), training=Training("new"))
     assert again == first
     assert other_definition.version == 2
+
+
+def test_what_may_not_serve_any_more_can_be_registered_again(
+    stack: Stack, settings: Mlflow, name: str, saved: Path
+) -> None:
+    client = connect(settings)
+    retired = register(settings, name, saved, features())
+    client.set_model_version_tag(name, str(retired.version), aliases.RETIRED_TAG, "by ada")
+    damaged = register(settings, name, saved, features())
+    model_id = client.get_model_version(name, "2").source.removeprefix("models:/")
+    (graph,) = stack.folder.glob(f"mlflow/**/{model_id}/**/saved_model.pb")
+    graph.write_bytes(b"nonsense")
+    assert [register(settings, name, saved, features()).version for _ in range(2)] == [3, 3]
+    assert damaged.digest == retired.digest
 
 
 def test_a_new_version_keeps_the_champions_bins(

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import typer
 import yaml
 from typer.testing import CliRunner, Result
 
-from driftline.storage import commands
+from driftline.storage import commands, versions
+from driftline.storage.connection import connect
+from driftline.storage.versions import ModelVersion
 
 MODEL = "fraud"
 
@@ -75,6 +78,24 @@ def test_republish_and_compact(world: Any, run: Any) -> None:
     done = json.loads(run("compact", MODEL, "--json").output)
     assert (done["profile_rows"], done["merged_to"]) == (2, 1)
     assert run("audit", MODEL, "--deep").exit_code == 0
+
+
+def test_explain_names_the_feature_definition_of_the_time(world: Any, run: Any) -> None:
+    def hash_now() -> str:
+        return str(json.loads(run("explain", "e1", "--json").stdout)[0]["version"]["features_hash"])
+
+    known = ModelVersion(MODEL, 1, "run", "sha", {}, "first", world.binning, b"", 0)
+    with connect(world.config.postgres, "write", autocommit=True) as connection:
+        versions.record(connection, known)
+        assert hash_now() == "first"
+        for _ in range(2):
+            versions.record(connection, replace(known, features_hash="second"))
+        assert hash_now() == "first"
+        world.sql("UPDATE driftline.model_definition SET since = '2020-01-01'")
+        assert hash_now() == "second"
+        versions.record(connection, known)
+    hashes = world.sql("SELECT features_hash FROM driftline.model_definition ORDER BY since")
+    assert hashes == [("second",), ("first",)]
 
 
 def test_explain_says_where_a_prediction_comes_from(world: Any, run: Any) -> None:

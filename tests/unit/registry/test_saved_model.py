@@ -144,7 +144,7 @@ def test_an_output_of_another_length_is_refused(tmp_path: Path, more: Any, rows:
 
 def test_an_output_without_known_dimensions_is_refused(tmp_path: Path) -> None:
     folder = saved_models.save_two(tmp_path / "m", tf.squeeze)
-    with pytest.raises(RegistryError, match="output of the SavedModel .* 'more' has an unknown"):
+    with pytest.raises(RegistryError, match=r"output of the SavedModel .* 'more' has an unknown"):
         saved_model.load(folder)
 
 

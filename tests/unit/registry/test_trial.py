@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,8 +13,9 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from driftline.config import Registry
-from driftline.errors import RegistryError
+from driftline.config import Registry, TensorFlowServing
+from driftline.errors import RegistryError, ServiceError
+from driftline.services.ports import choose
 from registry import trial
 from registry.columns import blank
 from registry.trials import Trials
@@ -21,6 +23,7 @@ from tests.unit.registry import odd_models
 
 FEATURES = pa.schema([("amount", pa.float64()), ("items", pa.int64()), ("country", pa.string())])
 PATIENT = Registry(name="m")
+LIMIT = timedelta(seconds=8)
 
 _numbers = itertools.count()
 
@@ -134,6 +137,39 @@ def test_a_version_that_kills_its_process_is_refused(cache: Path, trials: Trials
 def test_a_process_that_was_ended_is_no_versions_fault(cache: Path, trials: Trials) -> None:
     standing_by()[0].kill()
     trials.run(version(cache), 1)
+
+
+def test_a_model_server_that_is_away_is_no_versions_fault(own_cache: Path) -> None:
+    """Also where it is waited for longer, in service, than a trial may take."""
+    serving = TensorFlowServing(url=f"http://127.0.0.1:{choose()}", patience=timedelta(hours=1))
+    trials = Trials(own_cache, Registry(name="m", serving=serving, trial=LIMIT), FEATURES)
+    with pytest.raises(ServiceError, match="gave no answer for 2 s"):
+        trials.run(version(own_cache), 1)
+    trials.close()
+
+
+def test_a_hanging_trial_leaves_room_for_another(own_cache: Path) -> None:
+    others = standing_by()
+    trials = Trials(own_cache, PATIENT, FEATURES)
+    hangs = version(own_cache, "hangs", rows=100)
+    refused = threading.Thread(target=lambda: _refused(trials, hangs))
+    refused.start()
+    while not any(child.children() for child in standing_by()):
+        time.sleep(0.05)
+    trials.run(version(own_cache), 2)
+    assert refused.is_alive()
+    for child in standing_by():
+        for fork in child.children():
+            fork.kill()
+    refused.join()
+    assert len(standing_by()) == len(others) + 1
+    trials.close()
+    assert standing_by() == others
+
+
+def _refused(trials: Trials, path: Path) -> None:
+    with pytest.raises(RegistryError):
+        trials.run(path, 1)
 
 
 def test_other_features_are_refused(own_cache: Path) -> None:

@@ -3,12 +3,14 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from driftline.errors import ServiceError
 from driftline.records import PREDICTION, SHADOW, ScoredBatch
 from driftline.streaming.decode import DECODERS
 from driftline.streaming.features import FeatureDefinition
@@ -33,6 +35,17 @@ def fails(message: str = "boom") -> FakeRuntime:
         raise ValueError(message)
 
     return FakeRuntime(predict)
+
+
+@dataclass
+class Elsewhere(FakeRuntime):
+    """On a model server that is away for those who can do without."""
+
+    asked: int = 0
+
+    def hurried(self) -> "Elsewhere":
+        self.asked += 1
+        raise ServiceError("gave no answer")
 
 
 def converts(features: pa.RecordBatch) -> Outputs:
@@ -125,6 +138,26 @@ def test_a_canary_serves_its_share_and_each_version_scores_all() -> None:
     one, two = (1, "champion", 0.1), (2, "challenger", 0.2)
     assert served(batch) == [(e, *(two if mine[e] else one)) for e in ids]
     assert shadowed(batch) == {(e, *(one if mine[e] else two)) for e in ids}
+
+
+def test_a_model_server_that_is_away_holds_up_the_champion_only_for_its_own_version() -> None:
+    challenger, shadow = Elsewhere(), Elsewhere()
+    lineup = Lineup(
+        Served(1, gives(0.1)), Served(2, challenger), 50.0, (Served(3, shadow), Served(4, gives(1)))
+    )
+    process = new_process()
+    for _ in range(3):
+        batch = process(events(20), lineup)
+        assert served(batch) == [(f"e{i}", 1, "champion", 0.1) for i in range(20)]
+        assert shadowed(batch) == {(f"e{i}", 4, "shadow", 1.0) for i in range(20)}
+    assert (challenger.asked, shadow.asked) == (1, 1)  # not again at each batch
+
+
+def test_what_the_champion_before_cannot_save_is_rejected() -> None:
+    lineup = Lineup(Served(2, FakeRuntime(odd_is_nan)), previous=Served(1, Elsewhere()))
+    batch = new_process()(events(4), lineup)
+    assert served(batch) == [(f"e{i}", 2, "champion", 9.0) for i in (0, 2)]
+    assert batch.rejects.column("reason").to_pylist() == ["not_finite_score"] * 2
 
 
 def test_where_the_challenger_fails_the_champion_serves() -> None:
