@@ -67,8 +67,8 @@ def apply(force: Force = False, config: ConfigPath = DEFAULT_CONFIG) -> None:
 
     with session(load(config)) as grafana:
         outcome = carry_out(grafana.server, grafana.state, grafana.wanted(), force=force)
+        _print(outcome_lines(outcome))  # what was done is known, whatever becomes of silences
         sync(grafana.server, grafana.connection, grafana.state)
-    _print(outcome_lines(outcome))
     if not outcome.ok:
         raise typer.Exit(1)
 
@@ -76,21 +76,24 @@ def apply(force: Force = False, config: ConfigPath = DEFAULT_CONFIG) -> None:
 @dashboards.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="Where to write the files.")],
+    grafana: Annotated[
+        str, typer.Option("--grafana", help="Version of the Grafana that reads them.")
+    ] = "11.0",
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Write provisioning files (JSON and YAML), for a Grafana that is configured from Git."""
     from dashboards.export import export as write
     from dashboards.generate import pages
-    from dashboards.rules import KEEP_LAST_SINCE
     from dashboards.show import failure
-    from dashboards.wanted import wanted
+    from dashboards.wanted import version_of, wanted
     from driftline.config import load
 
-    loaded = load(config)
-    made = wanted(loaded, pages(loaded), KEEP_LAST_SINCE, secrets=False)
-    files = write(loaded, made, folder)
+    loaded, version = load(config), version_of(grafana)
+    made = wanted(loaded, pages(loaded), version, secrets=False)
+    written, removed = write(loaded, made, folder)
     failed = [failure(one.kind, one.uid, one.failed) for one in made if one.failed is not None]
-    _print([*failed, f"wrote {len(files)} files to {folder}"])
+    _print([*failed, *(f"removed {path}" for path in removed)])
+    _print([f"wrote {len(written)} files to {folder}"])
     if failed:
         raise typer.Exit(1)
 

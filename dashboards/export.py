@@ -1,21 +1,32 @@
 """Provisioning files, for teams that bring Grafana its configuration by Git and not by its API."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from dashboards.kinds.kind import Json, Wanted
-from dashboards.uids import RULE_GROUP, written
+from dashboards.uids import FLEET_FOLDER, RULE_GROUP, written
+from driftline import names
 from driftline.config import Config
+from driftline.errors import ConfigError
 
 _HEADER = "# Written by 'driftline dashboards export': change driftline.yaml instead.\n"
+_RULES = "alerting/rules.yaml"
 
 
-def export(config: Config, wanted: Iterable[Wanted], folder: Path) -> list[Path]:
-    """Write everything as Grafana's own provisioning reads it.
+class Exported(NamedTuple):
+    """Files that were written, and those of an earlier time that were removed."""
+
+    written: list[Path]
+    removed: list[Path]
+
+
+def export(config: Config, wanted: Iterable[Wanted], folder: Path) -> Exported:
+    """Write everything as Grafana's own provisioning reads it, and remove what is written no more.
 
     Secrets are not in the files: Grafana fills in `$NAME` and `$__file{PATH}`.
 
@@ -23,93 +34,177 @@ def export(config: Config, wanted: Iterable[Wanted], folder: Path) -> list[Path]
         config: of the rules' interval and organisation.
         wanted: made without secrets; of what failed, the file is left as it is.
         folder: gets `dashboards/`, and YAML for `datasources`, `alerting`, `dashboards`.
+
+    Raises:
+        ConfigError: the folders' title does not do, or the rules of an earlier time, which are to
+            be deleted, cannot be read.
     """
-    by_kind: dict[str, list[Wanted]] = {}
-    for one in wanted:
-        if one.failed is not None:
-            continue
-        by_kind.setdefault(one.kind, []).append(one)
-    titles = {one.uid: one.content["title"] for one in by_kind["folder"]}
-    files: dict[str, str] = {}
-    for one in by_kind.get("dashboard", []):
-        place = f"dashboards/{one.content['folderUid']}/{one.uid}.json"
-        files[place] = json.dumps(one.content["dashboard"], indent=2, sort_keys=True) + "\n"
-    for name, make in _FILES.items():
-        content = make(config, by_kind, titles)
-        if content is not None:
-            text = yaml.safe_dump({"apiVersion": 1, **content}, sort_keys=False, width=100)
-            files[name] = _HEADER + text
-    for name, text in files.items():
-        path = folder / name
+    if "/" in config.grafana.folder:
+        raise ConfigError(
+            f"grafana.folder {config.grafana.folder!r} has a slash, at which Grafana splits the "
+            "folders of files: choose a title without"
+        )
+    objects = list(wanted)
+    failed = {one.uid for one in objects if one.failed is not None}
+    pages = _pages_before(folder)
+    kept = [path for path in pages if path.stem in failed]
+    run = _Run(config, _by_kind(objects), folder, {path.parent.name for path in kept})
+    files = {folder / name: text for name, text in run.files()}
+    for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return [folder / name for name in files]
+    ours = [*pages, *(folder / name for name in _FILES if _is_ours(folder / name))]
+    removed = [path for path in ours if path not in files and path not in kept]
+    for path in removed:
+        path.unlink()
+    return Exported(list(files), removed)
+
+
+def _by_kind(objects: list[Wanted]) -> dict[str, list[Wanted]]:
+    kinds: dict[str, list[Wanted]] = {}
+    for one in objects:
+        if one.failed is None:
+            kinds.setdefault(one.kind, []).append(one)
+    return kinds
+
+
+def _is_ours(path: Path) -> bool:
+    return path.is_file() and path.read_text().startswith(_HEADER)
+
+
+def _pages_before(folder: Path) -> list[Path]:
+    """The pages of models that driftline wrote; no other page's file can be one too many."""
+    found = folder.glob(f"dashboards/{FLEET_FOLDER}*/{names.dashboard_uid('*')}.json")
+    return [path for path in sorted(found) if _is_page(path)]
+
+
+def _is_page(path: Path) -> bool:
+    try:
+        page = json.loads(path.read_text())
+    except ValueError:
+        return False
+    return page.get("uid") == path.stem and names.DASHBOARD_TAG in page.get("tags", [])
+
+
+def _rules_before(folder: Path) -> set[str]:
+    """Rules that stood in the file, or were to be deleted by it."""
+    path = folder / _RULES
+    if not _is_ours(path):
+        return set()
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(f"can't read {str(path)!r}: restore it, or delete it: {error}") from None
+    rules = [rule for group in content["groups"] for rule in group["rules"]]
+    return {rule["uid"] for rule in (*rules, *content.get("deleteRules", []))}
 
 
 Content = dict[str, Any] | None
-Kinds = dict[str, list[Wanted]]
 
 
-def _providers(config: Config, kinds: Kinds, titles: dict[str, str]) -> Content:
-    used = {one.content["folderUid"] for one in kinds.get("dashboard", [])}
+@dataclass(frozen=True)
+class _Run:
+    """What the files are made of.
+
+    Attributes:
+        kinds: the objects of each kind.
+        folder: with the files of an earlier time.
+        kept: folders of pages there that stay, since they could not be generated anew.
+    """
+
+    config: Config
+    kinds: dict[str, list[Wanted]]
+    folder: Path
+    kept: set[str]
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """Name and text of each."""
+        for one in self.kinds.get("dashboard", []):
+            text = json.dumps(one.content["dashboard"], indent=2, sort_keys=True) + "\n"
+            yield f"dashboards/{one.content['folderUid']}/{one.uid}.json", text
+        for name, make in _FILES.items():
+            content = make(self)
+            if content is not None:
+                text = yaml.safe_dump({"apiVersion": 1, **content}, sort_keys=False, width=100)
+                yield name, _HEADER + text
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Of folders. Rules' files name no more of one, so pages meet them there by it."""
+        return {one.uid: one.content["title"] for one in self.kinds["folder"]}
+
+    @property
+    def org(self) -> int:
+        """Whose objects they are."""
+        return self.config.grafana.org
+
+    @property
+    def editable(self) -> bool:
+        """May people change them in Grafana's pages."""
+        return self.config.grafana.provenance == "editable"
+
+
+def _providers(run: _Run) -> Content:
+    used = run.kept | {one.content["folderUid"] for one in run.kinds.get("dashboard", [])}
     return {
         "providers": [
             {
                 "name": uid,
-                "orgId": config.grafana.org,
+                "orgId": run.org,
                 "folder": title,
-                "folderUid": uid,
                 "type": "file",
-                "allowUiUpdates": config.grafana.provenance == "editable",
+                "allowUiUpdates": run.editable,
                 "options": {"path": f"/etc/grafana/provisioning/dashboards/{uid}"},
             }
-            for uid, title in titles.items()
+            for uid, title in run.titles.items()
             if uid in used
         ]
     }
 
 
-def _data_sources(config: Config, kinds: Kinds, titles: dict[str, str]) -> Content:  # noqa: ARG001
+def _data_sources(run: _Run) -> Content:
     rows = [
         {
             "uid": one.uid,
-            "orgId": config.grafana.org,
+            "orgId": run.org,
             **one.content,
             "secureJsonData": dict(one.secrets),
-            "editable": config.grafana.provenance == "editable",
+            "editable": run.editable,
         }
-        for one in kinds.get("datasource", [])
+        for one in run.kinds.get("datasource", [])
     ]
     return {"datasources": rows} if rows else None
 
 
-def _rules(config: Config, kinds: Kinds, titles: dict[str, str]) -> Content:
+def _rules(run: _Run) -> Content:
     folders: dict[str, list[Json]] = {}
-    for one in kinds["rule"]:
+    for one in run.kinds["rule"]:
         rule = {
             key: value
             for key, value in one.content.items()
             if key not in ("folderUID", "ruleGroup", "orgID")
         }
         folders.setdefault(one.content["folderUID"], []).append(_escaped(rule))
-    return {
-        "groups": [
-            {
-                "orgId": config.grafana.org,
-                "name": RULE_GROUP,
-                "folder": titles[uid],
-                "interval": written(config.grafana.interval),
-                "rules": rules,
-            }
-            for uid, rules in folders.items()
-        ]
-    }
+    groups = [
+        {
+            "orgId": run.org,
+            "name": RULE_GROUP,
+            "folder": run.titles[uid],
+            "interval": written(run.config.grafana.interval),
+            "rules": rules,
+        }
+        for uid, rules in folders.items()
+    ]
+    # Grafana keeps a rule that no file names any more
+    gone = _rules_before(run.folder) - {one.uid for one in run.kinds["rule"]}
+    deleted = [{"orgId": run.org, "uid": uid} for uid in sorted(gone)]
+    return {"groups": groups} | ({"deleteRules": deleted} if deleted else {})
 
 
-def _contact_points(config: Config, kinds: Kinds, titles: dict[str, str]) -> Content:  # noqa: ARG001
+def _contact_points(run: _Run) -> Content:
     rows = [
         {
-            "orgId": config.grafana.org,
+            "orgId": run.org,
             "name": one.content["name"],
             "receivers": [
                 {
@@ -120,15 +215,15 @@ def _contact_points(config: Config, kinds: Kinds, titles: dict[str, str]) -> Con
                 }
             ],
         }
-        for one in kinds.get("contact_point", [])
+        for one in run.kinds.get("contact_point", [])
     ]
     return {"contactPoints": rows} if rows else None
 
 
-def _mute_timings(config: Config, kinds: Kinds, titles: dict[str, str]) -> Content:  # noqa: ARG001
+def _mute_timings(run: _Run) -> Content:
     rows = [
-        {"orgId": config.grafana.org, "name": one.uid, **one.content}
-        for one in kinds.get("mute_timing", [])
+        {"orgId": run.org, "name": one.uid, **one.content}
+        for one in run.kinds.get("mute_timing", [])
     ]
     return {"muteTimes": rows} if rows else None
 
@@ -142,10 +237,10 @@ def _escaped(value: Any) -> Any:
     return value.replace("$", "$$") if isinstance(value, str) else value
 
 
-_FILES: dict[str, Callable[[Config, Kinds, dict[str, str]], Content]] = {
+_FILES: dict[str, Callable[[_Run], Content]] = {
     "dashboards/driftline.yaml": _providers,
     "datasources/driftline.yaml": _data_sources,
-    "alerting/rules.yaml": _rules,
+    _RULES: _rules,
     "alerting/contact-points.yaml": _contact_points,
     "alerting/mute-timings.yaml": _mute_timings,
 }

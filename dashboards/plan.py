@@ -12,6 +12,7 @@ from driftline.storage.grafana_state import Applied, GrafanaState, Key
 
 Json = dict[str, Any]
 POLICY = "policy"
+_SOURCE = "datasource"
 Action = Literal["create", "update", "delete", "forget", "nothing"]
 
 
@@ -93,6 +94,9 @@ def plan(
         known = {uid for name, uid in applied if name == kind.name}
         uids = sorted({*mine, *known})
         if not uids:
+            continue
+        if kind.name == _SOURCE and not server.settings.data_source.manage:
+            gone += [Step(kind, uid, uid, "forget") for uid in uids]  # it is somebody else's now
             continue
         live = kind.read(server, uids)
         for uid in uids:

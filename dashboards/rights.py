@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dashboards import lacking
 from dashboards.server import Call, GrafanaError, Server
-from dashboards.wanted import OLDEST
+from dashboards.wanted import NEWEST, OLDEST, supported
 from driftline.config import Config
 
 _SOURCES = "write data sources"
@@ -57,8 +57,8 @@ def check(config: Config) -> list[Right]:
     major, minor = server.version
     known = Right(
         f"work with Grafana {major}.{minor}",
-        OLDEST <= (major, minor) < (13, 0),
-        f"{OLDEST[0]}.{OLDEST[1]} to 12 are supported",
+        supported((major, minor)),
+        f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST} are supported",
     )
     token = _tried(server, "use the token", lambda api: api.organization.get_current_organization())
     if not token.ok:

@@ -10,6 +10,7 @@ from dashboards.kinds import Wanted
 from dashboards.server import Server
 from dashboards.wanted import wanted
 from driftline.config import Config
+from driftline.errors import ConfigError
 from driftline.storage.connection import Connection, connect
 from driftline.storage.grafana_state import GrafanaState
 
@@ -26,9 +27,19 @@ class Session:
     def wanted(
         self, dashboards: Iterable[dict[str, Any] | PageError] | None = None
     ) -> list[Wanted]:
-        """All that Grafana should hold."""
+        """All that Grafana should hold.
+
+        Raises:
+            ConfigError: a secret cannot be read, or there is no key for their digests.
+        """
         made = pages(self.config) if dashboards is None else dashboards
-        return wanted(self.config, made, self.server.version)
+        objects = wanted(self.config, made, self.server.version)
+        if not _key(self.config) and any(one.secrets for one in objects):
+            raise ConfigError(
+                "no key for the digests of Grafana's secrets, as role 'write' has no password: "
+                "set grafana.secret_key"
+            )
+        return objects
 
 
 @contextmanager
@@ -40,9 +51,13 @@ def session(config: Config) -> Iterator[Session]:
         ServiceError: the database cannot be reached.
     """
     server = Server(config.grafana)
-    postgres = config.local_postgres()
-    password = config.grafana.secret_key or postgres.roles.write.password
-    key = password.read() if password else ""
-    with connect(postgres, "write", autocommit=True) as connection:
+    key = _key(config)
+    with connect(config.local_postgres(), "write", autocommit=True) as connection:
         state = GrafanaState(connection, config.grafana.url or "", config.grafana.org, key)
         yield Session(config, server, state, connection)
+
+
+def _key(config: Config) -> str:
+    """Of the digests of secrets; none for an account that logs in without a password."""
+    secret = config.grafana.secret_key or config.local_postgres().roles.write.password
+    return secret.read() if secret else ""

@@ -6,6 +6,7 @@ from typing import Any
 
 from dashboards import lacking
 from dashboards.server import GrafanaError, Server
+from dashboards.uids import RULES
 from driftline.storage.connection import Connection
 from driftline.storage.grafana_state import GrafanaState
 
@@ -29,19 +30,22 @@ class Silence:
     @property
     def body(self) -> dict[str, Any]:
         """As Grafana takes it."""
-        matchers = [("model", self.model)]
+        # others' rules may have the label too; a rule's uid stays when people rename it
+        matchers = [_matcher("__alert_rule_uid__", RULES, regex=True)]
+        matchers.append(_matcher("model", self.model))
         if self.family is not None:
-            matchers.append(("family", self.family))
+            matchers.append(_matcher("family", self.family))
         return {
-            "matchers": [
-                {"name": name, "value": value, "isRegex": False, "isEqual": True}
-                for name, value in matchers
-            ],
+            "matchers": matchers,
             "startsAt": self.since.isoformat(),
             "endsAt": self.until.isoformat(),
             "createdBy": self.by,
             "comment": f"{self.reason} ({self.uid})",
         }
+
+
+def _matcher(name: str, value: str, *, regex: bool = False) -> dict[str, Any]:
+    return {"name": name, "value": value, "isRegex": regex, "isEqual": True}
 
 
 @dataclass(frozen=True)
@@ -119,17 +123,26 @@ def _make(
 ) -> bool:
     body = silence.body
     if applied is not None:
-        lasts = silence.uid.startswith("silence-") and applied["endsAt"] == body["endsAt"]
-        ends = datetime.fromisoformat(applied["endsAt"])
-        if lasts or (silence.uid.startswith("incident-") and ends - now > _OPEN_END - _PROLONG):
+        if _lasts(silence, applied, now):
             return False
+        ends = datetime.fromisoformat(applied["endsAt"])
         if ends > now:  # else it has run out, and a new one is needed
             if _ended_by_hand(server, applied["id"]):
                 return False
             body = {**body, "id": applied["id"]}
     number = server.call(f"silence {silence.model!r}", lambda api: lacking.silence(api, body))
-    state.record((_KIND, silence.uid), {"id": number, "endsAt": body["endsAt"]}, {})
+    noted = {"id": number, "endsAt": body["endsAt"], "matchers": body["matchers"]}
+    state.record((_KIND, silence.uid), noted, {})
     return True
+
+
+def _lasts(silence: Silence, applied: dict[str, Any], now: datetime) -> bool:
+    """Whether the one in Grafana matches the same, and ends when it should."""
+    if applied.get("matchers") != silence.body["matchers"]:
+        return False  # an earlier version of driftline made it
+    if silence.uid.startswith("incident-"):
+        return datetime.fromisoformat(applied["endsAt"]) - now > _OPEN_END - _PROLONG
+    return bool(applied["endsAt"] == silence.body["endsAt"])
 
 
 def _ended_by_hand(server: Server, number: str) -> bool:

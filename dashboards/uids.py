@@ -8,6 +8,7 @@ from driftline.monitoring import Family, Severity
 LONGEST = 40  # Grafana refuses longer uids
 FLEET_FOLDER = "driftline"
 RULE_GROUP = "driftline"
+RULES = "driftline-.+"  # matches the uid of every alert rule
 
 
 def uid(*parts: str) -> str:

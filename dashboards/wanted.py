@@ -1,5 +1,6 @@
 """Everything that Grafana should hold, as a pure function of the config and the dashboards."""
 
+import re
 from collections.abc import Iterable
 
 from dashboards.generate import PageError
@@ -18,8 +19,31 @@ _MONTHS = (
     *("july", "august", "september", "october", "november", "december"),
 )
 OLDEST = (10, 3)  # before 10.2.3 the data source's plugin has another name
+NEWEST = 12
 _ROUTES_IN_RULES_SINCE = (11, 0)  # before, a rule's own receiver is stored and not used
 _GRAFANAS_SSLMODES = ("disable", "require", "verify-ca", "verify-full")
+
+
+def supported(version: tuple[int, int]) -> bool:
+    """Whether driftline is written for it."""
+    return OLDEST <= version < (NEWEST + 1, 0)
+
+
+def version_of(text: str) -> tuple[int, int]:
+    """A version as people type it.
+
+    Raises:
+        ConfigError: it is none, or none that driftline is written for.
+
+    >>> version_of("10.4.1"), version_of("12")
+    ((10, 4), (12, 0))
+    """
+    found = re.fullmatch(r"(\d+)(?:\.(\d+)(?:\.\S+)?)?", text)
+    version = (int(found[1]), int(found[2] or 0)) if found else (0, 0)
+    if not supported(version):
+        oldest = f"{OLDEST[0]}.{OLDEST[1]}"
+        raise ConfigError(f"no supported version of Grafana {text!r}: {oldest} to {NEWEST}")
+    return version
 
 
 def wanted(
@@ -66,7 +90,7 @@ def _check_routing(settings: Grafana, version: tuple[int, int]) -> None:
 def _folders(config: Config) -> list[Wanted]:
     title = config.grafana.folder
     folders = {FLEET_FOLDER: title}
-    folders |= {folder_uid(team): f"{title} / {team}" for team in teams(config)}
+    folders |= {folder_uid(team): f"{title} {team}" for team in teams(config)}
     return [Wanted("folder", uid, title, {"title": title}) for uid, title in folders.items()]
 
 

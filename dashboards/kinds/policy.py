@@ -64,7 +64,8 @@ class Policy:
         server.call(
             doing,
             lambda api: api.alertingprovisioning.set_notification_policy_tree(
-                body, server.editable
+                body,
+                disable_provenance=not provenance,  # the whole tree keeps the one it has
             ),
         )
         there, theirs = _split(_there(server, doing))

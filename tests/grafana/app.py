@@ -119,8 +119,9 @@ class StandIn:
             self.faults.before(line)
         if re.search(self.faults.only, line):
             time.sleep(self.faults.delay)
-            if self.faults.answers:
-                status = self.faults.answers.pop(0)
+            with self._lock:
+                status = self.faults.answers.pop(0) if self.faults.answers else None
+            if status is not None:
                 said = f" with {raw.decode()}" if self.faults.echoes else ""
                 return JSONResponse({"message": f"no luck{said}"}, status)
         try:

@@ -85,6 +85,18 @@ def _meaning(matchers: list[Json]) -> list[tuple[str, ...]]:
     return sorted(tuple(str(one[key]) for key in sorted(one)) for one in matchers)
 
 
+def mutes(silence: Json, labels: dict[str, str]) -> bool:
+    """Whether an alert is silent; a pattern is of the whole value."""
+    return silence["status"]["state"] == "active" and all(
+        bool(_pattern(one).fullmatch(labels.get(one["name"], ""))) == one["isEqual"]
+        for one in silence["matchers"]
+    )
+
+
+def _pattern(matcher: Json) -> re.Pattern[str]:
+    return re.compile(matcher["value"] if matcher["isRegex"] else re.escape(matcher["value"]))
+
+
 def get(store: Store, number: str) -> Json:
     """GET silence/ID."""
     if number not in store.silences:

@@ -54,8 +54,8 @@ def test_everything_is_made_and_a_second_plan_is_empty(driver: Driver) -> None:
     store = driver.stand_in.store
     assert {one["title"] for one in store.folders.values()} == {
         "driftline",
-        "driftline / growth",
-        "driftline / payments",
+        "driftline growth",
+        "driftline payments",
     }
     assert set(store.dashboards) == {"driftline-fleet", "driftline-models"}
     assert len(store.rules) == 1 + 2 * 14
@@ -151,13 +151,31 @@ def test_a_folder_deleted_by_hand_comes_back_with_all_in_it(driver: Driver, othe
     assert made == {"folder", "rule", "rule_group"}
     lines = said(driver)
     assert lines[0] == (
-        "+ folder driftline-team-payments: create 'driftline / payments', which was deleted in "
+        "+ folder driftline-team-payments: create 'driftline payments', which was deleted in "
         "Grafana"
     )
     assert all(line.endswith(", which was deleted in Grafana") for line in lines)
     assert driver.apply().ok
     assert len(store.rules) == 1 + 2 * 14 + 1
     assert others.lost == []
+    assert not driver.plan().differs
+
+
+def test_a_folder_of_an_earlier_version_is_renamed(driver: Driver) -> None:
+    """Its title had a slash; all in it stays where it is."""
+    driver.apply()
+    folder = driver.stand_in.store.folders["driftline-team-payments"]
+    folder["title"] = "driftline / payments"
+    with driver.open() as grafana:
+        noted = {"tree": {"title": "driftline / payments"}, "made": True}
+        grafana.state.record(("folder", "driftline-team-payments"), noted, {})
+    assert said(driver) == [
+        "~ folder driftline-team-payments: update 'driftline payments'",
+        "    title: 'driftline / payments' -> 'driftline payments'",
+    ]
+    assert driver.apply().ok
+    assert folder["title"] == "driftline payments"
+    assert len(driver.stand_in.store.folders) == 3
     assert not driver.plan().differs
 
 
@@ -528,15 +546,18 @@ def test_an_order_that_an_earlier_version_did_not_note(policies: Driver) -> None
     assert routes(policies) == [THEIRS, _AUDIT]
 
 
-def test_a_locked_tree_keeps_its_provenance(driver: Driver) -> None:
+@pytest.mark.parametrize("provenance", [{"provenance": "api"}, {}], ids=["api", "none"])
+def test_a_locked_tree_keeps_its_provenance(driver: Driver, provenance: dict[str, str]) -> None:
+    """One that people may edit stays so: it is the whole organisation's."""
     driver.change(provenance="locked")
     driver.apply()
-    tree = {"receiver": "grafana-default-email", "provenance": "api", "routes": [THEIRS]}
+    tree = {"receiver": "grafana-default-email", "routes": [THEIRS], **provenance}
     driver.stand_in.store.policies = tree
     driver.route_by("policies")
     assert driver.apply().ok
-    assert driver.stand_in.store.policies["provenance"] == "api"
-    assert THEIRS in driver.stand_in.store.policies["routes"]
+    found = driver.stand_in.store.policies
+    assert {key: found[key] for key in found if key == "provenance"} == provenance
+    assert THEIRS in found["routes"]
 
 
 @pytest.mark.parametrize("kind", ["rule", "contact point"])

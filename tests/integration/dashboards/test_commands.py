@@ -14,6 +14,7 @@ from dashboards.scope import Scope
 from driftline import doctor as doctors
 from driftline.cli import app
 from driftline.errors import DriftlineError
+from driftline.storage.connection import connect
 from tests.integration.dashboards.conftest import TOKEN, Driver
 
 
@@ -78,6 +79,24 @@ def test_a_failure_is_said_and_exits_1(driver: Driver, file: Path) -> None:
     refused = run(file, "plan")
     assert isinstance(refused.exception, DriftlineError)
     assert TOKEN not in str(refused.exception)
+
+
+def test_what_was_applied_is_said_when_silences_fail(driver: Driver, file: Path) -> None:
+    with connect(driver.config.postgres, "write", autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO driftline.silence (model, ends_at, created_by, reason)"
+            " VALUES ('fraud', now() + interval '1 hour', 'mia', 'known')"
+        )
+    driver.stand_in.faults.only = "POST .*/silences"
+    driver.stand_in.faults.answers = [400] * 3
+    failed = run(file, "apply")
+    assert failed.exit_code == 1
+    assert "can't silence 'fraud'" in str(failed.exception)
+    assert "+ dashboard driftline-fleet" in failed.output
+    assert " done, 0 failed; " in failed.output
+    with connect(driver.config.postgres, "write", autocommit=True) as connection:
+        connection.execute("UPDATE driftline.silence SET ends_at = now()")
+    assert run(file, "apply").exit_code == 0
 
 
 def test_a_page_that_cannot_be_generated_stops_no_other(

@@ -10,6 +10,7 @@ import pytest
 from dashboards.export import export
 from dashboards.show import as_json, diff_of, lines_of, outcome_lines
 from dashboards.wanted import wanted
+from driftline.errors import ConfigError
 from driftline.grafana import SECRET_SETTINGS, ContactType
 from driftline.storage.connection import connect
 from tests.integration.dashboards.conftest import Driver
@@ -124,6 +125,28 @@ def test_a_changed_secret_is_sent_alone(everybody: Driver, monkeypatch: pytest.M
     assert _sent(everybody)["pushover"]["userKey"] == "[REDACTED]"
     assert _stored(everybody)["pushover"]["userKey"] == planted("pushover", "userKey")
     assert not everybody.plan().differs
+
+
+def test_secrets_need_a_key(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Role `write` logs in without a password of the config, which else is the key."""
+    postgres = driver.config.local_postgres()
+    assert postgres.roles.write.password is not None
+    monkeypatch.setenv("PGPASSWORD", postgres.roles.write.password.read())
+    write = postgres.roles.write.model_copy(update={"password": None})
+    roles = postgres.roles.model_copy(update={"write": write})
+    driver.config = driver.config.model_copy(
+        update={"postgres": postgres.model_copy(update={"roles": roles})}
+    )
+    for attempt in (driver.plan, driver.apply):
+        with pytest.raises(ConfigError, match=r"no password: set grafana\.secret_key"):
+            attempt()
+    assert driver.stand_in.store.folders == {}
+    monkeypatch.setenv("DIGESTS", "planted-key")
+    driver.change(secret_key={"env": "DIGESTS"})
+    assert driver.apply().ok
+    assert not driver.plan().differs
+    driver.change(secret_key=None, contact_points={}, routing={}, data_source={"manage": False})
+    assert driver.apply().ok  # nothing is secret any more
 
 
 def test_no_secret_of_any_type_is_shown(

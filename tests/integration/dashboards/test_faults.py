@@ -13,6 +13,8 @@ from dashboards.session import Session
 from tests.grafana import sources
 from tests.integration.dashboards.conftest import TOKEN, Driver
 
+_SOURCE = "driftline-timescaledb"
+
 
 def test_down(driver: Driver) -> None:
     driver.change(url="http://127.0.0.1:9")
@@ -53,6 +55,25 @@ def test_an_editor_may_all_but_the_data_source(driver: Driver) -> None:
     assert [step.kind.name for step, _ in outcome.failed] == ["datasource"]
     driver.change(data_source={"manage": False})
     assert driver.apply().ok
+
+
+@pytest.mark.parametrize("way", ["apply", "destroy"])
+def test_a_data_source_that_others_manage_now_stays(driver: Driver, way: str) -> None:
+    """An Admin made it; the Editor's config says that it is there already."""
+    driver.apply()
+    before = copy.deepcopy(driver.stand_in.store.data_sources)
+    driver.stand_in.store.tokens = {TOKEN: "Editor"}
+    driver.change(data_source={"manage": False})
+    assert [step.action for step in driver.plan().steps if step.uid == _SOURCE] == ["forget"]
+    assert not driver.plan().differs
+    assert (driver.apply() if way == "apply" else driver.destroy()).ok
+    assert driver.stand_in.store.data_sources == before
+    assert [step.uid for step in driver.plan().steps if step.uid == _SOURCE] == []
+    driver.stand_in.store.tokens = {TOKEN: "Admin"}
+    driver.change(data_source={"manage": True})
+    driver.apply()
+    driver.destroy()
+    assert driver.stand_in.store.data_sources == before
 
 
 def test_a_dashboard_from_a_file_is_left_to_it(driver: Driver) -> None:

@@ -15,6 +15,7 @@ from dashboards.silences import Synced, end_all, sync
 from driftline.cli import app
 from driftline.storage.connection import connect
 from tests.grafana.evaluate import evaluate
+from tests.grafana.silences import mutes
 from tests.integration.dashboards.conftest import Driver
 
 
@@ -35,8 +36,9 @@ def synced(driver: Driver) -> Synced:
 
 
 def active(driver: Driver) -> list[dict[str, str]]:
+    """What those that last match, beside that it is driftline's."""
     return [
-        {one["name"]: one["value"] for one in silence["matchers"]}
+        {one["name"]: one["value"] for one in silence["matchers"] if not one["isRegex"]}
         for silence in driver.stand_in.store.silences.values()
         if silence["status"]["state"] == "active"
     ]
@@ -67,6 +69,46 @@ def test_a_silence_of_all_families_matches_the_model_alone(driver: Driver) -> No
     )
     synced(driver)
     assert active(driver) == [{"model": "fraud"}]
+
+
+def muted(driver: Driver, uid: str, **labels: str) -> bool:
+    """Whether an alert of a rule is silent."""
+    silences = driver.stand_in.store.silences.values()
+    return any(mutes(one, {"__alert_rule_uid__": uid, **labels}) for one in silences)
+
+
+def test_rules_of_others_are_not_silent(driver: Driver) -> None:
+    """They may have the same labels."""
+    execute(
+        driver,
+        "INSERT INTO driftline.silence (model, ends_at, created_by, reason)"
+        " VALUES ('fraud', now() + interval '2 hours', 'mia', 'known')",
+    )
+    synced(driver)
+    assert muted(driver, "driftline-drift-page-payments", model="fraud", family="drift")
+    assert not muted(driver, "driftline-drift-page-payments", model="spend", family="drift")
+    assert not muted(driver, "a1b2", model="fraud", family="drift")
+
+
+def test_one_of_an_earlier_version_is_replaced(driver: Driver) -> None:
+    """Which also silenced rules of others."""
+    execute(
+        driver,
+        "INSERT INTO driftline.silence (model, ends_at, created_by, reason)"
+        " VALUES ('fraud', now() + interval '2 hours', 'mia', 'known')",
+    )
+    synced(driver)
+    (silence,) = driver.stand_in.store.silences.values()
+    silence["matchers"] = [one for one in silence["matchers"] if one["name"] == "model"]
+    with driver.open() as grafana:
+        for key, last in grafana.state.load().items():
+            noted = {name: one for name, one in (last.applied or {}).items() if name != "matchers"}
+            grafana.state.record(key, noted, {})
+    assert synced(driver) == Synced(1, 0)
+    assert active(driver) == [{"model": "fraud"}]
+    assert muted(driver, "driftline-drift-page-payments", model="fraud")
+    assert not muted(driver, "a1b2", model="fraud")
+    assert synced(driver) == Synced(0, 0)
 
 
 def test_a_longer_silence_is_prolonged(driver: Driver) -> None:

@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,6 +16,7 @@ from dashboards.board import panel_id
 from dashboards.export import export
 from dashboards.generate import generate
 from dashboards.rules import HEARTBEAT, route_of, rules
+from dashboards.uids import RULES
 from dashboards.wanted import wanted
 from driftline import names
 from driftline.config import Config
@@ -120,7 +122,9 @@ def test_golden_provisioning_files(name: str, tmp_path: Path) -> None:
 
 
 def test_provisioning_files_are_whole(tmp_path: Path) -> None:
-    paths = export(CONFIG, wanted(CONFIG, generate(CONFIG), (11, 0), secrets=False), tmp_path)
+    made = wanted(CONFIG, generate(CONFIG), (11, 0), secrets=False)
+    paths, removed = export(CONFIG, made, tmp_path)
+    assert removed == []
     pages = [path for path in paths if path.suffix == ".json"]
     assert [json.loads(path.read_text())["uid"] for path in pages] == [
         names.FLEET_UID,
@@ -131,8 +135,8 @@ def test_provisioning_files_are_whole(tmp_path: Path) -> None:
     groups = files["rules.yaml"]["groups"]
     assert {group["folder"]: len(group["rules"]) for group in groups} == {
         "driftline": 1,
-        "driftline / growth": 14,
-        "driftline / payments": 14,
+        "driftline growth": 14,
+        "driftline payments": 14,
     }
     annotation = groups[1]["rules"][0]["annotations"]["summary"]
     assert annotation == "{{ $$labels.model }}: {{ $$labels.family }} alarm"
@@ -142,6 +146,7 @@ def test_one_rule_for_each_family_and_severity_of_a_team() -> None:
     uids = [one["uid"] for one in rules(CONFIG)]
     assert len(uids) == len(set(uids)) == 1 + 2 * 2 * len(FAMILIES)
     assert all(len(uid) <= 40 for uid in uids)
+    assert all(re.fullmatch(RULES, uid) for uid in uids)
 
 
 def test_labels_are_the_identity_alone_and_nothing_waits() -> None:
