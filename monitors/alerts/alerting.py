@@ -208,7 +208,8 @@ class Alerting:
         *,
         costly: bool,
     ) -> None:
-        """More alarms of what is open already; told again only when it became more severe."""
+        """More alarms of what is open already; told again only when it became more severe, or
+        when a column joined."""
         before = current.content
         ranked = contributors.merge(before.contributors, alarms)
         since = min(before.since, one.end - timedelta(seconds=one.length.seconds))
@@ -217,8 +218,8 @@ class Alerting:
         content = self._filled(family, severity, since, max(before.last, one.end), ranked)
         incidents.update(connection, current.number, content)
         current.content = content
-        if severity != before.severity:
-            self._tell(connection, current.number, family, content, "changed")
+        if severity != before.severity or contributors.joined(before.contributors, ranked):
+            self._tell(connection, current.number, family, content, "changed", before=before)
 
     def _resolve(self, connection: Connection, family: Family, current: _Open) -> None:
         incidents.resolve(connection, current.number)
@@ -262,11 +263,16 @@ class Alerting:
         family: Family,
         content: Content,
         kind: messages.Kind,
+        *,
+        before: Content | None = None,
     ) -> None:
         message = messages.write(
-            self._name, self._model, number, family, content, kind=kind, link=self._link
+            *(self._name, self._model, number, family, content),
+            kind=kind,
+            before=before,
+            link=self._link,
         )
-        messages.send(connection, number, content, kind, message)
+        messages.send(connection, number, kind, message)
 
     def _states(
         self,

@@ -46,7 +46,18 @@ def merge(before: Sequence[Contributor], newer: Sequence[Contributor]) -> list[C
 
 def columns(ranked: Sequence[Contributor]) -> list[str]:
     """The columns that alarm, the strongest first; monitors of the whole stream by their name."""
-    return list(dict.fromkeys(one["column"] or one["monitor"] for one in ranked))
+    return list(dict.fromkeys(map(name, ranked)))
+
+
+def name(one: Contributor) -> str:
+    """Its column; of a monitor of the whole stream its own name."""
+    return str(one["column"] or one["monitor"])
+
+
+def joined(before: Sequence[Contributor], ranked: Sequence[Contributor]) -> list[str]:
+    """The columns that alarm and did not before."""
+    known = columns(before)
+    return [one for one in columns(ranked) if one not in known]
 
 
 def summary(family: str, ranked: Sequence[Contributor]) -> str:

@@ -1,5 +1,6 @@
 """What people are told of an incident: what changed, by how much, since when, how often falsely."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -19,10 +20,11 @@ _FACTS = (PIPELINE, "registry")  # families
 
 
 class Message(NamedTuple):
-    """A title of one line, and a body."""
+    """A title of one line, a body, and the key of this step of its incident."""
 
     title: str
     body: str
+    key: str
 
 
 def write(
@@ -33,15 +35,26 @@ def write(
     content: Content,
     *,
     kind: Kind,
+    before: Content | None = None,
     link: str | None = None,
 ) -> Message:
-    """Say what an incident is."""
+    """Say what an incident is.
+
+    Parameters:
+        before: what it was, when it has changed.
+    """
     ranked = content.contributors
-    named = ", ".join(contributors.columns(ranked)[:3])
-    what = {"fired": content.severity, "changed": f"now a {content.severity}"}.get(kind, "resolved")
-    title = f"[{what}] {name}: {family}" + (f" of {named}" if named else "")
+    joined = [] if before is None else contributors.joined(before.contributors, ranked)
+    severer = before is not None and content.severity != before.severity
+    named = ", ".join((joined or contributors.columns(ranked))[:3])
+    what = "resolved" if kind == "resolved" else content.severity
+    title = f"[{'now a ' if severer else ''}{what}] {name}: {family}"
+    title += f" {'now also ' if joined else ''}of {named}" if named else ""
+    # what has just joined is not to be lost below what has drifted for long
+    ranked = sorted(ranked, key=lambda one: contributors.name(one) not in joined)
     lines = [
         f"{family} of model {name}, {_since(content.since)} (incident {number}, {kind})",
+        *([f"joined: {_listed(joined)}"] if joined else []),
         *(_line(one) for one in ranked[:_LINES]),
         *([f"... and {len(ranked) - _LINES} more"] if len(ranked) > _LINES else []),
         f"last window: until {_time(content.last)}",
@@ -52,16 +65,22 @@ def write(
     if link:
         lines.append(f"dashboards: {link}")
     lines.append(f"driftline alerts show {number}")
-    return Message(title, "\n".join(lines))
+    # a column joins an incident once, so the first of those that join stands for them
+    steps = [content.severity] * severer + [f"+{one}" for one in joined[:1]]
+    key = ":".join([f"driftline-incident-{number}", kind, *steps])
+    return Message(title, "\n".join(lines), key)
 
 
-def send(
-    connection: Connection, number: int, content: Content, kind: Kind, message: Message
-) -> None:
+def send(connection: Connection, number: int, kind: Kind, message: Message) -> None:
     """Put a message into the outbox; each step of an incident is told once."""
-    step = f":{content.severity}" if kind == "changed" else ""
-    key = f"driftline-incident-{number}:{kind}{step}"
-    notifications.add(connection, key, number, kind=kind, title=message.title, body=message.body)
+    notifications.add(
+        connection, message.key, number, kind=kind, title=message.title, body=message.body
+    )
+
+
+def _listed(columns: Sequence[str]) -> str:
+    more = f" and {len(columns) - _LINES} more" if len(columns) > _LINES else ""
+    return ", ".join(columns[:_LINES]) + more
 
 
 def _line(one: Contributor) -> str:

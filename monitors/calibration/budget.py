@@ -41,6 +41,13 @@ def columns(model: Model) -> float:
     return COLUMNS - PERFORMANCE if judged else COLUMNS
 
 
+def beside_columns(model: Model) -> dict[str, float]:
+    """Shares of the budget of what looks neither at columns nor adds them up, by name."""
+    shares = {"volume": VOLUME, "rejected messages": REJECTED, "versions side by side": VERSIONS}
+    judged = columns(model) < COLUMNS
+    return {**shares, "realised performance": PERFORMANCE} if judged else shares
+
+
 def stream(settings: Monitors, share: float) -> float:
     """The false-alarm rate of one look at each window of every length, which together have a share
     of the budget."""

@@ -73,8 +73,8 @@ def _table(found: "list[Support]") -> Table:
             window,
             f"{one.rows:,.0f}",
             *(_number(x) for x in (one.expected, one.threshold, one.detectable)),
-            f"{one.level:.1e}",
-            Text(f"{one.attainable:.1e}", style="" if one.honoured else "red"),
+            _level(one.level),
+            Text(_level(one.attainable), style="" if one.honoured else "red"),
             f"{one.per_week:.3f}" if one.honoured else Text("not calibrated", style="red"),
             one.basis,
         )
@@ -83,3 +83,7 @@ def _table(found: "list[Support]") -> Table:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
+
+
+def _level(value: float | None) -> str:
+    return "" if value is None else f"{value:.1e}"

@@ -67,7 +67,7 @@ class Calibrator:
         Returns:
             None when the monitor has no law without windows of the reference, and there are none.
         """
-        if self.reference.windows(look.seconds) is None:
+        if not self.reference.knows(look.seconds):
             return self._declared(rows, df)
         best: Null | None = None
         largest = self.reference.largest(look.seconds)  # no law is found beyond it
@@ -93,6 +93,12 @@ class Calibrator:
         found = monitor.compare(counts.take(usable), rest.take(usable))
         signed = found.sign * np.sqrt(np.maximum(found.statistic, 0.0))
         return _inflation(signed), float(len(usable))
+
+    def release(self) -> None:
+        """Let go of the reference's windows, which only new laws need, and comparisons by time."""
+        self._last.clear()
+        if self.settings.matching == "none":
+            self.reference.release()
 
     @property
     def digest(self) -> str:

@@ -146,26 +146,26 @@ class Judge:
     def _judged(
         self, verdict: Verdict, monitor: Monitor, window: Window, now: Counts, before: Counts
     ) -> Verdict:
-        found = monitor.compare(now, before)
-        check = self.settings.checks.get(monitor.name)
-        if check is not None and check.threshold is not None:
-            status: Status = "alarm" if abs(found.value[0]) > check.threshold else "ok"
-            fixed = replace(_numbers(verdict, found), threshold=check.threshold, status=status)
-            return fixed if verdict.alerts else replace(fixed, status="shown")
+        found = compared = monitor.compare(now, before)
         look = Look(monitor.name, verdict.column, self.segment, window.seconds)
         level = self.levels.get(look)
         size, df = float(monitor.sizes(now)[0]), float(found.df[0])
         null = self.calibrator.null(monitor, look, size, df, level or 1.0)
-        if null is None:
-            status = "not_calibrated" if verdict.alerts else "shown"
-            return replace(_numbers(verdict, found), status=status)
-        if size > null.size * (1 + 1e-9):
+        if null is not None and size > null.size * (1 + 1e-9):
             now = now.scaled(np.array([null.size / size]))
-            found = monitor.compare(now, before)
+            compared = monitor.compare(now, before)
+        check = self.settings.checks.get(monitor.name)
+        if check is not None and check.threshold is not None:
+            # slow drift adds up the effects, whatever alarms
+            verdict = replace(verdict, effect=_effect(null, compared))
+            return _fixed(verdict, found, check.threshold)
+        if null is None:
+            status: Status = "not_calibrated" if verdict.alerts else "shown"
+            return replace(_numbers(verdict, found), status=status)
         if level is not None:
             at = monitor.value_at(null.threshold(level), now, before)
             verdict = replace(verdict, level=level, threshold=at)
-        return _against(null, found, verdict)
+        return _against(null, compared, verdict)
 
     def _min_rows(self, window: Window) -> int:
         lengths = {length.seconds: length.min_rows for length in self.settings.windows}
@@ -176,10 +176,22 @@ def _numbers(verdict: Verdict, found: Comparison) -> Verdict:
     return replace(verdict, value=_finite(found.value[0]), expected=_finite(found.expected[0]))
 
 
-def _against(null: Null, found: Comparison, verdict: Verdict) -> Verdict:
-    statistic = float(found.statistic[0])
-    p = float(null.p_value(statistic))
+def _fixed(verdict: Verdict, found: Comparison, threshold: float) -> Verdict:
+    status: Status = "alarm" if abs(found.value[0]) > threshold else "ok"
+    status = status if verdict.alerts else "shown"
+    return replace(_numbers(verdict, found), threshold=threshold, status=status)
+
+
+def _effect(null: Null | None, found: Comparison) -> float | None:
+    """In standard deviations of what is usual, signed."""
+    if null is None:
+        return None
     direction = float(found.sign[0]) or 1.0
+    return _finite(direction * math.sqrt(max(float(found.statistic[0]), 0.0) / null.scale))
+
+
+def _against(null: Null, found: Comparison, verdict: Verdict) -> Verdict:
+    p = float(null.p_value(float(found.statistic[0])))
     status, detail = _status(p, verdict.level, null), verdict.detail
     if status == "not_calibrated":
         detail += (
@@ -191,7 +203,7 @@ def _against(null: Null, found: Comparison, verdict: Verdict) -> Verdict:
         value=_finite(found.value[0]),
         expected=_finite(found.expected[0]),
         p_value=_finite(p),
-        effect=_finite(direction * math.sqrt(max(statistic, 0.0) / null.scale)),
+        effect=_effect(null, found),
         provisional=null.basis == "declared",
         status=status,
         detail=detail,

@@ -61,9 +61,29 @@ class Blocks:
             np.add.reduceat(self.sums, first, axis=0),
         )
 
-    def supports(self, seconds: int) -> bool:
-        """Windows of this length can be made of the blocks."""
-        return len(self) > 0 and seconds % self.seconds == 0
+    def read(self) -> "Blocks":
+        """Themselves: see `BlocksElsewhere`."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class BlocksElsewhere:
+    """Blocks that are read when they are needed, which is seldom once the laws are known.
+
+    A block of 20 columns takes 44 kB: a thousand models' would fill any machine.
+
+    Attributes:
+        seconds: the length of each.
+        number: how many there are.
+        read: gives them.
+    """
+
+    seconds: int
+    number: int
+    read: Callable[[], Blocks]
+
+    def __len__(self) -> int:
+        return self.number
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +98,7 @@ class Reference:
 
     binning: Binning
     total: Profile
-    blocks: Blocks | None = None
+    blocks: Blocks | BlocksElsewhere | None = None
 
     @property
     def provisional(self) -> bool:
@@ -97,13 +117,26 @@ class Reference:
     def _largest(self) -> dict[int, float]:
         return {}
 
+    def knows(self, seconds: int) -> bool:
+        """Whether windows of a length can be made of its blocks."""
+        if self.blocks is None:
+            return False
+        return len(self.blocks) > 0 and seconds % self.blocks.seconds == 0
+
     def windows(self, seconds: int) -> Blocks | None:
         """Windows of a length; None when they are not known."""
-        if self.blocks is None or not self.blocks.supports(seconds):
+        if self.blocks is None or not self.knows(seconds):
             return None
+        own = self.blocks.seconds
+        if own not in self._windows:
+            self._windows[own] = self.blocks.read()
         if seconds not in self._windows:
-            self._windows[seconds] = self.blocks.windows(seconds)
+            self._windows[seconds] = self._windows[own].windows(seconds)
         return self._windows[seconds]
+
+    def release(self) -> None:
+        """Let go of the windows, until they are asked for again."""
+        self._windows.clear()
 
     def largest(self, seconds: int) -> float:
         """Rows of the largest window of a length; 0 when they are not known."""

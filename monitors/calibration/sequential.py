@@ -113,6 +113,18 @@ class Sequential:
             if binning.by_name[name].kind in MONITORS[SOURCE].kinds
         ]
 
+    @property
+    def level(self) -> float:
+        """The false-alarm rate of one column at each window."""
+        allowed = self.settings.false_alarms_per_week * budget.SEQUENTIAL
+        return allowed / (budget.per_week(self.length) * len(self.columns))
+
+    def alerts(self, column: str) -> bool:
+        """Whether the sums of a column may open incidents."""
+        check = self.settings.checks.get(NAME)
+        shown = check is not None and check.alert is False
+        return budget.alerts(self.settings, MONITORS[SOURCE], column) and not shown
+
     def judge(self, window: Window, effects: Mapping[str, Floats]) -> list[Verdict]:
         """Fold the effects of all windows since the reference, up to and with this one.
 
@@ -137,19 +149,15 @@ class Sequential:
         variation = self.calibrator.variation(MONITORS[SOURCE], column, self.length.seconds)
         if variation is None:
             return None
-        looks = budget.per_week(self.length) * len(self.columns)
-        allowed = self.settings.false_alarms_per_week * budget.SEQUENTIAL
         inflation, windows = variation
-        return Cusum.of(looks / allowed, inflation, math.sqrt(inflation / windows))
+        return Cusum.of(1 / self.level, inflation, math.sqrt(inflation / windows))
 
     def _column(self, column: str, effects: Floats) -> Verdict:
-        alerts = budget.alerts(self.settings, MONITORS[SOURCE], column)
-        check = self.settings.checks.get(NAME)
-        alerts = alerts and (check is None or check.alert is not False)
+        alerts = self.alerts(column)
         empty = Verdict(
             NAME, "drift", column, "insufficient", len(effects), alerts=alerts, version=self.version
         )
-        if not len(effects):
+        if not np.isfinite(effects).any():
             return empty
         cusum = self.cusum(column)
         if cusum is None:
@@ -159,8 +167,6 @@ class Sequential:
         value = float(path[-1])
         alarm = abs(value) >= cusum.limit
         since = int((np.sign(path[::-1]) == np.sign(value)).argmin() or len(path))
-        level = self.settings.false_alarms_per_week * budget.SEQUENTIAL
-        level /= budget.per_week(self.length) * len(self.columns)
         direction = "up" if value > 0 else "down"
         status: Status = "alarm" if alarm else "ok"
         return replace(
@@ -169,7 +175,7 @@ class Sequential:
             value=value,
             expected=0.0,
             threshold=math.copysign(cusum.limit, value),
-            level=level,
+            level=self.level,
             effect=value / cusum.limit,
             detail=f"{direction} for {since} windows: sum {abs(value):.2f} of {cusum.limit:.2f}",
         )

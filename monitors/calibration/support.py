@@ -1,24 +1,28 @@
 """What a reference can support: thresholds by size of window, and the changes that are found."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
+from driftline import names
 from driftline.config import Config
 from driftline.profile.binning import Floats
 from driftline.storage import references
 from driftline.storage.connection import connect
-from monitors.calibration import budget
+from monitors.calibration import budget, sequential
 from monitors.calibration.budget import Look
 from monitors.calibration.judge import Judge
 from monitors.calibration.null import Basis, Null
+from monitors.calibration.sequential import Sequential
 from monitors.catalogue import MONITORS
 from monitors.columns.counts import Counts
 from monitors.columns.monitor import Monitor
 from monitors.running.judges import Judges
 
+_NAMED = 8  # columns
 _POWER = 0.9
 _BEYOND = -float(special.ndtri(1 - _POWER))  # standard deviations above a threshold, to be sure
 
@@ -31,7 +35,8 @@ class Support:
         look: monitor, column, segment, length of windows.
         rows: of the window.
         level: the false-alarm rate that the budget gives the look.
-        attainable: the smallest that the reference can honour.
+        attainable: the smallest that the reference can honour; None for slow drift, whose limit is
+            found for the level.
         honoured: level is not below attainable.
         per_week: expected false alarms of this look a week, when it is honoured; else 0, since
             such verdicts open no incident.
@@ -39,14 +44,15 @@ class Support:
         windows: effective number of independent windows of the reference.
         expected: the reference's value, in the monitor's unit.
         threshold: the value that alarms; None where it differs from case to case.
-        detectable: the smallest change of the value, upwards, that alarms in 90 % of windows.
+        detectable: the smallest change of the value, upwards, that alarms in 90 % of windows; None
+            for slow drift, which finds a change the later the smaller it is.
         unit: of these three.
     """
 
     look: Look
     rows: float
     level: float
-    attainable: float
+    attainable: float | None
     honoured: bool
     per_week: float
     basis: Basis
@@ -72,7 +78,33 @@ def supports(judge: Judge, sizes: Floats) -> list[Support]:
             one = _support(judge, judge.monitors[look.monitor], look, level, rows)
             if one is not None:
                 found.append(one)
+    if judge.segment == names.ALL_ROWS:
+        found += _slow(judge, sizes)
     return found
+
+
+def _slow(judge: Judge, sizes: Floats) -> Iterable[Support]:
+    """The sums over windows, which have one limit for windows of all sizes."""
+    sums = Sequential(judge.settings, judge.calibrator, judge.version)
+    seconds = sums.length.seconds
+    for column in filter(sums.alerts, sums.columns):
+        cusum = sums.cusum(column)
+        known = judge.calibrator.variation(MONITORS[sequential.SOURCE], column, seconds)
+        for rows in sizes.tolist():
+            yield Support(
+                Look(sequential.NAME, column, judge.segment, seconds),
+                rows,
+                sums.level,
+                attainable=None,
+                honoured=cusum is not None,
+                per_week=0.0 if cusum is None else sums.level * budget.per_week(sums.length),
+                basis="declared" if known is None else "windows",
+                windows=0.0 if known is None else known[1] / known[0],
+                expected=0.0,
+                threshold=None if cusum is None else cusum.limit,
+                detectable=None,
+                unit="sum of effects",
+            )
 
 
 def _support(
@@ -139,11 +171,13 @@ class Supported:
         title: which one.
         budget: false incidents a week that the config allows.
         looks: one for each look and size of window.
+        beside: false incidents a week, at most, of what else has a share of the budget.
     """
 
     title: str
     budget: float
     looks: list[Support]
+    beside: dict[str, float]
 
     def summary(self, looks: list[Support]) -> dict[str, object]:
         """The totals, by name."""
@@ -155,6 +189,7 @@ class Supported:
                 f"{rows:.0f}": sum(one.per_week for one in looks if one.rows == rows)
                 for rows in by_size
             },
+            "not_counted_per_week": self.beside,
             "not_calibrated": sum(not one.honoured for one in looks),
         }
 
@@ -166,8 +201,8 @@ class Supported:
             missed = sum(not one.honoured for one in mine)
             weekly = sum(one.per_week for one in mine)
             lines.append(
-                f"windows of {rows:,.0f} rows: at most {weekly:.3f} false incidents a week, "
-                f"{missed} of {len(mine)} looks are not calibrated"
+                f"windows of {rows:,.0f} rows: these looks open at most {weekly:.3f} false "
+                f"incidents a week, {missed} of {len(mine)} of them are not calibrated"
             )
         if any(one.basis == "declared" for one in looks):
             lines.append(
@@ -179,6 +214,14 @@ class Supported:
                 "not calibrated: lengthen the windows, watch fewer columns, raise "
                 "false_alarms_per_week, or set a longer reference (driftline reference set)"
             )
+        monitors = ", ".join(dict.fromkeys(one.look.monitor for one in looks))
+        columns = list(dict.fromkeys(one.look.column for one in looks))
+        few = ", ".join(columns) if len(columns) <= _NAMED else f"{len(columns)} columns"
+        more = ", ".join(f"{name} {weekly:.3f}" for name, weekly in self.beside.items())
+        lines.append(
+            f"counted: {monitors} of {few}; beside them, at most so many a week: {more}; what has "
+            "a fixed limit (latency, no traffic, Evidently, thresholds) is outside the budget"
+        )
         return lines
 
 
@@ -200,9 +243,25 @@ def of_model(
         judges = Judges(model, section)
         judges.refresh(connection)
         judge = judges.of(connection, chosen, segment)
-    sizes = np.array(rows, dtype=float) if rows else usual_rows(judge)
+        looks = supports(judge, np.array(rows, dtype=float) if rows else usual_rows(judge))
     title = f"{model} version {chosen}" + (f", {segment}" if segment else "")
-    return Supported(title, section.monitors.false_alarms_per_week, supports(judge, sizes))
+    allowed = section.monitors.false_alarms_per_week
+    beside = {name: share * allowed for name, share in budget.beside_columns(section).items()}
+    return Supported(title, allowed, looks, {**beside, **_elsewhere(judge)})
+
+
+def _elsewhere(judge: Judge) -> dict[str, float]:
+    """False incidents a week, at most, of the looks at columns that are not listed for a judge."""
+    per_week = {length.seconds: budget.per_week(length) for length in judge.settings.windows}
+    found: dict[str, float] = {}
+    for look, level in judge.levels.items():
+        listed = look.monitor in judge.monitors
+        if not listed or look.segment != judge.segment:
+            name = (look.segment or "all rows") if listed else look.monitor
+            found[name] = found.get(name, 0.0) + level * per_week[look.seconds]
+    if judge.segment != names.ALL_ROWS:
+        found[sequential.NAME] = judge.settings.false_alarms_per_week * budget.SEQUENTIAL
+    return found
 
 
 def usual_rows(judge: Judge) -> Floats:

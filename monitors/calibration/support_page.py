@@ -16,7 +16,9 @@ def _beyond(one: Support) -> float | None:
 _PICTURES: dict[str, Callable[[Support], float | None]] = {
     "alarms so far from what is expected": _beyond,
     "change found in 90 % of windows": lambda one: one.detectable,
-    "level, in what can be honoured": lambda one: one.level / one.attainable,
+    "level, in what can be honoured": lambda one: (
+        None if one.attainable is None else one.level / one.attainable
+    ),
 }
 
 

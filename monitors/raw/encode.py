@@ -10,6 +10,7 @@ from driftline.profile.binning import Floats
 from monitors.raw.raw_columns import is_number, shared
 
 CATEGORIES = 20  # of a text; its other values are one more
+_LARGEST = float(np.finfo(np.float32).max)  # trees hold float32
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Encoder:
 
 def _floats(column: pa.ChunkedArray) -> Floats:
     values = column.cast(pa.float64(), safe=False).to_numpy()
-    return np.where(np.isfinite(values), values, np.nan)
+    return np.clip(np.where(np.isfinite(values), values, np.nan), -_LARGEST, _LARGEST)
 
 
 def _scale(column: pa.ChunkedArray) -> tuple[float, float]:

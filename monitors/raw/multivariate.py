@@ -1,11 +1,11 @@
 """Drift of columns together, on bounded samples of raw rows; which method is in the config.
 
-The law of a statistic when nothing changed comes from the reference's own blocks of time, each
-judged against the others as a window is: a day differs from other days more than chance allows.
+The law of a statistic when nothing changed comes from the reference's own windows, each judged
+against the rest of it as any window is: a day differs from other days more than chance allows.
 Without times only a declared variation is known, and the verdict is provisional.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -21,7 +21,8 @@ from monitors.columns.monitor import Comparison
 from monitors.verdict import Status, Verdict
 
 FEWEST = 50  # rows of either sample
-_BLOCKS = 60  # of the reference are judged, at most; each costs as much as a window
+WINDOWS = 60  # of the reference are judged, at most; each costs as much as a window
+_LEAST = 8  # of them; else their variation is not known
 _UNKNOWN = 10.0  # degrees of freedom of a variation that was only declared
 
 
@@ -56,31 +57,39 @@ class Law:
 
 
 def learn(
-    method: Method, reference: pa.Table, length: timedelta, rows: int, variation: float
+    method: Method,
+    reference: pa.Table,
+    length: timedelta,
+    rows: int,
+    variation: float,
+    *,
+    windows: Iterable[pa.Table] = (),
 ) -> Law:
     """The law of a window's statistic when nothing has changed.
 
     Parameters:
-        reference: sampled rows, with `event_time` where it is known.
+        reference: sampled rows, with `event_time` where there are windows.
         length: of a window.
         rows: of a window's sample, at most.
         variation: between windows, in standard deviations of a column, where nothing else is
             known of it.
+        windows: sampled rows of the reference's own windows, with `event_time`.
     """
-    blocks = _blocks(reference, length)
-    if blocks is None:
+    usable = [one for one in windows if len(one) >= FEWEST]
+    if len(usable) < _LEAST:
         columns = method(sample.thin(reference, FEWEST), reference).columns
         both = min(rows, len(reference)) / 2  # n m / (n + m)
         scale = 1 + both * variation**2 * columns
         return Law(Null(rows, scale, 1.0, _UNKNOWN, 0.0, "declared"), rows)
-    which, numbers, size = blocks
+    size = int(np.median([len(one) for one in usable]))
+    which = _windows(reference, length)
     statistics = np.array(
         [
             method(
-                sample.thin(reference.filter(pa.array(which == one)), size),
-                sample.thin(reference.filter(pa.array(which != one)), rows),
+                sample.thin(one, size),
+                sample.thin(reference.filter(pa.array(which != _windows(one, length)[0])), rows),
             ).statistic
-            for one in numbers
+            for one in usable
         ]
     )
     nothing, ones = np.full(len(statistics), np.nan), np.ones(len(statistics))
@@ -143,17 +152,8 @@ def judge(
     )
 
 
-def _blocks(reference: pa.Table, length: timedelta) -> tuple[Ints, list[int], int] | None:
-    """Which block each row is in, the blocks to be judged, and so many rows of each; None when
-    there are fewer than 8 with enough rows."""
-    if names.EVENT_TIME not in reference.column_names:
-        return None
-    micros = reference[names.EVENT_TIME].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
-    which = micros.to_numpy() // (length // timedelta(microseconds=1))
-    found, counts = np.unique(which, return_counts=True)
-    usable = counts >= FEWEST
-    if usable.sum() < 8:
-        return None
-    numbers = found[usable]
-    spread = np.linspace(0, len(numbers) - 1, min(_BLOCKS, len(numbers))).round().astype(int)
-    return which, numbers[spread].tolist(), int(np.median(counts[usable]))
+def _windows(table: pa.Table, length: timedelta) -> Ints:
+    """int64[n], the window that each row lies in."""
+    micros = table[names.EVENT_TIME].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+    found: Ints = micros.to_numpy() // (length // timedelta(microseconds=1))
+    return found

@@ -33,8 +33,8 @@ METHODS: dict[str, Method] = {
     "pca_reconstruction": pca_reconstruction.compare,
 }
 
-_BLOCKS_OF_A_REFERENCE = 20  # times a window's sample: enough rows for blocks of their own
-_MOST = 50_000
+_REFERENCE = 2  # times a window's sample: enough of it is left without one of its windows
+_MOST = 120_000  # rows of a reference, and of all its windows that are judged
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,12 @@ class RawMonitors:
             found += self._isolated(
                 chosen.method,
                 version,
-                partial(self._together, window, current, known, chosen, level, version=version),
+                partial(
+                    self._together,
+                    *(connection, window, current, known, chosen),
+                    level=level,
+                    version=version,
+                ),
             )
         return _each_once(found)
 
@@ -107,19 +112,19 @@ class RawMonitors:
 
     def _together(
         self,
+        connection: Connection,
         window: Window,
         current: pa.Table,
         known: _Known,
         settings: Multivariate,
-        level: float | None,
         *,
+        level: float | None,
         version: int,
     ) -> list[Verdict]:
         method = METHODS[settings.method]
         if window.seconds not in known.laws:
-            length = timedelta(seconds=window.seconds)
-            known.laws[window.seconds] = multivariate.learn(
-                method, known.rows, length, settings.rows, self._settings.variation
+            known.laws[window.seconds] = self._learn(
+                connection, window, version, known.rows, settings
             )
         verdict = multivariate.judge(
             settings.method,
@@ -133,11 +138,37 @@ class RawMonitors:
         )
         return [verdict]
 
+    def _learn(
+        self,
+        connection: Connection,
+        window: Window,
+        version: int,
+        reference: pa.Table,
+        settings: Multivariate,
+    ) -> Law:
+        """The law of windows of one length, from those of the reference."""
+        length = timedelta(seconds=window.seconds)
+        starts = raw_reference.windows(
+            *(connection, self._model, version, length),
+            most=multivariate.WINDOWS,
+            fewest=multivariate.FEWEST,
+        )
+        rows = min(settings.rows, _MOST // max(len(starts), 1))
+        samples = (
+            window_sample.read(connection, self._model, start, start + length, rows=rows)
+            for start in starts
+        )
+        return multivariate.learn(
+            *(METHODS[settings.method], reference, length, settings.rows),
+            self._settings.variation,
+            windows=samples,
+        )
+
     def _reference(self, connection: Connection, version: int) -> _Known:
         stamp = references.stamp(connection, self._model).get(version)
         known = self._known.get(version)
         if known is None or known.stamp != stamp:
-            rows = min(wanted_rows(self._settings) * _BLOCKS_OF_A_REFERENCE, _MOST)
+            rows = min(wanted_rows(self._settings) * _REFERENCE, _MOST)
             found = raw_reference.read(connection, self._model, version, rows)
             known = self._known[version] = _Known(stamp, found.rows, {})
         return known

@@ -1,9 +1,12 @@
 """Raw rows of a reference: of its window when it was live, else those kept at registration."""
 
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
+from driftline import names
 from driftline.errors import DriftlineError
 from driftline.profile import sample
 from driftline.storage import reference_sample, window_sample
@@ -45,3 +48,43 @@ def read(connection: Connection, model: str, version: int, rows: int) -> RawRefe
             "the version again, or set its reference to a window whose rows are still stored"
         )
     return RawReference(sample.thin(kept, rows), origin or "registration")
+
+
+# a window is as busy as its blocks are, of the longest that fit into it
+_WINDOWS = """
+SELECT one.start FROM driftline.reference AS r, LATERAL (
+  SELECT to_timestamp(floor(extract(epoch FROM b.start) / %(seconds)s) * %(seconds)s) AS start,
+         sum(b.rows) AS rows
+    FROM driftline.reference_block AS b
+   WHERE b.model = r.model AND b.version = r.version AND b.segment = %(segment)s
+     AND b.seconds = (SELECT max(seconds) FROM driftline.reference_block
+                       WHERE model = r.model AND version = r.version AND segment = %(segment)s
+                         AND mod(%(seconds)s, seconds) = 0)
+   GROUP BY 1) AS one
+ WHERE r.model = %(model)s AND r.version = %(version)s AND r.origin = 'window'
+   AND one.rows >= %(fewest)s AND one.start >= r.since
+   AND one.start + make_interval(secs => %(seconds)s) <= r.until
+ ORDER BY 1
+"""
+
+
+def windows(
+    connection: Connection, model: str, version: int, length: timedelta, *, most: int, fewest: int
+) -> list[datetime]:
+    """Where a live reference's own windows start, evenly spread over it.
+
+    Parameters:
+        length: of a window.
+        most: how many at most.
+        fewest: rows of a window.
+    """
+    values = {
+        "model": model,
+        "version": version,
+        "segment": names.ALL_ROWS,
+        "seconds": int(length.total_seconds()),
+        "fewest": fewest,
+    }
+    starts = [start for (start,) in connection.execute(_WINDOWS, values).fetchall()]
+    spread = np.linspace(0, len(starts) - 1, min(most, len(starts))).round().astype(int)
+    return [starts[place] for place in spread.tolist()]

@@ -1,6 +1,6 @@
 """What scores say of performance; the labels that calibrate them are read once a day."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -12,12 +12,14 @@ from driftline.profile.binning import NumericBins
 from driftline.profile.profile import Profile
 from driftline.storage import window_sample
 from driftline.storage.connection import Connection
+from driftline.storage.profiles import floor
 from monitors.performance import estimated
 from monitors.performance.estimated import Calibration, Chances, Losses
 from monitors.verdict import Verdict, Window
 
 _DAY = timedelta(days=1)
 _MEMORY = timedelta(days=30)  # labels of older events don't calibrate
+_KEPT = 8  # days: of late windows, and of several lengths
 
 
 class Estimates:
@@ -31,7 +33,7 @@ class Estimates:
     def __init__(self, name: str, model: Model) -> None:
         self._name = name
         self._model = model
-        self._known: dict[int, tuple[Window, NumericBins, Calibration | None]] = {}
+        self._known: dict[tuple[int, datetime, NumericBins], Calibration | None] = {}
 
     def judge(
         self,
@@ -66,18 +68,21 @@ class Estimates:
         version: int,
         bins: NumericBins,
     ) -> Calibration | None:
-        """As labels showed it by the end of a window, or of one at most a day away."""
-        known = self._known.get(version)
-        if known is None or known[1] != bins or abs(known[0].end - window.end) >= _DAY:
-            known = window, bins, self._learn(connection, metric, window, version, bins)
-            self._known[version] = known
-        return known[2]
+        """As labels showed it by the start of the UTC day in which a window starts: whenever and
+        in whatever order windows are judged."""
+        day = floor(window.start, _DAY // timedelta(minutes=1))
+        key = version, day, bins
+        if key not in self._known:
+            if len(self._known) >= _KEPT:
+                del self._known[next(iter(self._known))]
+            self._known[key] = self._learn(connection, metric, day, version, bins)
+        return self._known[key]
 
     def _learn(
         self,
         connection: Connection,
         metric: Metric,
-        window: Window,
+        day: datetime,
         version: int,
         bins: NumericBins,
     ) -> Calibration | None:
@@ -85,13 +90,13 @@ class Estimates:
         sample = window_sample.read(
             connection,
             self._name,
-            window.end - _MEMORY,
-            window.end,
+            day - _MEMORY,
+            day,
             rows=LABELS,
             version=version,
             features=False,
             labelled=True,
-            known=window.end,
+            known=day,
         )
         label, score = window_sample.scored(sample)
         yes_no = metric in YES_NO or self._model.labels.type == "bool"

@@ -1,7 +1,8 @@
 """The judges of a model's versions and segments, made of stored references and kept."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from driftline import names
 from driftline.config import Model
@@ -12,10 +13,10 @@ from driftline.profile.trimmed import trim
 from driftline.storage import calibrations, references
 from driftline.storage.calibrations import Key
 from driftline.storage.connection import Connection
-from driftline.storage.references import StoredReference
+from driftline.storage.references import Series, StoredReference
 from monitors.calibration import budget
 from monitors.calibration.judge import Judge
-from monitors.calibration.reference import Blocks, Reference
+from monitors.calibration.reference import Blocks, BlocksElsewhere, Reference
 from monitors.calibration.sequential import Sequential, longest
 
 
@@ -40,6 +41,7 @@ class Judges:
         self._made: dict[tuple[int, str], Judge] = {}
         self._sequential: dict[int, Sequential] = {}
         self._kept: dict[tuple[int, str], set[Key]] = {}
+        self._connection: Connection
 
     @property
     def longest(self) -> int:
@@ -47,7 +49,12 @@ class Judges:
         return longest(self.settings).seconds
 
     def refresh(self, connection: Connection) -> None:
-        """Drop what was made of references that have changed since."""
+        """Drop what was made of references that have changed since.
+
+        Parameters:
+            connection: serves until the next call.
+        """
+        self._connection = connection
         stamps = references.stamp(connection, self._model)
         for version in {*stamps, *self._stored}:
             if stamps.get(version) != self._stamps.get(version):
@@ -88,13 +95,15 @@ class Judges:
         return found
 
     def keep(self, connection: Connection) -> None:
-        """Store the laws that were found since, for the next runner."""
+        """Store the laws that were found since, for the next runner; what they were found from is
+        let go of."""
         for (version, segment), judge in self._made.items():
             kept = self._kept.setdefault((version, segment), set())
             laws = judge.calibrator.found(kept)
             digest = self._digest(judge)
             calibrations.write(connection, self._model, version, segment, digest, laws=laws)
             kept.update(laws)
+            judge.calibrator.release()
 
     def _digest(self, judge: Judge) -> str:
         """Of the settings and of when the reference was set: laws of an old one are not taken."""
@@ -107,7 +116,8 @@ class Judges:
                 f"version {version} of model {self._model!r} has no reference: "
                 f"'driftline reference set {self._model} --version {version} ...' gives it one"
             )
-        reference = load(connection, stored, segment, [w.seconds for w in self.settings.windows])
+        lengths = [window.seconds for window in self.settings.windows]
+        reference = load(lambda: self._connection, stored, segment, lengths)
         judge = Judge(self.settings, reference, segment, version, share=self._share)
         laws = calibrations.read(connection, self._model, version, segment, self._digest(judge))
         judge.calibrator.remember(laws)
@@ -116,19 +126,20 @@ class Judges:
 
 
 def load(
-    connection: Connection, stored: StoredReference, segment: str, windows: Sequence[int]
+    reach: Callable[[], Connection], stored: StoredReference, segment: str, windows: Sequence[int]
 ) -> Reference:
     """A stored reference, of all rows or of a segment, as the statistics take it.
 
     Parameters:
+        reach: gives a connection, now and whenever blocks are read.
         windows: lengths in seconds that are judged; they decide which blocks are read.
 
     Raises:
         NoReferenceError: a segment has no blocks of its own.
     """
     whole = stored.profile.binning
-    found = references.lengths(connection, stored.model, stored.version)
-    own = [seconds for name, seconds, _ in found if name == segment]
+    found = references.lengths(reach(), stored.model, stored.version)
+    own = {seconds: number for name, seconds, number in found if name == segment}
     total, blocks = stored.profile, None
     if segment and not own:
         raise NoReferenceError(
@@ -136,8 +147,12 @@ def load(
             f"'driftline reference set {stored.model}' makes them, of live windows or of a file"
         )
     if own:
-        seconds = _coarsest(own, windows)
-        blocks, total = _blocks(connection, stored, whole, segment, seconds)
+        seconds = _coarsest(list(own), windows)
+        read = partial(_series, reach, stored, segment, seconds)
+        blocks = BlocksElsewhere(seconds, own[seconds], lambda: _blocks(read(), seconds, whole))
+        if segment:
+            every = read()
+            total = Profile(whole, every.counts.sum(axis=0), every.sums.sum(axis=0))
     cut = trim(whole)
     return Reference(cut.binning, cut.profile(total), blocks)
 
@@ -150,15 +165,24 @@ def _coarsest(lengths: Sequence[int], windows: Sequence[int]) -> int:
     return max(fitting) if served else shortest
 
 
-def _blocks(
-    connection: Connection, stored: StoredReference, whole: Binning, segment: str, seconds: int
-) -> tuple[Blocks, Profile]:
+def _series(
+    reach: Callable[[], Connection], stored: StoredReference, segment: str, seconds: int
+) -> Series:
     series = references.series(
-        connection, stored.model, stored.version, whole, seconds=seconds, segment=segment
+        reach(),
+        stored.model,
+        stored.version,
+        stored.profile.binning,
+        seconds=seconds,
+        segment=segment,
     )
-    assert series is not None
-    total = stored.profile
-    if segment:
-        total = Profile(whole, series.counts.sum(axis=0), series.sums.sum(axis=0))
-    counts = series.counts[:, trim(whole).kept]
-    return Blocks(seconds, series.starts, counts, series.sums), total
+    if series is None:
+        raise NoReferenceError(
+            f"the reference of version {stored.version} of model {stored.model!r} was set anew "
+            "just now"
+        )
+    return series
+
+
+def _blocks(series: Series, seconds: int, whole: Binning) -> Blocks:
+    return Blocks(seconds, series.starts, series.counts[:, trim(whole).kept], series.sums)

@@ -213,9 +213,13 @@ class Monitors(Settings):
     @field_validator("checks")
     @classmethod
     def _known(cls, checks: dict[str, Check]) -> dict[str, Check]:
-        for name in checks:
+        for name, check in checks.items():
             if name not in CHECKED:
                 raise ValueError(f"no monitor {name!r}; there are {', '.join(CHECKED)}")
+            if name == "slow_drift" and check.threshold is not None:
+                raise ValueError(
+                    "slow_drift takes no threshold: its limit follows from false_alarms_per_week"
+                )
         return checks
 
     @model_validator(mode="after")

@@ -88,8 +88,9 @@ def test_days_that_differ_as_the_references_own_do_raise_no_alarm() -> None:
     alarms = independent = 0
     for seed in range(4):
         rng = np.random.default_rng(seed)
-        reference = pa.concat_tables([day(rng, i) for i in range(30)])
-        law = multivariate.learn(METHODS[name], reference, DAY, 1_000, 0.0)
+        days = [day(rng, i) for i in range(30)]
+        reference = pa.concat_tables(days)
+        law = multivariate.learn(METHODS[name], reference, DAY, 1_000, 0.0, windows=days)
         assert law.null.basis in {"windows", "sampling"}
         for i in range(new):
             verdict = judge(name, day(rng, 100 + i), reference, law, level)
@@ -103,8 +104,9 @@ def test_days_that_differ_as_the_references_own_do_raise_no_alarm() -> None:
 
 def test_a_classifier_is_judged_by_the_references_own_days_too() -> None:
     rng = np.random.default_rng(3)
-    reference = pa.concat_tables([day(rng, i, n=60) for i in range(10)])
-    law = multivariate.learn(METHODS["domain_classifier"], reference, DAY, 300, 0.0)
+    days = [day(rng, i, n=60) for i in range(10)]
+    reference = pa.concat_tables(days)
+    law = multivariate.learn(METHODS["domain_classifier"], reference, DAY, 300, 0.0, windows=days)
     assert (law.null.basis, law.rows) == ("windows", 60)
     verdict = judge("domain_classifier", day(rng, 50, n=60), reference, law, level=1e-4)
     assert verdict.status == "not_calibrated"
@@ -127,8 +129,11 @@ def test_odd_samples(name: str) -> None:
             "score": [float("nan"), *np.ones(99)],
         }
     )
-    for current in (odd, odd.select(["x2"]), rows(rng, 100).select(["text"])):
-        verdict = judge(name, current, reference, law, None)
+    huge = rows(rng, 100).set_column(0, "x0", pa.array([1e308, -1e308] * 50))
+    some = rows(rng, 100)
+    pairs = [(one, reference) for one in (odd, odd.select(["x2"]), some.select(["text"]), huge)]
+    for current, before in (*pairs, (some, huge)):
+        verdict = judge(name, current, before, law, None)
         assert verdict.status == "shown"
         assert verdict.p_value is not None
         assert 0 <= verdict.p_value <= 1

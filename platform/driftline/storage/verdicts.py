@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 
 from driftline import names
 from driftline.monitoring import PIPELINE
@@ -60,30 +60,18 @@ def write(
     revision: int,
     sparing: Sequence[str] = (),
 ) -> None:
-    """Store the verdicts of a window; what was said of it before goes to the history.
+    """Store the verdicts of a window; what was said of it before goes to the history, its report
+    stays.
 
     Parameters:
         revision: of the window; 0 the first time.
         sparing: what these monitors said stays.
     """
+    report = None
     if revision:
-        connection.execute(
-            f"""WITH gone AS (
-                  DELETE FROM driftline.verdict
-                   WHERE model = %(model)s AND window_seconds = %(seconds)s
-                     AND window_end = %(end)s
-                     AND NOT monitor = ANY(%(sparing)s)
-                  RETURNING *)
-                INSERT INTO driftline.verdict_history ({_ALL}, judged_at)
-                SELECT {_ALL}, judged_at FROM gone ON CONFLICT DO NOTHING""",  # noqa: S608
-            {
-                "model": model,
-                "seconds": seconds,
-                "end": end,
-                "sparing": list(sparing),
-            },
-        )
-    _insert(connection, (end, model, seconds, revision), rows)
+        values = {"model": model, "seconds": seconds, "end": end, "sparing": list(sparing)}
+        _, report = _retire(connection, "NOT monitor = ANY(%(sparing)s)", values)
+    _insert(connection, (end, model, seconds, revision), rows, report)
 
 
 def say(
@@ -96,26 +84,36 @@ def say(
     monitor: str,
     revision: int | None = None,
 ) -> None:
-    """Store what one monitor says of a window; what it said before goes to the history.
+    """Store what one monitor says of a window; what it said before goes to the history, its report
+    stays.
 
     Parameters:
         revision: later than the one before; default: the next.
     """
     values = {"model": model, "seconds": seconds, "end": end, "monitor": monitor}
-    before = connection.execute(
+    last, report = _retire(connection, "monitor = %(monitor)s", values)
+    following = 0 if last is None else last + 1
+    number = following if revision is None else revision
+    _insert(connection, (end, model, seconds, number), rows, report)
+
+
+def _retire(
+    connection: Connection, which: LiteralString, values: dict[str, object]
+) -> tuple[int | None, int | None]:
+    """Move what was said of a window into the history; gives its newest revision and its report."""
+    row = connection.execute(
         f"""WITH gone AS (
               DELETE FROM driftline.verdict
                WHERE model = %(model)s AND window_seconds = %(seconds)s AND window_end = %(end)s
-                 AND monitor = %(monitor)s
+                 AND {which}
               RETURNING *), kept AS (
             INSERT INTO driftline.verdict_history ({_ALL}, judged_at)
             SELECT {_ALL}, judged_at FROM gone ON CONFLICT DO NOTHING)
-            SELECT max(revision) FROM gone""",  # noqa: S608 - constants
+            SELECT max(revision), max(report_id) FROM gone""",  # noqa: S608 - constants
         values,
     ).fetchone()
-    last = -1 if before is None or before[0] is None else int(before[0])
-    number = last + 1 if revision is None else revision
-    _insert(connection, (end, model, seconds, number), rows)
+    assert row is not None
+    return row[0], row[1]
 
 
 def details(
@@ -301,11 +299,14 @@ def past(
 
 
 def _insert(
-    connection: Connection, key: tuple[datetime, str, int, int], rows: Iterable[Row]
+    connection: Connection,
+    key: tuple[datetime, str, int, int],
+    rows: Iterable[Row],
+    report: int | None,
 ) -> None:
     with connection.cursor().copy(f"COPY driftline.verdict ({_ALL}) FROM STDIN") as copy:
         for row in rows:
-            copy.write_row((*key, *row))
+            copy.write_row((*key, *row._replace(report_id=report)))
 
 
 def expire(connection: Connection, keep: timedelta) -> int:

@@ -159,7 +159,7 @@ def test_a_crash_under_a_canary_and_shadows(world: World) -> None:
     start_canary(versions.client, world.registered, 20)
     with Running(path, model) as job:
         for version in (challenger, shadow):
-            versions.wait_for_event(version, "scoring")
+            versions.wait_for_event(version, "scoring", workers=2)
         feed.produce(kafka, topic, feed.values(FIRST, events))
         versions.wait_until_it_serves(challenger)
         start_canary(versions.client, world.registered, 50)

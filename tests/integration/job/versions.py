@@ -85,9 +85,12 @@ class Versions:
         logs = sorted((self.config.state / "logs").rglob("*.log"))
         return events + "".join(f"\n{path}:\n{path.read_text()[-4_000:]}" for path in logs)
 
-    def wait_for_event(self, version: int, kind: str) -> VersionEvent:
+    def wait_for_event(self, version: int, kind: str, workers: int = 1) -> VersionEvent:
+        """The first of some kind, once it has happened in so many workers."""
+
         def found() -> Any:
-            return next((e for e in self.events() if (e.version, e.kind) == (version, kind)), None)
+            events = [e for e in self.events() if (e.version, e.kind) == (version, kind)]
+            return events[0] if len({e.worker for e in events}) >= workers else None
 
         event: VersionEvent = wait_for(found, f"{kind!r} of version {version}", self.words)
         return event

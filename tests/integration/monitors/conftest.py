@@ -154,6 +154,37 @@ def _shadows(scores: pa.Array, now: datetime) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(fixed, schema=SHADOW)
 
 
+def label(stream: Stream, number: int, *, skill: float = 1.0, share: float = 1.0) -> None:
+    """Tell the truth of the events of an hour, two hours after them.
+
+    Parameters:
+        skill: how much of the truth the score says; 0: nothing.
+        share: of the events that get their label.
+    """
+    start = START + number * HOUR
+    found = stream.sql(
+        "SELECT event_id, event_time, score FROM driftline.prediction_fraud"
+        " WHERE event_time >= %s AND event_time < %s ORDER BY event_id",
+        start,
+        start + HOUR,
+    )
+    score = np.array([row[2] for row in found])
+    chance = skill * score + (1 - skill) * 0.5
+    truth = stream.rng.random(len(found)) < chance
+    told = stream.rng.random(len(found)) < share
+    with connect(stream.config.postgres, "migrate", autocommit=True) as connection:
+        connection.cursor().executemany(
+            "INSERT INTO driftline.label (label_time, model, event_id, label, source,"
+            " kafka_offset, kafka_time) VALUES (%s, %s, %s, %s, 0, 0, now())"
+            " ON CONFLICT DO NOTHING",
+            [
+                (time + 2 * HOUR, stream.name, one, float(yes))
+                for (one, time, _), yes, known in zip(found, truth, told, strict=True)
+                if known
+            ],
+        )
+
+
 def monitors(**more: Any) -> dict[str, Any]:
     """Hourly windows by the clock of the events."""
     return {"windows": ["1 h"], "clock": "event", "lateness": "5 min", **more}

@@ -32,10 +32,15 @@ def look(
 ) -> None:
     """A window with one verdict of a monitor and its family, judged and applied."""
     monitor, family = of
-    verdict = Verdict(monitor, family, "", status, 100, detail=status)
+    apply(stream, length, end, Verdict(monitor, family, "", status, 100, detail=status))
+
+
+def apply(stream: Stream, length: Length, end: datetime, *said: Verdict) -> None:
+    """A window with verdicts of one monitor, judged and applied."""
     with connect(stream.config.postgres, "write") as connection:
-        verdicts.say(connection, stream.name, length.seconds, end, [row(verdict)], monitor=monitor)
-        fresh = Fresh(end, length, 100, True, False, [verdict])
+        rows = [row(verdict) for verdict in said]
+        verdicts.say(connection, stream.name, length.seconds, end, rows, monitor=said[0].monitor)
+        fresh = Fresh(end, length, 100, True, False, said)
         Alerting(stream.name, stream.section).apply(connection, [fresh])
 
 
@@ -92,3 +97,47 @@ def test_what_the_config_watches_no_more_ends(make_stream: Callable[..., Stream]
     day = Length(86_400, 86_400, 86_400)
     look(changed, day, START + timedelta(days=2), DRIFT, "ok")
     assert firing(changed) == set()
+
+
+def test_a_column_that_joins_an_open_incident_is_told_once(stream: Stream) -> None:
+    def hour(number: int, *columns: str) -> None:
+        said = [
+            Verdict("location", "drift", column, "alarm", 100, value=7.5, detail=f"{column} moved")
+            for column in columns
+        ]
+        apply(stream, HOURLY, START + number * HOUR, *said)
+
+    hour(1, "temp")
+    hour(2, "temp")
+    hour(3, "temp", "amount", "visib")
+    hour(4, "amount")
+    hour(5, "temp", "humid")
+    told = stream.sql("SELECT kind, title, body FROM driftline.notification ORDER BY id")
+    assert [one[:2] for one in told] == [
+        ("fired", "[ticket] fraud: drift of temp"),
+        ("changed", "[ticket] fraud: drift now also of amount, visib"),
+        ("changed", "[ticket] fraud: drift now also of humid"),
+    ]
+    lines = told[1][2].splitlines()
+    assert lines[1:3] == [
+        "joined: amount, visib",
+        "- amount, location: amount moved (window 1 h, value 7.5)",
+    ]
+    assert "- temp, location" in told[1][2]
+
+
+def test_a_column_that_joins_as_the_incident_becomes_a_page_is_the_same_message(
+    stream: Stream,
+) -> None:
+    def hour(number: int, family: Family, column: str) -> None:
+        said = Verdict("location", family, column, "alarm", 100, detail="moved")
+        apply(stream, HOURLY, START + number * HOUR, said)
+
+    hour(1, "drift", "temp")
+    hour(1, "performance", "score")
+    hour(2, "drift", "amount")
+    told = stream.sql("SELECT title, dedupe_key FROM driftline.notification ORDER BY id")
+    assert len(told) == 3
+    title, key = told[2]
+    assert title == "[now a page] fraud: drift now also of amount"
+    assert key.endswith(":changed:page:+amount")

@@ -10,7 +10,7 @@ import pyarrow as pa
 from driftline.storage import verdicts
 from monitors.running.backfill import backfill
 from monitors.running.runner import Runner
-from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
+from tests.integration.monitors.conftest import HOUR, START, Stream, label, monitors, rows
 
 WINDOWS = monitors(
     windows=["4 h", {"length": "12 h", "every": "4 h"}, "1 d"], segments=["country=de"]
@@ -69,6 +69,39 @@ def test_backfill_is_a_live_run_in_random_order(make_stream: Any) -> None:
         " WHERE window_end - window_seconds * interval '1 s' >= %s ORDER BY 1, 2"
     )
     assert live.sql(counts, START) == past.sql(counts, START)
+
+
+def test_backfill_estimates_what_a_live_run_does(make_stream: Any) -> None:
+    """Whenever either of them began, and in whatever order the past is judged."""
+    settings = monitors(windows=["1 h", "1 d"], performance={"min_labels": 100})
+    labels = {"topic": "truth", "type": "bool"}
+    live: Stream = make_stream(monitors=settings, labels=labels)
+    past: Stream = make_stream(monitors=settings, labels=labels)
+    days = 3
+    for number in range(24 * days + 1):
+        hour = rows(np.random.default_rng(number), 60, START + number * HOUR)
+        for one in (live, past):
+            one.log(hour)
+            one.rng = np.random.default_rng(number)
+            label(one, number, skill=0.6)
+        if number % 7 == 0:
+            Runner(live.config).run(once=True)
+    Runner(live.config).run(until_idle=True)
+    for since, until in ((30, 24 * days), (0, 30), (24, 48)):
+        backfill(past.config, past.name, START + since * HOUR, START + until * HOUR)
+
+    def estimated(stream: Stream) -> list[Any]:
+        return stream.sql(
+            "SELECT window_end, window_seconds, value, low, high, expected, detail"
+            " FROM driftline.verdict WHERE monitor = 'estimated_auc' AND window_end <= %s"
+            " ORDER BY 1, 2",
+            START + 24 * days * HOUR,
+        )
+
+    found = estimated(live)
+    assert len(found) == 24 * days + days
+    assert len({detail.partition("; ")[2] for *_, detail in found}) == days  # of what was learned
+    assert estimated(past) == found
 
 
 def judged(stream: Stream) -> dict[int, tuple[int, bool]]:

@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 from driftline.cli import app
 from driftline.config import Config
 from driftline.storage.connection import connect
+from monitors.calibration.support import of_model
 from monitors.running.judges import Judges
 from monitors.verdict import Window
-from tests.integration.monitors.conftest import START, Stream
+from tests.integration.monitors.conftest import START, Stream, monitors
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,45 @@ def test_every_look_and_size_is_shown(config_file: Path) -> None:
     assert 0 < large["detectable"] < small["detectable"]
     weekly = found["expected_false_incidents_per_week"]["400"]
     assert 0 < weekly <= found["budget_per_week"]
+
+
+def test_what_is_shown_and_what_is_beside_it_are_the_whole_budget(config_file: Path) -> None:
+    found = json.loads(calibrate(config_file, "--rows", "400", "--json"))
+    slow = [one for one in found["looks"] if one["look"]["monitor"] == "slow_drift"]
+    assert [one["look"]["column"] for one in slow] == ["amount", "score"]
+    for one in slow:
+        assert one["threshold"] > 0
+        assert (one["attainable"], one["detectable"], one["honoured"]) == (None, None, True)
+    assert sum(one["per_week"] for one in slow) == pytest.approx(0.1)
+    shown = sum(one["level"] * 24 * 7 for one in found["looks"])
+    beside = found["not_counted_per_week"]
+    assert set(beside) == {"volume", "rejected messages", "versions side by side"}
+    assert shown + sum(beside.values()) == pytest.approx(found["budget_per_week"])
+
+
+def test_the_last_sentence_says_what_the_total_covers(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(
+        labels={"topic": "truth", "type": "bool"},
+        segments=["country"],
+        monitors=monitors(
+            segments=["country=de"],
+            multivariate={"alert": True},
+            checks={"slow_drift": {"alert": False}},
+        ),
+    )
+    supported = of_model(stream.config, stream.name, None, "", [400])
+    looks = [one for one in supported.looks if one.look.column == "amount"]
+    last = supported.sentences(looks)[-1]
+    counted = "counted: omnibus, location, missing, unexpected, constant of amount; beside them"
+    assert last.startswith(counted)
+    for part in (
+        "volume 0.050",
+        "realised performance 0.200",
+        "country=de 0.",
+        "domain_classifier",
+    ):
+        assert part in last
+    assert "slow_drift" not in last
 
 
 def test_a_table_and_a_picture(config_file: Path, tmp_path: Path) -> None:

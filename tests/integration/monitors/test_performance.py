@@ -16,7 +16,7 @@ from monitors.running.backfill import backfill
 from monitors.running.late_truth import LateTruth
 from monitors.running.runner import Runner
 from monitors.running.watch import Watch
-from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
+from tests.integration.monitors.conftest import HOUR, START, Stream, label, monitors, rows
 
 LABELS = {"topic": "truth", "type": "bool"}
 SETTINGS = {"min_labels": 100, "within": "48 h"}
@@ -29,37 +29,6 @@ def stream(make_stream: Any) -> Stream:
         labels=LABELS, dashboard="own", monitors=monitors(performance=SETTINGS)
     )
     return made
-
-
-def label(stream: Stream, number: int, *, skill: float = 1.0, share: float = 1.0) -> None:
-    """Tell the truth of the events of an hour, two hours after them.
-
-    Parameters:
-        skill: how much of the truth the score says; 0: nothing.
-        share: of the events that get their label.
-    """
-    start = START + number * HOUR
-    found = stream.sql(
-        "SELECT event_id, event_time, score FROM driftline.prediction_fraud"
-        " WHERE event_time >= %s AND event_time < %s ORDER BY event_id",
-        start,
-        start + HOUR,
-    )
-    score = np.array([row[2] for row in found])
-    chance = skill * score + (1 - skill) * 0.5
-    truth = stream.rng.random(len(found)) < chance
-    told = stream.rng.random(len(found)) < share
-    with connect(stream.config.postgres, "migrate", autocommit=True) as connection:
-        connection.cursor().executemany(
-            "INSERT INTO driftline.label (label_time, model, event_id, label, source,"
-            " kafka_offset, kafka_time) VALUES (%s, %s, %s, %s, 0, 0, now())"
-            " ON CONFLICT DO NOTHING",
-            [
-                (time + 2 * HOUR, stream.name, one, float(yes))
-                for (one, time, _), yes, known in zip(found, truth, told, strict=True)
-                if known
-            ],
-        )
 
 
 def tick(stream: Stream, number: int) -> None:

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import pyarrow as pa
+
 from monitors.raw import raw_monitors
+from monitors.references.set_reference import from_window
 from monitors.running.runner import Runner
-from tests.integration.monitors.conftest import Stream, monitors
+from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
 
 RAW = monitors(
     evidently=[
@@ -40,6 +43,22 @@ def test_raw_monitors_judge_each_window_and_fail_alone(make_stream: Any) -> None
     assert said(stream)["evidently.ValueDrift(method=wasserstein)"][0] == "alarm"
     others = stream.sql("SELECT count(*) FROM driftline.verdict WHERE monitor = 'omnibus'")
     assert others[0][0] > 0
+
+
+def test_a_long_live_reference_is_known_by_its_own_windows(make_stream: Any) -> None:
+    """However few rows of each window are in a sample of the whole."""
+    multivariate = {"method": "pca_reconstruction", "rows": 100}
+    stream: Stream = make_stream(monitors=monitors(multivariate=multivariate))
+    hours = 24 * 6
+    stream.log(pa.concat_tables([rows(stream.rng, 60, START + n * HOUR) for n in range(hours)]))
+    from_window(stream.config, stream.name, START, START + hours * HOUR)
+    stream.log(rows(stream.rng, 200, START + hours * HOUR))
+    Runner(stream.config).run(until_idle=True)
+    newest = stream.sql(
+        """SELECT rows, provisional FROM driftline.verdict
+            WHERE monitor = 'pca_reconstruction' ORDER BY window_end DESC LIMIT 1"""
+    )
+    assert newest == [(60, False)]  # as many rows as the reference's windows have
 
 
 def test_what_takes_too_long_is_ended_and_said(make_stream: Any) -> None:

@@ -17,6 +17,8 @@ from monitors.raw import raw_reference
 from monitors.references.compare_reference import compare
 from monitors.references.set_reference import from_file, from_window
 from monitors.running.judges import NoReferenceError, load
+from monitors.running.schedule import Length
+from monitors.running.watch import Due, Watch
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
 
 SEGMENT = "country=de"
@@ -48,11 +50,36 @@ def test_a_window_with_blocks_and_segments(stream: Stream) -> None:
     with connect(stream.config.postgres, "read") as connection:
         stored = references.read(connection, stream.name, 1)
         assert stored is not None
-        loaded = load(connection, stored, SEGMENT, [3_600])
+        loaded = load(lambda: connection, stored, SEGMENT, [3_600])
         assert loaded.blocks is not None
-        assert loaded.total.rows < load(connection, stored, "", [3_600]).total.rows
+        assert loaded.total.rows < load(lambda: connection, stored, "", [3_600]).total.rows
         with pytest.raises(NoReferenceError, match="no blocks of segment 'country=xx'"):
-            load(connection, stored, "country=xx", [3_600])
+            load(lambda: connection, stored, "country=xx", [3_600])
+
+
+def test_a_runner_keeps_laws_and_not_the_blocks_that_they_were_found_from(
+    make_stream: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream: Stream = make_stream()
+    for number in range(12):
+        stream.hour(number, n=60)
+    from_window(stream.config, stream.name, START, START + 10 * HOUR)
+    read: list[str] = []
+    real = references.series
+
+    def series(*arguments: Any, **options: Any) -> Any:
+        read.append(options["segment"])
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(references, "series", series)
+    watch = Watch(stream.name, stream.section)
+    with connect(stream.config.postgres, "write", autocommit=True) as connection:
+        for number in (11, 12):
+            hour = [(START + number * HOUR, Length(3_600, 3_600, 3_600))]
+            (fresh,) = watch.judge(connection, Due(START + 13 * HOUR, hour))
+            assert len(fresh.verdicts) > 1
+            assert not watch.judges.of(connection, 1, "").reference._windows
+    assert read == [""]
 
 
 def test_merged_hours_are_counted_again_for_shorter_blocks(stream: Stream) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from driftline.storage import verdicts
+from driftline.storage import reports, verdicts
 from driftline.storage.connection import connect
 from driftline.storage.promotions import add_event
 from monitors.running.runner import Runner
@@ -66,6 +66,24 @@ def test_windows_are_judged_once_and_late_events_judge_them_again(stream: Stream
     assert judged(stream)[4] == (0, 400, True)
     assert history[0][0] > 0
     assert history[0][1:] == (0, 0)
+
+
+def test_a_revision_keeps_the_report_of_its_window(stream: Stream) -> None:
+    for number in range(4):
+        stream.hour(number)
+    runner = Runner(stream.config)
+    runner.run(once=True)
+    since, until = START + HOUR, START + 2 * HOUR
+    with connect(stream.config.postgres, "write", autocommit=True) as connection:
+        number = reports.keep(connection, "fraud", since, until, rows=9, summary={}, html="")
+    stream.hour(1, n=40, shift=5.0)
+    runner.run(once=True)
+    linked = (
+        "SELECT monitor IN ('slow_drift', 'volume') AS other, max(revision), min(report_id),"
+        " count(*) = count(report_id) FROM driftline.verdict"
+        " WHERE window_end = %s AND window_seconds = 3600 GROUP BY 1 ORDER BY 1"
+    )
+    assert stream.sql(linked, until) == [(False, 1, number, True), (True, 1, number, True)]
 
 
 def test_what_a_window_held_can_be_drawn(stream: Stream) -> None:

@@ -112,5 +112,11 @@ def test_every_monitor_with_a_level_can_be_configured() -> None:
         Monitors.model_validate({"checks": {"kolmogorov": {}}})
 
 
+def test_slow_drift_takes_no_fixed_threshold() -> None:
+    with pytest.raises(ValidationError, match="slow_drift takes no threshold: its limit follows"):
+        Monitors.model_validate({"checks": {"slow_drift": {"threshold": 5.0}}})
+    assert Monitors.model_validate({"checks": {"slow_drift": {"alert": False}}})
+
+
 def test_columns_can_be_chosen_and_the_score_stays() -> None:
     assert budget.watched(Monitors(columns=("x",)), BINNING) == ["x", "score"]

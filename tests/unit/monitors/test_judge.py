@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from driftline.monitoring import Monitors
+from monitors.calibration.calibrator import Calibrator
 from monitors.calibration.judge import Judge
+from monitors.calibration.sequential import Sequential
 from monitors.catalogue import MONITORS
 from monitors.columns.counts import Counts
 from monitors.columns.location import Location
@@ -77,6 +79,20 @@ def test_a_level_beyond_the_reference_names_the_way_out() -> None:
     assert verdict.status == "not_calibrated"
     assert "lengthen the windows, or the reference" in verdict.detail
     assert verdict.p_value is not None
+
+
+def test_slow_drift_adds_up_windows_that_have_a_fixed_threshold() -> None:
+    one = made(Change(shift=0.2))
+    checks = {"location": {"threshold": 1_000.0}}
+    fixed = verdicts(one, checks=checks)["location", "x"]
+    assert (fixed.status, fixed.level, fixed.p_value) == ("ok", None, None)
+    assert fixed.effect == pytest.approx(verdicts(one)["location", "x"].effect, rel=0.1)
+    settings = Monitors.model_validate({"windows": ["1 d"], "checks": checks})
+    slow = Sequential(settings, Calibrator(settings, one.reference))
+    assert fixed.effect is not None
+    window, effects = one.windows[0][0], {"x": np.full(10, fixed.effect)}
+    assert slow.judge(window, effects)[0].status == "alarm"
+    assert slow.judge(window, {"x": np.full(10, np.nan)})[0].status == "insufficient"
 
 
 class Broken(Location):

@@ -8,7 +8,14 @@ import pytest
 from driftline.errors import DriftlineError
 from driftline.profile.binning import Binning, NumericBins
 from driftline.profile.profile import Profile
-from monitors.calibration.reference import Blocks, Matching, Reference, left_out, match_keys
+from monitors.calibration.reference import (
+    Blocks,
+    BlocksElsewhere,
+    Matching,
+    Reference,
+    left_out,
+    match_keys,
+)
 from monitors.columns.counts import Counts
 
 HOUR, DAY, WEEK = 3_600, 86_400, 604_800
@@ -33,7 +40,7 @@ def test_longer_windows_are_sums() -> None:
 
 def test_windows_that_blocks_cannot_make_are_refused() -> None:
     hours = blocks(HOUR, [0, HOUR])
-    assert not hours.supports(5_400)
+    assert not Reference(BINNING, Profile.of(BINNING), hours).knows(5_400)
     with pytest.raises(DriftlineError, match="windows of 5400 s are no multiple"):
         hours.windows(5_400)
 
@@ -59,6 +66,24 @@ def test_matching_compares_with_the_same_time() -> None:
     assert np.array_equal(found.cells[0], hours.counts[7::24].sum(axis=0))
     everything = reference.column("x", HOUR, "none", end)
     assert np.array_equal(everything.cells[0], total.counts)
+
+
+def test_blocks_are_read_when_they_are_needed() -> None:
+    hours, reads = blocks(HOUR, [hour * HOUR for hour in range(48)]), []
+
+    def read() -> Blocks:
+        reads.append(len(hours))
+        return hours
+
+    reference = Reference(BINNING, Profile.of(BINNING), BlocksElsewhere(HOUR, 48, read))
+    assert reference.knows(DAY)
+    assert not reference.provisional
+    assert reads == []
+    assert (reference.windows(DAY), reference.windows(HOUR)) == (reference.windows(DAY), hours)
+    assert reads == [48]
+    reference.release()
+    assert reference.largest(HOUR) > 0
+    assert reads == [48, 48]
 
 
 def test_without_blocks_there_are_no_windows() -> None:
