@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,9 @@ from tests.databases import superuser
 # no test asserts a time; what a property meets is the same in every run
 settings.register_profile("driftline", deadline=None, derandomize=True)
 settings.load_profile("driftline")
+
+# of what a script runs in the background, no child would hear a Ctrl-C
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 _JOBS = ("tests/integration/job", "tests/integration/demo")
