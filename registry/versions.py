@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from driftline import names
-from driftline.errors import RegistryError, ServiceError
+from driftline.errors import RegistryError
 from driftline.profile.binning import Binning
 from registry import aliases, layout
 from registry.cache import fetch
@@ -88,8 +88,6 @@ def _is_whole(client: "MlflowClient", name: str, version: int) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         try:
             fetch(client, name, version, Path(folder))
-        except ServiceError:
-            raise
         except RegistryError:
             return False
     return True

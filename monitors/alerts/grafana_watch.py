@@ -41,13 +41,13 @@ class GrafanaWatch:
         Parameters:
             incident: of which they are told; default: any that has a route.
         """
-        evaluated = self._evaluated() if self._may(incident) else None
+        evaluated = self._evaluated(incident)
         patience = self._settings.interval * _MISSED + timedelta(seconds=10)
         return evaluated is not None and datetime.now(UTC) - evaluated < patience
 
     def has_told(self, incident: Incident, since: datetime) -> bool:
         """Grafana has seen what is so since some time, and still lived when it was to tell it."""
-        evaluated = self._evaluated() if self._may(incident) else None
+        evaluated = self._evaluated(incident)
         return evaluated is not None and evaluated >= since + self._takes(incident)
 
     def _takes(self, incident: Incident) -> timedelta:
@@ -75,8 +75,10 @@ class GrafanaWatch:
         )
         return next(matching, None)
 
-    def _evaluated(self) -> datetime | None:
-        """When Grafana evaluated last; None when it does not say."""
+    def _evaluated(self, incident: Incident | None) -> datetime | None:
+        """When Grafana evaluated last; None when it does not say, or nobody is told by it."""
+        if not self._may(incident):
+            return None
         if time.monotonic() - self._asked >= _KEPT:
             self._answer = self._ask()
             self._asked = time.monotonic()
