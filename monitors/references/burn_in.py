@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from driftline import names
 from driftline.errors import DriftlineError
 from driftline.monitoring import Monitors
+from driftline.profile.blocks import DAY, HOUR, longest
 from driftline.storage.connection import Connection
 from monitors.references.set_reference import live
 
 log = logging.getLogger(__name__)
 
+_Span = tuple[datetime, datetime]  # since, until
 _NOTE = "after burn-in"
 
 
@@ -18,7 +20,8 @@ def replace(connection: Connection, model: str, settings: Monitors, clock: datet
     """Replace provisional references by the whole days of the last `burn_in`.
 
     Training data is usually shuffled: how much days differ is not in it. A version that has served
-    for so long shows it.
+    for so long shows it. Windows that are shorter than an hour need shorter blocks, which makes the
+    days fewer: 8 for blocks of 5 minutes.
 
     Parameters:
         connection: as role `write`; the caller's transaction.
@@ -33,7 +36,16 @@ def replace(connection: Connection, model: str, settings: Monitors, clock: datet
     for version in _ripe(connection, model, since):
         try:
             with connection.transaction():
-                live(connection, model, settings, (since, until), version=version, note=_NOTE)
+                window, seconds = _window(connection, model, settings, (since, until))
+                live(
+                    connection,
+                    model,
+                    settings,
+                    window,
+                    version=version,
+                    seconds=seconds,
+                    note=_NOTE,
+                )
         except DriftlineError as error:
             log.warning("the reference of %s version %d stays: %s", model, version, error)
             continue
@@ -55,6 +67,32 @@ def _ripe(connection: Connection, model: str, since: datetime) -> list[int]:
         {"model": model, "role": names.SERVED, "since": since},
     ).fetchall()
     return [version for (version,) in rows]
+
+
+def _window(
+    connection: Connection, model: str, settings: Monitors, window: _Span
+) -> tuple[_Span, int]:
+    """What becomes the reference, and in blocks of how many seconds.
+
+    Shorter ones than hours only of minutes that were not merged to hours yet: to count a week of
+    predictions anew would hold up all else.
+    """
+    since, until = window
+    minutes = settings.block_minutes
+    first = max(since, until - longest(60 * minutes))
+    if 60 * minutes < HOUR and not _merged(connection, model, minutes, (first, until)):
+        return (first, until), 60 * minutes
+    return window, HOUR if until - since <= longest(HOUR) else DAY
+
+
+def _merged(connection: Connection, model: str, minutes: int, window: _Span) -> bool:
+    row = connection.execute(
+        """SELECT EXISTS (SELECT FROM driftline.profile
+                           WHERE model = %s AND bucket >= %s AND bucket < %s
+                             AND span_minutes > %s)""",
+        [model, *window, minutes],
+    ).fetchone()
+    return row == (True,)
 
 
 def checks(last: datetime | None, clock: datetime) -> bool:

@@ -40,7 +40,7 @@ def reference_set(  # noqa: PLR0917 - one parameter an option
         str | None, typer.Option(help="Event times in the file, to know its variation.")
     ] = None,
     block: Annotated[
-        str | None, typer.Option(help="Length of blocks; default: 1 h, or 1 d for a long one.")
+        str | None, typer.Option(help="Length of blocks; default: what the windows need.")
     ] = None,
     version: _Version = None,
     config: ConfigPath = DEFAULT_CONFIG,

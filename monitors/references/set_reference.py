@@ -53,7 +53,8 @@ def from_window(
 
     Parameters:
         version: whose reference; default: the newest.
-        seconds: length of the blocks; default: hours, or days for more than 2,500 hours.
+        seconds: length of the blocks; default: the shortest that the windows need, an hour at
+            most, or days, so that there are at most 2,500.
 
     Raises:
         DriftlineError: nothing was counted there in the version's bins.
@@ -78,7 +79,7 @@ def live(
     """As `from_window`, in the caller's transaction."""
     since, until = window
     binning = _binning(connection, name, version)
-    length = seconds or (HOUR if (until - since) / timedelta(hours=1) <= MOST else DAY)
+    length = seconds or _length(settings, until - since)
     found = _live(
         connection,
         name,
@@ -116,7 +117,8 @@ def from_file(
     Raises:
         DriftlineError: the file cannot be read, or lacks a column.
     """
-    segments = config.model(name).monitors.segments
+    settings = config.model(name).monitors
+    segments, shortest = settings.segments, 60 * settings.block_minutes
     with connect(config.local_postgres(), "write", autocommit=True) as connection:
         number = newest(connection, name) if version is None else version
         binning = _binning(connection, name, number)
@@ -125,7 +127,7 @@ def from_file(
         if time_column is not None:
             times = table.column(time_column)
             found = by_time.cut(
-                table, times, binning, seconds or by_time.seconds_for(times), segments
+                table, times, binning, seconds or by_time.seconds_for(times, shortest), segments
             )
         total = recount(table, binning)
         covered = references.covered(found)
@@ -138,6 +140,11 @@ def from_file(
             references.write(connection, stored, found)
             reference_sample.replace(connection, name, number, sample.take(features, score))
     return stored
+
+
+def _length(settings: Monitors, span: timedelta) -> int:
+    lengths = (60 * settings.block_minutes, HOUR)
+    return next((one for one in lengths if span.total_seconds() <= one * MOST), DAY)
 
 
 def _binning(connection: Connection, name: str, version: int) -> Binning:

@@ -5,6 +5,7 @@ Each check is a function that gives findings; to add one, write it and name it i
 
 # ruff: noqa: PLC0415 - heavy imports stay in the checks that need them
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -204,7 +205,8 @@ def references(config: Config) -> Iterable[Finding]:
                 yield Finding("references", "note", what, again)
             elif short:
                 what = f"{name}: no blocks for windows of {', '.join(map(str, short))} s"
-                yield Finding("references", "note", what, f"{again} --block '5 min'")
+                length = math.gcd(86_400, *short) // 60
+                yield Finding("references", "note", what, f"{again} --block '{length} min'")
             else:
                 yield _supported(connection, name, model, version)
 

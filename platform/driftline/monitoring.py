@@ -1,5 +1,6 @@
 """The sections of `driftline.yaml` that say what is watched, how strictly, and who is told."""
 
+import math
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -29,6 +30,7 @@ CHECKED = (
 )  # monitors whose verdicts have a level
 _LENGTHS = {timedelta(minutes=m) for m in (1, 5, 10, 15, 30, 60, 120, 180, 240, 360, 480, 720)}
 _DAY = timedelta(days=1)
+_FINEST = timedelta(minutes=5)  # shorter windows would take too many blocks for a reference
 LABELS = 10_000  # events of a window whose labels are looked for, at most: a sample of it
 
 
@@ -209,6 +211,16 @@ class Monitors(Settings):
     page: tuple[Family, ...] = Field(
         ("latency", "volume", "performance"), description="families that page; others are tickets"
     )
+
+    @property
+    def block_minutes(self) -> int:
+        """The blocks of a reference that serve the windows: an hour, or less for shorter windows.
+
+        >>> Monitors(windows=("10 min", "15 min", "1 d")).block_minutes
+        5
+        """
+        lengths = (w.length for w in self.windows if w.length >= _FINEST)
+        return math.gcd(60, *(length // timedelta(minutes=1) for length in lengths))
 
     @field_validator("checks")
     @classmethod

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from driftline.profile.count import MINUTE, increments
 from driftline.profile.trimmed import trim
 
 HOUR, DAY = 3_600, 86_400  # seconds
-MOST = 2_500  # blocks of an hour; a longer reference has days
+MOST = 2_500  # blocks of an hour or less; a longer reference has longer ones
 _LARGEST = 4_000_000  # bytes of an artifact with hours; a larger one has days
 _SCHEMA = pa.schema(
     [("seconds", pa.int32()), ("start", pa.int64()), ("rows", pa.int64()), ("cells", pa.binary())]
@@ -39,9 +39,21 @@ class Block(NamedTuple):
     cells: bytes
 
 
-def seconds_for(times: pa.Array | pa.ChunkedArray) -> int:
-    """Hours, or days where that would be too many blocks."""
-    return HOUR if len(np.unique(_seconds(times) // HOUR)) <= MOST else DAY
+def seconds_for(times: pa.Array | pa.ChunkedArray, shortest: int = HOUR) -> int:
+    """The shortest length that makes not too many blocks: hours or less, or days."""
+    for length in (shortest, HOUR):
+        if len(np.unique(_seconds(times) // length)) <= MOST:
+            return length
+    return DAY
+
+
+def longest(seconds: int) -> timedelta:
+    """The whole days that not too many blocks of a length cover.
+
+    >>> longest(300)
+    datetime.timedelta(days=8)
+    """
+    return timedelta(days=MOST * seconds // DAY)
 
 
 def cut(

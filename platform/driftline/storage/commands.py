@@ -27,6 +27,7 @@ Since = Annotated[datetime | None, typer.Option(formats=_FORMATS, help="From thi
 Until = Annotated[datetime | None, typer.Option(formats=_FORMATS, help="Before this time (UTC).")]
 Reason = Annotated[str | None, typer.Option(help="Only those rejected for this reason.")]
 DEFAULT_CONFIG = Path("driftline.yaml")
+_CHECKED = timedelta(days=2)  # by when live windows have become a reference
 _UNSEEN = timedelta(days=30)  # marks of changed minutes that no runner has read
 
 rejected = typer.Typer(help="Messages that became no prediction.", no_args_is_help=True)
@@ -142,14 +143,17 @@ def compact(
 ) -> None:
     """Merge old profile and ledger rows; drop rows and verdicts that are older than they may be."""
     from driftline.config import load
+    from driftline.profile import blocks
     from driftline.storage import dirty, ledger_compaction, profiles, schema, verdicts
     from driftline.storage.connection import connect
 
     loaded = load(config)
     for name in [model] if model else loaded.models:
-        loaded.model(name)
+        settings = loaded.model(name).monitors
+        minutes = settings.block_minutes
+        kept = min(settings.burn_in, blocks.longest(60 * minutes)) + _CHECKED
         with connect(loaded.local_postgres(), "write", autocommit=True) as connection:
-            merged = profiles.compact(connection, name)
+            merged = profiles.compact(connection, name, minutes=minutes, kept=kept)
             days = ledger_compaction.compact(connection, name)
         counts = {"profile_rows": merged.before, "merged_to": merged.after, "ledger_days": days}
         _say({"model": name, **counts}, as_json)

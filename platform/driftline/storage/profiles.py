@@ -51,7 +51,7 @@ def read(
     """The packed rows of a window of event time, in order of their buckets.
 
     A row is given whole when it overlaps the window at all; after compaction (2 days) rows are
-    hours and after 90 days days, so older windows should start and end on those.
+    hours or parts of them and after 90 days days, so older windows should start and end on those.
 
     Parameters:
         since, until: the window is [since, until).
@@ -119,8 +119,18 @@ class Compacted(NamedTuple):
     after: int
 
 
-def compact(connection: Connection, model: str, now: datetime | None = None) -> Compacted:
+def compact(
+    connection: Connection,
+    model: str,
+    now: datetime | None = None,
+    *,
+    minutes: int = 60,
+    kept: timedelta = timedelta(0),
+) -> Compacted:
     """Merge the rows of closed minutes: one a minute, after 2 days an hour, after 90 days a day.
+
+    Live windows become a reference, whose blocks may have to be shorter than an hour: such are
+    kept for longer.
 
     Readers see the old rows or the merged one, never both and never neither; writers go on, and
     what they add later is merged next time. When another compaction of the model runs, it ends.
@@ -129,18 +139,22 @@ def compact(connection: Connection, model: str, now: datetime | None = None) -> 
         connection: as role `write`, in no transaction.
         now: the model's clock; by default the newest minute that it has counted, so that a replay
             of the past ages like the original, but never later than the real time.
+        minutes: what is older than 2 days is merged to so many, a part of the hour ...
+        kept: ... until it is so old.
     """
     clock = now or _clock(connection, model)
     if clock is None:
         return Compacted(0, 0)
     days_end = floor(clock - _DAYS_AFTER, 1440)
-    hours_end = floor(clock - _HOURS_AFTER, 60)
+    parts_end = floor(clock - _HOURS_AFTER, 60)
+    hours_end = max(min(floor(clock - kept, 60), parts_end), days_end)
     minutes_end = floor(clock, 1)
     before = after = 0
     for span, since, until in (
         (1440, datetime(1, 1, 2, tzinfo=UTC), days_end),
         (60, days_end, hours_end),
-        (1, hours_end, minutes_end),
+        (minutes, hours_end, parts_end),
+        (1, parts_end, minutes_end),
     ):
         for buckets in _batches(_busy(connection, model, span, since, until)):
             merged = _merge(connection, model, span, buckets)

@@ -102,7 +102,7 @@ profile = sa.Table(
     sa.Column("binning_id", sa.Text, nullable=False),
     sa.Column("rows", sa.BigInteger, nullable=False),
     sa.Column("cells", sa.LargeBinary, nullable=False),
-    sa.CheckConstraint("span_minutes IN (1, 60, 1440)", name="profile_span"),
+    sa.CheckConstraint("span_minutes IN (1, 5, 10, 15, 30, 60, 1440)", name="profile_span"),
     sa.Index("profile_model_bucket", "model", "bucket"),
 )
 

@@ -1,9 +1,13 @@
 """A reference of shuffled training data is provisional until live windows replace it."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+from driftline.storage import profiles
+from driftline.storage.connection import connect
 from monitors.running.runner import Runner
 from tests.integration.monitors.conftest import Stream, monitors
+from tests.integration.monitors.test_commands import typed, written
 
 
 def test_live_windows_replace_a_reference_without_times(make_stream: Callable[..., Stream]) -> None:
@@ -30,6 +34,51 @@ def test_live_windows_replace_a_reference_without_times(make_stream: Callable[..
               AND monitor = 'location'"""
     )
     assert newest == [(False,)]
+
+
+def test_short_windows_get_short_blocks_of_what_was_kept_for_them(
+    make_stream: Callable[..., Stream], tmp_path: Path
+) -> None:
+    stream = make_stream(monitors=monitors(burn_in="3 d", windows=["10 min", "15 min", "1 h"]))
+    stream.sql("UPDATE driftline.reference SET block_seconds = NULL, since = NULL, until = NULL")
+    stream.sql("DELETE FROM driftline.reference_block")
+    for hour in range(3 * 24 + 2):
+        stream.hour(hour, n=480)
+    assert typed(written(stream, tmp_path), "compact").exit_code == 0
+    assert stream.sql(
+        "SELECT DISTINCT span_minutes FROM driftline.profile ORDER BY span_minutes"
+    ) == [(1,), (5,)]
+
+    Runner(stream.config).run(once=True)
+
+    kept = stream.sql("SELECT note, block_seconds FROM driftline.reference")
+    assert kept == [("after burn-in", 300)]
+    blocks = "SELECT count(*), sum(rows) FROM driftline.reference_block"
+    assert stream.sql(blocks) == [(3 * 288, 3 * 24 * 480)]
+
+    stream.hour(74, n=480)
+    stream.hour(75, n=480)
+    Runner(stream.config).run(once=True)
+    assert stream.sql(
+        """SELECT DISTINCT window_seconds, provisional FROM driftline.verdict
+            WHERE window_end > (SELECT until + interval '2 hours' FROM driftline.reference)
+              AND monitor = 'location' AND status IN ('ok', 'alarm') ORDER BY 1"""
+    ) == [(600, False), (900, False), (3_600, False)]
+
+
+def test_hours_that_were_merged_already_are_not_counted_again(
+    make_stream: Callable[..., Stream],
+) -> None:
+    stream = make_stream(monitors=monitors(burn_in="3 d", windows=["5 min", "1 h"]))
+    stream.sql("UPDATE driftline.reference SET block_seconds = NULL, since = NULL, until = NULL")
+    stream.sql("DELETE FROM driftline.reference_block")
+    for hour in range(3 * 24 + 2):
+        stream.hour(hour, n=60)
+    with connect(stream.config.postgres, "write", autocommit=True) as connection:
+        profiles.compact(connection, stream.name)
+    Runner(stream.config).run(once=True)
+    kept = stream.sql("SELECT note, block_seconds FROM driftline.reference")
+    assert kept == [("after burn-in", 3_600)]
 
 
 def test_until_then_verdicts_are_provisional_and_make_no_page(

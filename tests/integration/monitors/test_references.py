@@ -115,6 +115,21 @@ def test_a_file_with_and_without_times(stream: Stream, tmp_path: Path) -> None:
     assert raw.rows.equals(table.select(["amount", "country", "score"]))
 
 
+def test_short_windows_get_short_blocks(make_stream: Any, tmp_path: Path) -> None:
+    stream: Stream = make_stream(monitors=monitors(windows=["15 min", "1 h"]))
+    for number in range(2):
+        stream.hour(number, n=100)
+    made = from_window(stream.config, stream.name, START, START + 2 * HOUR)
+    assert made.block_seconds == 900
+    path = tmp_path / "features.parquet"
+    pq.write_table(pa.concat_tables([rows(stream.rng, 60, START + i * HOUR) for i in (0, 1)]), path)
+    timed = from_file(stream.config, stream.name, path, time_column="event_time")
+    assert timed.block_seconds == 900
+    assert len(blocks(stream, seconds=900).starts) == 8
+    long = from_window(stream.config, stream.name, START, START + timedelta(days=40))
+    assert long.block_seconds == 3_600
+
+
 def test_what_cannot_be_a_reference(stream: Stream, tmp_path: Path) -> None:
     late = START + 500 * HOUR
     with pytest.raises(DriftlineError, match="nothing of model 'fraud' was counted in the bins"):

@@ -59,6 +59,21 @@ def test_rows_are_merged_by_age_and_every_count_stays(world: Any) -> None:
     assert report.ok, report.to_json()
 
 
+def test_parts_of_hours_are_kept_for_as_long_as_they_are_wanted(world: Any) -> None:
+    hour, day = timedelta(hours=1), timedelta(days=1)
+    spread(world, 0 * hour, 60 * hour, 61 * hour, 5 * day, 95 * day)
+    before = total(world)
+    compact(world, minutes=5, kept=4 * day)
+    assert spans(world) == [(1, 2), (5, 2), (60, 1), (1440, 1)]
+    assert total(world) == before
+    compact(world, minutes=5, kept=200 * day)  # never longer than hours are
+    compact(world)
+    assert spans(world) == [(1, 2), (60, 3), (1440, 1)]
+    assert total(world) == before
+    report = audit(world.config, MODEL, deep=True, complete=True)
+    assert report.ok, report.to_json()
+
+
 def test_late_rows_join_the_hour_that_is_there(world: Any) -> None:
     old = timedelta(days=10)
     spread(world, timedelta(0), old)
