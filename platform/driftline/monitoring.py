@@ -28,6 +28,7 @@ CHECKED = (
     "slow_drift",
     "version_against_version",
 )  # monitors whose verdicts have a level
+_OWN_SHARE = ("slow_drift", "version_against_version")  # of the budget, whatever else is watched
 _LENGTHS = {timedelta(minutes=m) for m in (1, 5, 10, 15, 30, 60, 120, 180, 240, 360, 480, 720)}
 _DAY = timedelta(days=1)
 _FINEST = timedelta(minutes=5)  # shorter windows would take too many blocks for a reference
@@ -232,6 +233,8 @@ class Monitors(Settings):
                 raise ValueError(
                     "slow_drift takes no threshold: its limit follows from false_alarms_per_week"
                 )
+            if name in _OWN_SHARE and check.weight != 1:
+                raise ValueError(f"{name} takes no weight: its share of the budget is its own")
         return checks
 
     @model_validator(mode="after")

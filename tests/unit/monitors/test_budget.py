@@ -118,5 +118,11 @@ def test_slow_drift_takes_no_fixed_threshold() -> None:
     assert Monitors.model_validate({"checks": {"slow_drift": {"alert": False}}})
 
 
+@pytest.mark.parametrize("name", [sequential.NAME, version_against_version.NAME])
+def test_what_has_a_share_of_its_own_takes_no_weight(name: str) -> None:
+    with pytest.raises(ValidationError, match=f"{name} takes no weight: its share of the budget"):
+        Monitors.model_validate({"checks": {name: {"weight": 2.0}}})
+
+
 def test_columns_can_be_chosen_and_the_score_stays() -> None:
     assert budget.watched(Monitors(columns=("x",)), BINNING) == ["x", "score"]
