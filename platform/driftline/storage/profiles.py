@@ -188,7 +188,7 @@ def _busy(
                           count(*) AS n, min(span_minutes) AS finest
                      FROM driftline.profile
                     WHERE model = %(model)s AND bucket >= %(since)s AND bucket < %(until)s
-                      AND span_minutes <= %(span)s
+                      AND mod(%(span)s, span_minutes) = 0
                     GROUP BY target, version, role, segment, binning_id) AS groups
             GROUP BY target HAVING bool_or(n > 1 OR finest < %(span)s) ORDER BY target""",
         {"model": model, "span": span, "since": since, "until": until},
@@ -236,7 +236,7 @@ def _take(
     rows = connection.execute(
         f"""DELETE FROM driftline.profile
              WHERE model = %(model)s AND bucket >= %(first)s AND bucket < %(end)s
-               AND span_minutes <= %(span)s
+               AND mod(%(span)s, span_minutes) = 0
                AND date_bin(%(span)s * interval '1 minute', bucket, 'epoch') = ANY(%(buckets)s)
              RETURNING {COLUMNS}""",  # noqa: S608 - a constant
         {
