@@ -75,7 +75,11 @@ err = Console(stderr=True)
 
 
 def main() -> None:
-    """Run the command; a `DriftlineError` is printed without a traceback, exit code 1."""
+    """Run the command; a `DriftlineError` is printed without a traceback, exit code 1.
+
+    SIGTERM cleans up as Ctrl-C does, where a command has no better answer.
+    """
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         app()
     except DriftlineError as error:

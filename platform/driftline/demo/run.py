@@ -3,8 +3,9 @@
 import json
 import logging
 import shutil
+import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -106,9 +107,11 @@ class Demo:
     def _prepare(
         self, config: Config, definition: FeatureDefinition, stack: Stack
     ) -> tuple[Version, Story]:
-        with self.console.status("starting") as status, ThreadPoolExecutor(1) as pool:
+        with (
+            self.console.status("starting") as status,
             # the features need no service: both start at once
-            features = pool.submit(self._training_features, config, definition)
+            self._beside(config, definition) as features,
+        ):
             stack.up(progress=lambda name, text: status.update(f"{name}: {text}"))
             for service in stack.status():
                 self._say(f"{service.name} {service.version} at {service.address}")
@@ -137,7 +140,19 @@ class Demo:
         replay.make_topics(config.local_kafka())
         shutil.rmtree(self.state / "checkpoints" / settings.MODEL, ignore_errors=True)
 
-    def _training_features(self, config: Config, definition: FeatureDefinition) -> pa.Table:
+    @contextmanager
+    def _beside(self, config: Config, definition: FeatureDefinition) -> Iterator[Future[pa.Table]]:
+        """Training data, made beside all else; an interrupt ends the making, too."""
+        stop = threading.Event()
+        with ThreadPoolExecutor(1) as pool:
+            try:
+                yield pool.submit(self._training_features, config, definition, stop)
+            finally:
+                stop.set()
+
+    def _training_features(
+        self, config: Config, definition: FeatureDefinition, stop: threading.Event
+    ) -> pa.Table:
         import pyarrow.parquet as pq  # noqa: PLC0415
 
         target = self.state / "demo" / f"features-{definition.digest[:16]}.parquet"
@@ -147,7 +162,9 @@ class Demo:
         history = flights.events(TRAINED_FROM, REPLAYED_FROM)
         lines.write_bytes(b"\n".join(flights.to_json_lines(history)) + b"\n")
         partial = target.with_suffix(".partial")
-        made = features_of_history(self.config_path, config, settings.MODEL, lines, partial)
+        made = features_of_history(
+            self.config_path, config, settings.MODEL, lines, partial, stop=stop
+        )
         partial.rename(target)
         return made
 

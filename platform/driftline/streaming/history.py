@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,10 +14,17 @@ from driftline.errors import DriftlineError
 from driftline.streaming.supervise import end_session, job_environment
 
 _CAUSE = re.compile(r"(: |Caused by: |\S*(Exception|Error): )")
+_POLL_SECONDS = 0.1
 
 
 def features_of_history(
-    config_path: Path, config: Config, model: str, events: Path, target: Path
+    config_path: Path,
+    config: Config,
+    model: str,
+    events: Path,
+    target: Path,
+    *,
+    stop: threading.Event | None = None,
 ) -> pa.Table:
     """Make the features of recorded events through the stream's own definition.
 
@@ -26,12 +34,14 @@ def features_of_history(
         model: which model.
         events: a file with one event a line, or a folder of such files.
         target: the Parquet file to write.
+        stop: ends the run before its time, once it is set: for those who wait in a thread, which
+            no Ctrl-C reaches.
 
     Returns:
         event_id, event_time, then the feature columns.
 
     Raises:
-        DriftlineError: the run failed; with its last words.
+        DriftlineError: the run failed, with its last words; or it was stopped.
     """
     log_path = config.state / "logs" / f"features-{model}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +56,7 @@ def features_of_history(
             start_new_session=True,
         )
         try:
-            code = child.wait()
+            code = _wait(child, stop)
         finally:
             end_session(child.pid)
     if code != 0:
@@ -57,3 +67,12 @@ def features_of_history(
             + "\n".join(said)
         )
     return parquet.read(target)
+
+
+def _wait(child: subprocess.Popen[bytes], stop: threading.Event | None) -> int:
+    if stop is None:
+        return child.wait()
+    while (code := child.poll()) is None:
+        if stop.wait(_POLL_SECONDS):
+            raise DriftlineError("the making of features was stopped")
+    return code

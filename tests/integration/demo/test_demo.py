@@ -98,6 +98,28 @@ def test_a_second_run_reuses_the_model_and_can_be_interrupted(state: Path) -> No
     assert _jobs_of(state) == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_while_it_makes_features_it_can_be_interrupted(
+    tmp_path_factory: pytest.TempPathFactory, number: signal.Signals
+) -> None:
+    """What runs beside is ended and not waited for."""
+    state = tmp_path_factory.mktemp("interrupted") / "state"
+    arguments = [*COMMAND, "--state", str(state), "--events", str(FLIGHTS)]
+    demo = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert demo.stdout is not None
+    said = ""
+    for line in demo.stdout:
+        said += line
+        if "timescaledb" in line and " at " in line:  # all services are there
+            break
+    demo.send_signal(number)
+    said += demo.stdout.read()
+    assert demo.wait(timeout=300) == 128 + number, said
+    assert _running(state) == []
+    assert _jobs_of(state) == []
+    assert list((state / "demo").glob("features-*.parquet")) == []
+
+
 @pytest.fixture(scope="module")
 def kept(state: Path) -> Iterator[Path]:
     """The config that a third run wrote, whose services it has left running."""
