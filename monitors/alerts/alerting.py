@@ -1,7 +1,8 @@
 """From verdicts to incidents: the one place where hysteresis lives.
 
 A family fires when so many of the last windows of one length alarm, and ends when so many in a row
-do not, of every length that contributed. Windows without rows count neither way.
+do not, of every length that contributed. Windows without rows count neither way; one in which a
+look that contributed is broken is not good, as nobody has looked.
 """
 
 from bisect import bisect_right
@@ -142,7 +143,7 @@ class Alerting:
             if alarms:
                 costly = "performance" in opened
                 self._grow(connection, family, current, alarms, one, costly=costly)
-            elif self._over(family, current, one, past):
+            elif self._over(connection, family, current, one, past):
                 self._resolve(connection, family, current)
                 del opened[family]
             return
@@ -156,6 +157,7 @@ class Alerting:
 
     def _over(
         self,
+        connection: Connection,
         family: Family,
         current: _Open,
         one: Fresh,
@@ -163,15 +165,36 @@ class Alerting:
     ) -> bool:
         """Whether the last windows of every length that contributed are good."""
         lengths = self._lengths(current.content)
-        if one.length.seconds not in lengths:
-            return False
+        until = max(one.end, current.content.last)
+        return one.length.seconds in lengths and all(
+            self._good(connection, family, current, past[seconds], seconds=seconds, until=until)
+            for seconds in lengths
+        )
+
+    def _good(
+        self,
+        connection: Connection,
+        family: Family,
+        current: _Open,
+        past: dict[str, list[Flags]],
+        *,
+        seconds: int,
+        until: datetime,
+    ) -> bool:
+        """Whether the last windows of one length are: no alarm, and what contributed was seen."""
         wanted = self._model.monitors.hysteresis.resolve
-        for seconds in lengths:
-            seen = _until(past[seconds].get(family, ()), max(one.end, current.content.last))
-            recent = seen[-wanted:]
-            if len(recent) < wanted or any(f.alarm for f in recent):
-                return False
-        return True
+        recent = _until(past.get(family, ()), until)[-wanted:]
+        if len(recent) < wanted or any(f.alarm for f in recent):
+            return False
+        # all looks of a window are read only where one of them failed
+        failed = {f.end for f in past.get(PIPELINE, ()) if f.alarm}
+        suspects = (
+            verdicts.of_window(connection, self._name, seconds, f.end)
+            for f in recent
+            if f.end in failed
+        )
+        ranked = current.content.contributors
+        return not any(contributors.unseen(ranked, family, seconds, said) for said in suspects)
 
     def _lengths(self, content: Content) -> set[int]:
         """The lengths that contributed and are still judged."""

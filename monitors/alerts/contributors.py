@@ -10,6 +10,9 @@ from typing import Any
 
 from scipy.stats import false_discovery_control
 
+from driftline import names
+from driftline.monitoring import PIPELINE
+from driftline.storage.verdicts import Row
 from monitors.verdict import Verdict
 
 _SHOWN = 3
@@ -36,6 +39,28 @@ def failed(verdicts: Iterable[Verdict], seconds: int) -> list[Contributor]:
         for one in verdicts
         if one.status == "broken"
     ]
+
+
+def unseen(ranked: Sequence[Contributor], family: str, seconds: int, said: Sequence[Row]) -> bool:
+    """Whether something of an incident could not be looked at in one window.
+
+    Its look is broken, or it has none because a whole is broken that it comes from: a segment, the
+    rows of the window, one of Evidently's metrics. What else is broken has nothing to do with it.
+
+    Parameters:
+        family: of the incident.
+        seconds: length of the window.
+        said: all verdicts of the window.
+    """
+    judged = {(row.column, row.monitor, row.segment) for row in said}
+    faults = [row for row in said if row.status == "broken"]
+    broken = {(row.column, row.monitor, row.segment) for row in faults}
+    wholes = {row.segment for row in faults if not row.column and row.family in (family, PIPELINE)}
+    own = (_look(one)[:3] for one in ranked if one["window_seconds"] == seconds)
+    return any(
+        look in broken or (look not in judged and not wholes.isdisjoint((names.ALL_ROWS, look[2])))
+        for look in own
+    )
 
 
 def merge(before: Sequence[Contributor], newer: Sequence[Contributor]) -> list[Contributor]:

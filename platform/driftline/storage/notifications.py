@@ -104,10 +104,9 @@ def put_off(connection: Connection, number: int, outcome: str, after: timedelta)
 
 
 def told(connection: Connection, message: Message) -> bool:
-    """Whether anybody was told of its incident before."""
-    return _has(
-        connection, message, "id < %s AND (outcome IN ('sent', 'grafana') OR taken <> '{}')"
-    )
+    """Whether anybody was told of its incident before, or knows of it: who acknowledged it does."""
+    known = "id < %s AND (outcome IN ('sent', 'grafana', 'acknowledged') OR taken <> '{}')"
+    return _has(connection, message, known)
 
 
 def superseded(connection: Connection, message: Message) -> bool:

@@ -1,6 +1,7 @@
 """When an incident fires and ends, by verdicts that are written one at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -97,6 +98,74 @@ def test_what_the_config_watches_no_more_ends(make_stream: Callable[..., Stream]
     day = Length(86_400, 86_400, 86_400)
     look(changed, day, START + timedelta(days=2), DRIFT, "ok")
     assert firing(changed) == set()
+
+
+def drift_of(monitor: str, status: Status, column: str = "") -> Verdict:
+    return Verdict(monitor, "drift", column, status, 100, detail=status)
+
+
+def after_each(
+    stream: Stream, windows: Sequence[Sequence[Verdict]], *, together: bool = False
+) -> list[bool]:
+    """Whether an incident of drift is open, after each window or after all, judged together."""
+    found = []
+    with connect(stream.config.postgres, "write") as connection:
+        alerting = Alerting(stream.name, stream.section)
+        fresh = []
+        for number, said in enumerate(windows, 1):
+            end = START + number * HOUR
+            verdicts.write(connection, stream.name, 3_600, end, map(row, said), revision=0)
+            fresh.append(Fresh(end, HOURLY, 100, True, False, said))
+            if not together:
+                alerting.apply(connection, fresh[-1:])
+                found.append("drift" in incidents.still_open(connection, stream.name))
+        if together:
+            alerting.apply(connection, fresh)
+            found.append("drift" in incidents.still_open(connection, stream.name))
+    return found
+
+
+FINE = drift_of("omnibus", "ok", "country")
+MOVED = drift_of("location", "alarm", "amount")
+METRIC = "evidently.ValueDrift(method=psi)"
+MEASURED = drift_of(METRIC, "alarm", "amount")
+
+
+@pytest.mark.parametrize(
+    ("first", "broken"),
+    [
+        (MOVED, drift_of("location", "broken", "amount")),
+        # what fails as a whole names none of its columns
+        (MEASURED, drift_of("evidently.ValueDrift", "broken")),
+        (MEASURED, drift_of("raw_rows", "broken")),
+        (MOVED, Verdict("segment", "pipeline", "", "broken", 0)),
+    ],
+)
+def test_windows_in_which_nobody_looked_do_not_end_an_incident(
+    make_stream: Callable[..., Stream], first: Verdict, broken: Verdict
+) -> None:
+    good = replace(first, status="ok")
+    windows = [[FINE, first], [FINE, broken], [FINE, broken], [FINE, good], [FINE, good]]
+    assert after_each(make_stream(), windows) == [True, True, True, True, False]
+    assert after_each(make_stream(), windows[:-1], together=True) == [True]
+    assert after_each(make_stream(), windows, together=True) == [False]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        drift_of("location", "broken", "country"),
+        drift_of("evidently.ValueDrift", "broken"),
+        Verdict("segment", "pipeline", "", "broken", 0),
+    ],
+)
+def test_what_is_broken_for_ever_keeps_no_incident_of_others_open(
+    stream: Stream, broken: Verdict
+) -> None:
+    good = replace(MOVED, status="ok")
+    windows = [[MOVED, broken], [good, broken], [good, broken]]
+    assert after_each(stream, windows) == [True, True, False]
+    assert firing(stream) == {"pipeline"}
 
 
 def test_a_column_that_joins_an_open_incident_is_told_once(stream: Stream) -> None:

@@ -334,6 +334,30 @@ def test_the_end_of_an_acknowledged_incident_is_told_after_a_silence(
     assert [one["message"] for one in receiver.got] == ["body\nkey: k1", "b\nkey: k2"]
 
 
+def test_the_end_of_what_was_acknowledged_within_a_silence_is_told_once(
+    stream: Stream, receiver: Receiver, tmp_path: Path
+) -> None:
+    config = notified(stream.config, receiver.port, tmp_path)
+    silence(stream)
+    number = put(stream)
+    assert send(config) == 0
+    with connect(stream.config.postgres, "write") as connection:
+        assert incidents.acknowledge(connection, number, "me", "known")
+        notifications.add(connection, "k2", number, kind="changed", title="t", body="b")
+    stream.sql("UPDATE driftline.silence SET ends_at = now()")
+    make_due(stream)
+    assert send(config) == 2
+    assert receiver.got == []
+    with connect(stream.config.postgres, "write") as connection:
+        incidents.resolve(connection, number)
+        notifications.add(connection, "k3", number, kind="resolved", title="t", body="b")
+    assert send(config) == 1
+    assert send(config) == 0
+    assert [one["message"] for one in receiver.got] == ["b\nkey: k3"]
+    outcomes = stream.sql("SELECT outcome FROM driftline.notification ORDER BY id")
+    assert outcomes == [("acknowledged",), ("acknowledged",), ("sent",)]
+
+
 def test_an_address_that_fails_repeats_nothing_to_the_others(
     stream: Stream, receiver: Receiver, tmp_path: Path
 ) -> None:
