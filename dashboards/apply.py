@@ -78,9 +78,11 @@ class Run:
 
         Grafana locks a rule group while it writes one of its rules.
         """
-        lanes = [list(lane) for _, lane in groupby(steps, key=_lane)]
+        lanes: dict[str, list[Step]] = {}
+        for step in steps:  # folders alternate: steps are in the order of uids
+            lanes.setdefault(_lane(step), []).append(step)
         with ThreadPoolExecutor(self.server.settings.concurrency) as pool:
-            list(pool.map(self._lane, lanes))
+            list(pool.map(self._lane, lanes.values()))
 
     def _lane(self, steps: list[Step]) -> None:
         for step in steps:

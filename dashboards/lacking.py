@@ -32,9 +32,9 @@ def silence(api: GrafanaApi, body: Json) -> str:
     return str(api.client.POST(f"{_SILENCES}/silences", json=body)["silenceID"])
 
 
-def silence_of(api: GrafanaApi, number: str) -> Json:
-    """One silence; those that are over are kept for some days."""
-    found: Json = api.client.GET(f"{_SILENCES}/silence/{number}")
+def silences(api: GrafanaApi) -> list[Json]:
+    """All silences; those that are over are kept for some days."""
+    found: list[Json] = api.client.GET(f"{_SILENCES}/silences")
     return found
 
 

@@ -167,7 +167,7 @@ def _heartbeat(config: Config) -> dict[str, Any]:
 
 def address(settings: Grafana) -> str:
     """Where people find Grafana."""
-    return (settings.public_url or settings.url or "").rstrip("/")
+    return settings.public_url or settings.url or ""
 
 
 def _runbook(config: Config, models: list[str]) -> str:

@@ -62,7 +62,9 @@ def _of_the_scheduler(duration: timedelta) -> timedelta:
 
 Interval = Annotated[Wait, AfterValidator(_of_the_scheduler)]
 ObjectName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,29}$")]
-Address = Annotated[str, Field(pattern=r"^https?://[^@\s?#]+$")]
+Address = Annotated[
+    str, Field(pattern=r"^https?://[^@\s?#]+$"), AfterValidator(lambda text: text.rstrip("/"))
+]
 
 
 class DataSource(Settings):

@@ -63,6 +63,7 @@ class Faults:
         answers: statuses that the next requests get, whatever they ask.
         only: a pattern of `METHOD PATH`: faults hit these requests alone.
         echoes: with them, what was sent is repeated.
+        late: with them, what was asked is done all the same: its own answer is lost.
         delay: seconds before each answer.
         before: called with `METHOD PATH` before a request is handled.
     """
@@ -70,6 +71,7 @@ class Faults:
     answers: list[int] = field(default_factory=list)
     only: str = ""
     echoes: bool = False
+    late: bool = False
     delay: float = 0.0
     before: Callable[[str], None] | None = None
 
@@ -82,6 +84,7 @@ class StandIn:
         log: `METHOD PATH` of every request.
         bodies: what was sent with them.
         busy: how many were under way when each came, with it.
+        crowded: folders of which two rules were written at once: Grafana locks their group.
     """
 
     store: Store = field(default_factory=Store)
@@ -89,7 +92,9 @@ class StandIn:
     log: list[str] = field(default_factory=list)
     bodies: list[str] = field(default_factory=list)
     busy: list[int] = field(default_factory=list)
+    crowded: set[str] = field(default_factory=set)
     _under_way: int = 0
+    _rules_of: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def app(self) -> Starlette:
@@ -103,16 +108,21 @@ class StandIn:
 
     def _handled(self, request: Request, raw: bytes) -> Response:
         line = f"{request.method} {request.url.path}"
+        folders = _rule_folders(line, raw)
         with self._lock:
             self._under_way += 1
             self.log.append(line)
             self.bodies.append(raw.decode())
             self.busy.append(self._under_way)
+            self.crowded.update(set(folders) & set(self._rules_of))
+            self._rules_of += folders
         try:
             return self._answered(request, raw, line)
         finally:
             with self._lock:
                 self._under_way -= 1
+                for folder in folders:
+                    self._rules_of.remove(folder)
 
     def _answered(self, request: Request, raw: bytes, line: str) -> Response:
         if self.faults.before is not None:
@@ -122,6 +132,8 @@ class StandIn:
             with self._lock:
                 status = self.faults.answers.pop(0) if self.faults.answers else None
             if status is not None:
+                if self.faults.late:
+                    self._routed(request, raw)
                 said = f" with {raw.decode()}" if self.faults.echoes else ""
                 return JSONResponse({"message": f"no luck{said}"}, status)
         try:
@@ -168,6 +180,16 @@ class StandIn:
                 return "Admin"
             raise _unauthorized("Invalid username or password", "password-auth.failed")
         raise _unauthorized("Unauthorized", "auth.unauthorized")
+
+
+def _rule_folders(line: str, raw: bytes) -> list[str]:
+    """The folder of the rule that a request writes, if it does."""
+    if not re.match(f"(POST|PUT) {PROVISIONING}/alert-rules", line):
+        return []
+    try:
+        return [str(json.loads(raw)["folderUID"])]
+    except (ValueError, LookupError, TypeError):
+        return []
 
 
 def _unauthorized(message: str, number: str) -> RefusedError:

@@ -33,14 +33,14 @@ class GrafanaState:
 
     Parameters:
         connection: as role `write`, in autocommit.
-        server: the address, which tells two Grafanas apart.
+        server: the address, which tells two Grafanas apart; a slash at its end does not.
         org: the organisation there.
         key: of the digests; whoever reads the table cannot try passwords without it.
     """
 
     def __init__(self, connection: Connection, server: str, org: int, key: str) -> None:
         self._connection = connection
-        self._place = (server, org)
+        self._place = (_as_noted(connection, server, org), org)
         self._key = key.encode()
         # a transaction belongs to the connection: no other thread's statement may fall into it
         self._one_at_a_time = threading.Lock()
@@ -133,3 +133,14 @@ class GrafanaState:
             " WHERE server = %s AND org = %s AND kind = %s AND uid = %s",
             (*self._place, *key),
         )
+
+
+def _as_noted(connection: Connection, server: str, org: int) -> str:
+    """The address as rows have it: earlier versions kept a slash at its end."""
+    plain = server.rstrip("/")
+    row = connection.execute(
+        "SELECT server FROM driftline.grafana_object"
+        " WHERE rtrim(server, '/') = %s AND org = %s ORDER BY applied_at DESC LIMIT 1",
+        (plain, org),
+    ).fetchone()
+    return str(row[0]) if row else plain

@@ -16,7 +16,7 @@ from dashboards.show import as_json, diff_of, lines_of, outcome_lines
 from dashboards.wanted import wanted
 from driftline.errors import ConfigError
 from driftline.storage.connection import connect
-from tests.integration.dashboards.conftest import TOKEN, Driver, Others, page, panel
+from tests.integration.dashboards.conftest import TOKEN, Driver, Others, model, page, panel
 
 SECRETS = (TOKEN, "planted-hook-secret")
 
@@ -237,6 +237,47 @@ def test_so_many_requests_at_a_time_as_the_config_says(driver: Driver) -> None:
     assert 1 < max(reading) <= 3
     assert 1 < max(saving) <= 3
     assert max(driver.stand_in.busy) <= 3
+
+
+def test_rules_of_one_folder_are_written_in_turn(driver: Driver) -> None:
+    """Grafana locks their group; teams' folders alternate in the order of uids."""
+    driver.config = driver.config.model_copy(
+        update={"models": {team: model(team) for team in ("growth", "payments", "risk")}}
+    )
+    driver.stand_in.faults.delay = 0.01
+    assert driver.apply().ok
+    driver.change(public_url="https://grafana.example")  # stands in each rule
+    assert driver.apply().ok
+    writes = [line.split()[0] for line in driver.stand_in.log if "/alert-rules" in line]
+    assert (writes.count("POST"), writes.count("PUT")) == (1 + 3 * 14, 3 * 14)
+    assert driver.stand_in.crowded == set()
+
+
+@pytest.mark.parametrize("slashed", ["before", "after"])
+def test_a_slash_at_the_end_makes_no_other_grafana(driver: Driver, slashed: str) -> None:
+    """Earlier versions kept it in the memory's key."""
+    url = driver.config.grafana.url
+    driver.apply()
+    if slashed == "before":
+        with connect(driver.config.postgres, "migrate", autocommit=True) as connection:
+            for table in ("grafana_object", "grafana_secret"):
+                connection.execute(
+                    f"UPDATE driftline.{table} SET server = server || '/' WHERE server = %s",
+                    [url],
+                )
+    else:
+        driver.change(url=f"{url}/")
+    assert driver.apply().done == []
+    driver.pages[0]["description"] = "Another"
+    assert [step.uid for step in driver.apply().done] == ["driftline-fleet"]
+    assert not driver.plan().differs
+    assert driver.destroy().ok
+    assert driver.stand_in.store.folders == {}
+    with connect(driver.config.postgres, "write") as connection:
+        left = connection.execute(
+            "SELECT count(*) FROM driftline.grafana_object WHERE rtrim(server, '/') = %s", [url]
+        ).fetchone()
+    assert left == (0,)
 
 
 def test_a_page_is_in_the_folder_of_its_team(driver: Driver) -> None:

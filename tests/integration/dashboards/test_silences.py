@@ -1,9 +1,11 @@
 """Silences and acknowledgements of driftline become silences of Grafana, and end with them."""
 
+import copy
 import json
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -150,6 +152,152 @@ def test_one_that_was_ended_in_grafana_is_not_made_again(driver: Driver) -> None
     execute(driver, "UPDATE driftline.silence SET ends_at = now() + interval '5 hours'")
     assert synced(driver) == Synced(0, 0)
     assert active(driver) == []
+
+
+POSTS = r"POST .*/silences$"
+HOURS_2 = (
+    "INSERT INTO driftline.silence (model, family, ends_at, created_by, reason)"
+    " VALUES ('fraud', 'drift', now() + interval '2 hours', 'mia', 'known')"
+)
+ACKNOWLEDGED = (
+    "INSERT INTO driftline.incident (model, family, severity, since, last, summary,"
+    " contributors, acknowledged_at, acknowledged_by) VALUES"
+    " ('fraud', 'drift', 'page', now(), now(), 's', '[]', now(), 'ben')"
+)
+OVER = (
+    "UPDATE driftline.silence SET ends_at = now();"
+    " UPDATE driftline.incident SET resolved_at = now()"
+)
+
+
+@pytest.mark.parametrize("made", [HOURS_2, ACKNOWLEDGED])
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_one_whose_answer_was_lost_is_not_made_twice(
+    driver: Driver, made: str, status: int
+) -> None:
+    execute(driver, made)
+    faults = driver.stand_in.faults
+    faults.only, faults.late, faults.answers = POSTS, True, [status]
+    assert synced(driver) == Synced(1, 0)
+    assert active(driver) == [{"model": "fraud", "family": "drift"}]
+    assert synced(driver) == Synced(0, 0)
+    execute(driver, OVER)
+    assert synced(driver) == Synced(0, 1)
+    assert active(driver) == []
+
+
+def test_one_that_never_came_is_sent_again(driver: Driver) -> None:
+    execute(driver, HOURS_2)
+    faults = driver.stand_in.faults
+    faults.only, faults.answers = POSTS, [502]
+    assert synced(driver) == Synced(1, 0)
+    assert active(driver) == [{"model": "fraud", "family": "drift"}]
+
+
+def test_a_change_whose_answer_was_lost_is_not_made_twice(driver: Driver) -> None:
+    """Other matchers need another silence, which takes the place of the old one."""
+    execute(driver, HOURS_2)
+    synced(driver)
+    execute(driver, "UPDATE driftline.silence SET family = NULL")
+    faults = driver.stand_in.faults
+    faults.only, faults.late, faults.answers = POSTS, True, [504]
+    assert synced(driver) == Synced(1, 0)
+    assert active(driver) == [{"model": "fraud"}]
+    execute(driver, OVER)
+    synced(driver)
+    assert active(driver) == []
+
+
+class CrashError(Exception):
+    """The end of the process."""
+
+
+def crashed(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sync that ends after Grafana was asked, and before its answer is remembered."""
+
+    def crash(*_: Any) -> None:
+        raise CrashError
+
+    with driver.open() as grafana:
+        monkeypatch.setattr(grafana.state, "record", crash)
+        with pytest.raises(CrashError):
+            sync(grafana.server, grafana.connection, grafana.state)
+
+
+@pytest.mark.parametrize("made", [HOURS_2, ACKNOWLEDGED])
+def test_one_that_a_crash_left_is_taken_over(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, made: str
+) -> None:
+    execute(driver, made)
+    crashed(driver, monkeypatch)
+    assert synced(driver) == Synced(1, 0)
+    assert active(driver) == [{"model": "fraud", "family": "drift"}]
+    asked = len(driver.stand_in.log)
+    assert synced(driver) == Synced(0, 0)
+    assert driver.stand_in.log[asked:] == []
+    execute(driver, OVER)
+    synced(driver)
+    assert active(driver) == []
+
+
+def test_a_change_that_a_crash_left_is_taken_over(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(driver, HOURS_2)
+    synced(driver)
+    execute(driver, "UPDATE driftline.silence SET family = NULL")
+    crashed(driver, monkeypatch)
+    synced(driver)
+    assert active(driver) == [{"model": "fraud"}]
+    execute(driver, OVER)
+    synced(driver)
+    assert active(driver) == []
+
+
+@pytest.mark.parametrize("made", [HOURS_2, ACKNOWLEDGED])
+def test_one_that_a_crash_left_ends_with_what_it_was_made_for(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, made: str
+) -> None:
+    execute(driver, made)
+    crashed(driver, monkeypatch)
+    assert len(active(driver)) == 1
+    execute(driver, OVER)
+    assert synced(driver) == Synced(0, 1)
+    assert active(driver) == []
+
+
+def copied(driver: Driver, **changes: Any) -> str:
+    """Another silence like the only one there is."""
+    (silence,) = driver.stand_in.store.silences.values()
+    driver.stand_in.store.silences["copy"] = {**copy.deepcopy(silence), "id": "copy", **changes}
+    return "copy"
+
+
+@pytest.mark.parametrize(
+    "then", ["UPDATE driftline.silence SET ends_at = now() + interval '5 hours'", OVER]
+)
+def test_surplus_ones_of_earlier_versions_end(driver: Driver, then: str) -> None:
+    execute(driver, HOURS_2)
+    synced(driver)
+    copied(driver)
+    execute(driver, then)
+    synced(driver)
+    assert active(driver) == ([] if then == OVER else [{"model": "fraud", "family": "drift"}])
+
+
+@pytest.mark.parametrize("theirs", ["comment", "model"])
+def test_silences_of_others_stay(driver: Driver, theirs: str) -> None:
+    """Other words, or the same of another model."""
+    execute(driver, HOURS_2)
+    synced(driver)
+    matcher = {"name": "model", "value": "spend", "isRegex": False, "isEqual": True}
+    other = {"comment": "known"} if theirs == "comment" else {"matchers": [matcher]}
+    kept = copied(driver, **other)
+    execute(driver, "UPDATE driftline.silence SET ends_at = now() + interval '5 hours'")
+    assert synced(driver) == Synced(1, 0)
+    execute(driver, OVER)
+    assert synced(driver) == Synced(0, 1)
+    assert driver.stand_in.store.silences[kept]["status"] == {"state": "active"}
 
 
 def test_all_end_when_driftline_leaves(driver: Driver) -> None:
