@@ -124,18 +124,27 @@ def version_of(client: "MlflowClient", name: str, version: int) -> Any:
         return client.get_model_version(name, str(version))
 
 
-def usable(client: "MlflowClient", name: str, version: int) -> bool:
-    """Whether a version is there and not retired."""
+def find(client: "MlflowClient", name: str, version: int) -> Any:
+    """MLflow's own record of a version; None when there is none.
+
+    Raises:
+        ServiceError: the registry is down.
+    """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - heavy
 
     with answering(f"can't find version {version} of model {name!r}"):
         try:
-            found = client.get_model_version(name, str(version))
+            return client.get_model_version(name, str(version))
         except MlflowException as error:
             if error.error_code in NOT_THERE:
-                return False
+                return None
             raise
-    return RETIRED_TAG not in (found.tags or {})
+
+
+def usable(client: "MlflowClient", name: str, version: int) -> bool:
+    """Whether a version is there and not retired."""
+    found = find(client, name, version)
+    return found is not None and RETIRED_TAG not in (found.tags or {})
 
 
 def require_usable(client: "MlflowClient", name: str, version: int) -> None:
@@ -158,6 +167,30 @@ def unpoint(client: "MlflowClient", name: str, alias: str) -> None:
     """Delete an alias."""
     with answering(f"can't delete alias {alias!r} of model {name!r}"):
         client.delete_registered_model_alias(name, alias)
+
+
+def end_other_roles(client: "MlflowClient", name: str, alias: str) -> None:
+    """A champion is no challenger or shadow of itself, and its canary is over.
+
+    Left in place they would be hidden for as long as it is champion, and begin anew after that.
+
+    Parameters:
+        alias: the champion's.
+
+    Raises:
+        ServiceError: the registry is down.
+    """
+    pointing = aliases(client, name)
+    champion = pointing.get(alias)
+    if champion is None:
+        return
+    for other, version in pointing.items():
+        role = other == names.CHALLENGER or is_shadow(other)
+        if role and version == champion and other != alias:
+            unpoint(client, name, other)
+    running = canary(client, name)
+    if running is not None and running.version == champion:
+        stop_canary(client, name)
 
 
 def mark_ungated(client: "MlflowClient", name: str, version: int) -> None:

@@ -15,12 +15,12 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
 from driftline import names
-from driftline.config import Config, Registry
+from driftline.config import Config, Model, Registry
 from driftline.errors import DriftlineError, RegistryError, ServiceError
 from driftline.storage import promotions
 from driftline.storage.connection import Connection, connect
@@ -55,6 +55,11 @@ class Outcome:
         return self.decision.kind != "refused"
 
 
+class _Champions(NamedTuple):
+    pointed: int | None  # by the alias
+    serving: int | None
+
+
 def decider() -> str:
     """Who decides, for the record: `DRIFTLINE_USER`, else user@host."""
     return os.environ.get("DRIFTLINE_USER") or f"{getpass.getuser()}@{socket.gethostname()}"
@@ -65,9 +70,9 @@ def promote(
 ) -> Outcome:
     """Make a version champion if the gates pass, and record it either way.
 
-    Without a champion there is nothing to compare with: only the signature is checked. A version
-    that somebody has made champion outside driftline is compared with the last one that driftline
-    made champion.
+    It is compared with the version that serves, see `_champions`; a version that somebody has made
+    champion outside driftline with the last one that driftline made champion. Before anything was
+    decided there may be nothing to compare with: only the signature is checked.
 
     Parameters:
         config: with the model in it.
@@ -85,10 +90,12 @@ def promote(
         raise RegistryError("a forced promotion is recorded with its reason: add --reason")
     section = config.model(model)
     client = connect_registry(config.local_mlflow())
-    expected = aliases.aliases(client, section.registry.name).get(section.registry.alias)
     with connect(config.local_postgres(), "write", autocommit=True) as connection:
-        _require_promotable(client, connection, model, section.registry, version, expected)
-        against = _to_compare_with(connection, model, version, expected)
+        found = _champions(client, connection, model, section)
+        _require_promotable(client, connection, model, section.registry, version, found.pointed)
+        against = found.serving
+        if against == version:
+            against = _last_decided(client, connection, model, section.registry, version)
     gates = asked(section.gates) if against is not None else sorted(ALWAYS)
     verdicts = _ask(config, client, model, version, against, gates)
     failed = [one.name for one in verdicts if not one.passed]
@@ -99,13 +106,13 @@ def promote(
         reason = "gates failed: " + ", ".join(failed)
     content = {"against": against, "gates": [_plain(one) for one in verdicts]}
     with locked(config, model) as connection:
-        _require_unchanged(client, connection, model, section.registry, expected)
+        _require_unchanged(client, connection, model, section, found)
         promotions.require_not_quarantined(connection, model, version)
         decision = promotions.decide(
             connection,
             model,
             version,
-            previous=expected if kind == "refused" else against,
+            previous=found.serving if kind == "refused" else against,
             kind=kind,
             by=decider(),
             reason=reason,
@@ -114,8 +121,6 @@ def promote(
         if kind != "refused":
             _move(client, connection, model, section.registry, decision)
     _write_down(client, section.registry.name, decision)
-    if kind != "refused":
-        _end_other_roles(client, section.registry, version)
     return Outcome(decision, verdicts)
 
 
@@ -200,30 +205,56 @@ def _require_promotable(  # noqa: PLR0917 - all of them say what is asked
         )
 
 
-def _to_compare_with(
-    connection: Connection, model: str, version: int, champion: int | None
+def _champions(
+    client: "MlflowClient", connection: Connection, model: str, section: Model
+) -> _Champions:
+    """Where the alias points, and what serves.
+
+    In mode `enforce` the job goes on with the last version that was decided wherever the alias is
+    moved, and in any mode while there is no alias.
+    """
+    pointed = aliases.aliases(client, section.registry.name).get(section.registry.alias)
+    if pointed is not None and section.gates.mode == "record":
+        return _Champions(pointed, pointed)
+    decided = _last_decided(client, connection, model, section.registry)
+    return _Champions(pointed, pointed if decided is None else decided)
+
+
+def _last_decided(
+    client: "MlflowClient",
+    connection: Connection,
+    model: str,
+    registry: Registry,
+    but: int | None = None,
 ) -> int | None:
-    """The champion; where the version is that itself, ungated, the last one that was decided."""
-    if version != champion:
-        return champion
-    return promotions.made(connection, model)[-1].version
+    """The last champion that driftline made and the registry has still, but for one version."""
+    decided = promotions.made(connection, model)
+    gone: set[int] = set()
+    while (version := promotions.before(decided, but, gone)) is not None:
+        if aliases.find(client, registry.name, version) is not None:
+            return version
+        gone.add(version)
+    return None
 
 
 def _require_unchanged(
     client: "MlflowClient",
     connection: Connection,
     model: str,
-    registry: Registry,
-    expected: int | None,
+    section: Model,
+    expected: _Champions,
 ) -> None:
-    now = aliases.aliases(client, registry.name).get(registry.alias)
+    now = _champions(client, connection, model, section)
     if now == expected:
         return
-    was, became = ("no version" if one is None else f"version {one}" for one in (expected, now))
-    told = _told(promotions.made(connection, model), now)
+    moved = now.pointed != expected.pointed  # else its version was promoted, see mode `enforce`
+    pair = (expected.pointed, now.pointed) if moved else (expected.serving, now.serving)
+    was, became = ("no version" if one is None else f"version {one}" for one in pair)
+    told = _told(promotions.made(connection, model), pair[1])
     raise RegistryError(
-        f"{registry.alias} of model {registry.name!r} changed while the gates were asked: it was "
-        f"{was} and is {became}{told or ', moved outside driftline'}; nothing was done, ask again"
+        f"{section.registry.alias} of model {section.registry.name!r} changed while the gates were "
+        f"asked: it was {was} and is {became}{told or ', moved outside driftline'}; nothing was "
+        "done, ask again"
     )
 
 
@@ -263,30 +294,47 @@ def _move(
     registry: Registry,
     decision: Decision,
 ) -> None:
-    """Set the alias; it is on record already, so that no job takes it for moved outside."""
+    """Set the alias; it is on record already, so that no job takes it for moved outside.
+
+    Other roles end of the version that it leaves, too: it may have become champion by hand.
+    """
     try:
+        aliases.end_other_roles(client, registry.name, registry.alias)
         aliases.point(client, registry.name, registry.alias, decision.version)
     except DriftlineError as error:
+        _take_back(connection, model, decision, error)
+        raise
+    aliases.end_other_roles(client, registry.name, registry.alias)
+
+
+def _take_back(
+    connection: Connection, model: str, decision: Decision, error: DriftlineError
+) -> None:
+    """Have the last champion that was decided before be the last one again.
+
+    Where the alias points may be another one: that was moved outside, and counts as such still.
+    """
+    promotions.decide(
+        connection,
+        model,
+        decision.version,
+        previous=decision.previous,
+        kind="refused",
+        by=decision.decided_by,
+        reason=f"the alias could not be moved: {error}",
+    )
+    earlier = promotions.made(connection, model)[:-1]
+    stayed = earlier[-1].version if earlier else decision.previous
+    if stayed is not None:
         promotions.decide(
             connection,
             model,
-            decision.version,
-            previous=decision.previous,
-            kind="refused",
+            stayed,
+            previous=decision.version,
+            kind="rolled_back",
             by=decision.decided_by,
-            reason=f"the alias could not be moved: {error}",
+            reason=f"it stayed champion: {error}",
         )
-        if decision.previous is not None:  # so that it does not count as moved outside
-            promotions.decide(
-                connection,
-                model,
-                decision.previous,
-                previous=decision.version,
-                kind="rolled_back",
-                by=decision.decided_by,
-                reason=f"it stayed champion: {error}",
-            )
-        raise
 
 
 def _write_down(client: "MlflowClient", name: str, decision: Decision) -> None:
@@ -324,17 +372,6 @@ def _numbers(gates: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         one["name"]: {"measured": one["measured"], "limit": one["limit"], **one["numbers"]}
         for one in gates
     }
-
-
-def _end_other_roles(client: "MlflowClient", registry: Registry, version: int) -> None:
-    """A champion is no challenger or shadow of itself, and its canary is over."""
-    for alias, pointed in aliases.aliases(client, registry.name).items():
-        other = alias == names.CHALLENGER or aliases.is_shadow(alias)
-        if other and pointed == version and alias != registry.alias:
-            aliases.unpoint(client, registry.name, alias)
-    running = aliases.canary(client, registry.name)
-    if running is not None and running.version == version:
-        aliases.stop_canary(client, registry.name)
 
 
 def _plain(verdict: Verdict) -> dict[str, Any]:

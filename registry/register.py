@@ -117,6 +117,8 @@ def register(
             version = _upload(client, name, folder, made)
     if alias is not None:
         aliases.point(client, name, alias, version.version)
+    if alias == champion:  # the version may be an old one
+        aliases.end_other_roles(client, name, champion)
     return version if alias is None else replace(version, aliases=(alias,))
 
 

@@ -101,11 +101,12 @@ def made(connection: Connection, model: str) -> list[Decision]:
 
 
 def before(decided: Iterable[Decision], current: int | None, barred: set[int]) -> int | None:
-    """The champion to go back to: the last one before `current` that is not barred.
+    """The champion to go back to: the last one that was decided, is not barred and not `current`.
 
     A roll-back takes back what came after the version that it went to, so that two roll-backs
-    go two champions back. A current version that was never decided, such as an alias that was
-    moved in MLflow's own UI, came after everything.
+    go two champions back. A current version that is not the last one decided came after
+    everything, even if it was champion once: its alias was moved in MLflow's own UI, or what came
+    after it is barred.
     """
     line: list[int] = []
     for one in decided:
@@ -117,8 +118,6 @@ def before(decided: Iterable[Decision], current: int | None, barred: set[int]) -
                 del line[position:]
                 continue
         line.append(one.version)
-    if current in line:
-        del line[len(line) - 1 - line[::-1].index(current) :]
     return next((v for v in reversed(line) if v not in barred and v != current), None)
 
 

@@ -6,7 +6,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 from driftline import names
 from driftline.errors import DriftlineError, RegistryError
 from driftline.services.stack import Stack
-from driftline.storage import evidence
+from driftline.storage import evidence, promotions
 from driftline.storage.connection import connect
 from registry.gates.canary import broken
 from registry.promote import locked
@@ -27,7 +28,7 @@ from registry.register import register
 from tests.integration.job import saved_model
 from tests.integration.job.running import PATIENCE
 from tests.integration.registry.conftest import MODEL, Registered, features
-from tests.unit.registry import odd_models
+from tests.unit.registry import odd_models, saved_models
 
 AGREEMENT = {"events": 200, "tolerance": 0.1, "share": 0.9}
 
@@ -228,6 +229,50 @@ def test_roll_back_of_an_alias_that_was_moved_outside(registered: Registered) ->
     assert registered.json("rollback", MODEL)["version"] == 2
 
 
+def test_roll_back_of_an_alias_that_was_moved_to_an_earlier_champion(
+    registered: Registered,
+) -> None:
+    for version in ("2", "3"):
+        registered.json("promote", MODEL, version)
+    for moved in (2, 1):
+        registered.point(moved)
+        made = registered.json("rollback", MODEL)
+        assert (made["version"], made["previous"]) == (3, moved)
+        assert registered.alias() == 3
+    assert registered.json("rollback", MODEL)["version"] == 2
+
+
+@pytest.mark.parametrize("mode", ["record", "enforce"])
+def test_the_gates_compare_with_what_serves_wherever_the_alias_is(
+    registered: Registered, mode: str
+) -> None:
+    registered.gates(mode=mode, agreement=AGREEMENT)
+    registered.live(np.full(300, 0.5), np.full(300, 0.9))
+    if mode == "enforce":
+        registered.point(3)
+    else:
+        registered.client.delete_registered_model_alias(registered.name, "champion")
+    result = registered.run("promote", MODEL, "2")
+    assert result.exit_code == 1
+    assert "agreement: 0.00% of 300 events agree" in result.output
+    assert "the champion is still version 1" in result.output
+    made = registered.json("promote", MODEL, "2", "--force", "--reason", "it is better")
+    assert (made["kind"], made["previous"], made["verdict"]["against"]) == ("forced", 1, 1)
+    assert registered.alias() == 2
+    registered.client.delete_model_version(registered.name, "2")  # and its alias
+    result = registered.run("promote", MODEL, "3")
+    assert "agreement: 0 of 200 events" in result.output
+    assert "the champion is still version 1" in result.output
+
+
+def test_an_alias_that_points_to_what_is_not_decided_is_compared_with_in_mode_record(
+    registered: Registered,
+) -> None:
+    registered.point(3)
+    made = registered.json("promote", MODEL, "2")
+    assert (made["previous"], made["verdict"]["against"]) == (3, 3)
+
+
 def test_a_quarantined_version_is_never_promoted(registered: Registered) -> None:
     registered.quarantine(2)
     forced = ("promote", MODEL, "2", "--force", "--reason", "I know better")
@@ -247,6 +292,21 @@ def test_an_alias_that_is_moved_while_the_gates_are_asked(registered: Registered
         registered.point(3)
     assert process.wait(PATIENCE) == 1
     message = "it was version 1 and is version 3, moved outside driftline; nothing was done"
+    assert message in process.stderr.read().replace("\n", " ")
+    assert registered.alias() == 3
+
+
+def test_a_champion_that_is_decided_while_its_alias_stays_where_it_was(
+    registered: Registered,
+) -> None:
+    registered.gates(mode="enforce")
+    registered.point(3)
+    with locked(registered.config, MODEL) as connection:
+        process = start(registered, "2")
+        wait_for_waiting(connection, 1)
+        promotions.decide(connection, MODEL, 3, previous=1, kind="promoted", by="another")
+    assert process.wait(PATIENCE) == 1
+    message = "it was version 1 and is version 3, promoted by another at"
     assert message in process.stderr.read().replace("\n", " ")
     assert registered.alias() == 3
 
@@ -290,23 +350,29 @@ def wait_for_waiting(connection: Any, n: int) -> None:
         time.sleep(0.1)
 
 
-def test_an_alias_that_mlflow_will_not_move_takes_the_decision_back(
-    registered: Registered, stack: Stack
-) -> None:
-    """MLflow's own database refuses: its server answers with an error."""
+@contextmanager
+def refusing(registered: Registered, stack: Stack, table: str) -> Iterator[None]:
+    """MLflow's own database refuses the model's rows of a table: its server gives an error."""
     trigger = f"refuse_{registered.name.replace('-', '_')}"
     with closing(sqlite3.connect(stack.folder / "mlflow" / "mlflow.db", timeout=30)) as store:
         for event in ("INSERT", "UPDATE"):
             store.execute(
-                f"""CREATE TRIGGER {trigger}_{event} BEFORE {event} ON registered_model_aliases
+                f"""CREATE TRIGGER {trigger}_{event} BEFORE {event} ON {table}
                     WHEN NEW.name = '{registered.name}'
                     BEGIN SELECT RAISE(ABORT, 'out of order'); END"""
             )
         store.commit()
-        result = registered.run("promote", MODEL, "2")
+        yield
         for event in ("INSERT", "UPDATE"):
             store.execute(f"DROP TRIGGER {trigger}_{event}")
         store.commit()
+
+
+def test_an_alias_that_mlflow_will_not_move_takes_the_decision_back(
+    registered: Registered, stack: Stack
+) -> None:
+    with refusing(registered, stack, "registered_model_aliases"):
+        result = registered.run("promote", MODEL, "2")
     assert isinstance(result.exception, DriftlineError), (result.output, result.exception)
     assert "can't set alias 'champion'" in str(result.exception)
     assert registered.alias() == 1
@@ -317,6 +383,14 @@ def test_an_alias_that_mlflow_will_not_move_takes_the_decision_back(
     assert all("can't set alias" in reason for _, _, reason in last[:2])
     assert registered.run("promote", MODEL, "2").exit_code == 0
     assert registered.alias() == 2
+    registered.point(3)
+    with refusing(registered, stack, "registered_model_aliases"):
+        result = registered.run("rollback", MODEL)
+    assert isinstance(result.exception, DriftlineError), (result.output, result.exception)
+    (last,) = registered.sql(
+        "SELECT version, kind FROM driftline.promotion ORDER BY id DESC LIMIT 1"
+    )
+    assert last == (2, "rolled_back")  # not 3, whose gates nobody has asked
 
 
 def test_shadows(registered: Registered) -> None:
@@ -358,9 +432,59 @@ def test_a_promoted_challenger_is_challenger_no_more(registered: Registered) -> 
     registered.json("canary", MODEL, "5%")
     registered.json("shadow", MODEL, "3")
     registered.json("promote", MODEL, "2")
+    assert roles_of(registered) == ({"champion": 2, "shadow": 3}, False)
+
+
+def test_a_champion_again_is_challenger_no_more(registered: Registered) -> None:
+    registered.json("promote", MODEL, "2")
+    registered.json("challenge", MODEL, "1")
+    registered.json("canary", MODEL, "10%")
+    registered.json("rollback", MODEL)
+    assert roles_of(registered) == ({"champion": 1}, False)
+
+
+def test_a_challenger_that_became_champion_by_hand_is_challenger_no_more(
+    registered: Registered,
+) -> None:
+    registered.json("challenge", MODEL, "2")
+    registered.json("canary", MODEL, "10%")
+    registered.point(2)
+    registered.json("promote", MODEL, "3")
+    assert roles_of(registered) == ({"champion": 3}, False)
+
+
+def test_a_promoted_challenger_is_none_even_where_nothing_can_be_written_down(
+    registered: Registered, stack: Stack
+) -> None:
+    registered.json("challenge", MODEL, "2")
+    registered.json("canary", MODEL, "10%")
+    with refusing(registered, stack, "model_version_tags"):
+        result = registered.run("promote", MODEL, "2")
+    assert "it can't be tagged so" in str(result.exception)
+    assert roles_of(registered) == ({"champion": 2}, False)
+
+
+def test_a_challenger_that_is_registered_as_champion_is_challenger_no_more(
+    registered: Registered, tmp_path: Path
+) -> None:
+    registered.client.delete_registered_model_alias(registered.name, "champion")
+    path = saved_models.save(tmp_path / "again", 2.1)
+
+    def again(alias: str) -> int:
+        settings = registered.config.local_mlflow()
+        return register(settings, registered.name, path, features(), alias=alias).version
+
+    version = again("challenger")
+    registered.json("canary", MODEL, "10%")
+    assert again("champion") == version
+    assert roles_of(registered) == ({"champion": version}, False)
+
+
+def roles_of(registered: Registered) -> tuple[dict[str, int], bool]:
+    """The versions by their aliases, and whether there is a canary."""
     found = registered.client.get_registered_model(registered.name)
-    assert {alias: int(v) for alias, v in found.aliases.items()} == {"champion": 2, "shadow": 3}
-    assert "driftline.canary" not in found.tags
+    pointing = {alias: int(version) for alias, version in found.aliases.items()}
+    return pointing, "driftline.canary" in found.tags
 
 
 def test_a_retired_version(registered: Registered) -> None:

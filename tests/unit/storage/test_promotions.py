@@ -24,9 +24,10 @@ PROMOTED = decided(("first", 1), ("promoted", 2), ("refused", 9), ("forced", 3))
     [
         (PROMOTED, 3, set(), 2),
         (PROMOTED, 3, {2}, 1),
-        (PROMOTED, 2, set(), 1),
-        (PROMOTED, 1, set(), None),
         (PROMOTED, 7, set(), 3),  # moved outside driftline
+        (PROMOTED, 2, set(), 3),  # likewise, to an earlier champion
+        (PROMOTED, 1, set(), 3),
+        (PROMOTED, 2, {3}, 1),  # the job went back from 3 by itself
         (PROMOTED, None, set(), 3),  # the alias was deleted
         (PROMOTED, 3, {1, 2}, None),
         ([], 1, set(), None),
