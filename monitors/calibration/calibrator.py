@@ -18,7 +18,7 @@ from monitors.calibration.reference import Blocks, Reference, left_out
 from monitors.columns.counts import Counts
 from monitors.columns.monitor import Comparison, Monitor
 
-_METHOD = 2  # grows when the same windows would give other laws
+_METHOD = 3  # grows when the same windows would give other laws
 SMALLEST = 50.0  # rows; the smallest size of window that a law is found for
 _STEP = np.sqrt(2.0)  # from one size to the next
 FEWEST = 8  # windows that say something of variation
@@ -87,7 +87,7 @@ class Calibrator:
         if pairs is None:
             return None
         counts, rest = pairs
-        usable = np.flatnonzero(monitor.sizes(counts) >= SMALLEST)
+        usable = _usable(monitor, counts, rest, SMALLEST)
         if len(usable) < FEWEST:
             return None
         found = monitor.compare(counts.take(usable), rest.take(usable))
@@ -140,7 +140,7 @@ class Calibrator:
             return None
         counts, rest = pairs
         rows = monitor.sizes(counts)
-        usable = np.flatnonzero(rows >= size)
+        usable = _usable(monitor, counts, rest, size)
         if len(usable) < FEWEST:
             return None
         some = usable[_spread(len(usable), _MOST)]
@@ -172,6 +172,12 @@ class Calibrator:
         while block > seconds and span < 4 * block:
             block = max(block // 7, seconds)
         return timedelta(seconds=block)
+
+
+def _usable(monitor: Monitor, counts: Counts, rest: Counts, rows: float) -> Ints:
+    """The windows with so many rows that have something to be compared with: when windows of one
+    time of the week are matched, a short reference has none beside some."""
+    return np.flatnonzero((monitor.sizes(counts) >= rows) & (monitor.sizes(rest) > 0))
 
 
 def fit(found: Comparison, size: float, windows: int) -> Null | None:

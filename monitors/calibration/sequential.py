@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from monitors.verdict import Status, Verdict, Window
 NAME = "slow_drift"
 SOURCE = "location"  # the monitor whose effects are added up
 
+_WEEK = timedelta(days=7)
 _SHIFT = 0.5  # a lasting change of twice this many standard deviations of a window is found best
 _REFERENCE_ERROR = 2.0  # standard errors of the reference that no sum may be made of
 _OUTLIER = 4.0  # a window counts for at most so much: it alarms by itself
@@ -104,6 +106,12 @@ class Sequential:
         return longest(self.settings)
 
     @property
+    def per_week(self) -> float:
+        """How many effects are added up in a week: of sliding windows only those that end at whole
+        multiples of their length count, as the reference's windows do."""
+        return _WEEK / self.length.length
+
+    @property
     def columns(self) -> list[str]:
         """The columns that have effects to add up."""
         binning = self.calibrator.reference.binning
@@ -117,7 +125,7 @@ class Sequential:
     def level(self) -> float:
         """The false-alarm rate of one column at each window."""
         allowed = self.settings.false_alarms_per_week * budget.SEQUENTIAL
-        return allowed / (budget.per_week(self.length) * len(self.columns))
+        return allowed / (self.per_week * len(self.columns))
 
     def alerts(self, column: str) -> bool:
         """Whether the sums of a column may open incidents."""
@@ -126,7 +134,8 @@ class Sequential:
         return budget.alerts(self.settings, MONITORS[SOURCE], column) and not shown
 
     def judge(self, window: Window, effects: Mapping[str, Floats]) -> list[Verdict]:
-        """Fold the effects of all windows since the reference, up to and with this one.
+        """Fold the effects of all windows judged since the reference was set, up to and with this
+        one.
 
         The verdicts depend on the effects alone, in the order of the windows' ends: a window that
         is judged again changes those after it, whenever it came.
@@ -134,7 +143,7 @@ class Sequential:
         Args:
             window: the last one.
             effects: for each column the `effect` of its `location` verdicts in order of window
-                end; NaN where a window was not judged.
+                end, of windows that do not overlap; NaN where a window was not judged.
         """
         del window
         return [self._column(name, effects[name]) for name in self.columns if name in effects]

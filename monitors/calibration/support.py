@@ -97,7 +97,7 @@ def _slow(judge: Judge, sizes: Floats) -> Iterable[Support]:
                 sums.level,
                 attainable=None,
                 honoured=cusum is not None,
-                per_week=0.0 if cusum is None else sums.level * budget.per_week(sums.length),
+                per_week=0.0 if cusum is None else sums.level * sums.per_week,
                 basis="declared" if known is None else "windows",
                 windows=0.0 if known is None else known[1] / known[0],
                 expected=0.0,

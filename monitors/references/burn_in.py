@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 
 _Span = tuple[datetime, datetime]  # since, until
 _NOTE = "after burn-in"
+_WEEKLY = ("day_of_week", "hour_of_week")
 
 
 def replace(connection: Connection, model: str, settings: Monitors, clock: datetime) -> list[int]:
@@ -75,12 +76,14 @@ def _window(
     """What becomes the reference, and in blocks of how many seconds.
 
     Shorter ones than hours only of minutes that were not merged to hours yet: to count a week of
-    predictions anew would hold up all else.
+    predictions anew would hold up all else. And not where windows of one time of the week are
+    matched: the fewer days that short blocks leave have most of them once, with no others like it.
     """
     since, until = window
     minutes = settings.block_minutes
+    short = 60 * minutes < HOUR and settings.matching not in _WEEKLY
     first = max(since, until - longest(60 * minutes))
-    if 60 * minutes < HOUR and not _merged(connection, model, minutes, (first, until)):
+    if short and not _merged(connection, model, minutes, (first, until)):
         return (first, until), 60 * minutes
     return window, HOUR if until - since <= longest(HOUR) else DAY
 

@@ -1,14 +1,14 @@
 """The sequential detector over stored windows: folded anew from the first one that changed."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import psycopg
 
 from driftline import names
-from driftline.storage import verdicts
+from driftline.storage import references, verdicts
 from driftline.storage.connection import Connection
 from driftline.storage.verdicts import Past
 from monitors.calibration.sequential import NAME, SOURCE
@@ -26,11 +26,18 @@ def judge(
 ) -> dict[tuple[datetime, int], Sequence[Verdict]]:
     """Judge slow drift at windows that were judged just now, and at all later ones.
 
+    Of sliding windows only those that end at whole multiples of their length count: the others have
+    rows in common with them, which would be added up again.
+
     Returns:
         The verdicts of the windows that were judged just now, by end and seconds.
     """
     seconds = judges.longest
-    mine = {one.end for one in fresh if one.length.seconds == seconds and one.rows}
+    mine = {
+        one.end
+        for one in fresh
+        if one.length.seconds == seconds and one.rows and not int(one.end.timestamp()) % seconds
+    }
     if not mine:
         return {}
     series = verdicts.past(
@@ -40,8 +47,14 @@ def judge(
         SOURCE,
         since=min(mine) - timedelta(seconds=_LOOK_BACK * seconds),
         until=datetime.max.replace(tzinfo=UTC),
+        every=seconds,
     )
-    columns = {name: past for (name, segment), past in series.items() if segment == names.ALL_ROWS}
+    stamps = references.stamp(connection, model)
+    columns = {
+        name: [one for one in past if _holds(one, stamps)]
+        for (name, segment), past in series.items()
+        if segment == names.ALL_ROWS
+    }
     ends = sorted({one.end for past in columns.values() for one in past if one.end >= min(mine)})
     before = verdicts.last_values(connection, model, seconds, NAME, ends)
     found: dict[tuple[datetime, int], Sequence[Verdict]] = {}
@@ -52,6 +65,12 @@ def judge(
         if {one.column: (one.status, one.rows, one.detail) for one in said} != before.get(end, {}):
             verdicts.say(connection, model, seconds, end, [row(v) for v in said], monitor=NAME)
     return found
+
+
+def _holds(one: Past, stamps: Mapping[int, datetime]) -> bool:
+    """Whether an effect was measured against the reference that its version has now."""
+    since = stamps.get(one.version)
+    return since is None or one.judged_at is None or one.judged_at >= since
 
 
 def _isolated(

@@ -43,6 +43,7 @@ class Past(NamedTuple):
     rows: int
     value: float | None
     effect: float | None
+    judged_at: datetime | None = None  # None: it is not stored yet
 
 
 FIELDS = ", ".join(f'"{name}"' for name in Row._fields)
@@ -278,19 +279,24 @@ def past(
     *,
     since: datetime,
     until: datetime,
+    every: int = 1,
 ) -> dict[tuple[str, str], list[Past]]:
     """(column, segment) -> the looks of a monitor at windows that end in [since, until], in order.
 
     Of two versions that were judged in one window the one with more rows counts.
+
+    Parameters:
+        every: only windows that end at whole multiples of so many seconds since 1970.
     """
     rows = connection.execute(
         """SELECT DISTINCT ON ("column", segment, window_end)
-                  "column", segment, window_end, version, status, rows, value, effect
+                  "column", segment, window_end, version, status, rows, value, effect,
+                  judged_at
              FROM driftline.verdict
             WHERE model = %s AND window_seconds = %s AND window_end >= %s AND window_end <= %s
-              AND monitor = %s
+              AND monitor = %s AND mod(extract(epoch FROM window_end)::bigint, %s) = 0
             ORDER BY "column", segment, window_end, rows DESC, version DESC""",
-        [model, seconds, since, until, monitor],
+        [model, seconds, since, until, monitor, every],
     ).fetchall()
     found: dict[tuple[str, str], list[Past]] = {}
     for column, segment, *rest in rows:

@@ -81,6 +81,21 @@ def test_hours_that_were_merged_already_are_not_counted_again(
     assert kept == [("after burn-in", 3_600)]
 
 
+def test_times_of_the_week_need_more_days_than_short_blocks_leave(
+    make_stream: Callable[..., Stream],
+) -> None:
+    stream = make_stream(
+        monitors=monitors(burn_in="3 d", windows=["10 min", "1 h"], matching="hour_of_week")
+    )
+    stream.sql("UPDATE driftline.reference SET block_seconds = NULL, since = NULL, until = NULL")
+    stream.sql("DELETE FROM driftline.reference_block")
+    for hour in range(3 * 24 + 2):
+        stream.hour(hour, n=60)
+    Runner(stream.config).run(once=True)
+    kept = stream.sql("SELECT note, block_seconds FROM driftline.reference")
+    assert kept == [("after burn-in", 3_600)]
+
+
 def test_until_then_verdicts_are_provisional_and_make_no_page(
     make_stream: Callable[..., Stream],
 ) -> None:

@@ -113,6 +113,25 @@ def test_a_declared_variation() -> None:
     )
 
 
+@pytest.mark.parametrize("matching", ["hour_of_week", "day_of_week"])
+def test_windows_without_others_of_their_time_of_the_week_say_nothing(matching: str) -> None:
+    """Eight days: only the hours of one day of the week are in it twice."""
+    rng = np.random.default_rng(7)
+    past, future = effects(8 * 24, 0.3, 0, 0, rng), effects(500, 0.3, 0, 0, rng)
+    made = stream({"x": Column("normal")}, 1_000, past, future, rng, seconds=3_600)
+    settings = Monitors.model_validate({"windows": ["1 h"], "matching": matching})
+    judge = Judge(settings, made.reference, monitors={"location": MONITORS["location"]})
+    look, level = Look("location", "x", "", 3_600), 0.01
+    null = judge.calibrator.null(MONITORS["location"], look, 1_000, 1, level)
+    assert null is not None
+    assert null.blocks <= 48
+    variation = judge.calibrator.variation(MONITORS["location"], "x", 3_600)
+    assert variation is not None
+    assert variation[1] <= 48
+    chances = [judge.judge(window, profile)[0].p_value for window, profile in made.windows]
+    assert np.mean([p is not None and p <= level for p in chances]) <= 2 * level
+
+
 def test_laws_can_be_remembered() -> None:
     rng = np.random.default_rng(6)
     made = stream({"x": Column("normal")}, 1_000, np.zeros(60), np.zeros(1), rng)
