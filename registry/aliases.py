@@ -53,10 +53,13 @@ class Roles:
     shadows: tuple[int, ...] = ()
 
 
-def roles(client: "MlflowClient", registry: Registry) -> Roles:
+def roles(client: "MlflowClient", registry: Registry, champion: int | None = None) -> Roles:
     """Read all roles of a registered model at once.
 
     A canary that was started for another version than the challenger gives it nothing.
+
+    Parameters:
+        champion: the one where nobody has the alias.
 
     Raises:
         RegistryError: there is no such model, or it has no champion.
@@ -65,12 +68,12 @@ def roles(client: "MlflowClient", registry: Registry) -> Roles:
     with answering(f"can't find model {registry.name!r}@{registry.alias}"):
         model = client.get_registered_model(registry.name)
     pointing = {str(alias): int(version) for alias, version in model.aliases.items()}
-    if registry.alias not in pointing:
+    champion = pointing.get(registry.alias, champion)
+    if champion is None:
         raise RegistryError(
             f"model {registry.name!r} has no alias {registry.alias!r}: 'driftline models promote' "
             "makes a version champion"
         )
-    champion = pointing[registry.alias]
     challenger = pointing.get(names.CHALLENGER)
     challenger = None if challenger == champion else challenger
     running = parse((model.tags or {}).get(CANARY_TAG, ""))

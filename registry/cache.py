@@ -1,5 +1,6 @@
 """Versions from the registry, kept in a local folder and checked every time."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -49,14 +50,14 @@ def fetch(client: "MlflowClient", name: str, version: int, folder: Path) -> Path
             "driftline, run 'driftline models register' with its model"
         )
     path = _path(folder, name, version, expected)
-    if not path.is_dir():
-        _download(client, name, version, path)
+    if not path.is_dir() or layout.digest(path) != expected:
+        _download(client, name, version, path)  # a copy that was damaged here is no fault of its
     actual = layout.digest(path)
     if actual != expected:
         raise RegistryError(
-            f"the files of version {version} of model {name!r} in {str(path)!r} are not those that "
-            f"were registered (sha256 {actual[:16]}, expected {expected[:16]}): delete the folder "
-            "to fetch them again; if that does not help, they were changed in the registry"
+            f"the files of version {version} of model {name!r} are not those that were registered "
+            f"(sha256 {actual[:16]}, expected {expected[:16]}): they were changed in the registry; "
+            "register the model again"
         )
     layout.refuse_code(path)
     return path
@@ -89,6 +90,8 @@ def _download(client: "MlflowClient", name: str, version: int, path: Path) -> No
             source = client.get_model_version_download_uri(name, str(version))
             uri = client.tracking_uri
             got = download_artifacts(artifact_uri=source, dst_path=str(temporary), tracking_uri=uri)
+        with contextlib.suppress(FileNotFoundError):
+            path.replace(temporary / "before")
         try:
             os.replace(got, path)
         except OSError:

@@ -45,7 +45,8 @@ class Fold:
         wanted = {hour for hour in self._touched if hour < until}
         wanted |= {before + i * HOUR for i in range(new)}
         oldest = until - self._longest - HOUR
-        hours.drop(connection, self._model, wanted, oldest)
+        # those to come, too: they were added up if less lateness was allowed before
+        hours.drop(connection, self._model, self._touched | wanted, oldest)
         if new <= _LIVE:
             made = sorted(hour for hour in wanted if oldest <= hour)
             hours.add_up(connection, self._model, made[-_AT_ONCE:])

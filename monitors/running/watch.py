@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 _AT_ONCE = 64  # windows that one transaction judges for the first time, at most
 _LOOK_BACK = timedelta(days=1)  # what a model's first round judges of the past, at least one window
 
+_INSTANT = timedelta(microseconds=1)
 _NOTHING = (None, None, None)  # is judged of a length
 
 Parts = dict[Part, Profile]
@@ -125,13 +126,13 @@ class Watch:
             start = self._start(connection, length, clock)
             first, floor, frontier = spans.get(length.seconds, _NOTHING)
             if first is not None and floor is not None and frontier is not None:
-                step = timedelta(seconds=length.step)
-                changed = schedule.touched(length, minutes, first, min(frontier, closed))
+                changed = schedule.touched(length, minutes, first, frontier)
                 known = judged.among(connection, self.name, length.seconds, changed)
                 again.update((end, length) for end in known)
                 if self.settings.clock == "event":  # what came first need not be the oldest
-                    gap += [(end, length) for end in schedule.ends(length, start, floor - step)]
-                start = frontier + step
+                    last = schedule.last_end(length, floor - _INSTANT)
+                    gap += [(end, length) for end in schedule.ends(length, start, last)]
+                start = schedule.first_end(length, frontier)  # what was judged had other steps
             new += [(end, length) for end in schedule.ends(length, start, closed)]
         # a gap is closed backwards: what is judged stays one stretch of time
         first_looks = [*sorted(gap, key=_order, reverse=True), *sorted(new, key=_order)]

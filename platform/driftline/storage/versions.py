@@ -6,6 +6,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from driftline.errors import RegistryError
 from driftline.profile.binning import Binning
 from driftline.profile.blocks import Block
 from driftline.storage import reference_sample, references
@@ -58,6 +59,9 @@ def record(connection: Connection, version: ModelVersion) -> None:
 
     Parameters:
         connection: as role `write`.
+
+    Raises:
+        RegistryError: a version with this number was loaded before, with other files.
     """
     with connection.transaction():
         connection.execute(
@@ -79,6 +83,16 @@ def record(connection: Connection, version: ModelVersion) -> None:
                 version.binning.id,
             ),
         )
+        known = connection.execute(
+            "SELECT digest FROM driftline.model_version WHERE model = %s AND version = %s",
+            (version.model, version.version),
+        ).fetchone()
+        if known != (version.digest,):
+            raise RegistryError(
+                f"version {version.version} of model {version.model!r} was loaded before with "
+                "other files: the registered model is another, or was made anew; give the model "
+                "another name in driftline.yaml, so that their predictions are told apart"
+            )
         connection.execute(
             """INSERT INTO driftline.model_definition (model, version, features_hash)
                SELECT v.model, v.version, %(now)s FROM driftline.model_version AS v

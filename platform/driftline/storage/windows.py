@@ -4,8 +4,9 @@ Compaction merges old minutes to hours and days. A window that cuts through such
 again from the predictions themselves, as long as retention has left them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -143,19 +144,31 @@ def _is_whole(row: ProfileRow, since: datetime, until: datetime) -> bool:
 
 
 def _cut(found: list[ProfileRow], since: datetime, until: datetime) -> list[_Span]:
-    return sorted(
-        {
-            _Span(
-                row.version,
-                row.role,
-                row.binning_id,
-                max(row.bucket, since),
-                min(_end(row), until),
-            )
-            for row in found
-            if not _is_whole(row, since, until)
-        }
-    )
+    """What is counted again: rows that the window cuts through, and all that overlap with them."""
+
+    def part(row: ProfileRow) -> tuple[int, str, str]:
+        return row.version, row.role, row.binning_id
+
+    spans: list[_Span] = []
+    for key, rows in groupby(sorted(found, key=lambda row: (part(row), row.bucket)), key=part):
+        for some in _overlapping(list(rows)):
+            if not all(_is_whole(row, since, until) for row in some):
+                end = max(map(_end, some))
+                spans.append(_Span(*key, max(some[0].bucket, since), min(end, until)))
+    return spans
+
+
+def _overlapping(rows: list[ProfileRow]) -> Iterator[list[ProfileRow]]:
+    """Rows in order of their buckets, in groups none of which overlaps with another."""
+    some = rows[:1]
+    end = _end(rows[0])
+    for row in rows[1:]:
+        if row.bucket >= end:
+            yield some
+            some = []
+        some.append(row)
+        end = max(end, _end(row))
+    yield some
 
 
 def _recounted(

@@ -113,19 +113,26 @@ class Follower:
         self._report_unfit(self._connection)
         if self._client is None:
             self._client = connect_registry(self._config.local_mlflow())
-        wanted = roles(self._client, self._registered)
         barred = frozenset(
             one.version for one in promotions.quarantines(self._connection, self._name)
         )
         for version in self._barred - barred:
             self._serving.pardon(version)
         self._barred = barred
-        self._swap(self._connection, wanted)
+        self._swap(self._connection, self._roles(self._client))
         self._watch_canary(self._connection, self._client)
         if self._serving.drop():  # what was frozen goes only when it is looked at again
             gc.unfreeze()
             gc.collect()
             gc.freeze()
+
+    def _roles(self, client: "MlflowClient") -> Roles:
+        """What the registry says; the present champion stays where nobody is."""
+        try:
+            return roles(client, self._registered)
+        except RegistryError as error:  # somebody deleted the alias
+            self._tell(str(error))
+            return roles(client, self._registered, self._serving.now().champion.version)
 
     def _swap(self, connection: Connection, wanted: Roles) -> None:
         if wanted != self._wanted:

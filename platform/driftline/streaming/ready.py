@@ -81,7 +81,8 @@ def candidates(
 ) -> Iterator[Located]:
     """The versions to begin with, best first: the registry's champion, then those before it.
 
-    While the registry is away, those that were fetched before. None that is in quarantine or, as
+    While the registry is away, those that were fetched before; where its alias was deleted, the
+    last that driftline made champion, and those before it. None that is in quarantine or, as
     far as the registry can be asked, retired; in mode `enforce` none that was made champion outside
     driftline.
 
@@ -100,6 +101,10 @@ def candidates(
         if not decided or config.model(name).gates.mode == "record":
             current = pointed
     except ServiceError as error:
+        problems.append(error)
+    except RegistryError as error:  # somebody deleted the alias, or all of the model
+        if not decided:
+            raise
         problems.append(error)
     tried: set[int] = set()
     version = current

@@ -87,6 +87,14 @@ def test_what_comes_late_is_read_before_and_after_it_was_seen(stream: Stream) ->
     assert (judged, revision) == (24 * 50 + 60, 1)
 
 
+def test_more_lateness_leaves_no_sum_that_is_wrong(stream: Stream) -> None:
+    live(stream, 26, 50)
+    later = stream.with_model(monitors=monitors(**{**DAY, "lateness": "6 h"})).model(stream.name)
+    stream.log(rows(stream.rng, 30, START + 23 * HOUR))
+    look(stream, Watch(stream.name, later))
+    assert_same(stream)
+
+
 def test_a_replay_makes_no_sums_and_keeps_none_that_are_wrong(stream: Stream) -> None:
     second = Watch(stream.name, stream.section)
     live(stream, 4, 50)

@@ -10,7 +10,9 @@ from driftline.storage.connection import connect
 from driftline.storage.promotions import add_event
 from monitors.running.runner import Runner
 from monitors.stream.pulse import Pulse
-from tests.integration.monitors.conftest import HOUR, START, Stream, monitors
+from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
+
+MINUTE = timedelta(minutes=1)
 
 
 def judged(stream: Stream) -> dict[int, tuple[int, int, bool]]:
@@ -66,6 +68,34 @@ def test_windows_are_judged_once_and_late_events_judge_them_again(stream: Stream
     assert judged(stream)[4] == (0, 400, True)
     assert history[0][0] > 0
     assert history[0][1:] == (0, 0)
+
+
+def test_windows_begin_at_whole_steps_also_after_other_steps(make_stream: Any) -> None:
+    sliding = {"length": "1 h", "every": "10 min"}
+    stream: Stream = make_stream(monitors=monitors(windows=[sliding]))
+    stream.log(rows(stream.rng, 100, START))
+    stream.log(rows(stream.rng, 100, START + 25 * MINUTE))
+    Runner(stream.config).run(once=True)
+    [(last,)] = stream.sql("SELECT max(window_end) FROM driftline.judged_window")
+    assert last.minute != 0
+    for number in (1, 2, 3):
+        stream.hour(number, n=100)
+    Runner(stream.with_model(monitors=monitors())).run(once=True)
+    ends = stream.sql(
+        "SELECT window_end FROM driftline.judged_window WHERE window_end > %s ORDER BY 1", last
+    )
+    assert [end for (end,) in ends] == [START + n * HOUR for n in (2, 3)]
+
+
+def test_more_lateness_loses_no_late_event(stream: Stream) -> None:
+    for number in range(4):
+        stream.hour(number)
+    Runner(stream.config).run(once=True)
+    assert judged(stream)[2] == (0, 400, True)
+    later = stream.with_model(monitors=monitors(lateness="3 h"))
+    stream.hour(2, n=10)
+    Runner(later).run(once=True)
+    assert judged(stream)[2][:2] == (1, 410)
 
 
 def test_a_revision_keeps_the_report_of_its_window(stream: Stream) -> None:

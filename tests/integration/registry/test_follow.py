@@ -124,6 +124,22 @@ def test_it_is_refused_until_the_gates_have_passed(registered: Registered) -> No
         assert "is champion already, promoted by tester" in message
 
 
+@pytest.mark.parametrize("mode", ["record", "enforce"])
+def test_where_the_alias_was_deleted_the_champion_stays_and_others_are_followed(
+    registered: Registered, mode: str
+) -> None:
+    registered.json("promote", MODEL, "2")
+    with working(registered, mode) as one:
+        registered.client.delete_registered_model_alias(registered.name, "champion")
+        registered.point(3, "shadow")
+        wait_for(lambda: one.serving.now().shadows, "the shadow")
+        assert one.champion() == 2
+    with working(registered, mode) as another:  # a restart
+        assert another.champion() == 2
+        registered.quarantine(2)
+        wait_for(lambda: another.champion() == 1, "the champion before")
+
+
 def test_what_another_worker_finds_unfit_serves_nowhere(registered: Registered) -> None:
     registered.json("promote", MODEL, "2")
     with working(registered) as one:

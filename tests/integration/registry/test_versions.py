@@ -98,8 +98,8 @@ def test_event_times_of_the_reference_are_kept_as_blocks(
     whole = Profile.of(binning, (folder / names.REFERENCE_ARTIFACT).read_bytes())
     assert Profile.of(binning, *(block.cells for block in kept)) == whole
     (folder / names.REFERENCE_BLOCKS_ARTIFACT).write_bytes(b"other")
-    with pytest.raises(RegistryError, match="are not those that were registered"):
-        fetch(connect(settings), name, 1, tmp_path)
+    fetch(connect(settings), name, 1, tmp_path)  # they are in the digest
+    assert blocks.from_bytes((folder / names.REFERENCE_BLOCKS_ARTIFACT).read_bytes()) == kept
 
 
 def test_mlflow_itself_understands_the_version(settings: Mlflow, name: str, saved: Path) -> None:
@@ -288,11 +288,27 @@ def test_changed_files_are_refused(
 ) -> None:
     register(settings, name, saved, features())
     client = connect(settings)
-    folder = fetch(client, name, 1, tmp_path)
-    with (folder / layout.MODEL / "saved_model.pb").open("ab") as graph:
-        graph.write(b"!")
+    client.set_model_version_tag(name, "1", layout.DIGEST_TAG, "0" * 64)
     with pytest.raises(RegistryError, match="are not those that were registered"):
         fetch(client, name, 1, tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["changed", "gone"])
+def test_a_copy_that_was_damaged_is_fetched_again(
+    settings: Mlflow, name: str, saved: Path, tmp_path: Path, damage: str
+) -> None:
+    register(settings, name, saved, features())
+    client = connect(settings)
+    folder = fetch(client, name, 1, tmp_path)
+    graph = folder / layout.MODEL / "saved_model.pb"
+    before = graph.read_bytes()
+    if damage == "gone":
+        graph.unlink()
+    else:
+        graph.write_bytes(before + b"!")
+    assert fetch(client, name, 1, tmp_path) == folder
+    assert graph.read_bytes() == before
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
 def test_versions_of_others_are_refused(settings: Mlflow, name: str, tmp_path: Path) -> None:

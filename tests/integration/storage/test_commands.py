@@ -11,6 +11,7 @@ import typer
 import yaml
 from typer.testing import CliRunner, Result
 
+from driftline.errors import RegistryError
 from driftline.storage import commands, versions
 from driftline.storage.connection import connect
 from driftline.storage.versions import ModelVersion
@@ -96,6 +97,15 @@ def test_explain_names_the_feature_definition_of_the_time(world: Any, run: Any) 
         versions.record(connection, known)
     hashes = world.sql("SELECT features_hash FROM driftline.model_definition ORDER BY since")
     assert hashes == [("second",), ("first",)]
+
+
+def test_a_number_that_means_other_files_now_is_refused(world: Any) -> None:
+    known = ModelVersion(MODEL, 7, "run", "sha", {}, "first", world.binning, b"", 0)
+    with connect(world.config.postgres, "write", autocommit=True) as connection:
+        versions.record(connection, known)
+        with pytest.raises(RegistryError, match="loaded before with other files: the registered"):
+            versions.record(connection, replace(known, run_id="other", digest="other"))
+        assert versions.stored(connection, MODEL)[7] == ("run", "sha")
 
 
 def test_explain_says_where_a_prediction_comes_from(world: Any, run: Any) -> None:

@@ -66,6 +66,8 @@ def test_parts_of_hours_are_kept_for_as_long_as_they_are_wanted(world: Any) -> N
     compact(world, minutes=5, kept=4 * day)
     assert spans(world) == [(1, 2), (5, 2), (60, 1), (1440, 1)]
     assert total(world) == before
+    report = audit(world.config, MODEL, deep=True, complete=True)
+    assert report.ok, report.to_json()
     compact(world, minutes=15, kept=4 * day)
     assert spans(world) == [(1, 2), (15, 2), (60, 1), (1440, 1)]
     compact(world, minutes=10, kept=4 * day)  # other windows: 10 minutes are no part of 15

@@ -1,6 +1,7 @@
 """Windows that cut through merged hours and days count each row once, late ones too."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -55,3 +56,23 @@ def test_a_late_row_of_a_merged_hour_is_counted_once(world: Any, merged_after: t
     with connect(world.config.postgres, "write", autocommit=True) as connection:
         profiles.compact(connection, MODEL, now=HOUR + merged_after)
     assert counts(world, 0, 30) == before
+
+
+def test_parts_of_hours_that_overlap_are_counted_once(world: Any) -> None:
+    """Other windows make other parts, and late minutes become parts beside their hour."""
+    log(world, *(event(world, minute) for minute in range(60)))
+    compact = partial(
+        profiles.compact, model=MODEL, now=HOUR + timedelta(days=3), kept=timedelta(days=10)
+    )
+    with connect(world.config.postgres, "write", autocommit=True) as connection:
+        compact(connection, minutes=15)
+        log(world, *(event(world, minute) for minute in range(60)))
+        compact(connection, minutes=10)
+        mixed = [(0, 60), (7, 20), (10, 20), (12, 14), (15, 30), (20, 40), (25, 60), (29, 31)]
+        for first, end in mixed:
+            assert counts(world, first, end)[""][0] == 2 * (end - first)
+        profiles.compact(connection, MODEL, now=HOUR + timedelta(days=3))
+        log(world, *(event(world, minute) for minute in range(60)))
+        compact(connection, minutes=5)
+    for first, end in mixed:
+        assert counts(world, first, end)[""][0] == 3 * (end - first)

@@ -130,9 +130,10 @@ def _read(connection: Connection, model: str, window: Window) -> dict[int, _Coun
 
 
 def _cells(counts: _Counts) -> tuple[Ints, Ints, Ints, Ints]:
-    """Start, span, profiled and stored rows of each minute, or the hour or day it went into."""
+    """Start, span, profiled and stored rows of each minute, or of the hour or day that it, or a
+    part of the hour, went into."""
     days = np.unique(counts.start[counts.span == _DAY] // _DAY)
-    hours = np.unique(counts.start[counts.span == 60] // 60)
+    hours = np.unique(counts.start[(counts.span > 1) & (counts.span < _DAY)] // 60)
 
     def cell(minutes: Ints) -> tuple[Ints, Ints]:
         span = np.where(np.isin(minutes // 60, hours), 60, 1)
