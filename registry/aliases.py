@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -105,15 +106,8 @@ def holder(client: "MlflowClient", name: str, alias: str) -> Any:
     Raises:
         ServiceError: the registry is down.
     """
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - heavy
-
-    with answering(f"can't read model {name!r}@{alias}"):
-        try:
-            return client.get_model_version_by_alias(name, alias)
-        except MlflowException as error:
-            if error.error_code in NOT_THERE:
-                return None
-            raise
+    what = f"can't read model {name!r}@{alias}"
+    return _if_there(what, lambda: client.get_model_version_by_alias(name, alias))
 
 
 def version_of(client: "MlflowClient", name: str, version: int) -> Any:
@@ -133,11 +127,16 @@ def find(client: "MlflowClient", name: str, version: int) -> Any:
     Raises:
         ServiceError: the registry is down.
     """
+    what = f"can't find version {version} of model {name!r}"
+    return _if_there(what, lambda: client.get_model_version(name, str(version)))
+
+
+def _if_there(what: str, read: Callable[[], Any]) -> Any:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - heavy
 
-    with answering(f"can't find version {version} of model {name!r}"):
+    with answering(what):
         try:
-            return client.get_model_version(name, str(version))
+            return read()
         except MlflowException as error:
             if error.error_code in NOT_THERE:
                 return None

@@ -49,25 +49,26 @@ def fetch(client: "MlflowClient", name: str, version: int, folder: Path) -> Path
             f"version {version} of model {name!r} has no digest: it was not registered by "
             "driftline, run 'driftline models register' with its model"
         )
-    path = _path(folder, name, version, expected)
-    if not path.is_dir() or layout.digest(path) != expected:
-        _download(client, name, version, path)  # a copy that was damaged here is no fault of its
-    actual = layout.digest(path)
-    if actual != expected:
-        raise RegistryError(
-            f"the files of version {version} of model {name!r} are not those that were registered "
-            f"(sha256 {actual[:16]}, expected {expected[:16]}): they were changed in the registry; "
-            "register the model again"
-        )
+    path = cached(name, version, expected, folder)
+    if path is None:  # also where it was damaged here, which is no fault of the version's
+        path = _path(folder, name, version, expected)
+        _download(client, name, version, path)
+        actual = layout.digest(path)
+        if actual != expected:
+            raise RegistryError(
+                f"the files of version {version} of model {name!r} are not those that were "
+                f"registered (sha256 {actual[:16]}, expected {expected[:16]}): they were changed "
+                "in the registry; register the model again"
+            )
     layout.refuse_code(path)
     return path
 
 
 def cached(name: str, version: int, digest: str, folder: Path) -> Path | None:
-    """The files of a version that was fetched before, while the registry cannot be asked.
+    """The files of a version that was fetched before.
 
     Args:
-        digest: of the version, as the store has it.
+        digest: of the version.
 
     Returns:
         Its folder, or None where it is not there or its files have changed.
@@ -86,12 +87,13 @@ def _download(client: "MlflowClient", name: str, version: int, path: Path) -> No
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".fetch-", dir=path.parent))
     try:
+        # at once: what another process puts there meanwhile is whole, and it may be loading it
+        with contextlib.suppress(FileNotFoundError):
+            path.replace(temporary / "damaged")
         with answering(f"can't fetch version {version} of model {name!r}"):
             source = client.get_model_version_download_uri(name, str(version))
             uri = client.tracking_uri
             got = download_artifacts(artifact_uri=source, dst_path=str(temporary), tracking_uri=uri)
-        with contextlib.suppress(FileNotFoundError):
-            path.replace(temporary / "before")
         try:
             os.replace(got, path)
         except OSError:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from driftline import names
 from driftline.errors import DriftlineError
 from driftline.monitoring import Monitors
-from driftline.profile.blocks import DAY, HOUR, longest
+from driftline.profile.blocks import HOUR, longest, seconds_of
 from driftline.storage.connection import Connection
 from monitors.references.set_reference import live
 
@@ -85,7 +85,7 @@ def _window(
     first = max(since, until - longest(60 * minutes))
     if short and not _merged(connection, model, minutes, (first, until)):
         return (first, until), 60 * minutes
-    return window, HOUR if until - since <= longest(HOUR) else DAY
+    return window, seconds_of(until - since)
 
 
 def _merged(connection: Connection, model: str, minutes: int, window: _Span) -> bool:

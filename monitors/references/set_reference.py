@@ -13,7 +13,7 @@ from driftline.monitoring import Monitors
 from driftline.profile import blocks as by_time
 from driftline.profile import sample
 from driftline.profile.binning import Binning
-from driftline.profile.blocks import DAY, HOUR, MOST, Block
+from driftline.profile.blocks import Block
 from driftline.profile.profile import Profile
 from driftline.profile.recount import recount
 from driftline.storage import binnings, reference_sample, references, windows
@@ -79,7 +79,7 @@ def live(
     """As `from_window`, in the caller's transaction."""
     since, until = window
     binning = _binning(connection, name, version)
-    length = seconds or _length(settings, until - since)
+    length = seconds or by_time.seconds_of(until - since, 60 * settings.block_minutes)
     found = _live(
         connection,
         name,
@@ -140,11 +140,6 @@ def from_file(
             references.write(connection, stored, found)
             reference_sample.replace(connection, name, number, sample.take(features, score))
     return stored
-
-
-def _length(settings: Monitors, span: timedelta) -> int:
-    lengths = (60 * settings.block_minutes, HOUR)
-    return next((one for one in lengths if span.total_seconds() <= one * MOST), DAY)
 
 
 def _binning(connection: Connection, name: str, version: int) -> Binning:

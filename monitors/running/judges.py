@@ -30,13 +30,16 @@ class Judges:
     Parameters:
         model: its name in the config.
         section: its section.
+
+    Attributes:
+        stamps: when the reference of each version was set, as it was at the last refresh.
     """
 
     def __init__(self, model: str, section: Model) -> None:
         self._model = model
         self.settings = section.monitors
         self._share = budget.columns(section)
-        self._stamps: dict[int, datetime] = {}
+        self.stamps: dict[int, datetime] = {}
         self._stored: dict[int, StoredReference | None] = {}
         self._made: dict[tuple[int, str], Judge] = {}
         self._sequential: dict[int, Sequential] = {}
@@ -57,12 +60,12 @@ class Judges:
         self._connection = connection
         stamps = references.stamp(connection, self._model)
         for version in {*stamps, *self._stored}:
-            if stamps.get(version) != self._stamps.get(version):
+            if stamps.get(version) != self.stamps.get(version):
                 self._stored.pop(version, None)
                 for key in [key for key in self._made if key[0] == version]:
                     del self._made[key]
                     self._kept.pop(key, None)
-        self._stamps = stamps
+        self.stamps = stamps
 
     def reference(self, connection: Connection, version: int) -> StoredReference | None:
         """The reference of a version, with all its columns."""
@@ -107,7 +110,7 @@ class Judges:
 
     def _digest(self, judge: Judge) -> str:
         """Of the settings and of when the reference was set: laws of an old one are not taken."""
-        return f"{judge.calibrator.digest} {self._stamps.get(judge.version)}"
+        return f"{judge.calibrator.digest} {self.stamps.get(judge.version)}"
 
     def _make(self, connection: Connection, version: int, segment: str) -> Judge:
         stored = self.reference(connection, version)

@@ -8,7 +8,7 @@ import numpy as np
 import psycopg
 
 from driftline import names
-from driftline.storage import references, verdicts
+from driftline.storage import verdicts
 from driftline.storage.connection import Connection
 from driftline.storage.verdicts import Past
 from monitors.calibration.sequential import NAME, SOURCE
@@ -49,9 +49,8 @@ def judge(
         until=datetime.max.replace(tzinfo=UTC),
         every=seconds,
     )
-    stamps = references.stamp(connection, model)
     columns = {
-        name: [one for one in past if _holds(one, stamps)]
+        name: [one for one in past if _holds(one, judges.stamps)]
         for (name, segment), past in series.items()
         if segment == names.ALL_ROWS
     }

@@ -1,7 +1,7 @@
 """A reference by time: one profile for each hour or day, so that its own variation is known."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -41,10 +41,20 @@ class Block(NamedTuple):
 
 def seconds_for(times: pa.Array | pa.ChunkedArray, shortest: int = HOUR) -> int:
     """The shortest length that makes not too many blocks: hours or less, or days."""
-    for length in (shortest, HOUR):
-        if len(np.unique(_seconds(times) // length)) <= MOST:
-            return length
-    return DAY
+    return _fitting(shortest, lambda length: len(np.unique(_seconds(times) // length)))
+
+
+def seconds_of(span: timedelta, shortest: int = HOUR) -> int:
+    """As `seconds_for`, of all of a stretch of time.
+
+    >>> seconds_of(timedelta(days=8), 300), seconds_of(timedelta(days=9), 300)
+    (300, 3600)
+    """
+    return _fitting(shortest, lambda length: span.total_seconds() / length)
+
+
+def _fitting(shortest: int, blocks: Callable[[int], float]) -> int:
+    return next((length for length in (shortest, HOUR) if blocks(length) <= MOST), DAY)
 
 
 def longest(seconds: int) -> timedelta:

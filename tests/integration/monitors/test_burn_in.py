@@ -10,10 +10,15 @@ from tests.integration.monitors.conftest import Stream, monitors
 from tests.integration.monitors.test_commands import typed, written
 
 
-def test_live_windows_replace_a_reference_without_times(make_stream: Callable[..., Stream]) -> None:
-    stream = make_stream(monitors=monitors(burn_in="2 d"))
+def forget_times(stream: Stream) -> None:
+    """A reference like that of shuffled training data."""
     stream.sql("UPDATE driftline.reference SET block_seconds = NULL, since = NULL, until = NULL")
     stream.sql("DELETE FROM driftline.reference_block")
+
+
+def test_live_windows_replace_a_reference_without_times(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(monitors=monitors(burn_in="2 d"))
+    forget_times(stream)
     for hour in range(60):
         stream.hour(hour, n=100)
 
@@ -40,8 +45,7 @@ def test_short_windows_get_short_blocks_of_what_was_kept_for_them(
     make_stream: Callable[..., Stream], tmp_path: Path
 ) -> None:
     stream = make_stream(monitors=monitors(burn_in="3 d", windows=["10 min", "15 min", "1 h"]))
-    stream.sql("UPDATE driftline.reference SET block_seconds = NULL, since = NULL, until = NULL")
-    stream.sql("DELETE FROM driftline.reference_block")
+    forget_times(stream)
     for hour in range(3 * 24 + 2):
         stream.hour(hour, n=480)
     assert typed(written(stream, tmp_path), "compact").exit_code == 0
@@ -70,8 +74,7 @@ def test_hours_that_were_merged_already_are_not_counted_again(
     make_stream: Callable[..., Stream],
 ) -> None:
     stream = make_stream(monitors=monitors(burn_in="3 d", windows=["5 min", "1 h"]))
-    stream.sql("UPDATE driftline.reference SET block_seconds = NULL, since = NULL, until = NULL")
-    stream.sql("DELETE FROM driftline.reference_block")
+    forget_times(stream)
     for hour in range(3 * 24 + 2):
         stream.hour(hour, n=60)
     with connect(stream.config.postgres, "write", autocommit=True) as connection:
@@ -87,8 +90,7 @@ def test_times_of_the_week_need_more_days_than_short_blocks_leave(
     stream = make_stream(
         monitors=monitors(burn_in="3 d", windows=["10 min", "1 h"], matching="hour_of_week")
     )
-    stream.sql("UPDATE driftline.reference SET block_seconds = NULL, since = NULL, until = NULL")
-    stream.sql("DELETE FROM driftline.reference_block")
+    forget_times(stream)
     for hour in range(3 * 24 + 2):
         stream.hour(hour, n=60)
     Runner(stream.config).run(once=True)
@@ -100,8 +102,7 @@ def test_until_then_verdicts_are_provisional_and_make_no_page(
     make_stream: Callable[..., Stream],
 ) -> None:
     stream = make_stream(monitors=monitors(burn_in="14 d", page=["drift"]))
-    stream.sql("UPDATE driftline.reference SET block_seconds = NULL, since = NULL, until = NULL")
-    stream.sql("DELETE FROM driftline.reference_block")
+    forget_times(stream)
     for hour in range(4):
         stream.hour(hour, shift=0 if hour < 2 else 60)
     Runner(stream.config).run(once=True)
