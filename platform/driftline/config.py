@@ -20,6 +20,7 @@ from driftline import names
 from driftline.errors import ConfigError, ServiceError
 from driftline.grafana import Grafana
 from driftline.monitoring import Monitors, Notify, Runner
+from driftline.private_files import private_folder
 from driftline.settings import (
     LOGIN_KEY,
     SECRET_KEY,
@@ -126,6 +127,10 @@ class Flink(Settings):
         None, description="a folder or URI; default in the state"
     )
     memory: str = Field("1g", pattern=r"^\d+[mg]$", description="heap of the local JVM")
+    environment: list[str] = Field(
+        default_factory=list,
+        description="names of variables that the local JVM gets, too; they may show in its logs",
+    )
     properties: dict[str, str] = Field(
         default_factory=dict, description="any Flink setting, passed through as it is"
     )
@@ -484,6 +489,15 @@ class Config(Settings):
         except KeyError:
             known = ", ".join(self.models) or "none"
             raise ConfigError(f"no model {name!r} in the config (there: {known})") from None
+
+    def folder(self, *parts: str) -> Path:
+        """A folder below `state`, made where it is missing; nobody else can enter `state`.
+
+        Raises:
+            ServiceError: it belongs to somebody else, or cannot be made.
+        """
+        private_folder(self.state)
+        return private_folder(self.state.joinpath(*parts))
 
     def local_kafka(self) -> Kafka:
         """The broker's settings, with the local stack's address filled in for `local`."""

@@ -2,10 +2,8 @@
 
 import fcntl
 import json
-import os
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,37 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from driftline.errors import ServiceError
-
-
-def private_folder(path: Path) -> Path:
-    """Make a folder that only its owner enters, and return it.
-
-    Raises:
-        ServiceError: it belongs to somebody else, or cannot be made.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.chmod(0o700)
-    except OSError as error:
-        raise ServiceError(
-            f"can't use the folder {str(path)!r}: {error.strerror}"
-            " (give another `state` in driftline.yaml, or delete this one as its owner)"
-        ) from error
-    return path
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file with mode 0600; a reader sees the old content or the new, never a part."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+from driftline.private_files import private_folder, write_private
 
 
 def write_json(path: Path, content: Any) -> None:

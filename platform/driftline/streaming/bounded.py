@@ -3,6 +3,7 @@
 The same SQL, the same decoder and the same transform as the stream, over a file of events.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,11 @@ from pyflink.table.udf import FunctionContext, ScalarFunction, udf
 from driftline.config import AcceptedTime, Config, Model
 from driftline.errors import DriftlineError
 from driftline.names import EVENT_ID, EVENT_TIME, KAFKA_OFFSET, KAFKA_PARTITION
+from driftline.streaming import environment
 from driftline.streaming.decode import ARROW_TYPES, DECODERS, is_tensor
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.job import flink_settings, table_environment
+from driftline.streaming.jvm import flink_jvm
 from driftline.streaming.query import SQL_TYPES, query_fields, time_expression
 from driftline.streaming.rejects import Rejects
 from driftline.streaming.topology import with_options
@@ -46,6 +49,7 @@ class MakeFeatures(ScalarFunction):  # type: ignore[misc]  # pyflink ships no ty
 
     def open(self, _: FunctionContext) -> None:
         """Load the transform, once a worker."""
+        environment.take_over()
         self._definition = FeatureDefinition(self._model)
         self._decode = DECODERS[self._model.input.decoder](self._model.input)
 
@@ -92,6 +96,11 @@ def features_of(config: Config, name: str, lines: Path) -> pa.Table:
     """
     if not lines.exists():
         raise DriftlineError(f"no file {str(lines)!r} with one event a line")
+    with flink_jvm(config) as local:
+        return _features_of(config, name, lines, local)
+
+
+def _features_of(config: Config, name: str, lines: Path, local: Mapping[str, str]) -> pa.Table:
     model = _any_time(config.model(name))
     definition = FeatureDefinition(model)
     settings = {
@@ -99,7 +108,7 @@ def features_of(config: Config, name: str, lines: Path) -> pa.Table:
         for key, value in flink_settings(config, name).items()
         if not key.startswith("execution.checkpointing.")  # one pass, nothing to resume
     } | {"parallelism.default": "1"}
-    t_env = table_environment(settings)
+    t_env = table_environment({**local, **settings})
     _view(t_env, model, lines)
     row = DataTypes.ROW(
         [

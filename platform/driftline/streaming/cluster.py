@@ -1,6 +1,5 @@
 """`driftline run --cluster`: submits a model's job to a standalone Flink cluster."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from driftline.streaming.checkpoints import newest
 from driftline.streaming.job import checkpoint_folder
 from driftline.streaming.supervise import job_environment
 
-_JOB_ID = re.compile(r"Job has been submitted with JobID ([0-9a-f]{32})")
+_JOB_ID = re.compile(r"job ([0-9a-f]{32}) of \S+ submitted")
 
 
 def submit(config_path: Path, config: Config, model: str, cluster: str, restore: str | None) -> str:
@@ -30,33 +29,23 @@ def submit(config_path: Path, config: Config, model: str, cluster: str, restore:
     Raises:
         ServiceError: the cluster did not take it; with what Flink's client said.
     """
-    arguments = ["--config", str(config_path.resolve()), "--model", model, "--detached"]
+    arguments = ["--config", str(config_path.resolve()), "--model", model, "--cluster", cluster]
     start = newest(checkpoint_folder(config, model)) if restore is None else restore
     if start not in (None, "none"):
         arguments += ["--restore", start]
-    python = ["-pyclientexec", sys.executable, "-pyexec", sys.executable]
-    script = Path(__file__).with_name("job.py")
-    command = [str(flink_home() / "bin" / "flink"), "run", "-d", "-m", cluster, *python]
     done = subprocess.run(
-        [*command, "-py", str(script), *arguments],
-        env=dict(job_environment(config)),
+        [sys.executable, "-m", "driftline.streaming.job", *arguments],
+        env={**job_environment(config), "FLINK_LOG_DIR": str(config.folder("logs", "submit"))},
         capture_output=True,
         text=True,
         check=False,
     )
-    found = _JOB_ID.search(done.stdout)
-    if found is None:
-        said = (done.stdout + done.stderr).strip().splitlines()
-        causes = [line for line in said if "Caused by" in line][-3:] or said[-5:]
+    output = done.stdout + done.stderr
+    submitted = _JOB_ID.search(output)
+    if submitted is None:
+        lines = output.strip().splitlines()
+        causes = [line for line in lines if "Caused by" in line][-3:] or lines[-5:]
         raise ServiceError(
             f"the Flink cluster at {cluster!r} did not take the job:\n" + "\n".join(causes)
         )
-    return found[1]
-
-
-def flink_home() -> Path:
-    """Flink's own folder, inside PyFlink's wheel."""
-    found = importlib.util.find_spec("pyflink")
-    assert found is not None
-    assert found.origin is not None
-    return Path(found.origin).parent
+    return submitted[1]

@@ -16,7 +16,7 @@ from pyflink.table.udf import FunctionContext, ScalarFunction, UserDefinedScalar
 
 from driftline.config import Config
 from driftline.records import PUBLISHED, ScoredBatch, StoredBatch
-from driftline.streaming import metrics
+from driftline.streaming import environment, metrics
 from driftline.streaming.decode import DECODERS
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.follow import Follower
@@ -69,6 +69,7 @@ class LogPredictions(ScalarFunction):  # type: ignore[misc]  # pyflink ships no 
 
     def open(self, context: FunctionContext) -> None:
         """Load the model and reach the database, once a worker."""
+        environment.take_over()
         with told(self._config, self._name):
             self._open()
         metrics.announce(context, self._name, self._serving, self._follower)
@@ -154,6 +155,7 @@ class LogLabels(ScalarFunction):  # type: ignore[misc]  # pyflink ships no types
 
     def open(self, _: FunctionContext) -> None:
         """Reach the database, once a worker."""
+        environment.take_over()
         with told(self._config, self._name):
             self._log = LabelLog(self._config, self._name)
 

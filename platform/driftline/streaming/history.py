@@ -43,8 +43,7 @@ def features_of_history(
     Raises:
         DriftlineError: the run failed, with its last words; or it was stopped.
     """
-    log_path = config.state / "logs" / f"features-{model}.log"
-    log_path.parent.mkdir(parents=True, exist_ok=True)
+    log_path = config.folder("logs") / f"features-{model}.log"
     command = [sys.executable, "-m", "driftline.streaming.bounded"]
     with log_path.open("wb") as output:
         child = subprocess.Popen(
@@ -54,6 +53,7 @@ def features_of_history(
             stderr=output,
             env=job_environment(config),
             start_new_session=True,
+            umask=0o077,
         )
         try:
             code = _wait(child, stop)

@@ -13,17 +13,19 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pyflink
-from py4j.protocol import Py4JJavaError
-from pyflink.common import Configuration, JobClient
+from py4j.protocol import Py4JError, Py4JJavaError
+from pyflink.common import Configuration, JobClient, JobStatus
 from pyflink.java_gateway import get_gateway
 from pyflink.table import EnvironmentSettings, TableEnvironment
 
 from driftline.config import Config, Model, load
 from driftline.services.jars import flink_connector_jars
+from driftline.streaming.jvm import flink_jvm
 from driftline.streaming.topology import build
 
 log = logging.getLogger("driftline.job")
@@ -37,38 +39,54 @@ def main(arguments: list[str] | None = None) -> None:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
     )
     logging.getLogger("py4j").setLevel(logging.WARNING)
+    os.umask(0o077)  # of all that the job writes, by its workers and its JVM, too
+    with flink_jvm(config) as local:
+        _run(config, options, local)
+
+
+def _run(config: Config, options: argparse.Namespace, local: Mapping[str, str]) -> None:
     settings = flink_settings(config, options.model, restore=options.restore)
     if options.drain:  # what is idle would not hear that its time has come to an end
         settings.pop("table.exec.source.idle-timeout", None)
-    if options.detached:  # a cluster's class path lacks what runs Python functions
-        python = sorted(Path(pyflink.__file__).parent.glob("opt/flink-python-*.jar"))
-        jars = [settings["pipeline.jars"], *(path.as_uri() for path in python)]
-        settings["pipeline.jars"] = ";".join(jars)
+    if options.cluster is not None or options.detached:
+        settings = _on_a_cluster(settings, options.cluster)
+    else:
+        settings = {**local, **settings}
     t_env = table_environment(settings)
     starts = {topic: {int(p): o for p, o in at.items()} for topic, at in options.starts.items()}
     result = build(t_env, config, options.model, starts).execute()
     client = result.get_job_client()
     log.info("job %s of %s submitted", client.get_job_id(), options.model)
-    if options.detached:
+    if options.cluster is not None or options.detached:
         return
-    folder = checkpoint_folder(config, options.model)
-    _stop_on_signal(client, folder)
-    _end_with_parent()
+    stopping = threading.Event()
+    stop = partial(_stop_in_thread, client, checkpoint_folder(config, options.model), stopping)
+    signal.signal(signal.SIGTERM, lambda *_: stop(drain=False))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+    _watch(client, stopping)
     if options.drain:
-        _stop_in_thread(client, folder, drain=True)
+        stop(drain=True)
     result.wait()
 
 
-def _stop_on_signal(client: JobClient, folder: str) -> None:
-    def stop(*_: object) -> None:
-        _stop_in_thread(client, folder, drain=False)
+def _on_a_cluster(settings: Mapping[str, str], address: str | None) -> dict[str, str]:
+    """What differs on a cluster, to which Flink's own client submits where there is no address."""
+    python = sorted(Path(pyflink.__file__).parent.glob("opt/flink-python-*.jar"))
+    jars = [settings["pipeline.jars"], *(path.as_uri() for path in python)]
+    settings = {**settings, "pipeline.jars": ";".join(jars)}  # its class path lacks Python's
+    if address is None:
+        return settings
+    host, _, port = address.rpartition(":")
+    there = {"execution.target": "remote", "rest.address": host, "rest.port": port}
+    retries = {"rest.retry.max-attempts": "3", "rest.retry.delay": "1 s"}  # else for a minute
+    return retries | settings | there
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
 
-
-def _stop_in_thread(client: JobClient, folder: str, *, drain: bool) -> None:
+def _stop_in_thread(
+    client: JobClient, folder: str, stopping: threading.Event, *, drain: bool
+) -> None:
     log.info("stopping with a savepoint%s", ", draining" if drain else "")
+    stopping.set()
     # in a thread: the main one may be inside a call to the JVM
     threading.Thread(target=_stop_with_savepoint, args=(client, folder, drain), daemon=True).start()
 
@@ -86,12 +104,14 @@ def _stop_with_savepoint(client: JobClient, folder: str, drain: bool) -> None:
             time.sleep(1)
 
 
-def _end_with_parent() -> None:
-    """End at once when the supervisor is gone: two jobs of one model must not run."""
+def _watch(client: JobClient, stopping: threading.Event) -> None:
+    """End at once when the supervisor is gone, as two jobs of one model must not run; also when
+    somebody else has cancelled the job, which Flink would not start again: the supervisor does.
+    """
     parent = os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == parent and (stopping.is_set() or not _is_cancelled(client)):
             time.sleep(1)
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -99,6 +119,17 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _is_cancelled(client: JobClient) -> bool:
+    try:
+        status = client.get_job_status().result()
+    except Py4JError:  # the JVM is ending
+        return False
+    if status not in (JobStatus.CANCELLING, JobStatus.CANCELED):
+        return False
+    log.error("the job was cancelled, and not by its supervisor: ending it, to start it again")
+    return True
 
 
 def table_environment(settings: Mapping[str, str]) -> TableEnvironment:
@@ -178,7 +209,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--restore", help="checkpoint or savepoint to start from")
     parser.add_argument("--starts", type=json.loads, default={}, help='{"topic": {"0": 17}}')
     parser.add_argument("--drain", action="store_true", help="close all windows, then end")
-    parser.add_argument("--detached", action="store_true", help="submit and return")
+    parser.add_argument("--cluster", help="host:port of a cluster to submit to")
+    parser.add_argument("--detached", action="store_true", help="submit by `flink run -py`")
     return parser.parse_args(arguments)
 
 

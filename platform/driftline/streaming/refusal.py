@@ -9,6 +9,7 @@ from pathlib import Path
 
 from driftline.config import Config
 from driftline.errors import DriftlineError
+from driftline.private_files import write_private
 from driftline.storage.reconnect import TRANSIENT
 
 
@@ -21,17 +22,12 @@ def told(config: Config, model: str) -> Iterator[None]:
         raise
     except Exception as error:
         own = isinstance(error, DriftlineError)
-        _write(note(config, model), str(error) if own else f"{type(error).__name__}: {error}")
+        config.folder("run")
+        text = str(error) if own else f"{type(error).__name__}: {error}"
+        write_private(note(config, model), text)
         raise
 
 
 def note(config: Config, model: str) -> Path:
     """Where the reason is; there is no such file while all is well."""
     return config.state / "run" / f"job-{model}.refusal"
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    partial.replace(path)  # whole, or not at all

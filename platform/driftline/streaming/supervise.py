@@ -23,7 +23,6 @@ from driftline.storage.connection import connect
 from driftline.streaming import refusal
 from driftline.streaming.check import check_ready
 from driftline.streaming.checkpoints import newest
-from driftline.streaming.reporters import reporter_jars
 
 ATTEMPTS = 3  # failures in a row without progress
 BACKOFF_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
@@ -119,7 +118,7 @@ class Supervisor:
         else:
             arguments += ["--starts", json.dumps(self._starts())]
         refusal.note(self.config, self.model).unlink(missing_ok=True)
-        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        self.config.folder("logs")
         with self.log_path.open("ab") as output:
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "driftline.streaming.job", *arguments],
@@ -128,6 +127,7 @@ class Supervisor:
                 stderr=output,
                 env={**job_environment(self.config), "FLINK_LOG_DIR": str(self._jvm_logs())},
                 start_new_session=True,
+                umask=0o077,
             )
         if self._stopping and not more:  # told just now: `stop` did not see this one yet
             self._child.terminate()
@@ -139,8 +139,7 @@ class Supervisor:
 
     def _jvm_logs(self) -> Path:
         """The folder of Flink's log, which each run begins anew; the last run's is kept."""
-        folder = self.log_path.with_suffix("")
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self.config.folder("logs", self.log_path.stem)
         for path in folder.glob("*.log"):
             path.replace(path.with_suffix(".log.1"))
         return folder
@@ -234,20 +233,10 @@ class Supervisor:
 
 
 def job_environment(config: Config) -> Mapping[str, str]:
-    """The environment of the job's processes: real Python workers, no telemetry, a small heap."""
-    jvm = (
-        # the code that Flink generates for a feature query is one long method
-        "-XX:-DontCompileHugeMethods "
-        f"-Xmx{config.flink.memory} -XX:+UseParallelGC -XX:MaxDirectMemorySize=512m"
-        " --add-opens=java.base/java.util=ALL-UNNAMED --add-opens=java.base/java.lang=ALL-UNNAMED"
-    )
-    jars = map(str, reporter_jars(config.flink.properties))
+    """The environment of a job's Python processes: real workers, no telemetry."""
     return {
         **os.environ,
-        # the one variable by which PyFlink takes more onto the JVM's class path
-        "HADOOP_CLASSPATH": ":".join([*jars, os.environ.get("HADOOP_CLASSPATH", "")]),
         "_python_worker_execution_mode": "process",
-        "JVM_ARGS": jvm,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
         "TF_CPP_MIN_LOG_LEVEL": "2",

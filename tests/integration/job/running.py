@@ -113,7 +113,7 @@ def processes(session: int) -> Pids:
         except ProcessLookupError:
             continue
         command = " ".join(process.info["cmdline"] or ())
-        if "PythonGatewayServer" in command:
+        if "py4j.GatewayServer" in command:
             found["jvm"].append(process.pid)
         elif "beam_boot" in command:
             found["worker"].append(process.pid)
