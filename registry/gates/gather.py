@@ -91,7 +91,7 @@ def _pairs(
 
 def _fetched(config: Config, client: "MlflowClient", model: str, version: int) -> Path:
     name = config.model(model).registry.name
-    return fetch(client, name, version, config.state / "models")
+    return fetch(client, name, version, config.folder("models"))
 
 
 def _incompatible(

@@ -8,13 +8,12 @@ from typing import Any
 
 from confluent_kafka.admin import AdminClient
 
+from driftline.private_files import private_folder, write_private
 from driftline.services.cache import Say
 from driftline.services.files import (
     password,
-    private_folder,
     require_password,
     require_space,
-    write_private,
 )
 from driftline.services.jars import java, kafka_jars, kafka_version
 from driftline.services.ports import LOOPBACK

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from driftline.services.cache import Say
-from driftline.services.files import password, private_folder, require_password, write_private
+from driftline.private_files import private_folder, write_private
+from driftline.services.files import password, require_password
 from driftline.services.ports import LOOPBACK
 from driftline.services.process import Command
 from driftline.services.service import Place

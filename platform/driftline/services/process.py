@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from driftline.environment import without_secrets
 from driftline.errors import ServiceError
 from driftline.services.files import read_json, write_json
 
@@ -86,6 +87,9 @@ class ProcessId:
 def spawn(command: Command, log: Path) -> ProcessId:
     """Start a process in a session of its own, with its output appended to a log.
 
+    It does not get the variables of this process that it has no need of: another user, as whom it
+    may run, could read them.
+
     Raises:
         ServiceError: the system refuses to start it.
     """
@@ -95,7 +99,7 @@ def spawn(command: Command, log: Path) -> ProcessId:
             child = subprocess.Popen(
                 command.argv,
                 cwd=command.cwd,
-                env={**os.environ, **QUIET, **command.env},
+                env={**without_secrets(os.environ), **QUIET, **command.env},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -103,6 +107,7 @@ def spawn(command: Command, log: Path) -> ProcessId:
                 user=account.uid if account else None,
                 group=account.gid if account else None,
                 extra_groups=[] if account else None,
+                umask=0o077,
             )
         except OSError as error:
             who = f" as user {account.uid}" if account else ""

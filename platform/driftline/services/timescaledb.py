@@ -17,15 +17,15 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 
+from driftline.environment import without_secrets
 from driftline.errors import ServiceError
+from driftline.private_files import private_folder, write_private
 from driftline.services import postgres_tree
 from driftline.services.cache import Say
 from driftline.services.files import (
     password,
-    private_folder,
     require_password,
     require_space,
-    write_private,
 )
 from driftline.services.ports import LOOPBACK
 from driftline.services.process import Account, Command
@@ -165,7 +165,7 @@ def _initdb(tree: Path, place: Place, data: Path) -> None:
             ],
             "can't create the TimescaleDB cluster",
             cwd=data,
-            env={**os.environ, "LC_ALL": "C"},
+            env={**without_secrets(os.environ), "LC_ALL": "C"},
             account=account,
         )
     finally:

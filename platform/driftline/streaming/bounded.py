@@ -16,7 +16,7 @@ from pyflink.table.udf import FunctionContext, ScalarFunction, udf
 from driftline.config import AcceptedTime, Config, Model
 from driftline.errors import DriftlineError
 from driftline.names import EVENT_ID, EVENT_TIME, KAFKA_OFFSET, KAFKA_PARTITION
-from driftline.streaming import environment
+from driftline.streaming import worker_environment
 from driftline.streaming.decode import ARROW_TYPES, DECODERS, is_tensor
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.job import flink_settings, table_environment
@@ -49,7 +49,7 @@ class MakeFeatures(ScalarFunction):  # type: ignore[misc]  # pyflink ships no ty
 
     def open(self, _: FunctionContext) -> None:
         """Load the transform, once a worker."""
-        environment.take_over()
+        worker_environment.take_over()
         self._definition = FeatureDefinition(self._model)
         self._decode = DECODERS[self._model.input.decoder](self._model.input)
 

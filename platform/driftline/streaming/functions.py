@@ -16,7 +16,7 @@ from pyflink.table.udf import FunctionContext, ScalarFunction, UserDefinedScalar
 
 from driftline.config import Config
 from driftline.records import PUBLISHED, ScoredBatch, StoredBatch
-from driftline.streaming import environment, metrics
+from driftline.streaming import metrics, worker_environment
 from driftline.streaming.decode import DECODERS
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.follow import Follower
@@ -69,7 +69,7 @@ class LogPredictions(ScalarFunction):  # type: ignore[misc]  # pyflink ships no 
 
     def open(self, context: FunctionContext) -> None:
         """Load the model and reach the database, once a worker."""
-        environment.take_over()
+        worker_environment.take_over()
         with told(self._config, self._name):
             self._open()
         metrics.announce(context, self._name, self._serving, self._follower)
@@ -89,7 +89,7 @@ class LogPredictions(ScalarFunction):  # type: ignore[misc]  # pyflink ships no 
         )
         self._sink = SINKS["timescaledb"](self._config, self._name, self._serving.binning_of)
         gc.freeze()  # what is loaded stays: to look for garbage in TensorFlow takes long
-        trials = Trials(self._config.state / "models", model.registry, schema)
+        trials = Trials(self._config.folder("models"), model.registry, schema)
         self._follower = Follower(self._config, self._name, self._serving, trials)
 
     def close(self) -> None:
@@ -155,7 +155,7 @@ class LogLabels(ScalarFunction):  # type: ignore[misc]  # pyflink ships no types
 
     def open(self, _: FunctionContext) -> None:
         """Reach the database, once a worker."""
-        environment.take_over()
+        worker_environment.take_over()
         with told(self._config, self._name):
             self._log = LabelLog(self._config, self._name)
 

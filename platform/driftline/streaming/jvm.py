@@ -1,8 +1,8 @@
 """The JVM of a local Flink run, started so that no other user of the machine can use it.
 
-PyFlink would start it with an open gateway: whoever connects to its port runs any Java code, as this user.
-Here the gateway asks for a token, Flink's ports for a certificate, and Python workers connect by
-Unix sockets.
+PyFlink would start it with an open gateway: whoever connects to its port runs any Java code, as
+this user. Here the gateway asks for a token, Flink's ports for a certificate, and Python workers
+connect by Unix sockets.
 """
 
 import os
@@ -19,9 +19,10 @@ from pyflink import java_gateway, pyflink_gateway_server
 from pyflink.util.exceptions import install_exception_handler, install_py4j_hooks
 
 from driftline.config import Config
+from driftline.environment import without_secrets
 from driftline.errors import ServiceError
 from driftline.private_files import private_folder
-from driftline.streaming import environment
+from driftline.streaming import worker_environment
 from driftline.streaming.reporters import reporter_jars
 from driftline.streaming.run_folder import run_folder, temporary_folder
 from driftline.streaming.transport_security import secured
@@ -76,9 +77,8 @@ def jvm_arguments(config: Config) -> list[str]:
 
 
 def _start(config: Config, folder: Path, temporary: Path, classes: Path) -> "subprocess.Popen[str]":
-    names = config.flink.environment
-    variables = environment.without_secrets(os.environ, names)
-    variables |= environment.keep_for_workers(folder)
+    variables = without_secrets(os.environ, config.flink.environment)
+    variables |= worker_environment.keep_for_workers(folder)
     variables["LOG4J_PROPERTIES"] = str(_RESOURCES / "job-log4j.properties")
     pyflink_gateway_server.prepare_environment_variables(variables)
     class_path = [
@@ -91,6 +91,7 @@ def _start(config: Config, folder: Path, temporary: Path, classes: Path) -> "sub
         pyflink_gateway_server.find_java_executable(),
         *jvm_arguments(config),
         f"-Djava.io.tmpdir={temporary}",
+        f"-Djava.util.logging.config.file={_RESOURCES / 'job-logging.properties'}",
         "-XX:+IgnoreUnrecognizedVMOptions",
         *pyflink_gateway_server.get_jvm_opts(variables),
         *pyflink_gateway_server.construct_log_settings(variables),

@@ -70,7 +70,7 @@ def locate(config: Config, name: str, client: "MlflowClient", version: int) -> L
         ServiceError: the registry is down.
     """
     registered = config.model(name).registry.name
-    folder = fetch(client, registered, version, config.state / "models")
+    folder = fetch(client, registered, version, config.folder("models"))
     with answering(f"can't find version {version} of model {registered!r}"):
         found = Version.of(client.get_model_version(registered, str(version)))
     return _complete(Located(folder, found))
@@ -127,7 +127,7 @@ def candidates(
 
 
 def _fetched_before(config: Config, name: str, version: int, run_id: str, digest: str) -> Located:
-    folder = cached(name, version, digest, config.state / "models")
+    folder = cached(name, version, digest, config.folder("models"))
     if folder is None:
         raise RegistryError(f"version {version} of model {name!r} was not fetched before")
     return _complete(Located(folder, Version(name, version, run_id, digest, "", "")))

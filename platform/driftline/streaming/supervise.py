@@ -244,7 +244,7 @@ def job_environment(config: Config) -> Mapping[str, str]:
         # keep freed arrays: giving them back and faulting them in again costs a third of a count
         "MALLOC_TRIM_THRESHOLD_": "500000000",
         "MALLOC_MMAP_THRESHOLD_": "500000000",
-        "FLINK_LOG_DIR": str(config.state / "logs"),
+        "FLINK_LOG_DIR": str(config.folder("logs")),
     }
 
 

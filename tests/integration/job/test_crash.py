@@ -1,16 +1,21 @@
 """What is killed in mid-stream comes back by itself, and nothing is lost or doubled."""
 
 import os
+import re
 import signal
 import threading
+import uuid
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
+import yaml
 
 from driftline.config import Config, load
+from tests import attacks
 from tests.faults import CuttingProxy
 from tests.integration.job import feed
 from tests.integration.job.conftest import World
@@ -48,18 +53,53 @@ class Feeder(threading.Thread):
         self._more.set()
 
 
+@pytest.fixture(autouse=True)
+def secrets(own_world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every password that the job's config names, by variables, and one of somebody else."""
+    folder = own_world.config.state / "secrets"
+    values = {f"PLANTED_{path.name}": path.read_text().strip() for path in folder.iterdir()}
+    values |= {"PLANTED_elsewhere": f"planted-{uuid.uuid4().hex}"}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    return list(values.values())
+
+
 def make(world: World, model: str, **more: Any) -> Path:
     """Config, topics and table of a model."""
     world.make_topics(model)
-    return world.write(model, world.section(model, stream={"batch_rows": 2_000}), **more)
+    section = world.section(model, stream={"batch_rows": 2_000})
+    path = world.write(model, section, **more)
+    content = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(by_variables(content)))
+    return path
 
 
-def crash(world: World, path: Path, model: str, strike: Callable[[Pids], None]) -> None:
-    """Run a stream through a crash, and prove that all of it is there, once."""
+def by_variables(section: Any) -> Any:
+    """A config with its secrets named by environment variables instead of files."""
+    if not isinstance(section, dict):
+        return section
+    if isinstance(section.get("file"), str):
+        return {"env": f"PLANTED_{Path(section['file']).name}"}
+    return {key: by_variables(value) for key, value in section.items()}
+
+
+def crash(
+    world: World,
+    path: Path,
+    model: str,
+    strike: Callable[[Pids], None],
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
+    """Run a stream through a crash, and prove that all of it is there, once.
+
+    Parameters:
+        meanwhile: what happens after the strike, while the stream goes on.
+    """
     with Running(path, model) as job:
         feeder = Feeder(world.config, world.topic(model, "events"))
         feeder.start()
         strike_midstream(job.config, model, feeder, job.pids, strike)
+        meanwhile()
         job.wait_until_settled(feed.sent(EVENTS).messages)
         feeder.join()
         job.drain()
@@ -99,9 +139,54 @@ def prove(path: Path, model: str) -> None:
     ) == [(total.events, total.events, total.events, 0)]
 
 
-def test_a_killed_worker_is_replaced(own_world: World) -> None:
+def test_a_killed_worker_is_replaced(own_world: World, secrets: list[str]) -> None:
     path = make(own_world, "worker")
-    crash(own_world, path, "worker", lambda pids: os.kill(pids["worker"][0], signal.SIGKILL))
+
+    def strike(pids: Pids) -> None:
+        assert_closed(load(path).state, pids)
+        os.kill(pids["worker"][0], signal.SIGKILL)
+
+    crash(own_world, path, "worker", strike, lambda: assert_hidden(load(path).state, secrets))
+    assert attacks.files_with(secrets, load(path).state) == []
+    assert in_database(load(path), secrets) == []
+
+
+def assert_closed(state: Path, pids: Pids) -> None:
+    """No other user can reach anything of a running job."""
+    addresses = attacks.listening(pid for found in pids.values() for pid in found)
+    assert len(addresses) >= 2  # at least Flink's REST and the gateway: they were found at all
+    assert [address for address, _ in addresses if not attacks.is_loopback(address)] == []
+    sockets = [str(path) for path in attacks.unix_sockets(state)]
+    assert len(sockets) >= 4  # through which workers connect
+    doors = attacks.as_another_user(
+        lambda: attacks.open_doors([port for _, port in addresses], sockets)
+    )
+    assert doors == []
+    if os.geteuid() == 0:
+        assert attacks.as_another_user(lambda: attacks.readable(str(state))) == []
+
+
+def assert_hidden(state: Path, secrets: list[str]) -> None:
+    """While a job runs, secrets stand in one private file for its workers, and nowhere else."""
+    found = attacks.files_with(secrets, state)
+    assert {path.name for path in found} <= {"environment.json"}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in found)
+    shown = attacks.as_another_user(attacks.process_list)
+    own = os.geteuid() != 0  # then the list holds our own environment
+    assert own or [value for value in secrets if value in shown] == []
+
+
+def in_database(config: Config, secrets: list[str]) -> list[str]:
+    """The tables in which one of the secrets stands."""
+    tables = rows(
+        config, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'driftline'"
+    )
+    pattern = "|".join(map(re.escape, secrets))
+    return [
+        table
+        for (table,) in tables
+        if rows(config, f'SELECT 1 FROM driftline."{table}" t WHERE t::text ~ %s LIMIT 1', pattern)
+    ]
 
 
 def test_a_killed_jvm_is_started_again_from_the_newest_checkpoint(own_world: World) -> None:
