@@ -1,4 +1,4 @@
-"""What another user of the machine tries against a running job, and where secrets could be found."""
+"""What another user of the machine tries against a running job, and where secrets may be found."""
 
 import contextlib
 import json
@@ -24,8 +24,8 @@ PROBES = {
     "Flink's blob server": bytes([1]) + bytes(40),
     "Flink's RPC": bytes([0, 0, 0, 8]) + bytes(8),
 }
-_TLS_ALERT = 21
-_PY4J_REFUSAL = b"!x"
+#: A TLS alert; py4j's errors; Flink's way from HTTP to HTTPS.
+_REFUSALS = (bytes([21]), b"!x", b"!z", b"HTTP/1.1 301 Moved Permanently\r\nlocation: https:")
 
 
 def listening(pids: Iterable[int]) -> list[tuple[str, int]]:
@@ -80,11 +80,11 @@ def open_doors(ports: Iterable[int], sockets: Iterable[str]) -> list[str]:
     for port in ports:
         for name, probe in PROBES.items():
             answer = _ask(port, probe)
-            if answer and answer[0] != _TLS_ALERT and not answer.startswith(_PY4J_REFUSAL):
-                doors.append(f"{name} at port {port} answers {answer[:80]!r}")
+            if answer and not answer.startswith(_REFUSALS):
+                doors.append(f"{name} at port {port} answers {answer[:120]!r}")
         answer = _ask_over_tls(port)
         if answer:
-            doors.append(f"TLS without a certificate at port {port} answers {answer[:80]!r}")
+            doors.append(f"TLS without a certificate at port {port} answers {answer[:120]!r}")
     for path in sockets:
         with socket.socket(socket.AF_UNIX) as client:
             try:

@@ -60,7 +60,7 @@ def report(  # noqa: PLR0917 - one parameter an option
     loaded.model(model)
     span = _span(loaded, model, window, since, until)
     made = make(loaded, model, *span, version=version, rows=rows)
-    path = to or loaded.state / "reports" / f"{model}-{made.id}.html"
+    path = to or loaded.folder("reports") / f"{model}-{made.id}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(made.html)
     if as_json:

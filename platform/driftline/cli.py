@@ -285,6 +285,11 @@ def run(
         from driftline.streaming.cluster import submit
 
         out.print(f"submitted as job {submit(config, loaded, model, cluster, restore)}")
+        err.print(
+            "closing the cluster's ports and logs is its operator's task: see 'Closing the "
+            "cluster' in docs/deployment.md",
+            soft_wrap=True,
+        )
         return
     logging.getLogger("driftline").setLevel(logging.INFO)
     supervisor = Supervisor(config, loaded, model, restore)

@@ -127,8 +127,8 @@ class Flink(Settings):
         None, description="a folder or URI; default in the state"
     )
     memory: str = Field("1g", pattern=r"^\d+[mg]$", description="heap of the local JVM")
-    environment: list[str] = Field(
-        default_factory=list,
+    environment: tuple[str, ...] = Field(
+        (),
         description="names of variables that the local JVM gets, too; they may show in its logs",
     )
     properties: dict[str, str] = Field(

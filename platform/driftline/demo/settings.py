@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from driftline.demo.flights import FIELDS
+from driftline.private_files import private_folder
 
 MODEL = "flights-late"
 EVENTS, SCORED, LABELS = "flights", "flights-scored", "flights-labels"
@@ -82,5 +83,6 @@ def write(path: Path, state: Path, *, paced: bool, flights: int | None = None) -
     }
     if address := os.environ.get("GRAFANA_URL"):
         config["grafana"] = {"url": address.rstrip("/"), "token": {"env": "GRAFANA_TOKEN"}}
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(state)
+    private_folder(path.parent)
     path.write_text("# written by 'driftline demo'\n" + yaml.safe_dump(config, sort_keys=False))

@@ -9,8 +9,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from driftline.services.cache import Say
 from driftline.private_files import private_folder, write_private
+from driftline.services.cache import Say
 from driftline.services.files import password, require_password
 from driftline.services.ports import LOOPBACK
 from driftline.services.process import Command

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from driftline.errors import ServiceError
+from driftline.private_files import private_folder
 from driftline.services import ports
 from driftline.services.cache import Say
-from driftline.private_files import private_folder
 from driftline.services.files import file_lock, read_json, write_json
 from driftline.services.kafka import Kafka
 from driftline.services.mlflow import MLflow

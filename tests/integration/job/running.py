@@ -1,6 +1,10 @@
 """A supervised job in a thread, its processes, and waiting for what it does."""
 
+import contextlib
+import http.client
+import json
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -19,6 +23,7 @@ from driftline.storage.connection import connect
 from driftline.streaming.checkpoints import newest
 from driftline.streaming.supervise import Supervisor
 from driftline.streaming.watch import Progress, Watch
+from tests import attacks
 
 Pids = dict[str, list[int]]  # the processes of a job: "jvm" and "worker"
 
@@ -78,6 +83,24 @@ class Running:
         leader = self.supervisor._child
         assert leader is not None
         return processes(leader.pid)
+
+    def ask_flink(self, path: str, method: str = "GET") -> Any:
+        """An answer of the REST API of Flink's JVM; None while there is none."""
+        keys = list(self.config.state.glob("run/job-*/flink.pem"))
+        for _, port in attacks.listening(self.pids()["jvm"]) if keys else ():
+            context = ssl.create_default_context(cafile=str(keys[0]))
+            context.load_cert_chain(keys[0])
+            connection = http.client.HTTPSConnection("127.0.0.1", port, 10, context=context)
+            with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+                connection.request(method, path)
+                return json.loads(connection.getresponse().read())
+            connection.close()
+        return None
+
+    def running_jobs(self) -> list[str]:
+        """The ids of Flink's jobs that run in the JVM."""
+        jobs = (self.ask_flink("/jobs") or {}).get("jobs", [])
+        return [job["id"] for job in jobs if job["status"] == "RUNNING"]
 
     def last_words(self) -> str:
         """The end of the job's log."""

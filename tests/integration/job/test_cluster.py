@@ -1,15 +1,24 @@
-"""`driftline run --cluster` on a standalone Flink cluster of Flink's own scripts."""
+"""`driftline run --cluster` on a standalone Flink cluster of Flink's own scripts, closed as
+docs/deployment.md says.
+"""
 
+import http.client
 import json
 import os
+import re
 import shutil
+import ssl
 import subprocess
-import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pyflink
 import pytest
 import yaml
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization.pkcs12 import load_key_and_certificates
 from typer.testing import CliRunner
 
 from driftline.cli import app
@@ -17,40 +26,77 @@ from driftline.config import load
 from driftline.errors import ServiceError
 from driftline.services import ports
 from driftline.storage.audit import audit
-from driftline.streaming.cluster import flink_home, submit
+from driftline.streaming.cluster import submit
+from tests import attacks
 from tests.integration.job import feed
 from tests.integration.job.conftest import World
 from tests.integration.job.running import progress, wait_for
 
 EVENTS = 5_000
+GUIDE = Path(__file__).parents[3] / "docs" / "deployment.md"
+STORE_PASSWORD = "of-the-key-store"
+PLANTED = "planted-in-the-environment-of-the-cluster"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A job manager and a task manager.
+
+    Attributes:
+        address: host:port of its REST API.
+        client: the settings of docs/deployment.md with which a client reaches it.
+        folder: where its configuration and logs are.
+    """
+
+    address: str
+    client: dict[str, Any]
+    folder: Path
+
+    def ask(self, path: str, method: str = "GET") -> Any:
+        """An answer of the REST API, to somebody with the key; None before it answers."""
+        context = ssl.create_default_context(cafile=str(self.folder / "flink.pem"))
+        context.load_cert_chain(self.folder / "flink.pem")
+        host, _, port = self.address.rpartition(":")
+        connection = http.client.HTTPSConnection(host, int(port), timeout=10, context=context)
+        try:
+            connection.request(method, path)
+            text = connection.getresponse().read().decode()
+        except OSError:
+            return None
+        finally:
+            connection.close()
+        return json.loads(text) if text.startswith(("{", "[")) else text
+
+    def slots(self) -> object:
+        """How many task slots are free."""
+        return (self.ask("/overview") or {}).get("slots-available")
+
+    def jobs(self) -> list[str]:
+        """The ids of jobs that run."""
+        jobs = (self.ask("/jobs") or {}).get("jobs", [])
+        return [job["id"] for job in jobs if job["status"] in ("RUNNING", "RESTARTING", "CREATED")]
+
+    def logs(self) -> str:
+        """The end of all logs."""
+        return "\n".join(path.read_text()[-2_000:] for path in self.folder.glob("log/*.log"))
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[str]:
-    """A job manager and a task manager; its REST address."""
-    home, conf = flink_home(), tmp_path / "conf"
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A running cluster, closed as the guide says."""
+    monkeypatch.setenv("FLINK_STORE_PASSWORD", STORE_PASSWORD)
+    home, conf = Path(pyflink.__file__).parent, tmp_path / "conf"
     shutil.copytree(home / "conf", conf)
-    rest = ports.choose()
-    rpc = ports.choose([rest])
     (tmp_path / "log").mkdir()
-    settings = yaml.safe_load((conf / "config.yaml").read_text()) | {
-        "jobmanager": {
-            "rpc": {"address": "127.0.0.1", "port": rpc},
-            "memory": {"process": {"size": "900m"}},
-        },
-        "taskmanager": {
-            "host": "127.0.0.1",
-            "numberOfTaskSlots": 2,
-            "memory": {"process": {"size": "1200m"}},
-        },
-        "rest": {"address": "127.0.0.1", "port": rest},
-    }
-    (conf / "config.yaml").write_text(yaml.safe_dump(settings))
+    rest = ports.choose()
+    found = Cluster(f"127.0.0.1:{rest}", _follow_the_guide(tmp_path), tmp_path)
+    _configure(conf, rest, tmp_path)
     environment = {
         **os.environ,
         "FLINK_CONF_DIR": str(conf),
         "FLINK_LOG_DIR": str(tmp_path / "log"),
         "FLINK_PID_DIR": str(tmp_path / "pid"),
+        "DRIFTLINE_PLANTED": PLANTED,
     }
 
     def call(script: str, action: str) -> None:
@@ -60,30 +106,77 @@ def cluster(tmp_path: Path) -> Iterator[str]:
     try:
         call("jobmanager.sh", "start")
         call("taskmanager.sh", "start")
-        wait_for(lambda: _slots(rest) or None, "a task slot", lambda: _logs(tmp_path))
-        yield f"127.0.0.1:{rest}"
+        wait_for(lambda: found.slots() or None, "a task slot", found.logs)
+        yield found
     finally:
-        for job in _jobs(rest):  # a worker would outlive its task manager
-            request = urllib.request.Request(
-                f"http://127.0.0.1:{rest}/jobs/{job}?mode=cancel", method="PATCH"
-            )
-            urllib.request.urlopen(request, timeout=10).close()  # noqa: S310 - on loopback
-        wait_for(lambda: not _jobs(rest) or None, "the job to end", lambda: _logs(tmp_path))
+        for job in found.jobs():  # a worker would outlive its task manager
+            found.ask(f"/jobs/{job}?mode=cancel", "PATCH")
+        wait_for(lambda: not found.jobs() or None, "the job to end", found.logs)
         call("taskmanager.sh", "stop")
         call("jobmanager.sh", "stop")
 
 
-def test_a_submitted_job_logs_and_proves(world: World, cluster: str) -> None:
-    """The same job runs on a cluster, each record once."""
+def _blocks(kind: str) -> list[str]:
+    """The blocks of one kind in the guide's section about closing a cluster."""
+    section = GUIDE.read_text().split("### Closing the cluster")[1].split("\n## ")[0]
+    return re.findall(rf"```{kind}\n(.*?)```", section, re.DOTALL)
+
+
+def _follow_the_guide(folder: Path) -> dict[str, Any]:
+    """Run the guide's command and put its settings into place; gives those of a client."""
+    store = folder / "flink.p12"
+    command = _blocks("sh")[0].replace("san=dns:flink.example.com", "san=ip:127.0.0.1")
+    subprocess.run(["/bin/bash", "-ec", command], cwd=folder, check=True, capture_output=True)
+    key, certificate, _ = load_key_and_certificates(store.read_bytes(), STORE_PASSWORD.encode())
+    assert key is not None
+    assert certificate is not None
+    (folder / "flink.pem").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        + certificate.public_bytes(Encoding.PEM)
+    )
+    for name in ("log4j.properties", "log4j-console.properties"):
+        with (folder / "conf" / name).open("a") as file:
+            file.write(_blocks("properties")[0])
+    client: dict[str, Any] = yaml.safe_load(_blocks("yaml")[2].replace("/etc/flink", str(folder)))
+    return client
+
+
+def _configure(conf: Path, rest: int, folder: Path) -> None:
+    text = _blocks("yaml")[1].replace("/etc/flink", str(folder))
+    security = yaml.safe_load(text.replace("FLINK_STORE_PASSWORD", STORE_PASSWORD))
+    settings = yaml.safe_load((conf / "config.yaml").read_text()) | {
+        "jobmanager": {
+            "rpc": {"address": "127.0.0.1", "port": ports.choose([rest])},
+            "bind-host": "127.0.0.1",
+            "memory": {"process": {"size": "900m"}},
+        },
+        "taskmanager": {
+            "host": "127.0.0.1",
+            "bind-host": "127.0.0.1",
+            "numberOfTaskSlots": 2,
+            "memory": {"process": {"size": "1200m"}},
+        },
+        "rest": {"address": "127.0.0.1", "bind-address": "127.0.0.1", "port": rest},
+        **security,
+    }
+    (conf / "config.yaml").write_text(yaml.safe_dump(settings))
+
+
+def test_a_submitted_job_logs_and_proves(world: World, cluster: Cluster) -> None:
+    """The same job runs on a cluster, each record once; the cluster stays closed."""
     world.make_topics("clustered")
     path = world.write("clustered", world.section("clustered"))
+    content = yaml.safe_load(path.read_text())
+    content["flink"]["properties"] = cluster.client["flink"]["properties"]
+    path.write_text(yaml.safe_dump(content))
     kafka, topic = world.config.local_kafka(), world.topic("clustered", "events")
     feed.produce(kafka, topic, feed.values(0, EVENTS))
     sent = feed.sent(EVENTS)
-    arguments = ["run", "clustered", "--config", str(path), "--cluster", cluster]
+    arguments = ["run", "clustered", "--config", str(path), "--cluster", cluster.address]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "submitted as job" in result.output
+    assert "docs/deployment.md" in result.output  # what its operator has to close
     config = load(path)
     wait_for(
         lambda: progress(config, "clustered").events >= sent.messages or None,
@@ -93,6 +186,25 @@ def test_a_submitted_job_logs_and_proves(world: World, cluster: str) -> None:
     report = audit(config, "clustered", deep=True)
     assert report.ok, report.to_json()
     assert report.events.logged == EVENTS
+    for job in cluster.jobs():
+        cluster.ask(f"/jobs/{job}?mode=cancel", "PATCH")
+    wait_for(lambda: not cluster.jobs() or None, "the job to end", cluster.logs)
+    _assert_closed(cluster, world, config.state)
+
+
+def _assert_closed(cluster: Cluster, world: World, state: Path) -> None:
+    secrets = [path.read_text().strip() for path in (world.config.state / "secrets").iterdir()]
+    secrets += [PLANTED, STORE_PASSWORD]
+    port = int(cluster.address.rpartition(":")[2])
+    assert attacks.as_another_user(lambda: attacks.open_doors([port], [])) == []
+    assert attacks.files_with(secrets, cluster.folder / "log") == []
+    assert attacks.files_with(secrets, state) == []
+    managers = cluster.ask("/taskmanagers")["taskmanagers"]
+    pages = ["/jobmanager/config", "/jobmanager/log", "/jobmanager/environment"]
+    pages += [f"/taskmanagers/{manager['id']}/log" for manager in managers]
+    shown = [str(cluster.ask(page)) for page in pages]
+    assert all(len(page) > 100 for page in shown)
+    assert [secret for secret in secrets if any(secret in page for page in shown)] == []
 
 
 def test_a_cluster_that_is_not_there_is_named(world: World) -> None:
@@ -101,26 +213,3 @@ def test_a_cluster_that_is_not_there_is_named(world: World) -> None:
     address = f"127.0.0.1:{ports.choose()}"
     with pytest.raises(ServiceError, match=f"Flink cluster at '{address}' did not take the job"):
         submit(path, load(path), "nowhere", address, "none")
-
-
-def _get(rest: int, path: str) -> dict[str, object]:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{rest}{path}", timeout=5) as answer:
-            found: dict[str, object] = json.load(answer)
-            return found
-    except OSError:
-        return {}
-
-
-def _slots(rest: int) -> object:
-    return _get(rest, "/overview").get("slots-available")
-
-
-def _jobs(rest: int) -> list[str]:
-    jobs = _get(rest, "/jobs").get("jobs", [])
-    assert isinstance(jobs, list)
-    return [job["id"] for job in jobs if job["status"] in ("RUNNING", "RESTARTING", "CREATED")]
-
-
-def _logs(folder: Path) -> str:
-    return "\n".join(path.read_text()[-2_000:] for path in folder.glob("log/*.log"))

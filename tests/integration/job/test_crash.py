@@ -88,7 +88,7 @@ def crash(
     path: Path,
     model: str,
     strike: Callable[[Pids], None],
-    meanwhile: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[Running], None] = lambda _: None,
 ) -> None:
     """Run a stream through a crash, and prove that all of it is there, once.
 
@@ -99,7 +99,7 @@ def crash(
         feeder = Feeder(world.config, world.topic(model, "events"))
         feeder.start()
         strike_midstream(job.config, model, feeder, job.pids, strike)
-        meanwhile()
+        meanwhile(job)
         job.wait_until_settled(feed.sent(EVENTS).messages)
         feeder.join()
         job.drain()
@@ -146,9 +146,17 @@ def test_a_killed_worker_is_replaced(own_world: World, secrets: list[str]) -> No
         assert_closed(load(path).state, pids)
         os.kill(pids["worker"][0], signal.SIGKILL)
 
-    crash(own_world, path, "worker", strike, lambda: assert_hidden(load(path).state, secrets))
+    crash(own_world, path, "worker", strike, lambda _: assert_hidden(load(path).state, secrets))
     assert attacks.files_with(secrets, load(path).state) == []
     assert in_database(load(path), secrets) == []
+
+
+def cancel(job: Running) -> None:
+    """Cancel a job as nobody but this user can, by Flink's REST API and the key of the run."""
+    (jvm,) = wait_for(lambda: job.pids()["jvm"] if job.running_jobs() else None, "the new JVM")
+    job_id = job.running_jobs()[0]
+    job.ask_flink(f"/jobs/{job_id}?mode=cancel", "PATCH")
+    wait_for(lambda: job.pids()["jvm"] not in ([], [jvm]), "a new JVM after the cancelled job")
 
 
 def assert_closed(state: Path, pids: Pids) -> None:
@@ -189,9 +197,14 @@ def in_database(config: Config, secrets: list[str]) -> list[str]:
     ]
 
 
-def test_a_killed_jvm_is_started_again_from_the_newest_checkpoint(own_world: World) -> None:
+def test_a_killed_jvm_and_a_cancelled_job_are_started_again_from_the_newest_checkpoint(
+    own_world: World, secrets: list[str]
+) -> None:
     path = make(own_world, "jvm")
-    crash(own_world, path, "jvm", lambda pids: os.kill(pids["jvm"][0], signal.SIGKILL))
+    crash(own_world, path, "jvm", lambda pids: os.kill(pids["jvm"][0], signal.SIGKILL), cancel)
+    state = load(path).state
+    assert list((state / "run").glob("job-*")) == []  # what the killed JVM had left
+    assert attacks.files_with(secrets, state) == []
 
 
 def test_the_job_waits_for_a_killed_database(own_world: World) -> None:

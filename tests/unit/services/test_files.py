@@ -9,21 +9,6 @@ from driftline.errors import ServiceError
 from driftline.services import files
 
 
-def test_private_files_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
-    files.write_private(tmp_path / "f", "text")
-    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o600
-    assert files.private_folder(tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
-    assert [path.name for path in tmp_path.glob(".f*")] == []  # no temporary file stays
-
-
-def test_a_failed_write_keeps_the_old_content(tmp_path: Path) -> None:
-    files.write_private(tmp_path / "f", "old")
-    with pytest.raises(UnicodeEncodeError):
-        files.write_private(tmp_path / "f", "\udcff")
-    assert (tmp_path / "f").read_text() == "old"
-    assert len(list(tmp_path.iterdir())) == 1
-
-
 @given(st.dictionaries(st.text(), st.integers() | st.text()))
 def test_json_comes_back_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, content: dict[str, int | str]
@@ -38,14 +23,6 @@ def test_broken_json_is_named(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match=r"can't read '.*/f': .*delete it and run"):
         files.read_json(tmp_path / "f", None)
     assert files.read_json(tmp_path / "absent", 7) == 7
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(
-        ServiceError, match=r"can't use the folder '.*/file/below': Not a directory"
-    ):
-        files.private_folder(tmp_path / "file" / "below")
 
 
 def test_a_password_is_long_kept_and_closed(tmp_path: Path) -> None:
