@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from driftline import names
+from driftline.masking import is_secret_setting
 from driftline.monitoring import Family, Severity
 from driftline.settings import Located, ModelName, Secret, Settings, Wait
 
@@ -95,7 +96,8 @@ class ContactPoint(Settings):
     @model_validator(mode="after")
     def _secrets_are_referenced(self) -> Self:
         for name, value in self.settings.items():
-            if name in SECRET_SETTINGS[self.type] and not isinstance(value, Secret):
+            secret = name in SECRET_SETTINGS[self.type] or is_secret_setting(name)
+            if secret and not isinstance(value, Secret):
                 raise ValueError(f"setting {name!r} is a secret: {{env: NAME}} or {{file: PATH}}")
         for any_of in _REQUIRED[self.type]:
             if not any(name in self.settings for name in any_of):
