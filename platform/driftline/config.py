@@ -33,6 +33,7 @@ from driftline.settings import (
     Key,
     Located,
     ModelName,
+    PathPart,
     Secret,
     Settings,
     Share,
@@ -260,10 +261,10 @@ class TensorFlowServing(Settings):
     """A server that runs the model, asked over TensorFlow Serving's REST protocol."""
 
     url: str = Field(pattern=r"^https?://[^/@\s?#]+[^@\s?#]*$", description="http(s)://host:port")
-    name: str | None = Field(None, description="the model's name there, where it differs")
+    name: PathPart | None = Field(None, description="the model's name there, where it differs")
     version: str = Field(
         "registry",
-        pattern=r"^(registry|latest|[0-9]+|label:[A-Za-z0-9._-]+)$",
+        pattern=r"^(registry|latest|[0-9]+|label:[A-Za-z0-9_-][A-Za-z0-9._-]*)$",
         description="registry: the registered version's own number; latest, a number, label:NAME",
     )
     format: Literal["row", "columns"] = "columns"
@@ -290,8 +291,8 @@ class TensorFlowServing(Settings):
 class Registry(Settings):
     """The registered model that the job follows."""
 
-    name: str
-    alias: str = names.CHAMPION
+    name: PathPart
+    alias: str = Field(names.CHAMPION, pattern=r"^[A-Za-z0-9_-]{1,255}$")
     poll: Wait = Field(
         timedelta(seconds=2), description="how often the job asks which versions have which role"
     )

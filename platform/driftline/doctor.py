@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from driftline.storage.connection import Connection
 
 _MISSED = 0.1  # share of looks that may be beyond the reference before it is said
+_PATIENCE = 10.0  # seconds for the broker's answer
 _LATE = timedelta(minutes=5)  # a model's windows may wait so long before it is said
 
 Level = Literal["ok", "note", "problem"]
@@ -135,18 +136,9 @@ def database(config: Config) -> Iterable[Finding]:
 
 def broker(config: Config) -> Iterable[Finding]:
     """Does Kafka answer, and has it the topics?"""
-    from confluent_kafka import KafkaException
-    from confluent_kafka.admin import AdminClient
+    from driftline.storage.broker import topics
 
-    from driftline.storage.broker import librdkafka
-
-    try:
-        there = set(AdminClient(librdkafka(config.local_kafka())).list_topics(timeout=10).topics)
-    except KafkaException as error:
-        yield Finding(
-            "kafka", "problem", f"no answer: {error}", "check that it runs, and kafka.bootstrap"
-        )
-        return
+    there = topics(config.local_kafka(), _PATIENCE)
     wanted = {name: model.input.topic for name, model in config.models.items()}
     for name, topic in wanted.items():
         if topic not in there:

@@ -182,7 +182,9 @@ class Grafana(Settings):
     )
     token: Secret | None = Field(None, description="of a service account")
     org: int = Field(1, ge=1, description="the token's organisation")
-    folder: str = Field("driftline", min_length=1, description="title of the folder, and prefix")
+    folder: str = Field(
+        "driftline", pattern=r"^[^\x00-\x1f]+$", description="title of the folder, and prefix"
+    )
     data_source: DataSource = DataSource()
     provenance: Literal["editable", "locked"] = Field(
         "editable", description="may people change alerting objects in Grafana's pages"

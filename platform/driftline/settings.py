@@ -34,6 +34,9 @@ BAD_REFERENCE = "bad_reference"  # pydantic's type of the error
 LOGIN_KEY = re.compile("auth|cookie|key|pass|secret|token", re.IGNORECASE)
 # Characters that JSON, JSON paths and SQL would each have to escape in their own way.
 _KEY = re.compile(r"""^[^"'`\\\x00-\x1f]+$""")
+# Becomes part of paths, of addresses and of MLflow's search filters.
+_PART = re.compile(r"""[^/\\:"'`\x00-\x1f\x7f]+""")
+_LONGEST_PART = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)\s*$")
 
@@ -85,6 +88,21 @@ def _identifier(value: str) -> str:
     return value
 
 
+def _part(value: str) -> str:
+    if not _PART.fullmatch(value) or not value.strip(". ") or len(value.encode()) > _LONGEST_PART:
+        raise ValueError(
+            f"a name of at most {_LONGEST_PART} bytes that could be a file's: without slashes, "
+            "colons, quotes and control characters, and not '.' or '..'"
+        )
+    return value
+
+
+def _topic(value: str) -> str:
+    if value in {".", ".."}:
+        raise ValueError("Kafka has no topics '.' and '..'")
+    return value
+
+
 def _located(value: Path, info: ValidationInfo) -> Path:
     """Relative to the folder of the file that it stands in."""
     if _CONTROL.search(str(value)):
@@ -115,7 +133,8 @@ Key = Annotated[
 ]
 Share = Annotated[float, Field(ge=0, le=1)]
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
-Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$"), AfterValidator(_topic)]
+PathPart = Annotated[str, AfterValidator(_part)]
 Instant = Annotated[datetime, AfterValidator(_utc)]
 
 

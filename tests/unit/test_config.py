@@ -19,11 +19,15 @@ from driftline.config import (
     Kafka,
     Mlflow,
     Model,
+    Output,
+    Registry,
     Stream,
     json_schema,
     load,
 )
 from driftline.errors import ConfigError, ServiceError
+from driftline.grafana import DataSource, Grafana
+from driftline.monitoring import Evidently
 from driftline.settings import Secret, parse_duration
 from driftline.streaming.check import check_model
 from driftline.template import TEMPLATE
@@ -251,6 +255,56 @@ def test_every_problem_names_line_key_and_value(write: Any) -> None:
 def test_one_problem(write: Any, text: str, expected: str) -> None:
     [problem] = problems(write(text))
     assert problem[: len(expected)] == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../../x",
+        "..",
+        ".",
+        " . ",
+        "a/b",
+        "a\\b",
+        "C:x",
+        "a'b",
+        'a"b',
+        "a\0b",
+        "a\nb",
+        "",
+        "x" * 201,
+        "ü" * 101,
+    ],
+)
+def test_names_that_are_no_part_of_a_path(name: str) -> None:
+    serving = {"url": "http://host:1", "name": name}
+    for section in ({"name": name}, {"name": "m", "serving": serving}):
+        with pytest.raises(ValidationError, match="a name of at most 200 bytes that could be a"):
+            Registry.model_validate(section)
+
+
+@pytest.mark.parametrize("name", ["fraud", "Fraud model 2.0", "x" * 200, "..a", "modèle", "a%2e"])
+def test_names_of_registered_models(name: str) -> None:
+    assert Registry(name=name).name == name
+
+
+@pytest.mark.parametrize(
+    ("section", "kind"),
+    [
+        ({"topic": ".."}, Output),
+        ({"name": "m", "alias": "../x"}, Registry),
+        ({"name": "m", "serving": {"url": "http://h", "version": "label:.."}}, Registry),
+        ({"name": "os.path"}, Evidently),
+        ({"folder": "a\nb"}, Grafana),
+        ({"state": "a\0b"}, Config),
+        ({"uid": "../x"}, DataSource),
+        ({"models": {"../x": {}}}, Config),
+    ],
+)
+def test_what_becomes_part_of_another_name(section: dict[str, Any], kind: type[Any]) -> None:
+    with pytest.raises(ValidationError) as error:
+        kind.model_validate(section)
+    assert error.value.errors()[0]["type"] in {"string_pattern_mismatch", "value_error"}
 
 
 @pytest.mark.parametrize(

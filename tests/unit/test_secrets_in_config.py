@@ -136,7 +136,7 @@ def test_a_part_that_is_named_a_secret_is_masked(
     refusal(path, yaml.safe_dump(nested((*place[:-1], "unkown") if unknown else place, value)))
 
 
-BEFORE = "kafka:\n  bootstrap: broker:9093\n  username: me\n  sasl_password: "
+BEFORE = "kafka:\n  bootstrap: broker:9093\n  username: me\n  sasl_credentials: "
 AFTER = "\npostgres: {host: db, roles: {read: {user: x, password: {env: A}}}}\n"
 
 

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from driftline.config import Kafka
 from driftline.errors import ServiceError
-from driftline.storage.broker import librdkafka
+from driftline.storage.broker import Complaints
 
 _LARGEST_RECORD = 64 * 1024 * 1024
 
@@ -19,10 +19,11 @@ class Sender:
     """
 
     def __init__(self, settings: Kafka) -> None:
-        self._failed: list[str] = []
+        self._failed: list[KafkaError] = []
+        self._complaints = Complaints()
         self._producer = Producer(
             {
-                **librdkafka(settings),
+                **self._complaints.settings(settings),
                 "enable.idempotence": True,
                 "message.max.bytes": _LARGEST_RECORD,
                 "linger.ms": 20,
@@ -59,8 +60,9 @@ class Sender:
         if self._failed:
             count, first = len(self._failed), self._failed[0]
             self._failed.clear()
-            raise ServiceError(f"{count} records did not reach the broker: {first}; try again")
+            reason = self._complaints.reason(self._producer, KafkaException(first))
+            raise ServiceError(f"{count} records did not reach the broker: {reason}; try again")
 
-    def _delivered(self, error: Any, _: Any) -> None:
+    def _delivered(self, error: KafkaError | None, _: Any) -> None:
         if error is not None:
-            self._failed.append(error.str())
+            self._failed.append(error)
