@@ -39,6 +39,7 @@ from driftline.settings import (
     Share,
     Topic,
     Wait,
+    checked_address,
     days_of_two_digits,
     located_uri,
     written,
@@ -260,7 +261,9 @@ class Features(Settings):
 class TensorFlowServing(Settings):
     """A server that runs the model, asked over TensorFlow Serving's REST protocol."""
 
-    url: str = Field(pattern=r"^https?://[^/@\s?#]+[^@\s?#]*$", description="http(s)://host:port")
+    url: Annotated[str, AfterValidator(checked_address)] = Field(
+        pattern=r"^https?://[^/@\s?#]+[^@\s?#]*$", description="http(s)://host:port"
+    )
     name: PathPart | None = Field(None, description="the model's name there, where it differs")
     version: str = Field(
         "registry",

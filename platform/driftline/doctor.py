@@ -100,6 +100,17 @@ def notified(config: Config) -> Iterable[Finding]:
         yield Finding("notify", "ok", "Grafana has a route for every alert")
 
 
+def transport(config: Config) -> Iterable[Finding]:
+    """Does anything cross a network in plain text, or go to a server that proves nothing?"""
+    from driftline.transport import exposed
+
+    found = exposed(config)
+    for one in found:
+        yield Finding("transport", "note", one.what, one.fix)
+    if not found:
+        yield Finding("transport", "ok", "no login leaves this machine in plain text")
+
+
 def _unrouted(config: Config) -> list[str]:
     """The alerts, by team, family and severity, that no route of the config takes."""
     from driftline.monitoring import Family, Severity
@@ -271,6 +282,7 @@ def grafana(config: Config) -> Iterable[Finding]:
 CHECKS: dict[str, Check] = {
     "config": settings,
     "notify": notified,
+    "transport": transport,
     "database": database,
     "kafka": broker,
     "registry": registry,

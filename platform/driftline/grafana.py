@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from driftline import names
 from driftline.masking import is_secret_setting
 from driftline.monitoring import Family, Severity
-from driftline.settings import Located, ModelName, Secret, Settings, Wait
+from driftline.settings import Located, ModelName, Secret, Settings, Wait, checked_address
 
 ContactType = Literal[
     "webhook",
@@ -64,7 +64,10 @@ def _of_the_scheduler(duration: timedelta) -> timedelta:
 Interval = Annotated[Wait, AfterValidator(_of_the_scheduler)]
 ObjectName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,29}$")]
 Address = Annotated[
-    str, Field(pattern=r"^https?://[^@\s?#]+$"), AfterValidator(lambda text: text.rstrip("/"))
+    str,
+    Field(pattern=r"^https?://[^@\s?#]+$"),
+    AfterValidator(checked_address),
+    AfterValidator(lambda text: text.rstrip("/")),
 ]
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlparse
+from urllib.parse import urlparse, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -100,6 +100,18 @@ def _part(value: str) -> str:
 def _topic(value: str) -> str:
     if value in {".", ".."}:
         raise ValueError("Kafka has no topics '.' and '..'")
+    return value
+
+
+def checked_address(value: str) -> str:
+    """An address whose host and port can be told; clients would fail on others in odd ways."""
+    try:
+        parts = urlsplit(value)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port beyond 65535, half an IPv6 address
+        usable = False
+    if not usable:
+        raise ValueError("an address such as https://host:port")
     return value
 
 

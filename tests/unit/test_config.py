@@ -298,6 +298,10 @@ def test_names_of_registered_models(name: str) -> None:
         ({"folder": "a\nb"}, Grafana),
         ({"state": "a\0b"}, Config),
         ({"uid": "../x"}, DataSource),
+        ({"preview_url": "http://["}, Grafana),
+        ({"preview_url": "http://host:99999"}, Grafana),
+        ({"preview_url": "http://:80"}, Grafana),
+        ({"name": "m", "serving": {"url": "http://[::1"}}, Registry),
         ({"models": {"../x": {}}}, Config),
     ],
 )

@@ -55,14 +55,14 @@ class Complaints:
     def __call__(self, error: KafkaError) -> None:
         self._first = self._first or error.str()
 
-    def reason(self, client: Any, error: KafkaException) -> str:
-        """Why a call failed, and what to do.
-
-        Parameters:
-            client: the one that failed, which hands its reports over when it is polled.
-        """
+    def reason(self, client: Any, error: KafkaError) -> str:
+        """Why a call of a client has failed; it hands its reports over when it is polled."""
         client.poll(0)
-        reason = self._first or error.args[0].str()
+        return self._first or str(error.str())
+
+    def explain(self, client: Any, error: KafkaException) -> str:
+        """Why a client does not reach the broker, and what to do."""
+        reason = self.reason(client, error.args[0])
         return text_problem(reason, "kafka.ca_file") or (
             f"{reason}: check that it runs, and kafka.bootstrap, security_protocol and the account"
         )
@@ -79,7 +79,7 @@ def topics(settings: Kafka, timeout: float) -> set[str]:
     try:
         return set(admin.list_topics(timeout=timeout).topics)
     except KafkaException as error:
-        reason = complaints.reason(admin, error)
+        reason = complaints.explain(admin, error)
         raise ServiceError(f"can't reach Kafka at {settings.bootstrap!r}: {reason}") from None
 
 

@@ -7,6 +7,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from driftline.config import Kafka
 from driftline.errors import ServiceError
 from driftline.storage.broker import Complaints
+from driftline.trust import text_problem
 
 _LARGEST_RECORD = 64 * 1024 * 1024
 
@@ -60,8 +61,9 @@ class Sender:
         if self._failed:
             count, first = len(self._failed), self._failed[0]
             self._failed.clear()
-            reason = self._complaints.reason(self._producer, KafkaException(first))
-            raise ServiceError(f"{count} records did not reach the broker: {reason}; try again")
+            reason = self._complaints.reason(self._producer, first)
+            reason = text_problem(reason, "kafka.ca_file") or f"{reason}; try again"
+            raise ServiceError(f"{count} records did not reach the broker: {reason}")
 
     def _delivered(self, error: KafkaError | None, _: Any) -> None:
         if error is not None:

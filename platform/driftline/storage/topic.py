@@ -128,7 +128,7 @@ class Topic:
         try:
             yield
         except KafkaException as error:
-            reason = self._complaints.reason(self._consumer, error)
+            reason = self._complaints.explain(self._consumer, error)
             raise ServiceError(f"can't read topic {self.name!r}: {reason}") from None
 
     def _watermarks(self, partition: int) -> tuple[int, int]:
