@@ -14,6 +14,7 @@ from dashboards import lacking
 from driftline.errors import ConfigError, ServiceError
 from driftline.grafana import Grafana
 from driftline.grafana_api import client
+from driftline.trust import tls_problem
 
 Json = dict[str, Any]
 Call = Callable[[GrafanaApi], Any]
@@ -27,11 +28,16 @@ _STALE = 412
 
 
 class GrafanaError(ServiceError):
-    """Grafana refuses a call, or does not answer; `status` is 0 then."""
+    """Grafana refuses a call, or does not answer; `status` is 0 then.
 
-    def __init__(self, message: str, status: int = 0) -> None:
+    Attributes:
+        distrusted: TLS fails, which no other try changes.
+    """
+
+    def __init__(self, message: str, status: int = 0, *, distrusted: bool = False) -> None:
         super().__init__(message)
         self.status = status
+        self.distrusted = distrusted
 
     @property
     def gone(self) -> bool:
@@ -126,6 +132,7 @@ class Server:
             except (GrafanaException, OSError) as error:
                 failed = self._explain(doing, error)
             again = failed.status in (0, *_BUSY) or (failed.status == _UNCLEAR and tries < 2)
+            again = again and not failed.distrusted
             if not again or time.monotonic() + pause > deadline:
                 raise failed from None
             self._sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads clients
@@ -144,6 +151,8 @@ class Server:
             text = f"can't {doing}: {where} does not answer in time: see grafana.timeout"
             return GrafanaError(text)
         if not isinstance(error, GrafanaException):
+            if (problem := tls_problem(error, "grafana.ca_file")) is not None:
+                return GrafanaError(f"can't {doing}: {where}: {problem}", distrusted=True)
             text = f"can't {doing}: {where} can't be reached: check that it runs, and grafana.url"
             return GrafanaError(text)
         status = int(error.status_code)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from driftline.config import Mlflow
 from driftline.errors import RegistryError, ServiceError
+from driftline.trust import tls_problem
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -56,6 +57,8 @@ def answering(failure: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException) as error:
+        if (problem := tls_problem(error, "mlflow.ca_file")) is not None:
+            raise ServiceError(f"{failure}: {problem}") from error
         reason = str(error).splitlines()[0]
         code = getattr(error, "error_code", None)
         hint = (

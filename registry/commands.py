@@ -65,6 +65,8 @@ def register(  # noqa: PLR0917 - one parameter an option
     as_json: AsJson = False,
 ) -> None:
     """Register a model with its signature, binning and reference profile."""
+    from pydantic import ValidationError
+
     from driftline.config import Registry, load
     from registry.register import register as register_version
 
@@ -72,7 +74,11 @@ def register(  # noqa: PLR0917 - one parameter an option
     settings = loaded.local_mlflow()
     features, times = (None, None) if reference is None else _read(reference, exclude or [])
     of_it = [model.registry for model in loaded.models.values() if model.registry.name == name]
-    registry = of_it[0] if of_it else Registry(name=name)
+    try:
+        registry = of_it[0] if of_it else Registry(name=name)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise RegistryError(f"can't register a model as {name!r}: {problem}") from None
     version = register_version(
         settings,
         name,

@@ -18,6 +18,7 @@ import tenacity
 from driftline.config import TensorFlowServing
 from driftline.errors import RegistryError, ServiceError
 from driftline.settings import Secret
+from driftline.trust import tls_problem
 
 _PASSING = frozenset({404, 408, 425, 429, 502, 503, 504})  # 404: not loaded yet, or again
 _ABOUT_THE_CALLER = frozenset({401, 403, 405})
@@ -118,6 +119,8 @@ class Server:
                     method, path, content=content, headers={"Content-Type": "application/json"}
                 )
             except httpx.TransportError as error:  # refused, reset, too slow, cut off
+                if (problem := _untrusted(error)) is not None:
+                    raise ServiceError(f"{self._where(path)}: {problem}") from error
                 raise _PassingError(f"{type(error).__name__}: {error}") from error
             if answer.status_code in _PASSING and (method != "GET" or answer.status_code != 404):
                 raise _PassingError(_told(answer), _retry_after(answer))
@@ -208,6 +211,13 @@ class _StopFailing(tenacity.stop.stop_base):
     def __call__(self, state: tenacity.RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
         return isinstance(error, _FailingError) and state.attempt_number >= _FAILED_TRIES
+
+
+def _untrusted(error: httpx.TransportError) -> str | None:
+    """What no other try changes; a handshake that is cut off may pass."""
+    if "CERTIFICATE_VERIFY_FAILED" not in str(error):
+        return None
+    return tls_problem(error, "registry.serving.ca_file")
 
 
 def _retry_after(answer: httpx.Response) -> float:

@@ -144,14 +144,22 @@ async def _asked(request: Request) -> Ask:
     """The request's JSON; other types are refused, as a foreign page could send those unasked."""
     if not request.headers.get("content-type", "").startswith("application/json"):
         raise AskError("ask with JSON")
-    if int(request.headers.get("content-length", 0)) > _BODY:
-        raise AskError(f"a request has at most {_BODY} bytes")
     try:
-        return Ask.model_validate_json(await request.body())
+        return Ask.model_validate_json(await _body(request))
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(map(str, problem["loc"]))
         raise AskError(f"can't read the request: {where}: {problem['msg']}") from None
+
+
+async def _body(request: Request) -> bytes:
+    """The body, of which no more is read than it may have: a chunked one does not say its size."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > _BODY:
+            raise AskError(f"a request has at most {_BODY} bytes")
+    return bytes(body)
 
 
 def _json(content: Any) -> Response:

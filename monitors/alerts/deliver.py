@@ -8,6 +8,7 @@ leaves it unmarked, and it is sent again with the same dedupe key.
 
 import hashlib
 import logging
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -18,6 +19,7 @@ from driftline.storage import incidents, notifications, silences
 from driftline.storage.connection import Connection
 from driftline.storage.incidents import Incident
 from driftline.storage.notifications import Message
+from driftline.trust import text_problem
 from monitors.alerts.grafana_watch import GrafanaWatch
 
 log = logging.getLogger(__name__)
@@ -152,6 +154,7 @@ def _send(url: str, message: Message) -> str | None:
     channel = Apprise()
     if not channel.add(url):
         return "is none that apprise knows"
+    _reports.clear()
     kind = {"resolved": NotifyType.SUCCESS, "changed": NotifyType.WARNING}
     sent = channel.notify(
         body=f"{message.body}\nkey: {message.dedupe_key}",
@@ -159,11 +162,29 @@ def _send(url: str, message: Message) -> str | None:
         notify_type=kind.get(message.kind, NotifyType.FAILURE),
         body_format=NotifyFormat.TEXT,
     )
-    return None if sent else "did not take it"
+    if sent:
+        return None
+    distrusted = text_problem("\n".join(_reports), "REQUESTS_CA_BUNDLE")
+    return f"did not take it: {distrusted}" if distrusted else "did not take it"
+
+
+class _Reports(logging.Handler):
+    """Keeps what apprise logs, the only place where it tells why a message was not taken."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See logging."""
+        _reports.append(record.getMessage())
+
+
+_reports: deque[str] = deque(maxlen=100)  # may hold addresses: never to be shown as they are
 
 
 @lru_cache(maxsize=1)
 def _quiet() -> None:
     """Libraries log the addresses that they ask, and those are secrets."""
-    for name in ("apprise", "httpx", "urllib3", "requests"):
+    for name in ("httpx", "urllib3", "requests"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    apprise = logging.getLogger("apprise")
+    apprise.setLevel(logging.DEBUG)
+    apprise.propagate = False
+    apprise.addHandler(_Reports())

@@ -8,6 +8,7 @@ from driftline import names
 from driftline.config import Config
 from driftline.grafana import Route
 from driftline.storage.incidents import Incident
+from driftline.trust import tls_problem
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,8 @@ class GrafanaWatch:
         try:
             newest = self._newest()
         except Exception as error:  # an error's text may hold what is secret
-            log.warning("Grafana does not say what it evaluates (%s)", type(error).__name__)
+            reason = tls_problem(error, "grafana.ca_file") or type(error).__name__
+            log.warning("Grafana does not say what it evaluates (%s)", reason)
             return None
         if newest is None:
             log.warning("Grafana does not have driftline's rules: 'driftline dashboards apply'")

@@ -8,6 +8,7 @@ import httpx
 from tenacity import retry, stop_after_attempt, wait_random_exponential
 
 from driftline.settings import Secret
+from driftline.trust import tls_problem
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ class Heartbeat:
         try:
             _ask(address.read())
         except Exception as error:  # the address is in its text
-            log.warning("the dead man's switch did not answer (%s)", type(error).__name__)
+            reason = tls_problem(error, "SSL_CERT_FILE") or type(error).__name__
+            log.warning("the dead man's switch did not answer (%s)", reason)
 
 
 @retry(stop=stop_after_attempt(3), wait=wait_random_exponential(max=5), reraise=True)

@@ -121,15 +121,20 @@ def init(
 
 @config_app.command("check")
 def config_check(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Check the file, its secrets, and every model's feature definition."""
+    """Check the file and every model's feature definition; warn of what is sent in plain text."""
     from driftline.config import load
     from driftline.streaming.check import check_model
+    from driftline.transport import exposed
 
     loaded = load(config)
     for name in loaded.models:
         check_model(loaded, name)
+    warnings = [f"{one.what}: {one.fix}" for one in exposed(loaded)]
+    for warning in warnings:
+        err.print(f"[yellow]warning:[/yellow] {_plain(warning)}", highlight=False, soft_wrap=True)
     if as_json:
-        out.print_json(json.dumps({"config": str(config), "models": list(loaded.models)}))
+        content = {"config": str(config), "models": list(loaded.models), "warnings": warnings}
+        out.print_json(json.dumps(content))
     else:
         models = ", ".join(loaded.models) or "no models yet"
         out.print(f"[green]ok[/green] {config}: {models}")

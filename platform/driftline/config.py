@@ -15,13 +15,17 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import ErrorDetails
 
-from driftline import names
+from driftline import bounded_yaml, names
+from driftline.bounded_yaml import YamlError
 from driftline.errors import ConfigError, ServiceError
 from driftline.grafana import Grafana
+from driftline.masking import has_login, is_secret_setting, masked, masked_key
 from driftline.monitoring import Monitors, Notify, Runner
 from driftline.private_files import private_folder
 from driftline.settings import (
+    BAD_REFERENCE,
     LOGIN_KEY,
     SECRET_KEY,
     Duration,
@@ -30,11 +34,13 @@ from driftline.settings import (
     Key,
     Located,
     ModelName,
+    PathPart,
     Secret,
     Settings,
     Share,
     Topic,
     Wait,
+    checked_address,
     days_of_two_digits,
     located_uri,
     written,
@@ -131,9 +137,27 @@ class Flink(Settings):
         (),
         description="names of variables that the local JVM gets, too; they may show in its logs",
     )
-    properties: dict[str, str] = Field(
+    properties: dict[str, str | Secret] = Field(
         default_factory=dict, description="any Flink setting, passed through as it is"
     )
+
+    @model_validator(mode="after")
+    def _secrets_are_referenced(self) -> Self:
+        for name, value in self.properties.items():
+            if is_secret_setting(name) and isinstance(value, str):
+                raise ValueError(f"property {name!r} is a secret: {{env: NAME}} or {{file: PATH}}")
+        return self
+
+    def read_properties(self) -> dict[str, str]:
+        """The properties with their secrets.
+
+        Raises:
+            ConfigError: a secret cannot be read.
+        """
+        return {
+            name: value.read() if isinstance(value, Secret) else value
+            for name, value in self.properties.items()
+        }
 
 
 class EventField(Settings):
@@ -242,11 +266,13 @@ class Features(Settings):
 class TensorFlowServing(Settings):
     """A server that runs the model, asked over TensorFlow Serving's REST protocol."""
 
-    url: str = Field(pattern=r"^https?://[^/@\s?#]+[^@\s?#]*$", description="http(s)://host:port")
-    name: str | None = Field(None, description="the model's name there, where it differs")
+    url: Annotated[str, AfterValidator(checked_address)] = Field(
+        pattern=r"^https?://[^/@\s?#]+[^@\s?#]*$", description="http(s)://host:port"
+    )
+    name: PathPart | None = Field(None, description="the model's name there, where it differs")
     version: str = Field(
         "registry",
-        pattern=r"^(registry|latest|[0-9]+|label:[A-Za-z0-9._-]+)$",
+        pattern=r"^(registry|latest|[0-9]+|label:[A-Za-z0-9_-][A-Za-z0-9._-]*)$",
         description="registry: the registered version's own number; latest, a number, label:NAME",
     )
     format: Literal["row", "columns"] = "columns"
@@ -273,8 +299,8 @@ class TensorFlowServing(Settings):
 class Registry(Settings):
     """The registered model that the job follows."""
 
-    name: str
-    alias: str = names.CHAMPION
+    name: PathPart
+    alias: str = Field(names.CHAMPION, pattern=r"^[A-Za-z0-9_-]{1,255}$")
     poll: Wait = Field(
         timedelta(seconds=2), description="how often the job asks which versions have which role"
     )
@@ -556,25 +582,28 @@ def load(path: Path) -> Config:
     Raises:
         ConfigError: with one line a problem: file, line, key, value and what is allowed.
     """
+    text = _read(path)
     try:
-        text = path.read_text()
-    except FileNotFoundError:
-        raise ConfigError(f"no config at {str(path)!r}: 'driftline init' writes one") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"can't read {str(path)!r}: {error}") from error
-    try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(_explain_yaml(path, error)) from None
-    problems = [f"{path}:{line}: {key}: is there twice" for line, key in _repeated_keys(tree)]
-    if problems:
-        raise ConfigError("\n".join(problems))
+        tree, data = bounded_yaml.parse(text)
+    except YamlError as error:
+        raise ConfigError(f"{path}:{error.line}: {error}") from None
+    if problems := [*_bad_keys(tree), *_logins(tree)]:
+        raise ConfigError("\n".join(f"{path}:{line}: {problem}" for line, problem in problems))
     try:
         context = {"folder": path.absolute().parent}
         return Config.model_validate({} if data is None else data, context=context)
     except ValidationError as error:
         raise ConfigError(_explain(path, tree, error)) from None
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(bounded_yaml.LARGEST + 1)
+    except FileNotFoundError:
+        raise ConfigError(f"no config at {str(path)!r}: 'driftline init' writes one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"can't read {str(path)!r}: {error}") from error
 
 
 def json_schema() -> dict[str, Any]:
@@ -591,38 +620,75 @@ class _DurationsAsWritten(GenerateJsonSchema):
         return written(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
 
 
-def _explain_yaml(path: Path, error: yaml.YAMLError) -> str:
-    """Where and what, without the text itself: it may hold a secret."""
-    mark = getattr(error, "problem_mark", None)
-    line = 1 if mark is None else mark.line + 1
-    return f"{path}:{line}: not YAML: {getattr(error, 'problem', None) or 'unreadable'}"
-
-
-def _repeated_keys(node: yaml.Node | None) -> Iterator[tuple[int, str]]:
-    """Line and name of the keys that a mapping has twice; YAML would let the last one win."""
-    if isinstance(node, yaml.MappingNode):
+def _bad_keys(tree: yaml.Node | None) -> Iterator[tuple[int, str]]:
+    """Line and problem of keys that are there twice; YAML would let the last one win."""
+    for _, node in _nodes(tree):
         seen = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                yield line, "a key must be text"
+            elif key.value in seen:
+                yield line, f"{masked_key(key.value)}: is there twice"
+            else:
+                seen.add(key.value)
+
+
+def _logins(tree: yaml.Node | None) -> Iterator[tuple[int, str]]:
+    """Line and problem of texts that carry a login, whatever they are keys or values of."""
+    for keys, node in _nodes(tree):
+        if isinstance(node, yaml.ScalarNode) and has_login(node.value):
+            where = ".".join(map(masked_key, keys)) or "the file"
+            yield (
+                node.start_mark.line + 1,
+                f"{where} = {masked(node.value)}: a login must not stand in this file: take it "
+                "out and use the section's keys for logins, or {env: NAME} or {file: PATH} for all",
+            )
+
+
+def _nodes(
+    node: yaml.Node | None, keys: tuple[str, ...] = (), seen: set[int] | None = None
+) -> Iterator[tuple[tuple[str, ...], yaml.Node]]:
+    """Every node with its keys, keys themselves among them; what aliases share comes once."""
+    seen = set() if seen is None else seen
+    if node is None or id(node) in seen:
+        return
+    seen.add(id(node))
+    yield keys, node
+    if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            if key.value in seen:
-                yield key.start_mark.line + 1, str(key.value)
-            seen.add(key.value)
-            yield from _repeated_keys(value)
+            yield from _nodes(key, keys, seen)
+            yield from _nodes(value, (*keys, str(key.value)), seen)
     elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _repeated_keys(item)
+        for index, item in enumerate(node.value):
+            yield from _nodes(item, (*keys, str(index)), seen)
 
 
 def _explain(path: Path, tree: yaml.Node | None, error: ValidationError) -> str:
     lines = []
+    texts = {node.value for _, node in _nodes(tree) if isinstance(node, yaml.ScalarNode)}
+    hidden = {repr(text): masked(text) for text in texts if masked(text) != repr(text)}
     for problem in error.errors(include_url=False):
-        keys = [str(part) for part in problem["loc"] if part != "[key]"]
-        where = ".".join(keys) or "the file"
+        keys = [str(part) for part in problem["loc"] if part != "[key]" and not _is_tag(part)]
+        where = ".".join(map(masked_key, keys)) or "the file"
         message = problem["msg"].removeprefix("Value error, ")
-        value = problem["input"]
-        hidden = isinstance(value, dict) or any(map(SECRET_KEY.search, keys))
-        shown = "" if hidden else f" = {value!r}"
+        for text, shorter in hidden.items():  # validators repeat values too
+            message = message.replace(text, shorter)
+        shown = f" = {masked(problem['input'])}" if _may_be_shown(problem, keys) else ""
         lines.append(f"{path}:{_line(tree, keys)}: {where}{shown}: {message}")
     return "\n".join(lines)
+
+
+def _is_tag(part: str | int) -> bool:
+    """Whether pydantic means a validator, as where a key takes a text or a secret."""
+    return isinstance(part, str) and part.startswith("function-")
+
+
+def _may_be_shown(problem: ErrorDetails, keys: list[str]) -> bool:
+    """Not what stands at or below the key of a secret, or at an unknown key."""
+    unknown = problem["type"] in {"extra_forbidden", BAD_REFERENCE}
+    whole = isinstance(problem["input"], dict | list)
+    return not unknown and not whole and not any(map(SECRET_KEY.search, keys))
 
 
 def _line(node: yaml.Node | None, keys: list[str]) -> int:

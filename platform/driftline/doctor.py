@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from driftline.storage.connection import Connection
 
 _MISSED = 0.1  # share of looks that may be beyond the reference before it is said
+_PATIENCE = 10.0  # seconds for the broker's answer
 _LATE = timedelta(minutes=5)  # a model's windows may wait so long before it is said
 
 Level = Literal["ok", "note", "problem"]
@@ -99,6 +100,17 @@ def notified(config: Config) -> Iterable[Finding]:
         yield Finding("notify", "ok", "Grafana has a route for every alert")
 
 
+def transport(config: Config) -> Iterable[Finding]:
+    """Does anything cross a network in plain text, or go to a server that proves nothing?"""
+    from driftline.transport import exposed
+
+    found = exposed(config)
+    for one in found:
+        yield Finding("transport", "note", one.what, one.fix)
+    if not found:
+        yield Finding("transport", "ok", "no login leaves this machine in plain text")
+
+
 def _unrouted(config: Config) -> list[str]:
     """The alerts, by team, family and severity, that no route of the config takes."""
     from driftline.monitoring import Family, Severity
@@ -135,18 +147,9 @@ def database(config: Config) -> Iterable[Finding]:
 
 def broker(config: Config) -> Iterable[Finding]:
     """Does Kafka answer, and has it the topics?"""
-    from confluent_kafka import KafkaException
-    from confluent_kafka.admin import AdminClient
+    from driftline.storage.broker import topics
 
-    from driftline.storage.broker import librdkafka
-
-    try:
-        there = set(AdminClient(librdkafka(config.local_kafka())).list_topics(timeout=10).topics)
-    except KafkaException as error:
-        yield Finding(
-            "kafka", "problem", f"no answer: {error}", "check that it runs, and kafka.bootstrap"
-        )
-        return
+    there = topics(config.local_kafka(), _PATIENCE)
     wanted = {name: model.input.topic for name, model in config.models.items()}
     for name, topic in wanted.items():
         if topic not in there:
@@ -279,6 +282,7 @@ def grafana(config: Config) -> Iterable[Finding]:
 CHECKS: dict[str, Check] = {
     "config": settings,
     "notify": notified,
+    "transport": transport,
     "database": database,
     "kafka": broker,
     "registry": registry,

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from driftline import names
+from driftline.masking import is_secret_setting
 from driftline.monitoring import Family, Severity
-from driftline.settings import Located, ModelName, Secret, Settings, Wait
+from driftline.settings import Located, ModelName, Secret, Settings, Wait, checked_address
 
 ContactType = Literal[
     "webhook",
@@ -63,7 +64,10 @@ def _of_the_scheduler(duration: timedelta) -> timedelta:
 Interval = Annotated[Wait, AfterValidator(_of_the_scheduler)]
 ObjectName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,29}$")]
 Address = Annotated[
-    str, Field(pattern=r"^https?://[^@\s?#]+$"), AfterValidator(lambda text: text.rstrip("/"))
+    str,
+    Field(pattern=r"^https?://[^@\s?#]+$"),
+    AfterValidator(checked_address),
+    AfterValidator(lambda text: text.rstrip("/")),
 ]
 
 
@@ -95,7 +99,8 @@ class ContactPoint(Settings):
     @model_validator(mode="after")
     def _secrets_are_referenced(self) -> Self:
         for name, value in self.settings.items():
-            if name in SECRET_SETTINGS[self.type] and not isinstance(value, Secret):
+            secret = name in SECRET_SETTINGS[self.type] or is_secret_setting(name)
+            if secret and not isinstance(value, Secret):
                 raise ValueError(f"setting {name!r} is a secret: {{env: NAME}} or {{file: PATH}}")
         for any_of in _REQUIRED[self.type]:
             if not any(name in self.settings for name in any_of):
@@ -180,7 +185,9 @@ class Grafana(Settings):
     )
     token: Secret | None = Field(None, description="of a service account")
     org: int = Field(1, ge=1, description="the token's organisation")
-    folder: str = Field("driftline", min_length=1, description="title of the folder, and prefix")
+    folder: str = Field(
+        "driftline", pattern=r"^[^\x00-\x1f]+$", description="title of the folder, and prefix"
+    )
     data_source: DataSource = DataSource()
     provenance: Literal["editable", "locked"] = Field(
         "editable", description="may people change alerting objects in Grafana's pages"

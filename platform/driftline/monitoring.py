@@ -102,7 +102,9 @@ class Latency(Settings):
 class Evidently(Settings):
     """One metric or preset of Evidently, on a sample of the window's raw rows."""
 
-    name: str = Field(description="class in evidently.metrics or evidently.presets")
+    name: str = Field(
+        pattern=r"^[A-Za-z]\w*$", description="class in evidently.metrics or evidently.presets"
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="its parameters")
     rows: int = Field(5_000, ge=10, le=100_000, description="rows sampled, at most")
     time_limit: Wait = Field(timedelta(minutes=2), description="longer, and it is broken")

@@ -5,8 +5,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Self
-from urllib.parse import urlparse
+from typing import Annotated, Any, Self
+from urllib.parse import urlparse, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -14,11 +14,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     PlainSerializer,
+    ValidationError,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from driftline.errors import ConfigError
 
@@ -27,9 +30,14 @@ _UNITS = {"ms": 1_000, "s": 1_000_000, "min": 60_000_000, "h": 3_600_000_000, "d
 _RESOLUTION = timedelta(microseconds=1)
 _LONGEST = timedelta(days=700_000)  # Kafka's times less that are still of this era
 SECRET_KEY = re.compile("pass|secret|token|jaas|header", re.IGNORECASE)
+BAD_REFERENCE = "bad_reference"  # pydantic's type of the error
 LOGIN_KEY = re.compile("auth|cookie|key|pass|secret|token", re.IGNORECASE)
 # Characters that JSON, JSON paths and SQL would each have to escape in their own way.
 _KEY = re.compile(r"""^[^"'`\\\x00-\x1f]+$""")
+# Becomes part of paths, of addresses and of MLflow's search filters.
+_PART = re.compile(r"""[^/\\:"'`\x00-\x1f\x7f]+""")
+_LONGEST_PART = 200
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)\s*$")
 
 
@@ -80,8 +88,37 @@ def _identifier(value: str) -> str:
     return value
 
 
+def _part(value: str) -> str:
+    if not _PART.fullmatch(value) or not value.strip(". ") or len(value.encode()) > _LONGEST_PART:
+        raise ValueError(
+            f"a name of at most {_LONGEST_PART} bytes that could be a file's: without slashes, "
+            "colons, quotes and control characters, and not '.' or '..'"
+        )
+    return value
+
+
+def _topic(value: str) -> str:
+    if value in {".", ".."}:
+        raise ValueError("Kafka has no topics '.' and '..'")
+    return value
+
+
+def checked_address(value: str) -> str:
+    """An address whose host and port can be told; clients would fail on others in odd ways."""
+    try:
+        parts = urlsplit(value)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port beyond 65535, half an IPv6 address
+        usable = False
+    if not usable:
+        raise ValueError("an address such as https://host:port")
+    return value
+
+
 def _located(value: Path, info: ValidationInfo) -> Path:
     """Relative to the folder of the file that it stands in."""
+    if _CONTROL.search(str(value)):
+        raise ValueError("a path without control characters")
     folder = (info.context or {}).get("folder")
     return value if folder is None else Path(os.path.abspath(folder / value))
 
@@ -108,7 +145,8 @@ Key = Annotated[
 ]
 Share = Annotated[float, Field(ge=0, le=1)]
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
-Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$"), AfterValidator(_topic)]
+PathPart = Annotated[str, AfterValidator(_part)]
 Instant = Annotated[datetime, AfterValidator(_utc)]
 
 
@@ -121,7 +159,7 @@ class Settings(BaseModel):
 class Secret(Settings):
     """Where a password is: the name of an environment variable, or a file."""
 
-    env: str | None = None
+    env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     file: Located | None = None
 
     @model_validator(mode="after")
@@ -130,6 +168,19 @@ class Secret(Settings):
             raise ValueError("exactly one of env and file")
         return self
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _names_no_value(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """One error for all that can be wrong, by whose type the value is known to be secret."""
+        try:
+            return handler(value)
+        except ValidationError:
+            raise PydanticCustomError(
+                BAD_REFERENCE,
+                "a secret is named, not written down: exactly one of env and file, as "
+                "{env: NAME} or {file: PATH}",
+            ) from None
+
     def read(self) -> str:
         """The password itself.
 
@@ -137,9 +188,9 @@ class Secret(Settings):
             ConfigError: the variable is not set, or the file cannot be read.
         """
         if self.file is None:
-            return self._from_environment()
+            return _usable(self._from_environment(), f"environment variable {self.env!r}")
         try:
-            return self.file.read_text().strip()
+            return _usable(self.file.read_text().strip(), repr(str(self.file)))
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"can't read the secret in {str(self.file)!r}: {error}") from error
 
@@ -148,3 +199,10 @@ class Secret(Settings):
         if value is None:
             raise ConfigError(f"environment variable {self.env!r} is not set: export it")
         return value
+
+
+def _usable(secret: str, place: str) -> str:
+    """Libraries repeat a header or an address with a line break in it in their errors."""
+    if _CONTROL.search(secret):
+        raise ConfigError(f"the secret in {place} has a line break or control character: remove it")
+    return secret

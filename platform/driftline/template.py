@@ -11,7 +11,7 @@ state: .driftline
 # 'local' is the stack that 'driftline up' starts on this machine; or give an address.
 kafka:
   bootstrap: local                      # broker1:9093,broker2:9093
-  # security_protocol: SASL_SSL         # PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL
+  # security_protocol: SASL_SSL         # or SSL: for any host but this machine
   # sasl_mechanism: SCRAM-SHA-256       # PLAIN, SCRAM-SHA-256, SCRAM-SHA-512
   # username: driftline
   # password: {env: KAFKA_PASSWORD}
@@ -21,7 +21,7 @@ postgres:
   host: local                           # db.example.com
   # port: 5432
   # database: driftline
-  # sslmode: verify-full
+  # sslmode: verify-full                # for any host but this machine
   # sslrootcert: certs/ca.pem
   # roles:                              # only 'migrate' may change the schema
   #   migrate: {user: driftline_migrate, password: {env: PG_MIGRATE_PASSWORD}}

@@ -19,11 +19,15 @@ from driftline.config import (
     Kafka,
     Mlflow,
     Model,
+    Output,
+    Registry,
     Stream,
     json_schema,
     load,
 )
 from driftline.errors import ConfigError, ServiceError
+from driftline.grafana import DataSource, Grafana
+from driftline.monitoring import Evidently
 from driftline.settings import Secret, parse_duration
 from driftline.streaming.check import check_model
 from driftline.template import TEMPLATE
@@ -120,7 +124,7 @@ def test_every_problem_names_line_key_and_value(write: Any) -> None:
         "2: postgres.port = 70000: Input should be less than or equal to 65535",
         "3: postgres.sslmode = 'maybe': Input should be 'disable', 'allow', 'prefer', 'require', "
         "'verify-ca' or 'verify-full'",
-        "4: postgres.hosts = 'db': Extra inputs are not permitted",
+        "4: postgres.hosts: Extra inputs are not permitted",
         "6: flink.parallelism = 'many': Input should be a valid integer, unable to parse string as "
         "an integer",
         "7: flink.checkpoint_interval = 10: a number and a unit of ms, s, min, h or d, such as "
@@ -238,8 +242,8 @@ def test_every_problem_names_line_key_and_value(write: Any) -> None:
             "storage: {keep_rows: forever}\n",
             "1: storage.keep_rows = 'forever': a number and a",
         ),
-        ("models: [fraud]\n", "1: models = ['fraud']: Input should be a valid dictionary"),
-        ("- 1\n", "1: the file = [1]: Input should be a valid dictionary or instance of Config"),
+        ("models: [fraud]\n", "1: models: Input should be a valid dictionary"),
+        ("- 1\n", "1: the file: Input should be a valid dictionary or instance of Config"),
         ("kafka: {}\nmodel: {}\n", "2: model: Extra inputs are not permitted"),
         ("kafka: {}\nflink: {}\nkafka: {}\n", "3: kafka: is there twice"),
         (MODEL + MODEL.split("\n", 1)[1], "11: fraud: is there twice"),
@@ -251,6 +255,60 @@ def test_every_problem_names_line_key_and_value(write: Any) -> None:
 def test_one_problem(write: Any, text: str, expected: str) -> None:
     [problem] = problems(write(text))
     assert problem[: len(expected)] == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../../x",
+        "..",
+        ".",
+        " . ",
+        "a/b",
+        "a\\b",
+        "C:x",
+        "a'b",
+        'a"b',
+        "a\0b",
+        "a\nb",
+        "",
+        "x" * 201,
+        "ü" * 101,
+    ],
+)
+def test_names_that_are_no_part_of_a_path(name: str) -> None:
+    serving = {"url": "http://host:1", "name": name}
+    for section in ({"name": name}, {"name": "m", "serving": serving}):
+        with pytest.raises(ValidationError, match="a name of at most 200 bytes that could be a"):
+            Registry.model_validate(section)
+
+
+@pytest.mark.parametrize("name", ["fraud", "Fraud model 2.0", "x" * 200, "..a", "modèle", "a%2e"])
+def test_names_of_registered_models(name: str) -> None:
+    assert Registry(name=name).name == name
+
+
+@pytest.mark.parametrize(
+    ("section", "kind"),
+    [
+        ({"topic": ".."}, Output),
+        ({"name": "m", "alias": "../x"}, Registry),
+        ({"name": "m", "serving": {"url": "http://h", "version": "label:.."}}, Registry),
+        ({"name": "os.path"}, Evidently),
+        ({"folder": "a\nb"}, Grafana),
+        ({"state": "a\0b"}, Config),
+        ({"uid": "../x"}, DataSource),
+        ({"preview_url": "http://["}, Grafana),
+        ({"preview_url": "http://host:99999"}, Grafana),
+        ({"preview_url": "http://:80"}, Grafana),
+        ({"name": "m", "serving": {"url": "http://[::1"}}, Registry),
+        ({"models": {"../x": {}}}, Config),
+    ],
+)
+def test_what_becomes_part_of_another_name(section: dict[str, Any], kind: type[Any]) -> None:
+    with pytest.raises(ValidationError) as error:
+        kind.model_validate(section)
+    assert error.value.errors()[0]["type"] in {"string_pattern_mismatch", "value_error"}
 
 
 @pytest.mark.parametrize(

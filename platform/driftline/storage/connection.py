@@ -1,5 +1,6 @@
 """Connections to TimescaleDB: one account a task, and errors that say what to do."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import sqlalchemy as sa
 
 from driftline.config import Postgres, RoleName
 from driftline.errors import ServiceError
+from driftline.trust import text_problem
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -20,6 +22,13 @@ _KEEPALIVE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
+
+
+_CERTIFICATE_FILE = re.compile(
+    r"(root certificate|certificate|private key) file \"[^\"]*\" [^\n]*"
+    r"|could not (read|load) (root |private key )?(certificate )?file [^\n]*"
+)
+_OTHER_HOST = re.compile(r"server certificate for [^\n]* does not match host name \"[^\"]*\"")
 
 
 def connect(
@@ -95,6 +104,8 @@ def _explain(postgres: Postgres, role: RoleName, reason: str) -> str:
     """libpq reports no SQLSTATE for a connection that failed, so its words decide."""
     where = f"PostgreSQL at '{postgres.host}:{postgres.port}'"
     user = getattr(postgres.roles, role).user
+    if (problem := _tls_problem(reason)) is not None:
+        return f"can't connect to {where}: {problem}"
     if "password" in reason or f'role "{user}" does not exist' in reason:
         return f"{where} refuses the account {user!r}: check postgres.roles.{role} (user, password)"
     if f'database "{postgres.database}" does not exist' in reason:
@@ -104,3 +115,13 @@ def _explain(postgres: Postgres, role: RoleName, reason: str) -> str:
         f"can't connect to {where}: {'; '.join(lines)}: check that it runs "
         "('driftline up' starts a local one) and postgres.host, port and sslmode"
     )
+
+
+def _tls_problem(reason: str) -> str | None:
+    if found := _CERTIFICATE_FILE.search(reason):
+        return f"{found[0]}: see postgres.sslrootcert, sslcert and sslkey"
+    if found := _OTHER_HOST.search(reason):
+        return f"{found[0]}: set postgres.host to the name that the certificate has"
+    if "server does not support SSL" in reason:
+        return "it does not support TLS, which postgres.sslmode requires: turn it on in the server"
+    return text_problem(reason, "postgres.sslrootcert")

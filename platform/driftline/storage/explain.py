@@ -11,6 +11,7 @@ from driftline.config import Config
 from driftline.errors import DriftlineError
 from driftline.storage import prediction_table, shadow_table
 from driftline.storage.connection import Connection, connect
+from driftline.storage.far_times import read_far_times
 
 _VERSION = """
 SELECT v.run_id, v.digest,
@@ -64,6 +65,7 @@ def explain(
     wanted = [model] if model is not None else list(config.models)
     found = []
     with connect(config.local_postgres(), "read", autocommit=True) as connection:
+        read_far_times(connection)
         for name in wanted:
             config.model(name)
             if prediction_table.exists(connection, name):

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from driftline.config import Kafka
 from driftline.errors import ServiceError
-from driftline.storage.broker import librdkafka
+from driftline.storage.broker import Complaints
+from driftline.trust import text_problem
 
 _LARGEST_RECORD = 64 * 1024 * 1024
 
@@ -19,10 +20,11 @@ class Sender:
     """
 
     def __init__(self, settings: Kafka) -> None:
-        self._failed: list[str] = []
+        self._failed: list[KafkaError] = []
+        self._complaints = Complaints()
         self._producer = Producer(
             {
-                **librdkafka(settings),
+                **self._complaints.settings(settings),
                 "enable.idempotence": True,
                 "message.max.bytes": _LARGEST_RECORD,
                 "linger.ms": 20,
@@ -59,8 +61,10 @@ class Sender:
         if self._failed:
             count, first = len(self._failed), self._failed[0]
             self._failed.clear()
-            raise ServiceError(f"{count} records did not reach the broker: {first}; try again")
+            reason = self._complaints.reason(self._producer, first)
+            reason = text_problem(reason, "kafka.ca_file") or f"{reason}; try again"
+            raise ServiceError(f"{count} records did not reach the broker: {reason}")
 
-    def _delivered(self, error: Any, _: Any) -> None:
+    def _delivered(self, error: KafkaError | None, _: Any) -> None:
         if error is not None:
-            self._failed.append(error.str())
+            self._failed.append(error)

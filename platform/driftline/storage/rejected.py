@@ -8,6 +8,7 @@ from psycopg import sql
 
 from driftline.config import Config
 from driftline.storage.connection import Connection, connect
+from driftline.storage.far_times import read_far_times
 from driftline.storage.produce import Sender
 
 _AT_ONCE = 1_000  # messages in one transaction of a replay
@@ -48,6 +49,7 @@ class Rejected:
 
     Attributes:
         stream: `events` or `labels`.
+        kafka_time: text where the year is beyond 9999; `kafka_ms` is the same as Kafka has it.
         payload: the message itself; None when it had no value.
         replayed_at: when it was sent again, last.
     """
@@ -57,7 +59,8 @@ class Rejected:
     topic: str
     partition: int
     offset: int
-    kafka_time: datetime
+    kafka_time: datetime | str
+    kafka_ms: int
     reason: str
     detail: str
     payload: bytes | None
@@ -65,8 +68,9 @@ class Rejected:
 
 
 _COLUMNS = sql.SQL(
-    """r.rejected_at, s.stream, s.topic, s.partition, r.kafka_offset, r.kafka_time, r.reason,
-       r.detail, r.payload, r.replayed_at"""
+    """r.rejected_at, s.stream, s.topic, s.partition, r.kafka_offset, r.kafka_time,
+       (extract(epoch FROM r.kafka_time) * 1000)::bigint, r.reason, r.detail, r.payload,
+       r.replayed_at"""
 )
 
 
@@ -78,6 +82,7 @@ def find(
         """SELECT {} FROM driftline.rejected AS r JOIN driftline.source AS s ON s.id = r.source
             WHERE {} ORDER BY r.rejected_at DESC, r.source, r.kafka_offset DESC LIMIT {}"""
     ).format(_COLUMNS, (which or Filter()).condition(model), sql.Literal(limit))
+    read_far_times(connection)
     return [Rejected(*row) for row in connection.execute(query).fetchall()]
 
 
@@ -120,6 +125,7 @@ def replay(
     sender = Sender(config.local_kafka())
     sent = 0
     with connect(config.local_postgres(), "write") as connection:
+        read_far_times(connection)
         now, empty = _start(connection, model, wanted)
         while some := _claim(connection, model, wanted, now):
             _send(sender, [message for _, message in some])
@@ -162,7 +168,7 @@ def _send(sender: Sender, messages: Sequence[Rejected]) -> None:
             message.topic,
             message.payload or b"",
             partition=message.partition,
-            timestamp=int(message.kafka_time.timestamp() * 1_000),
+            timestamp=message.kafka_ms,
             headers={"driftline-replay": f"{message.partition}:{message.offset}"},
         )
     sender.flush()

@@ -17,7 +17,7 @@ from confluent_kafka import (
 from driftline.config import Kafka
 from driftline.errors import AuditError, ServiceError
 from driftline.storage import intervals
-from driftline.storage.broker import librdkafka
+from driftline.storage.broker import Complaints
 from driftline.storage.intervals import Ints
 
 _TIMEOUT = 10.0  # seconds for one answer of the broker
@@ -59,10 +59,10 @@ class Topic:
 
     def __init__(self, settings: Kafka, name: str) -> None:
         self.name = name
-        self._problem: str | None = None
+        self._complaints = Complaints()
         self._consumer = Consumer(
             {
-                **librdkafka(settings),
+                **self._complaints.settings(settings),
                 "group.id": "driftline-audit",  # required, and never used
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
@@ -70,7 +70,6 @@ class Topic:
                 "isolation.level": "read_committed",
                 "fetch.message.max.bytes": _LARGEST_RECORD,
                 "queued.min.messages": 100_000,
-                "error_cb": self._note,
             }
         )
 
@@ -124,20 +123,13 @@ class Topic:
                 part.low = max(part.low, self._watermarks(number)[0])
         return reading.parts
 
-    def _note(self, error: KafkaError) -> None:
-        """The first reason is the cause; that no broker is left is what follows from it."""
-        self._problem = self._problem or error.str()
-
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
         except KafkaException as error:
-            self._consumer.poll(0)  # calls _note with what went on meanwhile
-            reason = self._problem or error.args[0].str()
-            raise ServiceError(
-                f"can't read topic {self.name!r}: {reason}: check kafka.bootstrap and the account"
-            ) from None
+            reason = self._complaints.explain(self._consumer, error)
+            raise ServiceError(f"can't read topic {self.name!r}: {reason}") from None
 
     def _watermarks(self, partition: int) -> tuple[int, int]:
         low, high = self._consumer.get_watermark_offsets(

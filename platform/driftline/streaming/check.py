@@ -1,12 +1,9 @@
 """Whether a model's job could run: the definition by itself, then with the services it needs."""
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
 from driftline.config import Config, Model
 from driftline.errors import ConfigError, DriftlineError, ServiceError
 from driftline.storage import schema
-from driftline.storage.broker import librdkafka
+from driftline.storage.broker import topics
 from driftline.storage.connection import connect
 from driftline.streaming import query
 from driftline.streaming.decode import is_tensor
@@ -60,13 +57,7 @@ def check_ready(config: Config, name: str) -> None:
 
 def _check_topics(config: Config, model: Model) -> None:
     kafka = config.local_kafka()
-    try:
-        there = AdminClient(librdkafka(kafka)).list_topics(timeout=_PATIENCE).topics
-    except KafkaException as error:
-        raise ServiceError(
-            f"can't reach Kafka at {kafka.bootstrap!r}: {error}: check that it runs, and "
-            "kafka.bootstrap, security_protocol, username and password"
-        ) from error
+    there = topics(kafka, _PATIENCE)
     wanted = [model.input.topic]
     wanted += [section.topic for section in (model.output, model.labels) if section is not None]
     missing = [topic for topic in wanted if topic not in there]

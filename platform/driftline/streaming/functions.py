@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 else:  # pandas' own classes take no parameters at run time
     Series, Times = pd.Series, np.ndarray
 
+# Within both, with room for what `accept` adds: microseconds of 64 bits end in the year 294247.
+_HELD = (np.datetime64("-4000-01-01", "s"), np.datetime64("290000-01-01", "s"))
+_COARSE = ("s", "ms")  # finer ones reach no further
+
 PUBLISHED_ROW = DataTypes.ROW(
     [
         DataTypes.FIELD("event_time", DataTypes.TIMESTAMP(6)),
@@ -191,8 +195,15 @@ def _vectorised(function: ScalarFunction, result: Any) -> UserDefinedScalarFunct
 
 
 def _utc(times: Series) -> Times:
-    """Flink's local-time series (the job's time zone is UTC) as datetime64[us][n]."""
-    return times.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+    """Flink's local-time series (the job's time zone is UTC) as datetime64[us][n].
+
+    A producer may set any 64 bits of milliseconds as a record's time: what microseconds and
+    PostgreSQL cannot hold becomes the nearest that they can.
+    """
+    found = times.dt.tz_localize(None).to_numpy()
+    if np.datetime_data(found.dtype)[0] in _COARSE:
+        found = np.clip(found, *_HELD)
+    return found.astype("datetime64[us]")
 
 
 def _is_stored(stored: StoredBatch, n: int) -> Series:

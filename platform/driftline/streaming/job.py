@@ -171,7 +171,7 @@ def flink_settings(config: Config, name: str, *, restore: str | None = None) -> 
         settings["table.exec.source.idle-timeout"] = idle
     if restore is not None:
         settings["execution.state-recovery.path"] = restore
-    return settings | flink.properties
+    return settings | flink.read_properties()
 
 
 def checkpoint_folder(config: Config, name: str) -> str:

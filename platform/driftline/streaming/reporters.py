@@ -7,7 +7,7 @@ from pathlib import Path
 _FACTORY = "metrics.reporter."
 
 
-def reporter_jars(properties: Mapping[str, str]) -> list[Path]:
+def reporter_jars(properties: Mapping[str, object]) -> list[Path]:
     """The jars of the reporters that Flink's properties name.
 
     A cluster finds them among its plugins; the mini cluster looks on its class path alone.
@@ -15,7 +15,7 @@ def reporter_jars(properties: Mapping[str, str]) -> list[Path]:
     >>> reporter_jars({})
     []
     """
-    classes = [value for key, value in properties.items() if key.startswith(_FACTORY)]
+    classes = [str(value) for key, value in properties.items() if key.startswith(_FACTORY)]
     spec = find_spec("pyflink")
     folder = Path(spec.origin if spec and spec.origin else "").parent / "plugins"
     return [

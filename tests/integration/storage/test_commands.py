@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 from typer.testing import CliRunner, Result
 
 from driftline.errors import RegistryError
 from driftline.storage import commands, versions
+from driftline.storage.broker import librdkafka
 from driftline.storage.connection import connect
+from driftline.storage.topic import Topic
 from driftline.storage.versions import ModelVersion
 
 MODEL = "fraud"
@@ -67,6 +70,52 @@ def test_rejected(run: Any) -> None:
         "without_value": 0,
     }
     assert "sent 0" in run("rejected", "replay", MODEL).output
+
+
+FAR = {  # Kafka's milliseconds, and how PostgreSQL writes them
+    "12026-01-01 00:00:00+00": 317_336_745_600_000,
+    "290000-01-01 00:00:00+00": 9_089_348_860_800_000,
+    "0001-01-01 00:00:00+00 BC": -62_167_219_200_000,
+}
+
+
+@pytest.mark.parametrize("time", FAR)
+def test_kafka_times_of_no_year_that_python_has(world: Any, run: Any, time: str) -> None:
+    world.sql(f"UPDATE driftline.prediction_fraud SET kafka_time = '{time}'")
+    world.sql(f"UPDATE driftline.rejected SET kafka_time = '{time}'")
+    [event] = world.sql("SELECT max(event_id) FROM driftline.prediction_fraud")
+    [one] = json.loads(run("explain", *event, "--json").stdout)
+    assert one["message"]["time"] == time
+    assert time in run("explain", *event).output
+    listed = json.loads(run("rejected", "list", MODEL, "--json").output)["messages"]
+    assert {(one["kafka_time"], one["kafka_ms"]) for one in listed} == {(time, FAR[time])}
+    assert "not json" in run("rejected", "list", MODEL).output
+    assert run("audit", MODEL, "--deep").exit_code == 0
+
+
+def test_a_replay_keeps_a_time_of_no_year_that_python_has(world: Any, run: Any) -> None:
+    time = next(iter(FAR))
+    world.sql(f"UPDATE driftline.rejected SET kafka_time = '{time}'")
+    # brokers of today refuse such times, unless the topic is told to take them
+    topic_takes_any_time = ConfigResource(
+        ConfigResource.Type.TOPIC,
+        world.section.input.topic,
+        incremental_configs=[
+            ConfigEntry(
+                "message.timestamp.after.max.ms",
+                str(2**63 - 1),
+                incremental_operation=AlterConfigOpType.SET,
+            )
+        ],
+    )
+    admin = AdminClient(librdkafka(world.config.kafka))
+    for change in admin.incremental_alter_configs([topic_takes_any_time]).values():
+        change.result(30)
+    assert run("rejected", "replay", MODEL).exit_code == 0
+    times: set[int] = set()
+    with Topic(world.config.kafka, world.section.input.topic) as topic:
+        topic.read(topic.bounds(), lambda some: times.update(m.timestamp()[1] for m in some))
+    assert FAR[time] in times
 
 
 def test_republish_and_compact(world: Any, run: Any) -> None:
