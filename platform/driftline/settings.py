@@ -100,6 +100,10 @@ Duration = Annotated[
     PlainSerializer(written, return_type=str),
     WithJsonSchema({"type": "string", "pattern": _DURATION.pattern, "examples": ["10 s"]}),
 ]
+#: A link that messages, dashboards and templates of Grafana show: of the web, without a login, and
+#: without the characters that HTML, Markdown or a template would take for their own.
+WebLink = Annotated[str, Field(pattern=r"""^https?://[^@\s<>"'`{}|\\^\x00-\x1f\x7f]+$""")]
+
 Identifier = Annotated[str, AfterValidator(_identifier)]
 Wait = Annotated[Duration, AfterValidator(_positive)]
 Located = Annotated[Path, AfterValidator(_located)]
