@@ -68,8 +68,8 @@ def require_allowed(client: "MlflowClient", place: str) -> None:
     if parts.scheme in ("http", "https") and parts.netloc == own:
         return
     raise RegistryError(
-        f"its files are in {place!r}, from where none are read: serve artifacts through MLflow "
-        f"(mlflow server --serve-artifacts) or keep them in {', '.join(sorted(_STORES))}"
+        f"artifacts in {place!r} are not used: serve them through MLflow (mlflow server "
+        f"--serve-artifacts), or keep them in an object store ({', '.join(sorted(_STORES))})"
     )
 
 

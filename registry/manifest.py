@@ -58,9 +58,10 @@ def example(folder: Path, inputs: Mapping[str, Tensor]) -> pa.RecordBatch | None
     """A version's input example as feature columns; None where it has none that fits."""
     fields = blank_for(inputs).schema
     try:
-        if (folder / _EXAMPLE).stat().st_size > _EXAMPLE_BYTES:
+        path = folder / _EXAMPLE
+        if not path.is_file() or path.stat().st_size > _EXAMPLE_BYTES:
             return None
-        columns = _columns(json.loads((folder / _EXAMPLE).read_text()))
+        columns = _columns(json.loads(path.read_text()))
         arrays = [
             pa.array([_value(row, field.type) for row in columns[field.name]], field.type)
             for field in fields

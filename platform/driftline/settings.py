@@ -30,6 +30,8 @@ SECRET_KEY = re.compile("pass|secret|token|jaas|header", re.IGNORECASE)
 LOGIN_KEY = re.compile("auth|cookie|key|pass|secret|token", re.IGNORECASE)
 # Characters that JSON, JSON paths and SQL would each have to escape in their own way.
 _KEY = re.compile(r"""^[^"'`\\\x00-\x1f]+$""")
+# For messages, dashboards and Grafana's templates: nothing that HTML, Markdown or these would read.
+_WEB_LINK = re.compile(r"""^https?://[^@\s<>"'`{}|\\^\x00-\x1f\x7f]+$""")
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)\s*$")
 
 
@@ -74,6 +76,14 @@ def _key(value: str) -> str:
     return value
 
 
+def _web_link(value: str) -> str:
+    if not _WEB_LINK.fullmatch(value):
+        raise ValueError(
+            "an address of http or https, without a login, spaces, quotes, braces and brackets < >"
+        )
+    return value
+
+
 def _identifier(value: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,58}", value):
         raise ValueError("lower-case letters, digits and _, starting with a letter, at most 59")
@@ -100,10 +110,11 @@ Duration = Annotated[
     PlainSerializer(written, return_type=str),
     WithJsonSchema({"type": "string", "pattern": _DURATION.pattern, "examples": ["10 s"]}),
 ]
-#: A link that messages, dashboards and templates of Grafana show: of the web, without a login, and
-#: without the characters that HTML, Markdown or a template would take for their own.
-WebLink = Annotated[str, Field(pattern=r"""^https?://[^@\s<>"'`{}|\\^\x00-\x1f\x7f]+$""")]
-
+WebLink = Annotated[
+    str,
+    AfterValidator(_web_link),
+    WithJsonSchema({"type": "string", "pattern": _WEB_LINK.pattern}),
+]
 Identifier = Annotated[str, AfterValidator(_identifier)]
 Wait = Annotated[Duration, AfterValidator(_positive)]
 Located = Annotated[Path, AfterValidator(_located)]

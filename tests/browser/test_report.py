@@ -62,4 +62,4 @@ def test_html_in_events_is_shown_and_does_not_run(
     links += page.evaluate(
         "[...document.querySelectorAll('svg a')].map((one) => one.getAttribute('xlink:href') ?? '')"
     )
-    assert [one for one in links if not one.startswith(("http:", "https:", "about:"))] == []
+    assert [one for one in links if one and not one.startswith(("http:", "https:", "about:"))] == []

@@ -51,7 +51,7 @@ def test_only_its_own_name_is_answered(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     "path", ["/", f"/d/{UID}", "/api/dashboards", "/reports/1", "/static/page.js", "/x"]
 )
-@pytest.mark.parametrize("given", ["", "Bearer ", "Bearer wrong", "Bearer ünknown"])
+@pytest.mark.parametrize("given", ["", "Bearer", "Bearer wrong", "Bearer ünknown"])
 def test_other_users_of_the_machine_get_nothing(
     client: httpx.Client, path: str, given: str
 ) -> None:

@@ -216,11 +216,11 @@ def test_the_registrys_password_goes_to_no_other_host(
     run = client.create_run(experiment).info.run_id
     source = f"models:/{model.model_id}"
     job.point(source, "0" * 64)
-    with pytest.raises(RegistryError, match="from where none are read: serve artifacts"):
+    with pytest.raises(RegistryError, match=r"artifacts in .* are not used: serve them"):
         job.serve()
     # the last: nor are files sent there
     for uri in (source, f"runs:/{run}/model", f"models:/{job.name}/1", good[False]):
-        with pytest.raises(RegistryError, match="from where none are read: serve artifacts"):
+        with pytest.raises(RegistryError, match=r"artifacts in .* are not used: serve them"):
             job.register(uri)
     assert _Listener.heard == []
 
@@ -230,7 +230,7 @@ def test_no_files_of_this_machine_become_a_version(job: Job, good: dict[bool, Pa
     place = good[False].parent.as_uri()
     run = client.create_run(client.create_experiment(job.name, artifact_location=place)).info
     job.point(run.artifact_uri, layout.digest(good[False]), run.run_id)
-    refused = r"its files are in 'file:///.*, from where none"
+    refused = r"artifacts in 'file:///.*' are not used: serve them"
     with pytest.raises(RegistryError, match=refused):
         job.serve()
     with pytest.raises(RegistryError, match=refused):
