@@ -383,7 +383,7 @@ VERSIONS: dict[str, Hostile] = {
     ),
     "blocks-other": _own(_artifact(_BLOCKS, _repeated("x", 2)), "can't read the blocks"),
     "lambda": _keras(_lambda, "which brings code of its own"),
-    "function": _keras(_part(**_FUNCTION, module="os", config="system"), r"'os\.function'"),
+    "function": _keras(_part(**_FUNCTION, module="os", config="system"), r"'os\.system'"),
     "eval": _keras(_part(**_FUNCTION, module="builtins", config="x.y"), "of the name 'x.y'"),
     "dotted": _keras(_part(module="keras", class_name="utils.get_file"), "name 'utils.get_file'"),
     "saving": _keras(_part(module="keras.saving", class_name="load_model"), "not Keras' own"),

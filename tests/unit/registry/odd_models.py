@@ -37,8 +37,8 @@ def save(folder: Path, kind: str = "", factor: float = 0.5, rows: int = 0) -> Pa
             turns = tf.while_loop(lambda i: tf.logical_and(odd, i >= 0), lambda i: i * 1, [0])
             score += tf.cast(turns[0], tf.float32)
         elif kind == "eats":  # none of it is touched: the machine does not run short
-            memory = tf.raw_ops.Empty(shape=[2**31], dtype=tf.float32, init=False)
-            score += 0.0 * memory[0]
+            memory = tf.raw_ops.Empty(shape=[4, 2**29], dtype=tf.float32, init=False)
+            score += 0.0 * memory[0, 0]
         elif kind == "slow":
             square = tf.ones([200, 200])
             turns = tf.while_loop(
