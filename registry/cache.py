@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from driftline.errors import RegistryError
 from registry import layout
 from registry.client import answering
+from registry.download import download
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,6 +54,7 @@ def fetch(client: "MlflowClient", name: str, version: int, folder: Path) -> Path
     if path is None:  # also where it was damaged here, which is no fault of the version's
         path = _path(folder, name, version, expected)
         _download(client, name, version, path)
+        layout.refuse_links(path)
         actual = layout.digest(path)
         if actual != expected:
             raise RegistryError(
@@ -78,22 +80,25 @@ def cached(name: str, version: int, digest: str, folder: Path) -> Path | None:
 
 
 def _path(folder: Path, name: str, version: int, digest: str) -> Path:
+    if not layout.is_digest(digest):  # a part of the path, from a tag that others can write
+        raise RegistryError(
+            f"version {version} of model {name!r} has the digest {digest[:80]!r}, which is none: "
+            "its tag was changed in the registry, register the model again"
+        )
     return folder / name / f"{version}-{digest[:16]}"
 
 
 def _download(client: "MlflowClient", name: str, version: int, path: Path) -> None:
-    from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - heavy
-
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".fetch-", dir=path.parent))
     try:
         # at once: what another process puts there meanwhile is whole, and it may be loading it
         with contextlib.suppress(FileNotFoundError):
             path.replace(temporary / "damaged")
-        with answering(f"can't fetch version {version} of model {name!r}"):
+        failure = f"can't fetch version {version} of model {name!r}"
+        with answering(failure):
             source = client.get_model_version_download_uri(name, str(version))
-            uri = client.tracking_uri
-            got = download_artifacts(artifact_uri=source, dst_path=str(temporary), tracking_uri=uri)
+        got = download(client, source, temporary / "version", failure)
         try:
             os.replace(got, path)
         except OSError:

@@ -7,7 +7,8 @@ that could bring code, fetch files or needs code that the file does not name as 
 import json
 import stat
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,8 +17,22 @@ from driftline.errors import RegistryError
 _CONFIG = "config.json"
 _MEMBERS = frozenset({_CONFIG, "metadata.json", "model.weights.h5"})
 _ASSETS = "assets"
-_CONFIG_BYTES = 256 * 1024 * 1024
+_CONFIG_BYTES = 64 * 1024 * 1024
+_MOST_MEMBERS = 10_000
+#: What its members may become, together, beside some: Keras compresses nothing.
+_EXPANSION, _EXPANDED_BYTES = 4, 64 * 1024 * 1024
 _PICKLES = (".pkl", ".pickle", ".npy", ".npz", ".pt", ".pth", ".joblib", ".dill", ".cloudpickle")
+
+#: What reading an archive of somebody else's may raise; RuntimeError: it has a password.
+_UNREADABLE = (
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    LookupError,
+    ValueError,
+    RuntimeError,
+)
 
 #: Values, no objects: Keras makes them from their config alone.
 _VALUES = frozenset(
@@ -56,12 +71,14 @@ def refuse_unsafe(path: Path) -> None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
+            members = archive.infolist()
+            _check_size(path, members)
+            for member in members:
                 _check_member(path, member)
             if archive.getinfo(_CONFIG).file_size > _CONFIG_BYTES:
                 raise RegistryError(f"{_CONFIG} in {path.name!r} is larger than any model's")
             config = json.loads(archive.read(_CONFIG))
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise RegistryError(
             f"{str(path)!r} is not a Keras model: {error} (save it with model.save('x.keras'))"
         ) from error
@@ -70,6 +87,19 @@ def refuse_unsafe(path: Path) -> None:
     config.pop("compile_config", None)  # how it was trained is not loaded
     for part in _objects(config):
         _check_object(part)
+
+
+def _check_size(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
+    if len(members) > _MOST_MEMBERS:
+        raise RegistryError(f"{path.name!r} has {len(members)} members: no Keras model has so many")
+    if len({member.filename for member in members}) < len(members):
+        raise RegistryError(f"{path.name!r} has two members of one name: save it with model.save")
+    expanded = sum(member.file_size for member in members)
+    if expanded > _EXPANDED_BYTES + _EXPANSION * path.stat().st_size:
+        raise RegistryError(
+            f"{path.name!r} would become {expanded:,} bytes, far more than it has: save it with "
+            "model.save"
+        )
 
 
 def _check_member(path: Path, member: zipfile.ZipInfo) -> None:
@@ -106,10 +136,15 @@ def _check_object(part: dict[str, Any]) -> None:
     if "class_name" not in part:
         return
     name, module = part["class_name"], part.get("module")
-    if name in _VALUES:
+    if isinstance(name, str) and name in _VALUES:
         return
+    called = [name, part.get("config")] if name == "function" else [name]
+    for one in called:  # a dotted name would lead from one part of Keras into another
+        if not (isinstance(one, str) and one.isidentifier()):
+            raise RegistryError(f"the Keras model has a part of the name {one!r}, which is none")
     registered = part.get("registered_name")
-    shown = registered or (f"{module}.{name}" if module else name)
+    known = registered if registered != name else None
+    shown = known or ".".join(str(one) for one in (module, called[-1]) if one)
     if name in _LAYERS or name in ("__lambda__", "__typespec__"):
         raise RegistryError(
             f"the Keras model has a {name}, which brings code of its own: use Keras' own layers "

@@ -1,13 +1,15 @@
 """The folder of a model version: MLflow's own layout, with driftline's artifacts inside."""
 
 import hashlib
+import os
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-
-import yaml
 
 from driftline import names
 from driftline.errors import RegistryError
+from registry import mlmodel
 
 MODEL = "tf2model"  # the SavedModel, where MLflow's own flavor puts it
 KERAS_DATA = "data"
@@ -27,6 +29,10 @@ _REFERENCE = (
     names.REFERENCE_BLOCKS_ARTIFACT,
 )
 _PICKLES = frozenset({".pkl", ".pickle", ".cloudpickle", ".joblib", ".dill"})
+_FLAVORS = frozenset({"python_function", "tensorflow"})
+#: Keys of a flavor with which it brings Python of its own.
+_CODE = frozenset({"code", "model_code_path", "python_model", "cloudpickle_version"})
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def saved_model_folder(folder: Path) -> Path:
@@ -83,11 +89,7 @@ def place(source: Path, folder: Path) -> None:
     if (source / MANIFEST).is_file():
         refuse_code(source)
     model = _model_of(source)
-    links = [path for path in (model, *model.rglob("*")) if path.is_symlink()]
-    if links:
-        raise RegistryError(
-            f"model file {str(links[0])!r} is a link to another place: copy what it points to"
-        )
+    refuse_links(model)
     if model.is_file():
         (folder / KERAS_DATA).mkdir(parents=True)
         shutil.copyfile(model, folder / KERAS)
@@ -109,6 +111,15 @@ def _model_of(source: Path) -> Path:
     return saved_model_folder(source)
 
 
+def is_digest(text: str) -> bool:
+    """Whether a text is such as `digest` gives; a tag in the registry can be any text.
+
+    >>> is_digest("0" * 64), is_digest("/../../../.ssh")
+    (True, False)
+    """
+    return _DIGEST.fullmatch(text) is not None
+
+
 def digest(folder: Path) -> str:
     """sha256 over all that a job loads of a version: the model, the binning, the reference.
 
@@ -121,9 +132,31 @@ def digest(folder: Path) -> str:
     total = hashlib.sha256()
     for path in files:
         if path.is_file():
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            total.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
+            with path.open("rb") as content:
+                found = hashlib.file_digest(content, "sha256").hexdigest()
+            total.update(f"{path.relative_to(folder).as_posix()} {found}\n".encode())
     return total.hexdigest()
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse files that are links, or no files at all: to read a pipe would never end.
+
+    Raises:
+        RegistryError: there is one.
+    """
+    for path in _all(folder):
+        if path.is_symlink():
+            raise RegistryError(
+                f"model file {str(path)!r} is a link to another place: copy what it points to"
+            )
+        if not (path.is_file() or path.is_dir()):
+            raise RegistryError(f"model file {str(path)!r} is no ordinary file: leave it out")
+
+
+def _all(folder: Path) -> Iterator[Path]:
+    yield folder
+    for parent, folders, files in os.walk(folder):
+        yield from (Path(parent, name) for name in (*folders, *files))
 
 
 def refuse_code(folder: Path) -> None:
@@ -132,7 +165,7 @@ def refuse_code(folder: Path) -> None:
     Raises:
         RegistryError: a pickle, a bundled code folder, or a loader other than TensorFlow's.
     """
-    pickles = [path for path in folder.rglob("*") if path.suffix in _PICKLES]
+    pickles = [path for path in folder.rglob("*") if path.suffix.lower() in _PICKLES]
     if pickles:
         raise RegistryError(
             f"model file {pickles[0].name!r} is a pickle, which runs code when it is loaded: "
@@ -141,11 +174,16 @@ def refuse_code(folder: Path) -> None:
     manifest = folder / MANIFEST
     if not manifest.is_file():
         raise RegistryError(f"no {MANIFEST} in {str(folder)!r}: register the model with driftline")
-    flavors = yaml.safe_load(manifest.read_text()).get("flavors", {})
+    flavors = mlmodel.flavors(manifest)
     loader = flavors.get("python_function", {}).get("loader_module")
     if loader != "mlflow.tensorflow" or "tensorflow" not in flavors:
         raise RegistryError(
             f"the model's loader is {loader!r}: only TensorFlow and Keras models are loaded"
         )
-    if any(flavor.get("code") for flavor in flavors.values()):
+    if others := sorted(map(str, flavors.keys() - _FLAVORS)):
+        raise RegistryError(
+            f"the model also has the flavor {others[0]!r}: only TensorFlow and Keras models are "
+            "loaded, log it without others"
+        )
+    if any(flavor.get(key) for flavor in flavors.values() for key in _CODE):
         raise RegistryError("the model brings Python code of its own: register it without it")

@@ -15,6 +15,17 @@ from registry.loaders.saved_model import SIGNATURE
 from registry.runtime import Runtime, Tensor
 
 _EXAMPLE = "input_example.json"
+_EXAMPLE_BYTES = 16 * 1024 * 1024  # at most
+#: What reading text of somebody else's as an example may raise.
+_NO_EXAMPLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    OverflowError,
+    RecursionError,
+    pa.ArrowException,
+)
 
 if TYPE_CHECKING:
     from mlflow.models import Model, ModelSignature
@@ -47,12 +58,15 @@ def example(folder: Path, inputs: Mapping[str, Tensor]) -> pa.RecordBatch | None
     """A version's input example as feature columns; None where it has none that fits."""
     fields = blank_for(inputs).schema
     try:
-        columns = _columns(json.loads((folder / _EXAMPLE).read_text()))
+        path = folder / _EXAMPLE
+        if not path.is_file() or path.stat().st_size > _EXAMPLE_BYTES:
+            return None
+        columns = _columns(json.loads(path.read_text()))
         arrays = [
             pa.array([_value(row, field.type) for row in columns[field.name]], field.type)
             for field in fields
         ]
-    except (OSError, ValueError, KeyError, TypeError, IndexError, pa.ArrowException):
+    except _NO_EXAMPLE:
         return None
     return pa.RecordBatch.from_arrays(arrays, schema=fields)
 

@@ -28,6 +28,7 @@ from driftline.storage.promotions import Decision, Kind
 from registry import aliases
 from registry.client import answering
 from registry.client import connect as connect_registry
+from registry.download import require_allowed
 from registry.gates import ALWAYS, asked, judge
 from registry.gates.verdict import Verdict
 
@@ -363,6 +364,8 @@ def _write_down(client: "MlflowClient", name: str, decision: Decision) -> None:
             client.set_model_version_tag(name, version, key, text[:5_000])
         if run_id:
             time = f"{decision.decided_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
+            # a run is anybody's to make, and so is the place of its artifacts
+            require_allowed(client, client.get_run(run_id).info.artifact_uri)
             client.log_dict(run_id, content, f"driftline/promotion-{time}.json")
 
 

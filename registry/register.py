@@ -20,6 +20,7 @@ from driftline.profile.build import build
 from driftline.profile.recount import reference
 from registry import aliases, layout, manifest
 from registry.client import answering, connect
+from registry.download import require_allowed
 from registry.loaders import load
 from registry.runtime import Runtime, score
 from registry.source import obtain
@@ -285,6 +286,7 @@ def _log_model(
     from mlflow.entities import LoggedModelOutput  # noqa: PLC0415 - heavy
 
     logged = client.create_logged_model(experiment, name=name, source_run_id=run_id)
+    require_allowed(client, logged.artifact_location)  # of an experiment that others can make
     client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, models=[LoggedModelOutput(model_id=logged.model_id, step=0)])

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from registry.client import answering
+from registry.download import download
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -20,18 +20,9 @@ def obtain(client: "MlflowClient", source: str, folder: Path) -> Path:
         folder: empty, for a download.
 
     Raises:
-        RegistryError: MLflow has no such model.
+        RegistryError: MLflow has no such model, or its files are in a place that is refused.
         ServiceError: MLflow does not answer.
     """
     if not source.startswith(_IN_MLFLOW):
         return Path(source)
-    from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - heavy
-
-    with answering(f"can't fetch {source!r}"):
-        got = download_artifacts(
-            artifact_uri=source,
-            dst_path=str(folder),
-            tracking_uri=client.tracking_uri,
-            registry_uri=client.tracking_uri,
-        )
-    return Path(got)
+    return download(client, source, folder, f"can't fetch {source!r}")

@@ -1,6 +1,6 @@
 """A new version's trial: loaded and made to predict in a process of its own, with a time limit.
 
-What crashes, hangs or eats the memory there does no harm to who asks. A process stands by with
+What crashes, hangs or eats its memory there does no harm to who asks. A process stands by with
 TensorFlow imported, and forks for each trial, so that none begins with that.
 `python -m registry.trial` is the process.
 """
@@ -11,6 +11,7 @@ import contextlib
 import faulthandler
 import json
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from typing import IO, Any
 import numpy as np
 import pyarrow as pa
 
+from driftline import names
 from driftline.config import Registry
 from driftline.errors import DriftlineError, RegistryError, ServiceError
 
@@ -31,6 +33,7 @@ TRIED_ROWS = 100
 
 _START = 180.0  # seconds to import TensorFlow on a busy machine: no version's fault
 _READY = b"ready\n"
+_MEMORY = 4 * 1024**3  # bytes that a trial may take, and four times the version's files
 _ANSWERED = 40  # exit code of a trial that has come to its end
 
 _one_at_a_time = threading.Lock()
@@ -221,13 +224,28 @@ def _forked(request: dict[str, Any], answer: IO[bytes]) -> bytes:
     if child == 0:
         # in C: even a model that never lets go of Python's lock is ended
         faulthandler.dump_traceback_later(2 * request["limit"], exit=True)
+        _limit_memory(Path(request["folder"]))
         answer.write(json.dumps(_tried(request)).encode() + b"\n")
         os._exit(_ANSWERED)  # TensorFlow takes its time to end
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code == _ANSWERED:
         return b""
     error = f"loading it, or its prediction, ended with code {code}"
+    if code == -signal.SIGABRT:  # how C++ ends where memory is refused
+        error += "; as when it takes far more memory than its files"
     return json.dumps({"ok": False, "error": error}).encode() + b"\n"
+
+
+def _limit_memory(folder: Path) -> None:
+    """A few bytes may ask for more memory than there is; a trial gets what real versions need."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except FileNotFoundError:
+        return  # not Linux, which alone holds to this limit
+    taken = int(status.partition("VmData:")[2].split()[0]) * 1024
+    files = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    most = taken + _MEMORY + 4 * files
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def _tried(request: dict[str, Any]) -> dict[str, Any]:
@@ -237,17 +255,21 @@ def _tried(request: dict[str, Any]) -> dict[str, Any]:
         return {"ok": False, "error": str(error), "away": True}
     except DriftlineError as error:
         return {"ok": False, "error": str(error)}
+    except MemoryError:
+        return {"ok": False, "error": "it takes far more memory than its files"}
     except Exception as error:
         return {"ok": False, "error": f"{type(error).__name__}: {error}"}
     return {"ok": True}
 
 
 def _load_and_predict(request: dict[str, Any]) -> None:
-    from registry import manifest  # noqa: PLC0415 - heavy
+    from registry import artifacts, manifest  # noqa: PLC0415 - heavy
     from registry.loaders import load  # noqa: PLC0415 - heavy
     from registry.runtime import score  # noqa: PLC0415 - heavy
 
     folder = Path(request["folder"])
+    if (folder / names.BINNING_ARTIFACT).is_file():  # at its registration it has none yet
+        artifacts.read(folder)
     registered = Registry.model_validate(request["registered"])
     runtime = load(folder, registered, request["version"])
     if request["rows"] is not None:

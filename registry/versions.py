@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from driftline import names
 from driftline.errors import RegistryError
 from driftline.profile.binning import Binning
-from registry import aliases, layout
+from registry import aliases, artifacts, layout
 from registry.cache import fetch
 from registry.client import answering
+from registry.download import download
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -95,20 +96,16 @@ def _is_whole(client: "MlflowClient", name: str, version: int) -> bool:
 
 def champion_binning(client: "MlflowClient", name: str, alias: str) -> Binning | None:
     """The binning of the version that serves now, by its alias; None when there is none."""
-    from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - heavy
-
     version = aliases.holder(client, name, alias)
     if version is None or layout.BINNING_TAG not in version.tags:
         return None
     failure = f"can't read the binning of model {name!r} version {version.version}"
-    with tempfile.TemporaryDirectory() as folder, answering(failure):
-        source = client.get_model_version_download_uri(name, version.version)
-        path = download_artifacts(
-            artifact_uri=f"{source}/{names.BINNING_ARTIFACT}",
-            dst_path=folder,
-            tracking_uri=client.tracking_uri,
-        )
-        return Binning.from_json(Path(path).read_text())
+    place, _, file = names.BINNING_ARTIFACT.rpartition("/")
+    with tempfile.TemporaryDirectory() as folder:
+        with answering(failure):
+            source = client.get_model_version_download_uri(name, version.version)
+        got = download(client, f"{source}/{place}", Path(folder), failure)
+        return artifacts.binning(got / file)
 
 
 def _pages(client: "MlflowClient", name: str | None) -> list[Any]:

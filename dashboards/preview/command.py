@@ -20,9 +20,11 @@ def preview(
     ] = Path("driftline.yaml"),
 ) -> None:
     """Show the dashboards on a local page, without Grafana, until Ctrl-C."""
+    from dashboards.preview import access
     from dashboards.preview.serve import serve
     from driftline.config import load
 
     loaded = load(config)
-    typer.echo(f"http://127.0.0.1:{port}  (Ctrl-C ends it)")
-    serve(loaded, port, browse=browse)
+    token = access.new_token()
+    typer.echo(f"{access.link(f'http://127.0.0.1:{port}', token)}  (Ctrl-C ends it)")
+    serve(loaded, port, token, browse=browse)

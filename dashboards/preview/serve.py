@@ -1,46 +1,53 @@
 """Running the preview: on loopback, until it is stopped."""
 
 import contextlib
+import html
 import socket
+import tempfile
 import threading
 import webbrowser
 from collections.abc import Iterator
+from pathlib import Path
 
 import uvicorn
 
+from dashboards.preview import access
 from dashboards.preview.server import HOST, Preview
 from driftline.config import Config
 from driftline.errors import ServiceError
 
 
-def serve(config: Config, port: int, *, browse: bool = False) -> None:
+def serve(config: Config, port: int, token: str, *, browse: bool = False) -> None:
     """Serve until Ctrl-C.
 
     Parameters:
+        token: lets in, see `Access`.
         browse: open the machine's browser.
 
     Raises:
         ServiceError: the port is taken, or the database is away.
     """
-    with _listening(port) as listener:
+    with _listening(port) as listener, tempfile.TemporaryDirectory() as private:
         preview = Preview(config)
         preview.reader.run("SELECT 1")  # to say at once what is missing
         if browse:
-            threading.Timer(0.5, webbrowser.open, [address(listener)]).start()
-        _server(preview).run(sockets=[listener])
+            opened = _opener(Path(private), access.link(address(listener), token))
+            threading.Timer(0.5, webbrowser.open, [opened]).start()
+        _server(preview, token).run(sockets=[listener])
         preview.reader.close()
 
 
 @contextlib.contextmanager
-def served(config: Config, port: int = 0) -> Iterator[str]:
+def served(config: Config, token: str, port: int = 0) -> Iterator[str]:
     """The address of a preview that runs beside the caller.
 
     Parameters:
+        token: lets in, see `Access`.
         port: 0 for any that is free.
     """
     with _listening(port) as listener:
         preview = Preview(config)
-        server = _server(preview)
+        server = _server(preview, token)
         thread = threading.Thread(target=server.run, args=[[listener]], daemon=True)
         thread.start()
         try:
@@ -52,13 +59,20 @@ def served(config: Config, port: int = 0) -> Iterator[str]:
 
 
 def address(listener: socket.socket) -> str:
-    """What to type into a browser."""
+    """Where it listens."""
     return f"http://{HOST}:{listener.getsockname()[1]}"
 
 
-def _server(preview: Preview) -> uvicorn.Server:
+def _opener(folder: Path, link: str) -> str:
+    """A page of the user's own that leads to the link: the list of processes shows it to all."""
+    page = folder / "preview.html"
+    page.write_text(f'<meta http-equiv="refresh" content="0; url={html.escape(link)}">')
+    return page.as_uri()
+
+
+def _server(preview: Preview, token: str) -> uvicorn.Server:
     quiet = uvicorn.Config(
-        preview.app(), log_level="warning", access_log=False, timeout_graceful_shutdown=2
+        preview.app(token), log_level="warning", access_log=False, timeout_graceful_shutdown=2
     )
     return uvicorn.Server(quiet)
 

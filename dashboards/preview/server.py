@@ -19,6 +19,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from dashboards.generate import PageError, pages
+from dashboards.preview.access import Access
 from dashboards.preview.ask import Ask, AskError, Page
 from dashboards.preview.extent import extent
 from dashboards.preview.reader import QueryError, Reader
@@ -31,9 +32,10 @@ HOST = "127.0.0.1"
 _STATIC = Path(__file__).parent / "static"
 _BODY = 100_000  # bytes of a request, at most
 
+# Styles inline: Plotly sets them as attributes.
 _PAGE_POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:;"
-    " frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    " object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 # A report is somebody's HTML with scripts: it runs without an origin and reaches nothing.
 _REPORT_POLICY = (
@@ -44,6 +46,9 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",  # predictions, and whose turn at this browser is next?
 }
 
 
@@ -63,8 +68,12 @@ class Preview:
             else:
                 self.pages[one["uid"]] = Page(one, self.reader)
 
-    def app(self) -> Starlette:
-        """The application."""
+    def app(self, token: str) -> Starlette:
+        """The application.
+
+        Parameters:
+            token: lets in, see `Access`.
+        """
         import plotly  # noqa: PLC0415 - heavy, and only its one file is wanted
 
         script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
@@ -87,6 +96,7 @@ class Preview:
             routes=routes,
             middleware=[
                 Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
+                Middleware(Access, token=token, headers=_HEADERS),
                 Middleware(GZipMiddleware, minimum_size=2_000),
             ],
             exception_handlers={DriftlineError: _told},
@@ -94,7 +104,7 @@ class Preview:
 
     async def _page(self, request: Request) -> Response:
         self._known(request)
-        headers = {**_HEADERS, "Content-Security-Policy": _PAGE_POLICY, "Cache-Control": "no-cache"}
+        headers = {"Content-Security-Policy": _PAGE_POLICY}
         return FileResponse(_STATIC / "page.html", headers=headers)
 
     async def _list(self, _: Request) -> Response:
@@ -125,7 +135,7 @@ class Preview:
         html = await run_in_threadpool(self.reader.bytes, sql, number)
         if html is None:
             raise AskError(f"no report {number}: 'driftline report' makes them")
-        headers = {**_HEADERS, "Content-Security-Policy": _REPORT_POLICY}
+        headers = {"Content-Security-Policy": _REPORT_POLICY}
         return Response(gzip.decompress(html), media_type="text/html", headers=headers)
 
     def _known(self, request: Request) -> Page:
@@ -164,9 +174,9 @@ async def _body(request: Request) -> bytes:
 
 def _json(content: Any) -> Response:
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
-    return Response(text, media_type="application/json", headers=_HEADERS)
+    return Response(text, media_type="application/json")
 
 
 async def _told(_: Request, error: Exception) -> Response:
     status = 404 if isinstance(error, AskError) else 400 if isinstance(error, QueryError) else 503
-    return JSONResponse({"error": str(error)}, status, headers=_HEADERS)
+    return JSONResponse({"error": str(error)}, status)

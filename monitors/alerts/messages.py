@@ -1,5 +1,6 @@
 """What people are told of an incident: what changed, by how much, since when, how often falsely."""
 
+import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -15,6 +16,8 @@ from monitors.alerts.contributors import Contributor
 
 __all__ = ["Kind", "Message", "send", "write"]
 
+_LONGEST = 1_000  # characters of a line
+_BIDIRECTIONAL = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _LINES = 8  # contributors that a message shows
 _FACTS = (PIPELINE, "registry")  # families
 
@@ -68,7 +71,17 @@ def write(
     # a column joins an incident once, so the first of those that join stands for them
     steps = [content.severity] * severer + [f"+{one}" for one in joined[:1]]
     key = ":".join([f"driftline-incident-{number}", kind, *steps])
-    return Message(title, "\n".join(lines), key)
+    return Message(_one_line(title), "\n".join(map(_one_line, lines)), key)
+
+
+def _one_line(text: str) -> str:
+    """Without what a name or a category could add lines with, or turn the text around."""
+    shown = "".join(" " if _is_control(one) else one for one in text)
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Zl", "Zp") or character in _BIDIRECTIONAL
 
 
 def send(connection: Connection, number: int, kind: Kind, message: Message) -> None:

@@ -40,6 +40,7 @@ from driftline.settings import (
     Share,
     Topic,
     Wait,
+    WebLink,
     checked_address,
     days_of_two_digits,
     located_uri,
@@ -454,9 +455,7 @@ class Model(Settings):
     gates: Gates = Gates()
     monitors: Monitors = Monitors()
     team: ModelName = Field("driftline", description="who owns it; a folder in Grafana")
-    runbook: str | None = Field(
-        None, pattern=r"^https?://[^@\s]+$", description="address of what to do when it alarms"
-    )
+    runbook: WebLink | None = Field(None, description="address of what to do when it alarms")
     dashboard: Literal["shared", "own"] = Field(
         "shared", description="own: one more dashboard, which also reads the model's own rows"
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from driftline.settings import Duration, Secret, Settings, Share, Wait
+from driftline.settings import Duration, Secret, Settings, Share, Wait, WebLink
 
 Family = Literal["drift", "quality", "latency", "volume", "performance", "registry", "pipeline"]
 PIPELINE: Final[Family] = "pipeline"  # of driftline itself
@@ -252,9 +252,7 @@ class Notify(Settings):
 
     urls: tuple[Secret, ...] = Field((), description="apprise addresses, one a secret")
     per_hour: int = Field(20, ge=1, le=10_000, description="messages an hour, at most; rest waits")
-    link: str | None = Field(
-        None, pattern=r"^https?://[^@\s]+$", description="address of the preview or of Grafana"
-    )
+    link: WebLink | None = Field(None, description="address of the preview or of Grafana")
 
 
 class Runner(Settings):

@@ -1,5 +1,6 @@
 """Tables of events as Parquet files, tensors among their columns."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,55 @@ def read(path: Path) -> pa.Table:
             cast = table.column(position).cast(tensors)
             table = table.set_column(position, field.with_type(tensors), cast)
     return table
+
+
+def unpack(packed: bytes, most_rows: int, most_bytes: int) -> pa.Table:
+    """Read bytes that may be of somebody else's making.
+
+    Parameters:
+        packed: a Parquet file of flat columns.
+        most_rows: it may have; a few bytes can stand for any number of equal ones.
+        most_bytes: it may become.
+
+    Raises:
+        pyarrow.ArrowException: it is none, or larger.
+    """
+    try:
+        held = pq.read_metadata(io.BytesIO(packed))
+        groups = [held.row_group(number) for number in range(held.num_row_groups)]
+        size = sum(group.total_byte_size for group in groups)
+        if held.num_rows > most_rows or size > most_bytes:
+            raise pa.ArrowInvalid(f"it would become {held.num_rows} rows of {size} bytes")
+        schema = pq.read_schema(io.BytesIO(packed))
+        if any(pa.types.is_nested(kind) for kind in schema.types):
+            raise pa.ArrowInvalid("it has columns of lists")
+        # as they are stored, each text once: a long one may stand in all rows
+        texts = [field.name for field in schema if _has_length(field.type)]
+        found = pq.ParquetFile(io.BytesIO(packed), read_dictionary=texts).read()
+        size = sum(_decoded(column) for column in found.columns)
+        if size > most_bytes:
+            raise pa.ArrowInvalid(f"it would become {size} bytes")
+        return found.cast(schema)
+    except (OSError, ValueError) as error:  # a page that says one thing and is another
+        raise pa.ArrowInvalid(str(error)) from error
+
+
+def _has_length(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+    )
+
+
+def _decoded(column: pa.ChunkedArray) -> int:
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    return sum(
+        pc.sum(pc.binary_length(chunk.dictionary).take(chunk.indices)).as_py() or 0
+        for chunk in column.chunks
+    )
 
 
 def _length(column: Any) -> int | None:

@@ -38,6 +38,8 @@ _KEY = re.compile(r"""^[^"'`\\\x00-\x1f]+$""")
 _PART = re.compile(r"""[^/\\:"'`\x00-\x1f\x7f]+""")
 _LONGEST_PART = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# For messages, dashboards and Grafana's templates: nothing that HTML, Markdown or these would read.
+_WEB_LINK = re.compile(r"""^https?://[^@\s<>"'`{}|\\^\x00-\x1f\x7f]+$""")
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)\s*$")
 
 
@@ -79,6 +81,14 @@ def days_of_two_digits(duration: timedelta) -> timedelta:
 def _key(value: str) -> str:
     if not _KEY.fullmatch(value):
         raise ValueError("a key without quotes, backslashes and control characters")
+    return value
+
+
+def _web_link(value: str) -> str:
+    if not _WEB_LINK.fullmatch(value):
+        raise ValueError(
+            "an address of http or https, without a login, spaces, quotes, braces and brackets < >"
+        )
     return value
 
 
@@ -136,6 +146,11 @@ Duration = Annotated[
     BeforeValidator(parse_duration),
     PlainSerializer(written, return_type=str),
     WithJsonSchema({"type": "string", "pattern": _DURATION.pattern, "examples": ["10 s"]}),
+]
+WebLink = Annotated[
+    str,
+    AfterValidator(_web_link),
+    WithJsonSchema({"type": "string", "pattern": _WEB_LINK.pattern}),
 ]
 Identifier = Annotated[str, AfterValidator(_identifier)]
 Wait = Annotated[Duration, AfterValidator(_positive)]

@@ -41,7 +41,7 @@ def load(folder: Path) -> InProcess:
     except RegistryError:
         raise
     except Exception as error:  # Keras raises whatever a layer's own code does
-        reason = (str(error).splitlines() or [""])[0]
+        reason = " ".join(str(error).split())[:500]  # its first line says little
         raise RegistryError(f"can't load {what}: {type(error).__name__}: {reason}") from error
 
     def call(**named: Any) -> dict[str, Any]:

@@ -18,11 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import pyarrow as pa
-import yaml
 
 from driftline.config import Registry, TensorFlowServing
 from driftline.errors import RegistryError
-from registry import columns, layout
+from registry import columns, layout, mlmodel
 from registry.model_server import RefusedError, Server
 from registry.runtime import Tensor, score
 
@@ -239,9 +238,9 @@ def _of_server(tensors: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _of_manifest(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    signature = yaml.safe_load((folder / layout.MANIFEST).read_text()).get("signature") or {}
+    signature = mlmodel.signature(folder / layout.MANIFEST)
     try:
-        both = [json.loads(signature[key]) for key in ("inputs", "outputs")]
+        both = [signature[key] for key in ("inputs", "outputs")]
         inputs, outputs = ({one["name"]: _of_spec(one) for one in specs} for specs in both)
     except (KeyError, TypeError, ValueError) as error:
         raise RegistryError(

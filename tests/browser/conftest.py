@@ -4,8 +4,17 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
+from dashboards.preview import access
 from dashboards.preview.serve import served
 from driftline.config import Config
 
@@ -19,6 +28,7 @@ _QUIET = [
     "--disable-component-update",
     "--disable-sync",
 ]
+TOKEN = "of-the-tests"
 _PATIENCE = 60_000  # ms
 
 
@@ -34,14 +44,20 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def preview(monitored_store: Config) -> Iterator[str]:
-    with served(monitored_store) as address:
+    with served(monitored_store, TOKEN) as address:
         yield address
+
+
+def signed_in(context: BrowserContext, preview: str) -> None:
+    """As who has opened the address that the command prints."""
+    assert context.request.get(access.link(preview, TOKEN)).ok
 
 
 @pytest.fixture
 def page(browser: Browser, preview: str) -> Iterator[Page]:
     """A page that fails the test on any error of its scripts, or when it asks another host."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="dark")
+    signed_in(context, preview)
     made = context.new_page()
     problems: list[str] = []
 

@@ -57,4 +57,9 @@ def test_html_in_events_is_shown_and_does_not_run(
     expect(page.get_by_text(f"named {PLANTED}").first).to_be_visible()
     assert page.locator(".js-plotly-plot .main-svg").count() >= 10
     assert page.evaluate("window.planted") is None
-    assert page.locator("img[src=x]").count() == 0
+    assert page.locator("img[src=x], svg[onload]").count() == 0
+    links = page.evaluate("[...document.links].map((one) => one.href)")
+    links += page.evaluate(
+        "[...document.querySelectorAll('svg a')].map((one) => one.getAttribute('xlink:href') ?? '')"
+    )
+    assert [one for one in links if one and not one.startswith(("http:", "https:", "about:"))] == []

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 
 from driftline import names
 from tests import monitored
-from tests.browser.conftest import loaded
+from tests.browser.conftest import loaded, signed_in
 
 DOCS = Path(__file__).parents[2] / "docs"
 OWN = names.dashboard_uid(monitored.FRAUD)
@@ -49,6 +49,7 @@ def test_screenshot(browser: Browser, preview: str, tmp_path: Path, picture: Pic
         color_scheme=picture.theme,
         reduced_motion="reduce",
     )
+    signed_in(context, preview)
     page = context.new_page()
     page.goto(preview + picture.path)
     loaded(page)

@@ -569,3 +569,27 @@ def test_environment_is_not_read_before_it_is_needed(write: Any) -> None:
     assert "KAFKA_PASSWORD_OF_NOBODY" not in os.environ
     text = "kafka: {bootstrap: 'a:1', password: {env: KAFKA_PASSWORD_OF_NOBODY}}\n"
     assert load(write(text)).kafka.password == Secret(env="KAFKA_PASSWORD_OF_NOBODY")
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "javascript:alert(1)",
+        "data:text/html,<script>alert(1)</script>",
+        "file:///etc/passwd",
+        "//wiki.example/x",
+        " https://wiki.example/x",
+        "https://user:secret@wiki.example/x",
+        'https://wiki.example/"><svg onload=x>',
+        "https://wiki.example/{{ printf }}",
+        "https://wiki.example/x\nrunbook: https://evil.example",
+        "https://wiki.example/`x`",
+    ],
+)
+def test_links_lead_to_the_web_and_are_nothing_else(write: Any, link: str) -> None:
+    runbook = {"models": {"fraud": {**yaml.safe_load(MODEL)["models"]["fraud"], "runbook": link}}}
+    (problem,) = problems(write(yaml.safe_dump(runbook)))
+    assert "models.fraud.runbook = " in problem
+    assert "an address of http or https" in problem
+    (problem,) = problems(write(yaml.safe_dump({"notify": {"link": link}})))
+    assert "notify.link = " in problem

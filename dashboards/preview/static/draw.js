@@ -2,6 +2,7 @@
 
 import { PALETTE, bin, colour, cssColour, mapping, number, overridden, withAlpha } from "./format.js";
 
+const LONGEST = 200;  // characters of a text
 const CONFIG = { displayModeBar: false, responsive: false, doubleClick: false, scrollZoom: false };
 
 export function timeseries(element, panel, data, page) {
@@ -36,7 +37,7 @@ function legended(element, traces) {
 
 function bar(one, field, at, width) {
   return {
-    type: "bar", name: one.name, x: one.x, y: one.y, width: width * 0.88, offset: 0,
+    type: "bar", name: escape(one.name), x: one.x, y: one.y, width: width * 0.88, offset: 0,
     marker: { color: seriesColour(field, at), line: { width: 0 } },
     hovertemplate: hover(field, one),
     customdata: one.y.map((y) => number(y, field)),
@@ -49,7 +50,7 @@ function line(one, field, at) {
   const hidden = custom.lineWidth === 0;
   return {
     type: "scatter", mode: one.x.length < 40 && !hidden && custom.lineStyle === undefined ? "lines+markers" : "lines",
-    name: one.name, x: one.x, y: one.y, connectgaps: false, showlegend: !hidden,
+    name: escape(one.name), x: one.x, y: one.y, connectgaps: false, showlegend: !hidden,
     line: { color: shade, width: custom.lineWidth ?? 2, dash: custom.lineStyle ? "dash" : "solid" },
     marker: { size: 4 },
     fill: custom.fillBelowTo ? "tonexty" : "none",
@@ -82,12 +83,12 @@ export function heatmap(element, panel, data, page) {
   plot(element, [{
     type: "heatmap", x: grid.x, y: names.map((_, at) => at), z: grid.z, colorscale: scale, zmin: 0,
     xgap: grid.x.length < 200 ? 1 : 0, ygap: 1, showscale: false, hoverongaps: false,
-    text: grid.z.map((row, at) => row.map(() => names[at])),
+    text: grid.z.map((row, at) => row.map(() => escape(names[at]))),
     hovertemplate: "%{x|%Y-%m-%d %H:%M}<br>%{text}: <b>%{z:.1%}</b><extra></extra>",
   }], {
     ...layout(page, panel), hovermode: "closest", shapes: [...shapes(page), ...objective(marked)], xaxis: timeAxis(page),
     margin: { l: Math.min(130, 16 + Math.max(...ticks.map((at) => names[at].length)) * 6.6), r: 16, t: 12, b: 38 },
-    yaxis: { ...axis(), ticks: "", tickvals: ticks, ticktext: ticks.map((at) => names[at]), showgrid: false },
+    yaxis: { ...axis(), ticks: "", tickvals: ticks, ticktext: ticks.map((at) => escape(names[at])), showgrid: false },
     showlegend: false,
   }, page);
 }
@@ -101,16 +102,18 @@ export function stateTimeline(element, panel, data, page) {
   const scale = states.flatMap((one, at) => [[at / span, colour(one.color)], [(at + 1) / span, colour(one.color)]]);
   const there = new Set(grid.z.flat());
   legend(element, states.filter((one) => there.has(one.value)));
-  const longest = Math.max(...rows.map((one) => one.name.length));
+  const names = rows.map((one) => one.name);
+  const longest = Math.max(...names.map((name) => name.length));
   plot(element, [{
-    type: "heatmap", x: grid.x, y: rows.map((one) => one.name), z: grid.z, colorscale: scale,
+    type: "heatmap", x: grid.x, y: names, z: grid.z, colorscale: scale,
     zmin: low - 0.5, zmax: low + span - 0.5, showscale: false, ygap: 3, xgap: 0, hoverongaps: false,
     text: grid.z.map((row) => row.map((z) => mapping(panel.fieldConfig.defaults, z)?.text ?? "")),
-    hovertemplate: "<b>%{y}</b>: %{text}<br>%{x|%Y-%m-%d %H:%M}<extra></extra>",
+    customdata: grid.z.map((row, at) => row.map(() => escape(names[at]))),
+    hovertemplate: "<b>%{customdata}</b>: %{text}<br>%{x|%Y-%m-%d %H:%M}<extra></extra>",
   }], {
     ...layout(page, panel), hovermode: "closest", shapes: shapes(page), xaxis: timeAxis(page),
     margin: { l: Math.min(170, 16 + longest * 7.2), r: 16, t: 12, b: 36 },
-    yaxis: { ...axis(), type: "category", showgrid: false, automargin: false, ticks: "", dtick: 1 },
+    yaxis: { ...axis(), type: "category", showgrid: false, automargin: false, ticks: "", tickvals: names, ticktext: names.map((name) => escape(cut(name))) },
     showlegend: false,
   }, page);
   const link = panel.fieldConfig.defaults.links?.[0]?.url ?? "";
@@ -119,6 +122,8 @@ export function stateTimeline(element, panel, data, page) {
     element.on("plotly_click", (event) => page.choose("column", event.points[0].y));
   }
 }
+
+const cut = (name) => (name.length > 34 ? `${name.slice(0, 33)}…` : name);
 
 function legend(element, states) {
   const list = document.createElement("div");
@@ -138,23 +143,23 @@ export function barchart(element, panel, data, page) {
   const { columns, rows } = data.answers[0];
   const names = rows.map((row) => String(row[0]));
   const flat = panel.options?.orientation === "horizontal";
-  const short = names.map((name) => bin(name)).map((name) => (name.length > 34 ? `${name.slice(0, 33)}…` : name));
+  const short = names.map((name) => cut(bin(name)));
   const traces = columns.slice(1).map((column, at) => {
     const field = overridden(panel, column.name);
     const values = rows.map((row) => row[at + 1]);
     const places = flat ? { x: values, y: names, orientation: "h" } : { x: names, y: values };
     return {
-      type: "bar", name: column.name, ...places, marker: { color: seriesColour(field, at), line: { width: 0 } },
+      type: "bar", name: escape(column.name), ...places, marker: { color: seriesColour(field, at), line: { width: 0 } },
       text: flat ? values.map((value) => number(value, field)) : undefined, textposition: "outside",
       textfont: { color: cssColour("--text"), size: 11.5 }, cliponaxis: false,
-      width: flat && rows.length < 6 ? 0.12 * rows.length : undefined, customdata: values.map((value) => number(value, field)),
-      hovertemplate: `%{${flat ? "y" : "x"}}<br>${escape(column.name)}: <b>%{customdata}</b><extra></extra>`,
+      width: flat && rows.length < 6 ? 0.12 * rows.length : undefined, customdata: values.map((value, row) => [number(value, field), escape(names[row])]),
+      hovertemplate: `%{customdata[1]}<br>${escape(column.name)}: <b>%{customdata[0]}</b><extra></extra>`,
     };
   });
-  const labels = { type: "category", showgrid: false, tickvals: names, ticktext: short };
+  const labels = { type: "category", showgrid: false, tickvals: names, ticktext: short.map(escape) };
   const values = { ...axis(), ...valueAxis(panel), rangemode: "tozero" };
   const every = Math.max(1, Math.ceil((names.length * 16) / Math.max(element.clientWidth, 1)));
-  if (!flat) { labels.tickvals = names.filter((_, at) => at % every === 0); labels.ticktext = short.filter((_, at) => at % every === 0); }
+  if (!flat) { labels.tickvals = names.filter((_, at) => at % every === 0); labels.ticktext = short.filter((_, at) => at % every === 0).map(escape); }
   const longest = Math.max(...short.map((name) => name.length));
   const margin = flat
     ? { l: Math.min(element.clientWidth * 0.5, 18 + longest * 6.8), r: 60, t: 6, b: 26 }
@@ -255,7 +260,10 @@ function regular(list, interval) {
   return { x, z };
 }
 
+// Every text of the store that goes to Plotly, which takes texts for HTML, and % for templates.
 function escape(text) {
-  return String(text).replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]).replace(/%/g, "%").slice(0, 200);
+  const short = String(text);
+  return (short.length > LONGEST ? `${short.slice(0, LONGEST)}…` : short)
+    .replace(/[&<>%]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", "%": "&#37;" })[c]);
 }
 

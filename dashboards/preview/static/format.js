@@ -66,8 +66,8 @@ export function threshold(steps, value) {
 
 export function mapping(field, value) {
   for (const one of field.mappings ?? []) {
-    const hit = one.options?.[String(value)];
-    if (hit) return hit;
+    const text = String(value);
+    if (Object.hasOwn(one.options ?? {}, text)) return one.options[text];  // "constructor" is a text too
   }
   return null;
 }

@@ -50,7 +50,7 @@ function readAddress() {
   for (const [key, value] of query) {
     if (!key.startsWith("var-")) continue;
     const name = key.slice(4);
-    page.values[name] = name in page.values ? [page.values[name], value].flat() : value;
+    page.values[name] = Object.hasOwn(page.values, name) ? [page.values[name], value].flat() : value;
   }
   const known = new Set(page.dashboard.templating.list.map((one) => one.name));
   for (const name of Object.keys(page.values)) if (!known.has(name)) delete page.values[name];
@@ -262,14 +262,18 @@ function all() {
 }
 
 function address(url, value) {
+  if (url === "${__value.raw}") return web(String(value));
   const filled = url
-    .replace(/\$\{__value\.(?:text|raw)(?::percentencode)?\}/g, /^\$\{__value\.raw\}$/.test(url) ? String(value) : encodeURIComponent(value))
-    .replace(/\$\{__url_time_range\}/g, new URLSearchParams({ from: page.from, to: page.to }).toString())
+    .replace(/\$\{__value\.(?:text|raw)(?::percentencode)?\}/g, () => encodeURIComponent(value))
+    .replace(/\$\{__url_time_range\}/g, () => new URLSearchParams({ from: page.from, to: page.to }).toString())
     .replace(/\$\{(\w+):queryparam\}/g, (_, name) => `var-${name}=${encodeURIComponent(page.values[name] ?? "")}`);
   const report = /\/reports\/\d+$/.exec(filled);
   if (report) return report[0];
-  return /^(https?:\/\/|\/)/.test(filled) ? filled : "#";
+  return filled.startsWith("/") ? filled : web(filled);
 }
+
+// A link of the store's or the config's own; none with another scheme leads anywhere.
+const web = (url) => (/^https?:\/\//i.test(url) ? url : "#");
 
 function toggleTheme() {
   page.theme = page.theme === "dark" ? "light" : "dark";

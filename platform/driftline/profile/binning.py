@@ -12,6 +12,7 @@ come first, so that a packed profile can hold sums for exactly those.
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -253,8 +254,11 @@ class Binning:
                     f"binning is of format {tree['format']!r}, this driftline reads {FORMAT}: "
                     "use the version that wrote it, or register the model again"
                 )
-            return cls(tuple(_from_dict(column) for column in tree["columns"]))
-        except (KeyError, TypeError, ValueError) as error:
+            found = cls(tuple(_from_dict(column) for column in tree["columns"]))
+            if len(found.by_name) < len(found.columns):
+                raise ValueError("two columns have one name")
+            return found
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise SchemaError(f"can't read the binning {text[:60]!r}: {error}") from error
 
 
@@ -269,7 +273,33 @@ _KINDS: dict[str, Callable[..., ColumnBins]] = {
 
 def _from_dict(tree: dict[str, Any]) -> ColumnBins:
     fields = {k: tuple(v) if isinstance(v, list) else v for k, v in tree.items() if k != "kind"}
-    return _KINDS[tree["kind"]](**fields)
+    found = _KINDS[tree["kind"]](**fields)
+    if not _is_sound(found):
+        raise ValueError(f"column {str(found.name)[:60]!r} has no such bins")
+    return found
+
+
+def _is_sound(column: ColumnBins) -> bool:
+    """Whether bins that were read, maybe of somebody else's making, are what the types say."""
+    if not isinstance(column.name, str):
+        return False
+    if isinstance(column, NumericBins):
+        edges, levels = column.edges, column.levels
+        return (
+            _are(edges, (int, float))
+            and _are(levels, int)
+            and len(edges) >= 2
+            and len(levels) == len(edges) - 2
+            and all(-math.inf < a < b < math.inf for a, b in pairwise(edges))
+            and all(0 < level <= FINEST for level in levels)
+        )
+    if isinstance(column, CategoryBins):
+        return _are(column.categories, str) and (column.pooled is None or _are(column.pooled, str))
+    return True
+
+
+def _are(values: object, kind: type | tuple[type, ...]) -> bool:
+    return isinstance(values, tuple) and all(isinstance(value, kind) for value in values)
 
 
 def _interval_labels(edges: tuple[float, ...]) -> list[str]:

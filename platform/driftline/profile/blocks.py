@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from driftline import names
+from driftline import names, parquet
 from driftline.errors import SchemaError
 from driftline.profile import pack
 from driftline.profile.binning import Binning, Ints
@@ -19,6 +19,8 @@ from driftline.profile.trimmed import trim
 HOUR, DAY = 3_600, 86_400  # seconds
 MOST = 2_500  # blocks of an hour or less; a longer reference has longer ones
 _LARGEST = 4_000_000  # bytes of an artifact with hours; a larger one has days
+_MOST_ROWS = 100_000  # of an artifact that is read: days of more than two centuries
+_UNPACKED = 1024 * 1024 * 1024  # bytes of one, at most
 _SCHEMA = pa.schema(
     [("seconds", pa.int32()), ("start", pa.int64()), ("rows", pa.int64()), ("cells", pa.binary())]
 )
@@ -138,18 +140,29 @@ def to_bytes(blocks: Sequence[Block]) -> bytes:
 
 
 def from_bytes(content: bytes) -> list[Block]:
-    """What `to_bytes` wrote."""
-    table = pq.read_table(io.BytesIO(content))
-    return [
-        Block(
-            names.ALL_ROWS,
-            row["seconds"],
-            datetime.fromtimestamp(row["start"], UTC),
-            row["rows"],
-            row["cells"],
-        )
-        for row in table.to_pylist()
-    ]
+    """What `to_bytes` wrote.
+
+    Raises:
+        SchemaError: it is none of it.
+    """
+    try:
+        table = parquet.unpack(content, _MOST_ROWS, _UNPACKED).cast(_SCHEMA)
+        if any(column.null_count for column in table.columns):
+            raise SchemaError("the blocks of the reference have gaps: register the model again")
+        return [
+            Block(
+                names.ALL_ROWS,
+                row["seconds"],
+                datetime.fromtimestamp(row["start"], UTC),
+                row["rows"],
+                row["cells"],
+            )
+            for row in table.to_pylist()
+        ]
+    except (pa.ArrowException, ValueError, OverflowError, OSError) as error:
+        raise SchemaError(
+            f"can't read the blocks of the reference ({error}): register the model again"
+        ) from error
 
 
 def artifact(rows: pa.Table, times: pa.Array | pa.ChunkedArray, binning: Binning) -> bytes:

@@ -1,30 +1,20 @@
 """A version made ready to serve: fetched, checked, loaded, warmed."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import yaml
 
 from driftline.config import Config
 from driftline.errors import DriftlineError, RegistryError, ServiceError
-from driftline.names import (
-    BINNING_ARTIFACT,
-    REFERENCE_ARTIFACT,
-    REFERENCE_BLOCKS_ARTIFACT,
-    REFERENCE_SAMPLE_ARTIFACT,
-)
-from driftline.profile import blocks
-from driftline.profile.binning import Binning
-from driftline.profile.profile import Profile
+from driftline.names import BINNING_ARTIFACT, REFERENCE_ARTIFACT
 from driftline.storage import promotions, versions
 from driftline.storage.connection import Connection
 from driftline.storage.versions import ModelVersion
 from driftline.streaming.lineup import Served
-from registry import layout
+from registry import artifacts, layout, mlmodel
 from registry.aliases import require_usable, roles
 from registry.cache import cached, fetch
 from registry.client import answering, connect
@@ -149,7 +139,8 @@ def make_ready(
         definition: its hash.
 
     Raises:
-        RegistryError: it cannot be loaded, needs other features, or fails on a row of zeros.
+        RegistryError: it cannot be loaded, needs other features, fails on a row of zeros, or its
+            artifacts cannot be read.
         ServiceError: its model server is away.
     """
     number = located.version.version
@@ -157,36 +148,28 @@ def make_ready(
         runtime = load(located.folder, config.model(name).registry, number)
         runtime.check(features)
         runtime.predict(blank(features))
+        record = _record(name, located, definition)
     except DriftlineError:
         raise
     except Exception as error:
         raise RegistryError(
             f"version {number} of model {name!r} fails: {type(error).__name__}: {error}"
         ) from error
-    return Ready(Served(number, runtime), _record(name, located, definition))
+    return Ready(Served(number, runtime), record)
 
 
 def _record(name: str, located: Located, definition: str) -> ModelVersion:
-    binning = Binning.from_json(located.artifact(BINNING_ARTIFACT).read_text())
-    cells = located.artifact(REFERENCE_ARTIFACT).read_bytes()
-    sample = located.folder / REFERENCE_SAMPLE_ARTIFACT
-    by_time = located.folder / REFERENCE_BLOCKS_ARTIFACT
+    found = artifacts.read(located.folder)
     return ModelVersion(
         model=name,
         version=located.version.version,
         run_id=located.version.run_id,
         digest=located.version.digest,
-        signature=_signature(located.folder / layout.MANIFEST),
+        signature=mlmodel.signature(located.folder / layout.MANIFEST),
         features_hash=definition,
-        binning=binning,
-        reference=cells,
-        reference_rows=Profile.of(binning, cells).rows,
-        reference_sample=sample.read_bytes() if sample.is_file() else None,
-        reference_blocks=blocks.from_bytes(by_time.read_bytes()) if by_time.is_file() else (),
+        binning=found.binning,
+        reference=found.reference,
+        reference_rows=found.rows,
+        reference_sample=found.sample,
+        reference_blocks=found.blocks,
     )
-
-
-def _signature(manifest: Path) -> dict[str, Any]:
-    """Inputs and outputs from MLflow's manifest, where they are JSON inside YAML."""
-    signature = yaml.safe_load(manifest.read_text()).get("signature") or {}
-    return {key: json.loads(signature[key]) for key in ("inputs", "outputs") if signature.get(key)}

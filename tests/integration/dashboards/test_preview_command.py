@@ -31,14 +31,18 @@ def test_serves_until_it_is_interrupted(settings: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         address = running.stdout.readline().split()[0]
-        assert address == f"http://127.0.0.1:{port}"
+        assert address.startswith(f"http://127.0.0.1:{port}/?token=")
         for attempt in Retrying(
             stop=stop_after_delay(120),
             wait=wait_fixed(0.3),
             retry=retry_if_exception_type(httpx.TransportError),
         ):
             with attempt:
-                found = httpx.get(f"{address}/api/dashboards")
+                found = httpx.get(address.replace("/?", "/api/dashboards?"))
+        assert found.status_code == 303
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as browser:
+            browser.get(address)
+            found = browser.get("/api/dashboards")
         assert found.json()[0]["title"] == "driftline · Fleet"
         running.send_signal(signal.SIGINT)
         assert running.wait(60) in (0, 130)

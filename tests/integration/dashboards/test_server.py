@@ -13,6 +13,8 @@ from driftline.config import Config
 from tests import monitored
 
 UID = names.dashboard_uid(monitored.FRAUD)
+TOKEN = "of-the-tests"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
 RANGE = {"since": 0, "until": 4_000_000_000_000}
 
 
@@ -25,7 +27,10 @@ def preview(monitored_store: Config) -> Iterator[Preview]:
 
 @pytest.fixture(scope="module")
 def client(monitored_store: Config) -> Iterator[httpx.Client]:
-    with served(monitored_store) as address, httpx.Client(base_url=address, timeout=60) as made:
+    with (
+        served(monitored_store, TOKEN) as address,
+        httpx.Client(base_url=address, headers=BEARER, timeout=60) as made,
+    ):
         yield made
 
 
@@ -41,6 +46,42 @@ def ask(client: httpx.Client, what: str, uid: str = UID, **body: Any) -> Any:
 def test_only_its_own_name_is_answered(client: httpx.Client) -> None:
     answer = client.get("/api/dashboards", headers={"Host": "evil.example"})
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "path", ["/", f"/d/{UID}", "/api/dashboards", "/reports/1", "/static/page.js", "/x"]
+)
+@pytest.mark.parametrize("given", ["", "Bearer", "Bearer wrong", "Bearer ünknown"])
+def test_other_users_of_the_machine_get_nothing(
+    client: httpx.Client, path: str, given: str
+) -> None:
+    headers = {"Authorization": given.encode()}
+    answer = httpx.get(client.base_url.join(path), headers=headers)
+    assert (answer.status_code, answer.headers["x-content-type-options"]) == (401, "nosniff")
+    assert answer.text.startswith("Open the address that 'driftline preview' has printed")
+    assert httpx.get(client.base_url.join(path), params={"token": "wrong"}).status_code == 401
+
+
+def test_the_printed_address_leaves_the_token_with_the_browser(client: httpx.Client) -> None:
+    with httpx.Client(base_url=client.base_url) as browser:
+        answer = browser.get(f"/d/{UID}", params={"from": "now-6h", "token": TOKEN})
+        assert answer.status_code == 303
+        assert answer.headers["location"] == f"{client.base_url}/d/{UID}?from=now-6h"
+        cookie = answer.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=lax" in cookie
+        assert browser.get("/api/dashboards").status_code == 200
+
+
+def test_every_answer_says_what_a_browser_may_do_with_it(client: httpx.Client) -> None:
+    for path in ("/", f"/d/{UID}", "/api/dashboards", "/static/page.js", "/reports/0"):
+        headers = client.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+    policy = client.get(f"/d/{UID}").headers["content-security-policy"]
+    assert policy.startswith("default-src 'self'; style-src")
+    assert "script-src" not in policy  # as default-src: none inline
 
 
 def test_what_a_foreign_page_can_send_is_refused(client: httpx.Client) -> None:

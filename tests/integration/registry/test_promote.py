@@ -110,6 +110,24 @@ def test_force_needs_a_reason_and_is_recorded(registered: Registered) -> None:
     assert "is champion already, forced by tester at" in message
 
 
+def test_a_decision_is_written_to_no_place_that_others_name(
+    registered: Registered, tmp_path: Path
+) -> None:
+    client, place = registered.client, tmp_path / "home"
+    place.mkdir()
+    experiment = client.create_experiment(f"{registered.name}-x", artifact_location=place.as_uri())
+    run = client.create_run(experiment).info.run_id
+    two = client.get_model_version(registered.name, "2")
+    model_id = two.source.removeprefix("models:/")
+    client.create_model_version(
+        registered.name, two.source, run_id=run, tags=dict(two.tags), model_id=model_id
+    )
+    message = refused(registered, "promote", MODEL, "4")
+    assert "artifacts in 'file:///" in message
+    assert registered.alias() == 4  # what was decided stands in the database
+    assert not list(place.rglob("*"))
+
+
 def test_a_file_scored_by_both(registered: Registered) -> None:
     table = features(400, seed=3)
     truth = 2.0 * table["x"].to_numpy() + table["k"].to_numpy()

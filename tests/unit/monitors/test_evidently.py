@@ -38,7 +38,10 @@ def rows(n: int, *, shift: float = 0.0, seed: int = 0, labelled: bool = False) -
     return pa.table(columns)
 
 
-PLANTED = "</script><script>window.planted = 1</script><img src=x onerror='window.planted = 1'><!--"
+PLANTED = (
+    "</script><script>window.planted = 1</script><img src=x onerror='window.planted = 1'>"
+    "<a href='javascript:window.planted = 1'>x</a><svg onload='window.planted = 1'><!--"
+)
 
 
 def planted(table: pa.Table) -> pa.Table:

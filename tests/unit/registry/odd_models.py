@@ -12,7 +12,8 @@ def save(folder: Path, kind: str = "", factor: float = 0.5, rows: int = 0) -> Pa
     """Score = factor * amount + items, but where it goes wrong.
 
     Parameters:
-        kind: "" for never, "raises", "nan", "hangs", or "slow" for many times as long, always.
+        kind: "" for never, "raises", "nan", "hangs", or always: "eats" 8 GiB of memory, "slow" for
+            many times as long.
         rows: on batches of at least so many rows; 0 on those with an unlucky amount.
     """
     module = tf.Module()
@@ -35,6 +36,9 @@ def save(folder: Path, kind: str = "", factor: float = 0.5, rows: int = 0) -> Pa
         elif kind == "hangs":
             turns = tf.while_loop(lambda i: tf.logical_and(odd, i >= 0), lambda i: i * 1, [0])
             score += tf.cast(turns[0], tf.float32)
+        elif kind == "eats":  # none of it is touched: the machine does not run short
+            memory = tf.raw_ops.Empty(shape=[4, 2**29], dtype=tf.float32, init=False)
+            score += 0.0 * memory[0, 0]
         elif kind == "slow":
             square = tf.ones([200, 200])
             turns = tf.while_loop(

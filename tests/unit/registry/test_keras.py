@@ -98,7 +98,7 @@ def test_an_object_of_another_package_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        ({"module": "os", "class_name": "function", "config": "system"}, "'os.function'"),
+        ({"module": "os", "class_name": "function", "config": "system"}, "'os.system'"),
         ({"module": "keras.utils", "class_name": "get_file", "config": {}}, "keras.utils.get_file"),
         ({"module": "kerasx.layers", "class_name": "Dense", "config": {}}, "kerasx.layers.Dense"),
         ({"class_name": "Dense", "config": {}}, "'Dense'"),

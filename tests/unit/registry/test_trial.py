@@ -71,6 +71,11 @@ def _is_trial(process: psutil.Process) -> bool:
         return False
 
 
+def test_a_version_takes_no_more_memory_than_real_ones_need(own_cache: Path) -> None:
+    with pytest.raises(RegistryError, match=r"OOM when allocating|far more memory than its files"):
+        trial.try_out(version(own_cache, "eats"), PATIENT, 1, None)
+
+
 def test_a_command_tries_a_version_again_and_again_in_one_process(own_cache: Path) -> None:
     rows = blank(FEATURES, 10)
     trial.try_out(version(own_cache), PATIENT, 1, rows)
