@@ -14,14 +14,12 @@ import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, timedelta
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import psycopg
 
 from driftline import names
 from driftline.config import Config, Model, Registry
-from driftline.errors import DriftlineError, RegistryError, ServiceError
+from driftline.errors import DriftlineError, RegistryError
 from driftline.storage import promotions
 from driftline.storage.connection import Connection, connect
 from driftline.storage.promotions import Decision, Kind
@@ -34,8 +32,6 @@ from registry.gates.verdict import Verdict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-_PATIENCE = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
@@ -158,20 +154,14 @@ def locked(config: Config, model: str) -> Iterator[Connection]:
     """A connection, as role `write`, that holds the model's promotion lock.
 
     Raises:
-        ServiceError: somebody holds it for a minute, or the database is away.
+        ServiceError: another session has had it for a minute, or the database is unavailable.
     """
-    postgres = config.local_postgres()
-    with connect(postgres, "write", autocommit=True, lock_timeout=_PATIENCE) as connection:
-        try:
-            connection.execute(
-                "SELECT pg_advisory_lock(%s, hashtext(%s))", [names.PROMOTION_LOCK, model]
-            )
-        except psycopg.errors.LockNotAvailable as error:
-            raise ServiceError(
-                f"somebody has been moving the champion of model {model!r} for a minute: try "
-                "again, or look for the lock in pg_locks"
-            ) from error
-        yield connection  # closing it releases the lock
+    postgres, name = config.local_postgres(), names.PROMOTION
+    with (
+        connect(postgres, "write", autocommit=True, application_name=name) as connection,
+        promotions.locked(connection, model),
+    ):
+        yield connection
 
 
 def _ask(  # noqa: PLR0917 - all of them say what is compared

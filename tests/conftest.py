@@ -14,6 +14,7 @@ from psycopg import sql
 from xdist.scheduler.loadfile import LoadFileScheduling
 
 from driftline.config import Config
+from driftline.services.public_rights import REVOKE
 from driftline.services.stack import Stack
 from tests import monitored, serving
 from tests.databases import superuser
@@ -109,6 +110,7 @@ def empty_database(stack: Stack) -> Iterator[Callable[[], Config]]:
                 connection.execute(sql.SQL(statement).format(identifier))
         with superuser(stack, config, name) as connection:
             connection.execute("CREATE EXTENSION timescaledb")
+            connection.execute(REVOKE)
         return config.model_copy(
             update={
                 "postgres": address.model_copy(update={"database": name}),

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 
 from driftline.config import Config
 from driftline.errors import DriftlineError
-from driftline.storage import windows
+from driftline.storage import locks, windows
 from driftline.storage.connection import Connection, connect
 from monitors.running import schedule
 from monitors.running.late_truth import LateTruth
-from monitors.running.runner import lock_round, now_of
+from monitors.running.runner import now_of
 from monitors.running.schedule import Length
 from monitors.running.watch import Due, Watch
 
@@ -47,8 +47,7 @@ def backfill(
         wanted = _windows(watch, since, min(until, clock - watch.settings.lateness))
         for start in range(0, len(wanted), _AT_ONCE):
             chunk = wanted[start : start + _AT_ONCE]
-            with connection.transaction():
-                lock_round(connection, name)
+            with locks.transaction(connection, "round", name):
                 fresh = watch.judge(connection, Due(clock, chunk))
                 truth.judge(connection, clock, fresh, live=False)
             progress(start + len(chunk), len(wanted))

@@ -1,7 +1,7 @@
 """The long-lived process that judges windows: `driftline monitor`.
 
-Models are dealt into shards by a stable hash. A runner owns its models of a shard by an advisory
-lock of the connection that it also writes with, so that whoever lost the lock has lost the
+Models are dealt into shards by a stable hash. A runner owns its models of a shard by a
+session lock of the connection that it also writes with, so that whoever lost the lock has lost the
 transaction too. Runners that watch different models of a shard each own theirs; what both watch is
 judged by whoever comes first, as a round of a model excludes every other.
 All that a round of a model finds is one transaction: a runner that is killed has judged a window
@@ -24,7 +24,7 @@ import psycopg
 
 from driftline.config import Config
 from driftline.errors import ConfigError, ServiceError
-from driftline.storage import dirty, notifications, runners
+from driftline.storage import dirty, locks, notifications, runners
 from driftline.storage.connection import Connection, connect
 from driftline.storage.reconnect import LOCK_TIMEOUT
 from monitors.alerts.alerting import Alerting
@@ -42,8 +42,6 @@ _BEAT = 10.0  # seconds between heartbeats in the database
 _OFTEN = timedelta(seconds=30)  # late events are looked at so often where the real time decides
 _LONGEST_PAUSE = 60.0  # seconds, after failures
 _GOODBYE = 30.0  # seconds that a delivery may still take at the end
-_ROUND_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('driftline.monitor ' || %s, 0))"
-_TRY_ROUND = _ROUND_LOCK.replace("pg_advisory", "pg_try_advisory")
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError, ServiceError)
 
 
@@ -228,8 +226,8 @@ class Runner:
     def _round_of(
         self, connection: Connection, name: str, one: Watched, now: datetime, *, ended: bool
     ) -> int:
-        with connection.transaction():
-            if not _try_round(connection, name):
+        with locks.try_transaction(connection, "round", name) as free:
+            if not free:
                 one.busy = one.more = True
                 return 0
             due = one.watch.due(connection, now, ended=ended)
@@ -337,7 +335,6 @@ class Runner:
                 autocommit=True,
                 application_name="driftline-monitor",
             )
-            runners.attend(self._connection, self.id)
             self._beat(self._connection, {}, force=True)
         return self._connection
 
@@ -351,6 +348,8 @@ class Runner:
             self._delivery.join(_GOODBYE)
         if self._connection is not None and not self._connection.closed:
             try:
+                for shard in self._shards:
+                    runners.unlock(self._connection, self._shares[shard])
                 runners.leave(self._connection, self.id)
             except psycopg.Error as error:
                 log.warning("could not say goodbye (%s)", _first(error))
@@ -362,16 +361,6 @@ def _lag(due: Due, now: datetime) -> float:
     if due.waited_since is None:
         return 0.0
     return max((now - due.waited_since).total_seconds(), 0.0)
-
-
-def lock_round(connection: Connection, model: str) -> None:
-    """Nobody else judges the model until the caller's transaction ends."""
-    connection.execute(_ROUND_LOCK, [model])
-
-
-def _try_round(connection: Connection, model: str) -> bool:
-    """As `lock_round`, if nobody else judges the model now."""
-    return connection.execute(_TRY_ROUND, [model]).fetchone() == (True,)
 
 
 def now_of(connection: Connection) -> datetime:

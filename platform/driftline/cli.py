@@ -250,14 +250,14 @@ def forget(
 ) -> None:
     """Erase all that is stored of a model: predictions, labels, rejects, profiles, ledger."""
     from driftline.config import load
-    from driftline.storage.connection import connect
+    from driftline.storage import blockers
     from driftline.storage.forget import forget as forget_model
 
     loaded = load(config)
     loaded.model(model)
     if not yes:
         typer.confirm(f"Erase all that is stored of {model!r}?", abort=True)
-    with connect(loaded.local_postgres(), "migrate") as connection:
+    with blockers.patient(loaded.local_postgres(), "migrate") as connection:
         forget_model(connection, model)
     out.print(f"forgot {model}")
 

@@ -94,10 +94,5 @@ def dashboard_uid(model: str) -> str:
 # The rule in Grafana that says that driftline is dead; its evaluations say that Grafana lives.
 GRAFANA_HEARTBEAT = "driftline is silent"
 
-# First key of the advisory locks, so that they collide with nobody else's.
-LEDGER_LOCK = 0x6466_0001
-PROMOTION_LOCK = 0x6466_0002
-CANARY_LOCK = 0x6466_0003
-RUNNER_LOCK = 0x6466_0004  # second key: the share of the models
-RUNNER_THERE = 0x6466_0008  # second key: a hash of the runner
-GRAFANA_LOCK = 0x6466_0007
+# What the session that moves a champion's alias is called in pg_stat_activity.
+PROMOTION = "driftline-promotion"

@@ -29,6 +29,7 @@ from driftline.services.files import (
 )
 from driftline.services.ports import LOOPBACK
 from driftline.services.process import Account, Command
+from driftline.services.public_rights import REVOKE
 from driftline.services.run import run
 from driftline.services.service import Place
 
@@ -110,9 +111,11 @@ class TimescaleDB:
         with _connect(place, "postgres") as connection:
             for name, user in ROLES.items():
                 _ensure_role(connection, user, password(_password_file(place, name)))
+            _limit_roles(connection)
             _ensure_database(connection)
         with _connect(place, DATABASE) as connection:
             _ensure_extension(connection)
+            connection.execute(REVOKE)  # again after an update, which may add functions
 
     def address(self, place: Place) -> dict[str, Any]:
         """Host, port, database, and user and password file of each role."""
@@ -246,6 +249,20 @@ def _ensure_role(connection: psycopg.Connection[tuple[Any, ...]], user: str, sec
             sql.Identifier(user), sql.Literal(verifier.decode())
         )
     )
+
+
+def _limit_roles(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+    """No other database to connect to; `read` cannot take every connection, and is cut off when it
+    forgets a transaction (a guard against accidents: a role may set its own timeouts)."""
+    read, migrate = (sql.Identifier(ROLES[role]) for role in ("read", "migrate"))
+    for statement in (
+        sql.SQL("REVOKE CONNECT, TEMPORARY ON DATABASE postgres, template1 FROM PUBLIC"),
+        sql.SQL("ALTER ROLE {} CONNECTION LIMIT 50").format(read),
+        sql.SQL("ALTER ROLE {} SET idle_in_transaction_session_timeout = '1h'").format(read),
+        # so that `migrate` can say since when, and from where, a session blocks it
+        sql.SQL("GRANT pg_read_all_stats TO {}").format(migrate),
+    ):
+        connection.execute(statement)
 
 
 def _ensure_database(connection: psycopg.Connection[tuple[Any, ...]]) -> None:

@@ -144,20 +144,19 @@ def compact(
     """Merge old profile and ledger rows; drop rows and verdicts that are older than they may be."""
     from driftline.config import load
     from driftline.profile import blocks
-    from driftline.storage import dirty, ledger_compaction, profiles, schema, verdicts
-    from driftline.storage.connection import connect
+    from driftline.storage import blockers, dirty, ledger_compaction, profiles, schema, verdicts
 
     loaded = load(config)
     for name in [model] if model else loaded.models:
         settings = loaded.model(name).monitors
         minutes = settings.block_minutes
         kept = min(settings.burn_in, blocks.longest(60 * minutes)) + _CHECKED
-        with connect(loaded.local_postgres(), "write", autocommit=True) as connection:
+        with blockers.patient(loaded.local_postgres(), "write") as connection:
             merged = profiles.compact(connection, name, minutes=minutes, kept=kept)
             days = ledger_compaction.compact(connection, name)
         counts = {"profile_rows": merged.before, "merged_to": merged.after, "ledger_days": days}
         _say({"model": name, **counts}, as_json)
-    with connect(loaded.local_postgres(), "write", autocommit=True) as connection:
+    with blockers.patient(loaded.local_postgres(), "write") as connection:
         expired = verdicts.expire(connection, loaded.storage.keep_verdicts)
         expired += dirty.expire(connection, datetime.now(UTC) - _UNSEEN)
     if expired:

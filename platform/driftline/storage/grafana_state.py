@@ -11,7 +11,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from driftline import names
+from driftline.storage import locks
 from driftline.storage.connection import Connection
 
 Key = tuple[str, str]  # kind and uid
@@ -48,12 +48,8 @@ class GrafanaState:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Let nobody else apply to this Grafana; waits for who does."""
-        lock = [names.GRAFANA_LOCK, f"{self._place[0]} {self._place[1]}"]
-        self._connection.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", lock)
-        try:
+        with locks.session(self._connection, "grafana", f"{self._place[0]} {self._place[1]}"):
             yield
-        finally:
-            self._connection.execute("SELECT pg_advisory_unlock(%s, hashtext(%s))", lock)
 
     def load(self) -> dict[Key, Applied]:
         """All that was applied."""

@@ -9,6 +9,8 @@ from driftline.storage.connection import Connection
 
 # Beyond SELECT and INSERT, which `write` has on every table.
 _WRITE_MORE = {
+    "source": "UPDATE (id)",  # what it takes to lock a row; the column itself is GENERATED ALWAYS
+    "lock": "UPDATE, DELETE",
     "ledger": "DELETE",  # compaction
     "profile": "DELETE",  # compaction
     "profile_hour": "DELETE",  # added up anew

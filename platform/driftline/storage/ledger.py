@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from driftline import names
+from driftline.errors import ServiceError
 from driftline.storage.connection import Connection
 from driftline.storage.copy import copy
 from driftline.storage.offsets import contains, to_multirange
@@ -51,6 +51,9 @@ class Ledger:
 
         Returns:
             bool[n]: the messages that have their outcome already.
+
+        Raises:
+            ServiceError: the model was forgotten since the sources were looked up.
         """
         distinct = np.unique(sources).tolist()
         offsets = positions.column("offset").to_numpy()
@@ -58,10 +61,18 @@ class Ledger:
         if len(offsets) == 0:
             return repeated
         first, last = int(offsets.min()), int(offsets.max())
-        self._connection.execute(
-            "SELECT pg_advisory_xact_lock(%s, s) FROM unnest(%s::int[]) AS s ORDER BY s",
-            (names.LEDGER_LOCK, distinct),
+        # In order of id, so that two batches cannot wait for each other. FOR UPDATE needs the right
+        # to UPDATE, which role `read` does not have; no foreign key points here, so that nothing
+        # but another claim and `forget` waits for it.
+        locked = self._connection.execute(
+            "SELECT id FROM driftline.source WHERE id = ANY(%s) ORDER BY id FOR UPDATE",
+            (distinct,),
         )
+        if locked.rowcount < len(distinct):
+            raise ServiceError(  # tried again with a new writer, which looks them up again
+                f"the partitions of topic {self._key[2]!r} are not known any more: "
+                f"'driftline forget {self._key[0]}' erased them"
+            )
         # a statement of its own: its snapshot must be younger than the lock
         settled = self._connection.execute(
             """SELECT source, range_agg(offsets) * int8multirange(int8range(%s, %s, '[]'))

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from driftline.storage import locks
 from driftline.storage.connection import Connection
 
 # Younger rows are left alone: they are what a restarted job asks for.
@@ -46,12 +47,8 @@ def compact(connection: Connection, model: str, settled: timedelta = _SETTLED) -
     until = row and row[0]
     mergeable = connection.execute(_MERGEABLE, {"model": model, "until": until}).fetchall()
     for number, (source, day) in enumerate(mergeable):
-        with connection.transaction():
-            mine = connection.execute(
-                "SELECT pg_try_advisory_xact_lock(hashtextextended('driftline.ledger ' || %s, 0))",
-                [model],
-            ).fetchone()
-            if mine != (True,):
+        with locks.try_transaction(connection, "compact ledger", model) as free:
+            if not free:
                 return number
             connection.execute(_MERGE, {"source": source, "day": day, "until": until})
     return len(mergeable)

@@ -1,7 +1,7 @@
 """The tables of monitoring as SQLAlchemy metadata: references, verdicts, incidents, runners."""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, OID
 
 from driftline.storage.tables import metadata
 
@@ -247,6 +247,9 @@ runner = sa.Table(
     sa.Column("models", sa.Integer, nullable=False),
     sa.Column("lag_seconds", sa.Double),
     sa.Column("errors", sa.BigInteger, server_default="0", nullable=False),
+    sa.Column("backend_pid", sa.Integer),
+    sa.Column("backend_user", OID),
+    sa.Column("backend_start", _TIME),
 )
 
 monitor_progress = sa.Table(

@@ -9,6 +9,7 @@ from driftline import names
 from driftline.profile import pack
 from driftline.profile.binning import Binning
 from driftline.profile.profile import Profile
+from driftline.storage import locks
 from driftline.storage.connection import Connection
 
 # Age, by the model's clock, from which rows are merged to so many minutes.
@@ -212,12 +213,8 @@ def _merge(
     connection: Connection, model: str, span: int, buckets: list[datetime]
 ) -> Compacted | None:
     """Replace the rows of some buckets by one each; None when another compaction runs."""
-    with connection.transaction():
-        mine = connection.execute(
-            "SELECT pg_try_advisory_xact_lock(hashtextextended('driftline.profiles ' || %s, 0))",
-            [model],
-        ).fetchone()
-        if mine != (True,):
+    with locks.try_transaction(connection, "compact profiles", model) as free:
+        if not free:
             return None
         rows = _take(connection, model, span, buckets)
         sums = list(merged(rows, span))

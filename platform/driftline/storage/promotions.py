@@ -1,18 +1,20 @@
 """Which version was promoted, refused or rolled back, by whom and why; and which may not serve."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from psycopg.types.json import Jsonb
 
-from driftline import names
 from driftline.errors import RegistryError
+from driftline.storage import locks
 from driftline.storage.connection import Connection
 
 Kind = Literal["first", "promoted", "forced", "rolled_back", "refused"]
 
+_PATIENCE = timedelta(seconds=60)
 _MOVES = ["ungated", "refused", "gated"]  # of a champion's alias outside driftline, and back
 _COLUMNS = "decided_at, version, previous, kind, decided_by, reason, verdict"
 
@@ -200,12 +202,27 @@ def quarantine(
             add_event(connection, model, version, kind="quarantined", by=worker, detail=what)
 
 
+@contextlib.contextmanager
+def locked(connection: Connection, model: str) -> Iterator[None]:
+    """Let nobody else decide on the model, over several transactions of the connection.
+
+    Parameters:
+        connection: as role `write`, in no transaction.
+
+    Raises:
+        ServiceError: somebody else has been deciding for a minute.
+    """
+    with locks.session(connection, "promotion", model, _PATIENCE):
+        yield
+
+
 def begin(connection: Connection, model: str, version: int, *, by: str) -> None:
-    """Record the first champion that a job serves, unless anything was decided before."""
-    with connection.transaction():
-        connection.execute(
-            "SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [names.PROMOTION_LOCK, model]
-        )
+    """Record the first champion that a job serves, unless anything was decided before.
+
+    Parameters:
+        connection: as role `write`, in no transaction.
+    """
+    with locked(connection, model), connection.transaction():
         if not decisions(connection, model):
             decide(connection, model, version, previous=None, kind="first", by=by)
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from driftline import names
+from driftline.storage import locks
 from driftline.storage.connection import Connection
 
 # A runner that was not heard of for so long does not count; its locks are gone with its connection.
@@ -55,36 +55,21 @@ def lock(connection: Connection, share: int) -> bool:
     Everything that the owner writes goes through the same connection: when it is lost, the
     transaction is lost with the lock, so that two never write for one share.
     """
-    row = connection.execute(
-        "SELECT pg_try_advisory_lock(%s, %s)", [names.RUNNER_LOCK, share]
-    ).fetchone()
-    return row == (True,)
+    return locks.take(connection, "runner", str(share))
 
 
 def unlock(connection: Connection, share: int) -> None:
     """Give a share up."""
-    connection.execute("SELECT pg_advisory_unlock(%s, %s)", [names.RUNNER_LOCK, share])
-
-
-def attend(connection: Connection, runner: str) -> None:
-    """Be there for the other runners for as long as the connection lives."""
-    connection.execute(
-        "SELECT pg_advisory_lock_shared(%s, hashtext(%s))", [names.RUNNER_THERE, runner]
-    )
+    locks.release(connection, "runner", str(share))
 
 
 def attending(connection: Connection) -> dict[str, Sequence[int]]:
     """What the runners that are connected and were heard of within the last minute can serve."""
     rows = connection.execute(
-        """SELECT id, shards FROM driftline.runner
-            WHERE beat_at > clock_timestamp() - %s::interval
-              AND EXISTS (
-                SELECT FROM pg_locks
-                 WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = %s::oid
-                   AND objid = (hashtext(id)::bigint & 4294967295)::oid
-                   AND database = (SELECT oid FROM pg_database
-                                    WHERE datname = current_database()))""",
-        [SILENT, names.RUNNER_THERE],
+        f"""SELECT id, shards FROM driftline.runner
+             WHERE beat_at > clock_timestamp() - %s::interval
+               AND {locks.is_connected("runner")}""",  # noqa: S608 - a constant
+        [SILENT],
     ).fetchall()
     return dict(rows)
 
@@ -122,16 +107,19 @@ def beat(
     lag_seconds: float | None,
     errors: int,
 ) -> None:
-    """Say that a runner lives, and which shares it can serve.
+    """Say that a runner lives, and which shares it can serve; with the connection it is gone.
 
     Runners that were not heard of for a day are forgotten.
     """
     connection.execute(
-        """INSERT INTO driftline.runner (id, shards, models, lag_seconds, errors)
-           VALUES (%s, %s, %s, %s, %s)
-           ON CONFLICT (id) DO UPDATE
-             SET beat_at = clock_timestamp(), shards = excluded.shards, models = excluded.models,
-                 lag_seconds = excluded.lag_seconds, errors = excluded.errors""",
+        f"""INSERT INTO driftline.runner (id, shards, models, lag_seconds, errors,
+                                         backend_pid, backend_user, backend_start)
+            SELECT %s, %s, %s, %s, %s, backend.* FROM ({locks.BACKEND}) AS backend
+            ON CONFLICT (id) DO UPDATE
+              SET beat_at = clock_timestamp(), shards = excluded.shards, models = excluded.models,
+                  lag_seconds = excluded.lag_seconds, errors = excluded.errors,
+                  backend_pid = excluded.backend_pid, backend_user = excluded.backend_user,
+                  backend_start = excluded.backend_start""",  # noqa: S608 - a constant
         (runner, sorted(shards), models, lag_seconds, errors),
     )
     connection.execute(
@@ -141,9 +129,8 @@ def beat(
 
 
 def leave(connection: Connection, runner: str) -> None:
-    """A runner ends: what it owned is free at once, not when the server sees it gone."""
+    """A runner ends, and has released its shares: the others need not wait for the server."""
     connection.execute("DELETE FROM driftline.runner WHERE id = %s", [runner])
-    connection.execute("SELECT pg_advisory_unlock_all()")
 
 
 def alive(connection: Connection) -> list[Runner]:

@@ -2,7 +2,9 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 import pyarrow as pa
@@ -15,13 +17,21 @@ from psycopg import sql
 from driftline import names
 from driftline.config import Config, Postgres
 from driftline.errors import SchemaError
-from driftline.storage import community, grants, prediction_table, shadow_table
+from driftline.storage import blockers, community, grants, prediction_table, shadow_table
 from driftline.storage.connection import Connection, driver, engine
 
-# One migration at a time, whoever starts it.
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('driftline.schema', 0))"
+# Another migration is waited for so long.
+_TURN = timedelta(minutes=10)
 # A table that is in use for longer than this is not waited for: everybody else would wait too.
-_PATIENCE = "SET LOCAL lock_timeout = '30s'"
+_PATIENCE = timedelta(seconds=30)
+
+# As alembic makes it; here it must be there before the first revision, to be locked.
+_VERSION_TABLE = """
+    CREATE TABLE IF NOT EXISTS driftline.alembic_version (
+      version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"""
+# Roles that may not change the table get no stronger lock of it than ACCESS SHARE, which does not
+# conflict with this one.
+_LOCK = "LOCK TABLE driftline.alembic_version IN SHARE ROW EXCLUSIVE MODE"
 
 
 def migrate(
@@ -39,13 +49,13 @@ def migrate(
 
     Raises:
         SchemaError: a role or TimescaleDB is missing, a feature changed its type, or a table is
-            in use for too long.
+            in use for too long, the message names by whom.
         ServiceError: the database cannot be reached.
     """
     postgres = config.local_postgres()
     with _transaction(postgres) as connection:
         raw = driver(connection)
-        _prepare_database(raw)
+        _create_extension(raw)
         _upgrade(connection)
         grants.apply(raw, postgres)
         for model, features in (models or {}).items():
@@ -67,7 +77,7 @@ def declare(config: Config, model: str, features: pa.Schema, *, widen: bool = Fa
 
     Raises:
         SchemaError: a feature has another type than its column, a reserved name, or a type that
-            no column can hold; or the table is in use for too long.
+            no column can hold; or the table is in use for too long, the message names by whom.
         ServiceError: the database cannot be reached.
     """
     postgres = config.local_postgres()
@@ -84,6 +94,7 @@ def expire(config: Config) -> list[str]:
         The chunks that were dropped.
 
     Raises:
+        SchemaError: a table is in use for too long, the message names by whom.
         ServiceError: the database cannot be reached.
     """
     if config.storage.keep_rows is None:
@@ -114,9 +125,7 @@ def revisions(connection: Connection) -> tuple[str | None, str | None]:
 
 
 def _revision(connection: Connection) -> str | None:
-    table = f"{names.SCHEMA}.alembic_version"
-    exists = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [table]).fetchone()
-    if exists != (True,):
+    if not _version_table_exists(connection):
         return None
     row = connection.execute(
         sql.SQL("SELECT version_num FROM {}").format(
@@ -126,24 +135,55 @@ def _revision(connection: Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
+def _version_table_exists(connection: Connection) -> bool:
+    table = f"{names.SCHEMA}.alembic_version"
+    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [table]).fetchone()
+    return row == (True,)
+
+
 @contextlib.contextmanager
 def _transaction(postgres: Postgres) -> Iterator[sa.Connection]:
-    try:
-        with engine(postgres, "migrate").begin() as connection:
-            connection.exec_driver_sql(_LOCK)
-            connection.exec_driver_sql(_PATIENCE)
+    with engine(postgres, "migrate").connect() as connection:
+        raw = driver(connection)
+        with blockers.named(postgres, "migrate", raw, SchemaError), connection.begin():
+            _limit_waiting(raw, _TURN)
+            _lock(raw)
+            _limit_waiting(raw, _PATIENCE)
             yield connection
-    except (psycopg.errors.LockNotAvailable, sa.exc.OperationalError) as error:
-        if not isinstance(getattr(error, "orig", error), psycopg.errors.LockNotAvailable):
-            raise
+
+
+def _limit_waiting(connection: Connection, patience: timedelta) -> None:
+    milliseconds = f"{patience.total_seconds() * 1_000:.0f}"
+    connection.execute("SELECT set_config('lock_timeout', %s, true)", [milliseconds])
+
+
+def _lock(connection: Connection) -> None:
+    """One migration at a time, whoever starts it: until the transaction ends."""
+    if not _schema_exists(connection):
+        _create_schema(connection)
+    if not _version_table_exists(connection):
+        _create_once(connection, _VERSION_TABLE)
+    connection.execute(_LOCK)
+
+
+def _create_schema(connection: Connection) -> None:
+    try:
+        _create_once(connection, sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(names.SCHEMA)))
+    except psycopg.errors.InsufficientPrivilege as error:
         raise SchemaError(
-            "a table of driftline's is in use by a long transaction: nothing was changed; "
-            "run it again, or stop what holds it (pg_stat_activity shows it)"
+            f"role {connection.info.user!r} may not make the schema {names.SCHEMA!r} "
+            f"({error.diag.message_primary}): let it own database {connection.info.dbname!r}"
         ) from None
 
 
-def _prepare_database(connection: Connection) -> None:
-    """The extension and the schema; revisions need both, and alembic its table in the schema."""
+def _create_once(connection: Connection, statement: LiteralString | sql.Composed) -> None:
+    """Create what another migration may be creating: waits for it, and keeps what it made."""
+    created = (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateSchema)
+    with contextlib.suppress(*created), connection.transaction():
+        connection.execute(statement)
+
+
+def _create_extension(connection: Connection) -> None:
     try:
         with connection.transaction():
             connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
@@ -151,16 +191,6 @@ def _prepare_database(connection: Connection) -> None:
         raise SchemaError(
             f"can't make the extension timescaledb ({error.diag.message_primary}): install "
             "TimescaleDB, then run CREATE EXTENSION timescaledb in the database as a superuser"
-        ) from None
-    if _schema_exists(connection):
-        return
-    try:
-        with connection.transaction():
-            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(names.SCHEMA)))
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise SchemaError(
-            f"role {connection.info.user!r} may not make the schema {names.SCHEMA!r} "
-            f"({error.diag.message_primary}): let it own database {connection.info.dbname!r}"
         ) from None
 
 

@@ -5,7 +5,7 @@ database.
 """
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import INT8MULTIRANGE, JSONB
+from sqlalchemy.dialects.postgresql import INT8MULTIRANGE, JSONB, OID
 
 from driftline import names
 
@@ -24,6 +24,17 @@ source = sa.Table(
     sa.Column("partition", sa.Integer, nullable=False),
     sa.UniqueConstraint("model", "stream", "topic", "partition", name="source_key"),
     sa.CheckConstraint("stream IN ('events', 'labels')", name="source_stream"),
+)
+
+lock = sa.Table(
+    "lock",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    # the session that owns it; null for locks that end with a transaction
+    sa.Column("backend_pid", sa.Integer),
+    sa.Column("backend_user", OID),
+    sa.Column("backend_start", _TIME),
 )
 
 ledger = sa.Table(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from driftline import names
 from driftline.config import Config
 from driftline.errors import DriftlineError, RegistryError, ServiceError
-from driftline.storage import promotions
+from driftline.storage import locks, promotions
 from driftline.storage.connection import Connection, connect
 from driftline.streaming.lineup import Lineup, Served
 from driftline.streaming.loading import Loader
@@ -201,9 +201,7 @@ class Follower:
         if now.challenger is None or not now.percent or time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + _LOOK
-        key = (names.CANARY_LOCK, self._name)
-        mine = connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", key).fetchone()
-        if mine != (True,):
+        if not locks.take(connection, "canary", self._name):
             return
         try:
             version = now.challenger.version
@@ -213,7 +211,7 @@ class Follower:
                 why = "; ".join(f"{one.name} {one.sentence}" for one in failed)
                 self._event(connection, version, names.CHALLENGER, "canary_stopped", why)
         finally:
-            connection.execute("SELECT pg_advisory_unlock(%s, hashtext(%s))", key)
+            locks.release(connection, "canary", self._name)
 
     def _may_serve(self, connection: Connection, version: int) -> bool:
         """Whether the champion's alias was moved by driftline, or may be moved by others."""

@@ -180,6 +180,7 @@ class Serving:
             for version, why in failed.items():
                 self.quarantine(connection, version, "refused", str(why))
             self.store(connection, served.version)
+            connection.commit()
             promotions.begin(connection, self._name, served.version, by=self.worker)
             promotions.add_event(
                 connection,

@@ -10,8 +10,9 @@ import pytest
 from driftline.config import Config
 from driftline.monitoring import Runner as Settings
 from driftline.services.stack import Stack
+from driftline.storage import locks
 from driftline.storage.connection import connect
-from monitors.running.runner import Runner, lock_round, shard_of
+from monitors.running.runner import Runner, shard_of
 from tests.databases import superuser
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, store_reference
 from tests.integration.monitors.running import start, wait_for
@@ -161,8 +162,10 @@ def test_a_runner_of_one_model_leaves_no_other_unjudged(stream: Stream, first: s
 
 def test_a_model_that_another_judges_is_waited_for(stream: Stream) -> None:
     runner = Runner(stream.config)
-    with connect(stream.config.postgres, "write") as connection:
-        lock_round(connection, stream.name)
+    with (
+        connect(stream.config.postgres, "write") as connection,
+        locks.transaction(connection, "round", stream.name),
+    ):
         done = runner.round(everything=True)
         assert (done.windows, done.failed, done.busy, done.more) == (0, 0, 1, True)
     runner.run(once=True)

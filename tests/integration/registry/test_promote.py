@@ -358,12 +358,12 @@ def start(registered: Registered, version: str) -> Any:
 
 
 def wait_for_waiting(connection: Any, n: int) -> None:
-    """Until n others wait for the promotion lock that this connection holds."""
-    query = """SELECT count(*) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
-                WHERE l.locktype = 'advisory' AND l.classid = %s AND NOT l.granted
-                  AND d.datname = current_database()"""
+    """Until n others, whose gates have been asked, wait for the lock that this connection holds."""
+    query = """SELECT count(*) FROM pg_stat_activity
+                WHERE application_name = %s AND pid <> pg_backend_pid()
+                  AND datname = current_database()"""
     deadline = time.monotonic() + PATIENCE
-    while connection.execute(query, [names.PROMOTION_LOCK]).fetchone() != (n,):
+    while connection.execute(query, [names.PROMOTION]).fetchone() != (n,):
         assert time.monotonic() < deadline, f"{n} promotions never came to the lock"
         time.sleep(0.1)
 

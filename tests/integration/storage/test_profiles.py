@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from driftline.profile.profile import Profile
-from driftline.storage import ledger_compaction, profiles
+from driftline.storage import ledger_compaction, locks, profiles
 from driftline.storage.audit import audit
 from driftline.storage.connection import connect
 
@@ -130,10 +130,10 @@ def test_the_open_minute_is_left_alone(world: Any) -> None:
 
 def test_a_second_compaction_leaves_it_to_the_first(world: Any) -> None:
     spread(world, timedelta(0), timedelta(0))
-    with connect(world.config.postgres, "write") as other:
-        other.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended('driftline.profiles fraud', 0))"
-        )
+    with (
+        connect(world.config.postgres, "write") as other,
+        locks.transaction(other, "compact profiles", MODEL),
+    ):
         assert compact(world) == profiles.Compacted(0, 0)
     assert compact(world).before == 4
 

@@ -35,6 +35,10 @@ FEATURES = pa.schema(
 METADATA = monitoring_tables.reference_block.metadata
 assert METADATA is grafana_tables.grafana_object.metadata
 
+# As it may be called by any role, and checks no right.
+_DROP_CHUNK = """SELECT _timescaledb_functions.drop_chunk(chunk)
+                   FROM show_chunks('driftline.prediction_fraud') AS chunk"""
+
 # What no revision makes: the tables of single models, and alembic's own.
 _OF_MODELS = ("prediction_", "shadow_", "alembic_")
 
@@ -225,12 +229,18 @@ def test_declaring_at_the_same_time_is_safe(migrated: Config) -> None:
 def test_a_table_in_use_is_not_waited_for(
     migrated: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema, "_PATIENCE", "SET LOCAL lock_timeout = '200ms'")
+    monkeypatch.setattr(schema, "_PATIENCE", timedelta(seconds=3))
     wider = FEATURES.append(pa.field("later", pa.int64()))
-    with connect(migrated.postgres, "read") as connection:
-        connection.execute("SELECT * FROM driftline.prediction_fraud")
-        with pytest.raises(SchemaError, match="in use by a long transaction: nothing was changed"):
+    with connect(migrated.postgres, "read", application_name="a BI tool") as connection:
+        connection.execute("SELECT 'planted value' FROM driftline.prediction_fraud")
+        with pytest.raises(SchemaError) as raised:
             schema.declare(migrated, "fraud", wider)
+        pid = connection.info.backend_pid
+        named = f"in use by session {pid} of role 'driftline_read' (application 'a BI tool', from "
+        assert named in str(raised.value)
+        assert "in a transaction since 20" in str(raised.value)
+        assert "idle in transaction" in str(raised.value)
+        assert "planted" not in str(raised.value)
     schema.declare(migrated, "fraud", wider)
 
 
@@ -279,6 +289,18 @@ def refused(config: Config, role: Any, statement: str) -> None:
         "CREATE TEMP TABLE mine (x int)",
         "SELECT nextval('driftline.profile_id')",
         "SELECT FROM driftline.grafana_secret",
+        "SELECT FROM driftline.source FOR UPDATE",
+        "SELECT FROM driftline.source FOR KEY SHARE",
+        "SELECT FROM driftline.lock FOR UPDATE",
+        "INSERT INTO driftline.lock (kind, key) VALUES ('round', 'fraud')",
+        "LOCK TABLE driftline.alembic_version IN ROW SHARE MODE",
+        "LOCK TABLE driftline.source IN ROW SHARE MODE",
+        "CREATE SCHEMA mine",
+        "SELECT lo_create(0)",
+        "SELECT lo_creat(-1)",
+        "SELECT lo_from_bytea(0, 'x')",
+        "SELECT pg_logical_emit_message(false, 'a', 'b')",
+        _DROP_CHUNK,
     ],
 )
 def test_the_read_role_cannot_change_anything(migrated: Config, statement: str) -> None:
@@ -303,6 +325,10 @@ def test_the_read_role_cannot_change_anything(migrated: Config, statement: str) 
         "ALTER TABLE driftline.prediction_fraud ADD COLUMN mine int",
         "DROP TABLE driftline.source",
         "SELECT drop_chunks('driftline.prediction_fraud', older_than => now())",
+        _DROP_CHUNK,
+        "UPDATE driftline.source SET topic = ''",
+        "DELETE FROM driftline.source",
+        "LOCK TABLE driftline.alembic_version IN ROW SHARE MODE",
     ],
 )
 def test_the_write_role_cannot_change_the_schema_or_the_past(

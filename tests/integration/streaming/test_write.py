@@ -15,7 +15,6 @@ import pytest
 
 from driftline.config import Config
 from driftline.errors import ServiceError
-from driftline.names import LEDGER_LOCK
 from driftline.profile.binning import Binning
 from driftline.records import SHADOW, ScoredBatch
 from driftline.storage import ledger_compaction, reconnect
@@ -273,7 +272,7 @@ def test_a_zombie_that_holds_the_partition_is_waited_for(
     sink.write(batch(events(topic, range(3))))
     [(source,)] = query("SELECT id FROM driftline.source WHERE topic = %s", topic)
     with connect(config.postgres, "write") as zombie:
-        zombie.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LEDGER_LOCK, source))
+        zombie.execute("SELECT FROM driftline.source WHERE id = %s FOR UPDATE", [source])
         started = time.monotonic()
         threading.Timer(0.7, zombie.rollback).start()
         stored = sink.write(batch(events(topic, range(6))))
