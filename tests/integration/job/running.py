@@ -90,7 +90,7 @@ class Running:
         for _, port in attacks.listening(self.pids()["jvm"]) if keys else ():
             context = ssl.create_default_context(cafile=str(keys[0]))
             context.load_cert_chain(keys[0])
-            connection = http.client.HTTPSConnection("127.0.0.1", port, 10, context=context)
+            connection = http.client.HTTPSConnection("127.0.0.1", port, context=context)
             with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
                 connection.request(method, path)
                 return json.loads(connection.getresponse().read())
