@@ -15,9 +15,9 @@ class _Plain(yaml.SafeLoader):
     """Without aliases: a few of them stand for a content without end, and MLflow writes none."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.events.AliasEvent):
             raise yaml.YAMLError("it has aliases (*name)")
-        return super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        return super().compose_node(parent, index)
 
 
 def read(path: Path) -> dict[str, Any]:

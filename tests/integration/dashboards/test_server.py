@@ -55,7 +55,7 @@ def test_only_its_own_name_is_answered(client: httpx.Client) -> None:
 def test_other_users_of_the_machine_get_nothing(
     client: httpx.Client, path: str, given: str
 ) -> None:
-    headers = {"Authorization": given.encode()}
+    headers = {b"Authorization": given.encode()}
     answer = httpx.get(client.base_url.join(path), headers=headers)
     assert (answer.status_code, answer.headers["x-content-type-options"]) == (401, "nosniff")
     assert answer.text.startswith("Open the address that 'driftline preview' has printed")

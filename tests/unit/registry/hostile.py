@@ -189,6 +189,10 @@ def _binning(change: Callable[[list[dict[str, Any]]], object]) -> Change:
     return changed
 
 
+def _add_number(columns: list[Any]) -> None:
+    columns.append(1)
+
+
 def _repeated(name: str, rows: int) -> Callable[[Path], bytes]:
     """A few KB of Parquet that stand for any number of rows."""
 
@@ -267,7 +271,7 @@ def _config(content: str) -> Change:
     return change
 
 
-def _zip_bomb(folder: Path, _: Path) -> None:
+def _zip_bomb(folder: Path, __: Path) -> None:
     """A GiB of zeros in a MB, as an asset that Keras would unpack onto the disk."""
     with (
         zipfile.ZipFile(folder / layout.KERAS, "a", zipfile.ZIP_DEFLATED) as archive,
@@ -369,7 +373,7 @@ VERSIONS: dict[str, Hostile] = {
     "binning-texts": _own(_binning(lambda c: c[0].update(edges=["a", "b"])), "no such bins"),
     "binning-nan": _own(_binning(lambda c: c[0].update(edges=[0, float("nan")])), "no such bins"),
     "binning-twice": _own(_binning(lambda c: c.append(c[0])), "two columns have one name"),
-    "binning-number": _own(_binning(lambda c: c.append(1)), "can't read the binning"),
+    "binning-number": _own(_binning(_add_number), "can't read the binning"),
     "binning-others": _own(_binning(list[Any].clear), "has cells that|no column 'score'"),
     "binning-huge": _own(_artifact(_BINNING, bytes(65 << 20)), "more than 64 MiB"),
     "reference-pickle": _own(_artifact(_REFERENCE, _pickled), "can't read a packed profile"),
