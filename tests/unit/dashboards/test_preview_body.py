@@ -14,7 +14,8 @@ def test_a_body_without_a_length_is_refused_while_it_is_sent() -> None:
     chunk = b"%x\r\n%s\r\n" % (60_000, b" " * 60_000)
     head = (
         f"POST /api/d/{names.FLEET_UID}/panel HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-        "Authorization: Bearer token\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "Authorization: Bearer token\r\nContent-Type: application/json\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n"
     )
     with served(config, "token") as address:
         port = urlsplit(address).port
