@@ -148,6 +148,5 @@ def _exchange(client: socket.socket, probe: bytes) -> bytes:
     client.settimeout(1.0)
     with contextlib.suppress(OSError):
         client.sendall(probe)
-        client.shutdown(socket.SHUT_WR)
         return client.recv(4096)
     return b""
