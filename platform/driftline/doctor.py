@@ -145,6 +145,29 @@ def database(config: Config) -> Iterable[Finding]:
         yield Finding("database", "ok", f"reachable by roles write and read, revision {found}")
 
 
+def rights(config: Config) -> Iterable[Finding]:
+    """May the role that Grafana has do more than read?"""
+    from driftline.storage import schema
+    from driftline.storage.connection import connect
+    from driftline.storage.read_rights import excess
+
+    with connect(config.local_postgres(), "read") as connection:
+        found, wanted = schema.revisions(connection)
+        if found != wanted:  # the check of the database reports it
+            return
+        more = excess(connection)
+    for right in more:
+        yield Finding(
+            "rights",
+            "note",
+            f"role read may {right}",
+            "revoke it as a superuser, see docs/operations.md#roles; where a managed server has "
+            "none, give this account to nobody whom you do not trust",
+        )
+    if not more:
+        yield Finding("rights", "ok", "role read can only read")
+
+
 def broker(config: Config) -> Iterable[Finding]:
     """Does Kafka answer, and has it the topics?"""
     from driftline.storage.broker import topics
@@ -284,6 +307,7 @@ CHECKS: dict[str, Check] = {
     "notify": notified,
     "transport": transport,
     "database": database,
+    "rights": rights,
     "kafka": broker,
     "registry": registry,
     "references": references,

@@ -259,6 +259,8 @@ def _limit_roles(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
         sql.SQL("REVOKE CONNECT, TEMPORARY ON DATABASE postgres, template1 FROM PUBLIC"),
         sql.SQL("ALTER ROLE {} CONNECTION LIMIT 50").format(read),
         sql.SQL("ALTER ROLE {} SET idle_in_transaction_session_timeout = '1h'").format(read),
+        # for TimescaleDB's own jobs, such as retention, which run as the owner of the tables
+        sql.SQL("ALTER ROLE {} SET lock_timeout = '30s'").format(migrate),
         # so that `migrate` can say since when, and from where, a session blocks it
         sql.SQL("GRANT pg_read_all_stats TO {}").format(migrate),
     ):

@@ -16,6 +16,7 @@ from dashboards.show import as_json, diff_of, lines_of, outcome_lines
 from dashboards.wanted import wanted
 from driftline.errors import ConfigError
 from driftline.storage.connection import connect
+from tests.hostile_reader import holding
 from tests.integration.dashboards.conftest import TOKEN, Driver, Others, model, page, panel
 
 SECRETS = (TOKEN, "planted-hook-secret")
@@ -430,6 +431,13 @@ def test_two_at_once_do_it_once(driver: Driver) -> None:
     made = [line for line in driver.stand_in.log if line == "POST /api/dashboards/db"]
     assert len(made) == 2
     assert not driver.plan().differs
+
+
+def test_a_reader_that_holds_all_it_can_stops_no_apply(driver: Driver) -> None:
+    url = driver.config.grafana.url or ""
+    with holding(driver.config.postgres, f"{url} 1", f"{url.rstrip('/')} 1"):
+        assert driver.apply().ok
+    assert not driver.plan().steps
 
 
 def test_routes_are_merged_into_the_policy_tree(driver: Driver) -> None:

@@ -12,8 +12,10 @@ from driftline.monitoring import Runner as Settings
 from driftline.services.stack import Stack
 from driftline.storage import locks
 from driftline.storage.connection import connect
-from monitors.running.runner import Runner, shard_of
+from monitors.running.backfill import backfill
+from monitors.running.runner import Runner, shard_of, share_of
 from tests.databases import superuser
+from tests.hostile_reader import holding
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, store_reference
 from tests.integration.monitors.running import start, wait_for
 
@@ -170,6 +172,33 @@ def test_a_model_that_another_judges_is_waited_for(stream: Stream) -> None:
         assert (done.windows, done.failed, done.busy, done.more) == (0, 0, 1, True)
     runner.run(once=True)
     assert count(stream) == HOURS
+
+
+def test_a_reader_that_holds_all_it_can_stops_no_runner(stream: Stream) -> None:
+    """Neither shares nor presence, nor the rounds of runners and backfills."""
+    config = several(stream)
+    shares = {share for name in NAMES for share in share_ids(name)}
+    one, two = Runner(config), Runner(config)
+    with holding(config.postgres, *NAMES, one.id, two.id, shares=tuple(shares)):
+        for runner in (one, two, one, two, one):
+            runner.round()
+        assert one._shards | two._shards == SHARDS
+        assert one._shards
+        assert two._shards
+        assert not one._shards & two._shards
+        assert backfill(config, NAMES[0], START, START + 2 * HOUR) == 2
+        one._leave()
+        two.round()
+        assert two._shards == SHARDS
+    two._leave()
+    judged = stream.sql("SELECT model, count(*) FROM driftline.judged_window GROUP BY 1 ORDER BY 1")
+    assert judged == [(name, 2) for name in NAMES]
+
+
+def share_ids(name: str) -> set[int]:
+    """What a runner of all models calls its share of a model's shard."""
+    shard = shard_of(name, 16)
+    return {share_of(shard, [other for other in NAMES if shard_of(other, 16) == shard])}
 
 
 def test_a_lost_connection_is_made_anew(stream: Stream, stack: Stack) -> None:

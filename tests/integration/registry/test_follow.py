@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -15,6 +16,7 @@ from driftline.storage.connection import connect
 from driftline.streaming.follow import Follower
 from driftline.streaming.serving import Serving
 from registry.trials import Trials
+from tests.hostile_reader import holding
 from tests.integration.job.running import wait_for
 from tests.integration.registry.conftest import FEATURES, MODEL, Registered
 
@@ -26,16 +28,19 @@ class Worker:
         registered: the model.
         mode: of its gates.
         stuck: a version whose trial takes its time, until `over` is set.
+        gates: that the model has.
     """
 
-    def __init__(self, registered: Registered, mode: str = "record", stuck: int = 0) -> None:
+    def __init__(
+        self, registered: Registered, mode: str = "record", stuck: int = 0, **gates: Any
+    ) -> None:
         content = yaml.safe_load(registered.path.read_text())
         content["state"] = str(registered.path.parent / "state")
         for service in ("postgres", "kafka", "mlflow"):
             found = getattr(registered.config, f"local_{service}")()
             content[service] = found.model_dump(mode="json", exclude_none=True)
         content["models"][MODEL]["registry"]["poll"] = "200 ms"
-        content["models"][MODEL]["gates"] = {"mode": mode}
+        content["models"][MODEL]["gates"] = {"mode": mode, **gates}
         registered.path.write_text(yaml.safe_dump(content))
         config = registered.config
         self.over = threading.Event()
@@ -63,8 +68,10 @@ class _Trials(Trials):
 
 
 @contextmanager
-def working(registered: Registered, mode: str = "record", stuck: int = 0) -> Iterator[Worker]:
-    worker = Worker(registered, mode, stuck)
+def working(
+    registered: Registered, mode: str = "record", stuck: int = 0, **gates: Any
+) -> Iterator[Worker]:
+    worker = Worker(registered, mode, stuck, **gates)
     try:
         yield worker
     finally:
@@ -184,6 +191,23 @@ def test_a_champion_that_hangs_after_a_restart_goes_to_quarantine_where_another_
     serving.give_up(serving.now().champion)  # in its first batch: nothing else is loaded
     assert (codes, happened(registered, 2)) == ([70, 70], ["serving", "quarantined"])
     assert Serving(registered.config, MODEL, FEATURES, "").now().champion.version == 1
+
+
+def test_a_reader_that_holds_all_it_can_keeps_no_bad_canary(registered: Registered) -> None:
+    """Nor the first champion from being recorded, which a worker does when it begins."""
+    label = np.arange(1_000) % 2.0
+    registered.live(label, 1 - label, label=label)
+    registered.point(2, "challenger")
+    registered.json("canary", MODEL, "10%")
+    registered.sql("DELETE FROM driftline.promotion")
+    gate = {"metric": "brier", "events": 100, "margin": 0.01}
+    with (
+        holding(registered.config.local_postgres(), MODEL),
+        working(registered, performance=gate),
+    ):
+        wait_for(lambda: "canary_stopped" in happened(registered, 2), "the end of the canary")
+    kinds = registered.sql("SELECT kind, version FROM driftline.promotion")
+    assert kinds == [("first", 1)]
 
 
 def test_a_trial_that_takes_its_time_holds_up_no_promotion(registered: Registered) -> None:

@@ -25,6 +25,7 @@ from driftline.storage.connection import connect
 from registry.gates.canary import broken
 from registry.promote import locked
 from registry.register import register
+from tests.hostile_reader import holding
 from tests.integration.job import saved_model
 from tests.integration.job.running import PATIENCE
 from tests.integration.registry.conftest import MODEL, Registered, features
@@ -341,6 +342,13 @@ def test_of_two_promotions_at_once_one_wins(registered: Registered) -> None:
     assert registered.alias() == winner
     kinds = registered.sql("SELECT kind, version FROM driftline.promotion ORDER BY id")
     assert kinds == [("first", 1), ("promoted", winner)]
+
+
+def test_a_reader_that_holds_all_it_can_stops_no_promotion(registered: Registered) -> None:
+    with holding(registered.config.local_postgres(), MODEL):
+        assert registered.json("promote", MODEL, "2")["kind"] == "promoted"
+        assert registered.json("rollback", MODEL)["version"] == 1
+    assert registered.alias() == 1
 
 
 def start(registered: Registered, version: str) -> Any:

@@ -16,11 +16,14 @@ from psycopg import sql
 from driftline import names
 from driftline.config import Config, Login, Storage
 from driftline.errors import SchemaError, ServiceError
+from driftline.services.stack import Stack
 from driftline.settings import Secret
 from driftline.storage import community, grafana_tables, monitoring_tables, schema
 from driftline.storage.connection import connect, driver, engine
 from driftline.storage.forget import forget
+from driftline.storage.read_rights import excess
 from driftline.storage.sources import source_ids
+from tests.databases import superuser
 
 FEATURES = pa.schema(
     [
@@ -344,6 +347,38 @@ def test_the_write_role_cannot_change_the_schema_or_the_past(
         refused(migrated, "write", statement)
     except psycopg.errors.lookup("TS000"):  # how drop_chunks words it in some versions
         assert "drop_chunks" in statement
+
+
+def test_what_role_read_may_beyond_reading_is_found(
+    migrated: Config, empty_database: Callable[[], Config], stack: Stack
+) -> None:
+    with connect(migrated.postgres, "read") as connection:
+        assert not [right for right in excess(connection) if not right.startswith("connect to ")]
+    config = empty_database()
+    schema.migrate(config)
+    with superuser(stack, config, config.postgres.database) as connection:
+        for statement in (
+            "GRANT TEMPORARY, CREATE ON DATABASE {} TO driftline_read",
+            "GRANT CREATE ON SCHEMA public TO driftline_read",
+            "GRANT EXECUTE ON FUNCTION lo_create(oid) TO PUBLIC",
+            "GRANT EXECUTE ON FUNCTION _timescaledb_functions.drop_chunk(regclass) TO PUBLIC",
+            "GRANT UPDATE ON driftline.lock TO driftline_read",
+        ):
+            name = sql.Identifier(config.postgres.database)
+            connection.execute(sql.SQL(statement).format(name))
+    with connect(config.postgres, "read") as connection:
+        found = excess(connection)
+    assert [right for right in found if not right.startswith("connect to ")] == [
+        "make temporary tables",
+        "create schemas",
+        "create tables in schema public",
+        "make large objects",
+        "drop chunks by TimescaleDB's internal functions",
+        "take the locks of those who write",
+    ]
+    (databases,) = [right for right in found if right.startswith("connect to ")]
+    assert migrated.postgres.database in databases  # of the tests', where it has tables to read
+    assert not {"postgres", "template1"} & set(databases.replace(",", "").split())
 
 
 def test_the_roles_can_do_their_work(migrated: Config) -> None:
