@@ -6,6 +6,7 @@ import os
 import pwd
 import socket
 import ssl
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -48,17 +49,19 @@ def unix_sockets(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_socket()]
 
 
-def as_another_user(attack: Callable[[], Any]) -> Any:
+def as_another_user(attack: Callable[[], Any], folder: Path | None = None) -> Any:
     """What an attack gives to user `nobody`; without root's rights, to this user.
 
     Parameters:
         attack: gives what JSON can carry; it runs in a fork.
+        folder: in which it stands, so that closed folders above are no protection.
     """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         code = 1
-        with contextlib.suppress(BaseException):
+        try:
+            os.chdir(folder or "/")
             if os.geteuid() == 0:
                 nobody = pwd.getpwnam("nobody")
                 os.setgroups([])
@@ -66,7 +69,10 @@ def as_another_user(attack: Callable[[], Any]) -> Any:
                 os.setuid(nobody.pw_uid)
             os.write(writer, json.dumps(attack()).encode())
             code = 0
-        os._exit(code)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
     os.close(writer)
     with os.fdopen(reader, "rb") as answers:
         found = answers.read()
@@ -74,8 +80,13 @@ def as_another_user(attack: Callable[[], Any]) -> Any:
     return json.loads(found)
 
 
-def open_doors(ports: Iterable[int], sockets: Iterable[str]) -> list[str]:
-    """What answers anything but a refusal, to somebody without a key."""
+def open_doors(ports: Iterable[int], sockets: Iterable[str], owner: int) -> list[str]:
+    """What answers anything but a refusal, to somebody without a key.
+
+    Parameters:
+        sockets: paths of Unix sockets.
+        owner: the id of the user who may connect to them.
+    """
     doors = []
     for port in ports:
         for name, probe in PROBES.items():
@@ -91,7 +102,7 @@ def open_doors(ports: Iterable[int], sockets: Iterable[str]) -> list[str]:
                 client.connect(path)
             except OSError:
                 continue
-            if os.geteuid() != Path(path).stat().st_uid:
+            if os.geteuid() != owner:
                 doors.append(f"the socket {path} lets another user in")
     return doors
 
@@ -99,10 +110,11 @@ def open_doors(ports: Iterable[int], sockets: Iterable[str]) -> list[str]:
 def readable(folder: str) -> list[str]:
     """The files below a folder that can be read."""
     found = []
-    for path in Path(folder).rglob("*"):
-        with contextlib.suppress(OSError):
-            if path.is_file() and path.open("rb").read(1) is not None:
-                found.append(str(path))
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(parent, name)
+            if os.access(path, os.R_OK):
+                found.append(path)
     return found
 
 

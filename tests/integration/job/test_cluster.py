@@ -196,7 +196,7 @@ def _assert_closed(cluster: Cluster, world: World, state: Path) -> None:
     secrets = [path.read_text().strip() for path in (world.config.state / "secrets").iterdir()]
     secrets += [PLANTED, STORE_PASSWORD]
     port = int(cluster.address.rpartition(":")[2])
-    assert attacks.as_another_user(lambda: attacks.open_doors([port], [])) == []
+    assert attacks.as_another_user(lambda: attacks.open_doors([port], [], 0)) == []
     assert attacks.files_with(secrets, cluster.folder / "log") == []
     assert attacks.files_with(secrets, state) == []
     managers = cluster.ask("/taskmanagers")["taskmanagers"]

@@ -164,14 +164,14 @@ def assert_closed(state: Path, pids: Pids) -> None:
     addresses = attacks.listening(pid for found in pids.values() for pid in found)
     assert len(addresses) >= 2  # at least Flink's REST and the gateway: they were found at all
     assert [address for address, _ in addresses if not attacks.is_loopback(address)] == []
-    sockets = [str(path) for path in attacks.unix_sockets(state)]
+    sockets = [str(path.relative_to(state)) for path in attacks.unix_sockets(state)]
     assert len(sockets) >= 4  # through which workers connect
-    doors = attacks.as_another_user(
-        lambda: attacks.open_doors([port for _, port in addresses], sockets)
-    )
+    ports, owner = [port for _, port in addresses], os.geteuid()
+    doors = attacks.as_another_user(lambda: attacks.open_doors(ports, sockets, owner), state)
     assert doors == []
-    if os.geteuid() == 0:
-        assert attacks.as_another_user(lambda: attacks.readable(str(state))) == []
+    if owner == 0:
+        files = attacks.as_another_user(lambda: attacks.readable("."), state)
+        assert files == []
 
 
 def assert_hidden(state: Path, secrets: list[str]) -> None:
