@@ -59,7 +59,8 @@ def answering(failure: str) -> Iterator[None]:
     except (MlflowException, RequestException) as error:
         if (problem := tls_problem(error, "mlflow.ca_file")) is not None:
             raise ServiceError(f"{failure}: {problem}") from error
-        reason = str(error).splitlines()[0]
+        # a body that is no answer of MLflow's, but of a proxy, could repeat the login
+        reason = str(error).partition(" Response body")[0].splitlines()[0]
         code = getattr(error, "error_code", None)
         hint = (
             "driftline models list shows what exists"

@@ -17,7 +17,7 @@ import tenacity
 
 from driftline.config import TensorFlowServing
 from driftline.errors import RegistryError, ServiceError
-from driftline.settings import Secret
+from driftline.settings import LOGIN_KEY, Secret
 from driftline.trust import tls_problem
 
 _PASSING = frozenset({404, 408, 425, 429, 502, 503, 504})  # 404: not loaded yet, or again
@@ -228,7 +228,12 @@ def _retry_after(answer: httpx.Response) -> float:
 
 
 def _told(answer: httpx.Response) -> str:
-    return f"{answer.status_code} {answer.text[:_SHOWN]}".strip()
+    """What the server says, without the login, which a proxy may repeat."""
+    text = answer.text
+    for name, value in answer.request.headers.items():
+        if LOGIN_KEY.search(name):
+            text = text.replace(value.rpartition(" ")[2], "***")
+    return f"{answer.status_code} {text[:_SHOWN]}".strip()
 
 
 def _parsed(content: bytes) -> Any:

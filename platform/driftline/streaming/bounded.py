@@ -92,10 +92,8 @@ def features_of(config: Config, name: str, lines: Path) -> pa.Table:
         event_id, event_time, then the feature columns; a row for each event that was kept.
 
     Raises:
-        DriftlineError: the file is missing, or not one of its lines is a usable event.
+        DriftlineError: not one of the lines is a usable event.
     """
-    if not lines.exists():
-        raise DriftlineError(f"no file {str(lines)!r} with one event a line")
     with flink_jvm(config) as local:
         return _features_of(config, name, lines, local)
 

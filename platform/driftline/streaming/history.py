@@ -43,6 +43,8 @@ def features_of_history(
     Raises:
         DriftlineError: the run failed, with its last words; or it was stopped.
     """
+    if not events.exists():
+        raise DriftlineError(f"no file {str(events)!r} with one event a line")
     log_path = config.folder("logs") / f"features-{model}.log"
     command = [sys.executable, "-m", "driftline.streaming.bounded"]
     with log_path.open("wb") as output:

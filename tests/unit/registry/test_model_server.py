@@ -107,3 +107,14 @@ def test_tls_with_an_authority_and_a_certificate_of_ones_own(tmp_path: Path) -> 
         assert len(faulty.requests) == 1
     with pytest.raises(ServiceError, match="can't read the certificates of registry"):
         connect("https://127.0.0.1", ca_file=str(tmp_path / "none.pem"))
+
+
+def test_a_refusal_that_repeats_the_login_hides_it(
+    faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVING_TOKEN", "Bearer hunter2")
+    faulty.always = http_faults.status(401, "no account has the token hunter2")
+    server = connect(faulty.url, headers={"Authorization": {"env": "SERVING_TOKEN"}})
+    with pytest.raises(ServiceError, match=r"401 no account has the token \*\*\*"):
+        server.post("/p", b"{}")
+    server.close()
