@@ -208,10 +208,14 @@ def test_a_connection_cut_at_commit_doubles_nothing(struck: Struck, after_forwar
 
 
 def test_workers_start_without_the_registry(struck: Struck) -> None:
+    def kill_all(pids: Pids) -> None:
+        for pid in pids["worker"]:
+            os.kill(pid, signal.SIGKILL)
+
     stack = struck.stream.world.stack
     stack.down(["mlflow"])
     try:
-        struck.through(lambda pids: [os.kill(pid, signal.SIGKILL) for pid in pids["worker"]])
+        struck.through(kill_all)
     finally:
         stack.up(["mlflow"])
 
