@@ -27,33 +27,58 @@ settings.load_profile("driftline")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-_JOBS = ("tests/integration/job", "tests/integration/demo")
-_LONG = (*_JOBS, "tests/statistics", "tests/browser")
-
-
-class OneJobAtATime(LoadFileScheduling):  # type: ignore[misc]
-    """Deals tests to workers by file, and all that run Flink to one worker: two jobs at once make
-    two cores do little else than switch between them."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = str(super()._split_scope(nodeid))
-        return "jobs" if file.startswith(_JOBS) else file
+# seconds a file takes, written by `DRIFTLINE_DURATIONS=write make test`
+_DURATIONS = Path(__file__).with_name("durations.json")
+_LAST_LINES = 30
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneJobAtATime:
-    """Instead of `--dist`."""
-    return OneJobAtATime(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """Deal tests to workers by file, instead of `--dist`: a file's fixtures are made once."""
+    return LoadFileScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what takes long first, so that no worker has nothing to do at the end."""
+    """Put the files that take longest first, so that the workers end together."""
+    durations = json.loads(_DURATIONS.read_text())
+    items.sort(key=lambda item: -durations.get(item.nodeid.partition("::")[0], 0))
 
-    def place(item: pytest.Item) -> int:
-        starts = (at for at, one in enumerate(_LONG) if item.nodeid.startswith(one))
-        return next(starts, len(_LONG))
 
-    items.sort(key=place)
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Write down how long each file took, where that is asked for."""
+    if os.environ.get("DRIFTLINE_DURATIONS") != "write":
+        return
+    durations: dict[str, float] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                file = report.nodeid.partition("::")[0]
+                durations[file] = durations.get(file, 0) + report.duration
+    rounded = {file: round(seconds) for file, seconds in sorted(durations.items()) if seconds > 1}
+    _DURATIONS.write_text(json.dumps(rounded, indent=1) + "\n")
+
+
+def _states(fixture: object) -> Iterator[Path]:
+    """The state folders of the services and jobs that a fixture is made of."""
+    for part in (fixture, getattr(fixture, "config", None), getattr(fixture, "job", None)):
+        if isinstance(part, Stack):
+            yield part.folder
+        elif isinstance(part, Config):
+            yield part.state
+    if isinstance(folder := getattr(fixture, "folder", None), Path):
+        yield folder / "state"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show with a failure the end of the logs of the services and jobs that it used."""
+    report: pytest.TestReport = yield  # type: ignore[assignment]  # pluggy's protocol
+    if report.failed and isinstance(item, pytest.Function):
+        states = {state for value in item.funcargs.values() for state in _states(value)}
+        for path in sorted(path for state in states for path in state.glob("logs/**/*.log")):
+            lines = path.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+            report.sections.append((f"the end of {path}", "\n".join(lines)))
+    return report  # type: ignore[return-value]
 
 
 # Flink's JVMs live for a minute here: to compile well what they run costs more than it saves
