@@ -84,6 +84,12 @@ class Running:
         assert leader is not None
         return processes(leader.pid)
 
+    def tree(self) -> list[int]:
+        """Every process of the job."""
+        leader = self.supervisor._child
+        assert leader is not None
+        return [leader.pid, *(p.pid for p in psutil.Process(leader.pid).children(recursive=True))]
+
     def ask_flink(self, path: str, method: str = "GET") -> Any:
         """An answer of the REST API of Flink's JVM; None while there is none."""
         keys = list(self.config.state.glob("run/job-*/flink.pem"))

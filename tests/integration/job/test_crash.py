@@ -4,6 +4,7 @@ One job runs through all of it: each test sends more of the stream, strikes whil
 counts what has come. At the end the audit compares everything.
 """
 
+import json
 import os
 import re
 import signal
@@ -221,8 +222,7 @@ def test_workers_start_without_the_registry(struck: Struck) -> None:
 
 
 def test_no_other_user_reaches_anything_of_the_job(struck: Struck) -> None:
-    pids = struck.job.pids()
-    addresses = attacks.listening(pid for found in pids.values() for pid in found)
+    addresses = attacks.listening(struck.job.tree())
     assert len(addresses) >= 2  # at least Flink's REST and the gateway: they were found at all
     assert [address for address, _ in addresses if not attacks.is_loopback(address)] == []
     state, ports, owner = struck.state, [port for _, port in addresses], os.geteuid()
@@ -238,6 +238,12 @@ def test_secrets_stand_in_one_private_file_for_workers(struck: Struck, secrets: 
     found = attacks.files_with(secrets, struck.state)
     assert {path.name for path in found} == {"environment.json"}
     assert all(path.stat().st_mode & 0o077 == 0 for path in found)
+    (job_id,) = struck.job.running_jobs()
+    pages = ["/jobmanager/config", "/jobmanager/environment", "/config"]
+    pages += [f"/jobs/{job_id}{page}" for page in ("", "/config", "/plan", "/exceptions")]
+    answers = [json.dumps(struck.job.ask_flink(page)) for page in pages]
+    assert all(len(answer) > 50 for answer in answers)
+    assert [value for value in secrets if any(value in answer for answer in answers)] == []
     shown = attacks.as_another_user(attacks.process_list)
     own = os.geteuid() != 0  # then the list holds our own environment
     assert own or [value for value in secrets if value in shown] == []
