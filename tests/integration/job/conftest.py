@@ -53,8 +53,15 @@ class World:
         """The name of one of a model's topics."""
         return f"{self.registered}-{model}-{what}"
 
-    def write(self, model: str, section: dict[str, Any], **more: Any) -> Path:
-        """A `driftline.yaml` of one model; its schema is migrated."""
+    def write(
+        self, model: str, section: dict[str, Any], *, parallelism: int = 1, **more: Any
+    ) -> Path:
+        """A `driftline.yaml` of one model; its schema is migrated.
+
+        Parameters:
+            parallelism: of the job; each worker of more starts TensorFlow once more.
+            more: other sections of the file.
+        """
         path = self.folder / f"{model}.yaml"
         addresses = {
             "postgres": self.config.local_postgres(),
@@ -63,7 +70,7 @@ class World:
         }
         content = {
             "state": str(self.folder / "state"),
-            "flink": {"parallelism": 2, "checkpoint_interval": "1 s"},
+            "flink": {"parallelism": parallelism, "checkpoint_interval": "1 s"},
             **{name: found.model_dump(mode="json") for name, found in addresses.items()},
             **more,
             "models": {model: section},

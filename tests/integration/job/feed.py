@@ -1,6 +1,8 @@
 """Events into a topic: many, fast, a few of them repeated and a few broken."""
 
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,8 @@ from driftline.storage.broker import librdkafka
 
 START = 1_710_000_000_000  # milliseconds, a day in March 2024
 SPACING = 20  # milliseconds between two events
+AHEAD = 60_000  # messages that a flowing stream is ahead of the job, at most
+STEP = 20_000
 FLAW = 1_000  # each n-th event comes twice, another n-th comes with a broken twin
 
 
@@ -66,6 +70,41 @@ def produce(kafka: Kafka, topic: str, messages: Iterable[bytes], partitions: int
             except BufferError:  # the queue is full: let the broker take some
                 producer.poll(0.1)
     assert producer.flush(120) == 0, f"the broker did not take all messages for {topic!r}"
+
+
+@dataclass
+class Flow:
+    """A stream that flows; `events` of it were sent so far."""
+
+    events: int
+
+
+@contextmanager
+def flowing(kafka: Kafka, topic: str, first: int, settled: Callable[[], int]) -> Iterator[Flow]:
+    """Send a stream for as long as the block runs, a little ahead of the job.
+
+    Parameters:
+        first: the number of the first event.
+        settled: how many messages have their outcome.
+    """
+    flow, stop = Flow(first), threading.Event()
+
+    def send() -> None:
+        while not stop.is_set():
+            if sent(flow.events).messages - settled() < AHEAD:
+                produce(kafka, topic, values(flow.events, flow.events + STEP))
+                flow.events += STEP
+            else:
+                stop.wait(0.05)
+
+    feeder = threading.Thread(target=send)
+    feeder.start()
+    try:
+        yield flow
+        assert feeder.is_alive(), "the stream has ended early"
+    finally:
+        stop.set()
+        feeder.join()
 
 
 def make_producer(kafka: Kafka) -> Producer:

@@ -40,7 +40,7 @@ def running(world: World, reporter: int) -> Iterator[tuple[Running, Versions]]:
         "metrics.reporter.prom.factory.class": factory,
         "metrics.reporter.prom.port": str(reporter),
     }
-    flink = {"parallelism": 1, "checkpoint_interval": "1 s", "properties": properties}
+    flink = {"checkpoint_interval": "1 s", "properties": properties}
     section = world.section(MODEL, registry=registry, labels=None)
     path = world.write(MODEL, section, flink=flink)
     world.make_topics(MODEL)

@@ -157,7 +157,7 @@ def make(world: World, model: str, **more: Any) -> Path:
     """Config, topics and table of a model."""
     world.make_topics(model)
     section = world.section(model, stream={"batch_rows": 2_000})
-    path = world.write(model, section, **more)
+    path = world.write(model, section, parallelism=2, **more)
     content = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump(by_variables(content)))
     return path

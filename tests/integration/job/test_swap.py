@@ -7,7 +7,6 @@ import signal
 
 import psutil
 import pyarrow as pa
-import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from driftline.config import load
@@ -32,7 +31,6 @@ from tests.integration.job.running import (
 from tests.integration.job.versions import SCORE, Versions
 from tests.unit.registry import keras_models
 
-EVENTS = 1_200_000
 FIRST = 10_000
 
 
@@ -43,12 +41,9 @@ def stands_by(workers: list[int]) -> bool:
     return any(child.cpu_percent(1.0) == 0 for child in trials)
 
 
-def test_promotion_roll_back_and_a_move_in_mlflow_under_load(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("JDK_JAVA_OPTIONS")  # its rate is that of a job which runs for long
+def test_promotion_roll_back_and_a_move_in_mlflow_under_load(world: World) -> None:
     model = "swapped"
-    path = world.write(model, world.section(model))
+    path = world.write(model, world.section(model), parallelism=2)
     world.make_topics(model)
     kafka, topic = world.config.local_kafka(), world.topic(model, "events")
     feed.produce(kafka, topic, feed.values(0, FIRST))
@@ -57,25 +52,25 @@ def test_promotion_roll_back_and_a_move_in_mlflow_under_load(
     with Running(path, model) as job:
         job.wait_until_settled(feed.sent(FIRST).messages)
         wait_for(lambda: stands_by(job.pids()["worker"]), "a process for trials")
-        feed.produce(kafka, topic, feed.values(FIRST, EVENTS))
-        wait_until_midstream(job.config, model)
-        outcome = promote(job.config, model, second)
-        assert outcome.moved
-        versions.wait_until_it_serves(second)
-        wait_for(lambda: len(workers(versions, second, "serving")) == 2, "both workers")
-        moves = [outcome.decision, rollback(job.config, model)]
-        versions.wait_until_it_serves(1, versions.scored_by(1))
-        before = versions.scored_by(second)
-        versions.point(second)
-        os.kill(job.pids()["worker"][0], signal.SIGKILL)  # while workers change to it
-        versions.wait_until_it_serves(second, before)
-        assert job.progress().events < feed.sent(EVENTS).messages, "the stream was too short"
-        job.wait_until_settled(feed.sent(EVENTS).messages)
+        with feed.flowing(kafka, topic, FIRST, lambda: job.progress().events) as flow:
+            wait_until_midstream(job.config, model)
+            outcome = promote(job.config, model, second)
+            assert outcome.moved
+            versions.wait_until_it_serves(second)
+            wait_for(lambda: len(workers(versions, second, "serving")) == 2, "both workers")
+            moves = [outcome.decision, rollback(job.config, model)]
+            versions.wait_until_it_serves(1, versions.scored_by(1))
+            before = versions.scored_by(second)
+            versions.point(second)
+            os.kill(job.pids()["worker"][0], signal.SIGKILL)  # while workers change to it
+            versions.wait_until_it_serves(second, before)
+        total = feed.sent(flow.events)
+        job.wait_until_settled(total.messages)
         job.drain()
     for move in moves:
         seconds, rate = swap(versions, move)
         logging.info("%s: first prediction after %.1f s, %.0f events/s", move.kind, seconds, rate)
-    report, total = proof(job.config, model), feed.sent(EVENTS)
+    report = proof(job.config, model)
     assert (report.events.logged, report.events.rejected) == (total.events, total.broken)
     assert report.profiled == report.published == total.events
     expected = f"CASE model_version WHEN 1 THEN {SCORE.format(factor=0.5)}" + (
@@ -145,8 +140,7 @@ def leads_back_to_its_message_and_version(versions: Versions, event_id: str) -> 
 
 def test_a_crash_under_a_canary_and_shadows(world: World) -> None:
     model = "canary"
-    events = 400_000
-    path = world.write(model, world.section(model, stream={"batch_rows": 2_000}))
+    path = world.write(model, world.section(model, stream={"batch_rows": 2_000}), parallelism=2)
     world.make_topics(model)
     kafka, topic = world.config.local_kafka(), world.topic(model, "events")
     feed.produce(kafka, topic, feed.values(0, FIRST))
@@ -160,16 +154,17 @@ def test_a_crash_under_a_canary_and_shadows(world: World) -> None:
     with Running(path, model) as job:
         for version in (challenger, shadow):
             versions.wait_for_event(version, "scoring", workers=2)
-        feed.produce(kafka, topic, feed.values(FIRST, events))
-        versions.wait_until_it_serves(challenger)
-        start_canary(versions.client, world.registered, 50)
-        os.kill(job.pids()["worker"][0], signal.SIGKILL)  # while workers change their share
-        before = versions.scored_by(challenger)
-        versions.wait_until_it_serves(challenger, before)
-        wait_for(lambda: any("50 %" in e.detail for e in versions.events()), "the larger share")
-        job.wait_until_settled(feed.sent(events).messages)
+        with feed.flowing(kafka, topic, FIRST, lambda: job.progress().events) as flow:
+            versions.wait_until_it_serves(challenger)
+            start_canary(versions.client, world.registered, 50)
+            os.kill(job.pids()["worker"][0], signal.SIGKILL)  # while workers change their share
+            before = versions.scored_by(challenger)
+            versions.wait_until_it_serves(challenger, before)
+            wait_for(lambda: any("50 %" in e.detail for e in versions.events()), "the larger share")
+        total = feed.sent(flow.events)
+        job.wait_until_settled(total.messages)
         job.drain()
-    report, total = proof(job.config, model), feed.sent(events)
+    report = proof(job.config, model)
     assert report.events.logged == report.profiled == report.published == total.events
     served = rows(
         job.config, f"SELECT event_id, role, model_version FROM driftline.prediction_{model}"
@@ -203,7 +198,7 @@ def test_a_crash_under_a_canary_and_shadows(world: World) -> None:
 def test_a_canary_that_breaks_a_gate_is_stopped(world: World) -> None:
     model = "careful"
     gates = {"agreement": {"events": 500, "tolerance": 0.5, "share": 0.9}, "window": "1 d"}
-    path = world.write(model, world.section(model, gates=gates))
+    path = world.write(model, world.section(model, gates=gates), parallelism=2)
     world.make_topics(model)
     versions = Versions(world, load(path), model)
     for alias in versions.client.get_registered_model(world.registered).aliases:

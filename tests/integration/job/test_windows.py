@@ -62,7 +62,7 @@ LABELS = [
 
 
 def test_windows_labels_and_the_audit(world: World, tmp_path: Path) -> None:
-    path = world.write(MODEL, section(world))
+    path = world.write(MODEL, section(world), parallelism=2)
     kafka = world.config.local_kafka()
     topics = {what: world.topic(MODEL, what) for what in TOPICS}
     feed.make_topics(kafka, topics.values(), PARTITIONS)
@@ -174,7 +174,7 @@ def windows_equal_history(
 def test_what_comes_late_after_a_restart_is_kept(world: World) -> None:
     """A job that starts again knows no watermark yet; its windows know what they have given."""
     model = "restarted"
-    path = world.write(model, section(world, model))
+    path = world.write(model, section(world, model), parallelism=2)
     world.make_topics(model, TOPICS)
     kafka, topic = world.config.local_kafka(), world.topic(model, "events")
     on_time = [event("e", number) for number in range(600)]
@@ -198,7 +198,7 @@ def test_what_comes_late_after_a_restart_is_kept(world: World) -> None:
 def test_bursts_after_pauses_lose_nothing(world: World) -> None:
     """After a pause the readers wake at different moments: some rows overtake the watermark."""
     model = "bursts"
-    path = world.write(model, section(world, model, idle_timeout="100 ms"))
+    path = world.write(model, section(world, model, idle_timeout="100 ms"), parallelism=2)
     world.make_topics(model, TOPICS)
     kafka, topic = world.config.local_kafka(), world.topic(model, "events")
     sent = 0
