@@ -51,9 +51,7 @@ def flink_jvm(config: Config) -> Iterator[dict[str, str]]:
         classes = private_folder(folder / "classes")  # Java would skip what is not there yet
         process = _start(config, folder, temporary, classes)
         try:
-            gateway = _connect(process)
-            _close_beam(gateway, classes)
-            java_gateway._gateway = gateway
+            _close_beam(_connect(process), classes)
             yield {
                 "io.tmp.dirs": str(temporary),
                 "python.tmpdir": str(temporary),
@@ -124,6 +122,9 @@ def _connect(process: "subprocess.Popen[str]") -> JavaGateway:
     threading.Thread(target=_pass_on, args=[process.stdout], daemon=True).start()
     parameters = GatewayParameters(port=int(port), auth_token=token, auto_convert=True)
     gateway = JavaGateway(gateway_parameters=parameters)
+    # PyFlink starts an open one as soon as it misses its own, as any error in Java makes it do
+    java_gateway._gateway = gateway
+    os.environ["PYFLINK_GATEWAY_DISABLED"] = "true"
     java_gateway.import_flink_view(gateway)
     install_exception_handler()
     install_py4j_hooks()
@@ -131,9 +132,8 @@ def _connect(process: "subprocess.Popen[str]") -> JavaGateway:
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
-    gateway, java_gateway._gateway = java_gateway._gateway, None
-    if gateway is not None:
-        gateway.shutdown()  # or what is freed later would still ask the JVM to forget it
+    if java_gateway._gateway is not None:
+        java_gateway._gateway.shutdown()  # or what is freed later would still call the JVM
     assert process.stdin is not None
     process.stdin.close()  # by this the JVM ends
     try:
