@@ -9,6 +9,7 @@ import atexit
 import base64
 import contextlib
 import faulthandler
+import importlib
 import json
 import os
 import resource
@@ -214,6 +215,8 @@ def main() -> None:
         from registry.loaders.in_process import start  # noqa: PLC0415 - heavy
 
         start()
+    for module in ("artifacts", "loaders", "manifest"):  # once, not in the time of each trial
+        importlib.import_module(f"registry.{module}")
     for line in sys.stdin.buffer:  # until the worker is gone
         answer.write(_READY if line == b"\n" else _forked(json.loads(line), answer))
 
