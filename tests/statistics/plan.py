@@ -1,5 +1,6 @@
 """How many replicates a simulation needs: a sequential test whose errors are computed exactly."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from driftline.profile.binning import Floats, Ints
 FALSE_FAILURES = 1e-3  # of seeds, where the chance is the right one
 MISSES = 1e-2  # of seeds, where it is the wrong one
 
-_MOST = np.unique(np.geomspace(10, 1_000, 60).round().astype(np.int64)).tolist()  # replicates
+_MOST = 20_000  # replicates
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,21 @@ class Plan:
     @cached_property
     def _bounds(self) -> tuple[Ints, Ints]:
         """int64[most] each: passed with so many hits or fewer, failed with so many or more."""
-        for most in _MOST:
+        most = self._fixed
+        while most <= _MOST:
             bounds = self._ending(most)
             failing, missing = _walk(bounds, self.right)[0], 1 - _walk(bounds, self.wrong)[0]
             if failing <= FALSE_FAILURES and missing <= MISSES:
                 return bounds
+            most += most // 20 + 1
         raise ValueError(f"{self.right} and {self.wrong} are too close to be told apart")
+
+    @property
+    def _fixed(self) -> int:
+        """About so many replicates would be needed if their number were fixed."""
+        right = math.sqrt(self.right * (1 - self.right)) * stats.norm.isf(FALSE_FAILURES)
+        wrong = math.sqrt(self.wrong * (1 - self.wrong)) * stats.norm.isf(MISSES)
+        return math.ceil(((right + wrong) / (self.wrong - self.right)) ** 2)
 
     def _ending(self, most: int) -> tuple[Ints, Ints]:
         """Half of each error is left for the last replicate."""
@@ -94,6 +104,6 @@ def _walk(bounds: tuple[Ints, Ints], chance: float) -> tuple[float, float]:
         replicates += going.sum()
         going = np.convolve(going, (1 - chance, chance))
         failed += going[max(high, 0) :].sum()
-        going[max(high, 0) :] = 0.0
+        going = going[: max(high, 0)]
         going[: max(low + 1, 0)] = 0.0
     return float(failed), float(replicates)

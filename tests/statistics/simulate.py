@@ -4,10 +4,11 @@ Prints the table that docs/monitors.md quotes. Ends with status 1 when more than
 is found, or when a share is not the one that the tests of `make test` expect.
 """
 
+import math
 import os
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 
@@ -67,7 +68,8 @@ def _share(incidents: Ints) -> float:
 
 def _distance(incidents: Ints, expected: float) -> float:
     """In standard errors."""
-    return (_share(incidents) - expected) / np.sqrt(expected * (1 - expected) / len(incidents))
+    error = math.sqrt(expected * (1 - expected) / len(incidents))
+    return (_share(incidents) - expected) / error
 
 
 def measure(case: Case) -> Measured:
@@ -83,13 +85,14 @@ def measure(case: Case) -> Measured:
 def main(names: Sequence[str]) -> int:
     """Measure the cases of these names, or all."""
     chosen = [case for case in CASES if case.name in names or not names]
-    faults = []
-    print(_HEADER)
     # the number of processes changes no figure: each replicate has a seed of its own
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
-        for measured in pool.map(measure, chosen):
-            print(measured.line, flush=True)
-            faults += measured.faults
+        running = [pool.submit(measure, case) for case in chosen]
+        for ended in as_completed(running):
+            print(ended.result().line, file=sys.stderr, flush=True)
+        table = [one.result() for one in running]
+    print(_HEADER, *(measured.line for measured in table), sep="\n")
+    faults = [fault for measured in table for fault in measured.faults]
     print(*faults, sep="\n", file=sys.stderr)
     return 1 if faults else 0
 
