@@ -314,13 +314,13 @@ CASES: tuple[Case, ...] = (
         right=0.74,
         wrong=0.87,
     ),
-    OfAll(name="all that spends the budget", days=Days(2_000), budget=2.0, right=0.4, wrong=0.7),
+    OfAll(name="all that spends the budget", days=Days(2_000), budget=2.0, right=0.45, wrong=0.73),
     OfSlowDrift(
         name="slow drift, independent rows",
         days=Days(2_000, known=90, judged=70),
         budget=0.4,
-        right=0.4,
-        wrong=0.7,
+        right=0.67,
+        wrong=0.84,
     ),
     OfSlowDrift(
         name="slow drift, independent days",

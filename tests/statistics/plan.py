@@ -79,8 +79,8 @@ class Plan:
     @property
     def _fixed(self) -> int:
         """About so many replicates would be needed if their number were fixed."""
-        right = math.sqrt(self.right * (1 - self.right)) * stats.norm.isf(FALSE_FAILURES)
-        wrong = math.sqrt(self.wrong * (1 - self.wrong)) * stats.norm.isf(MISSES)
+        right = math.sqrt(self.right * (1 - self.right)) * float(stats.norm.isf(FALSE_FAILURES))
+        wrong = math.sqrt(self.wrong * (1 - self.wrong)) * float(stats.norm.isf(MISSES))
         return math.ceil(((right + wrong) / (self.wrong - self.right)) ** 2)
 
     def _ending(self, most: int) -> tuple[Ints, Ints]:
