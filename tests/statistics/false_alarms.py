@@ -278,8 +278,8 @@ CASES: tuple[Case, ...] = (
         columns=WIDE,
         days=Days(2_000, known=30, judged=28),
         budget=4.0,
-        right=0.4,
-        wrong=0.7,
+        right=0.42,
+        wrong=0.66,
         replicates=100,
     ),
     OfColumns(
