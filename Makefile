@@ -17,7 +17,7 @@ COMPILE := pip compile --quiet --python-version 3.11 --generate-hashes --no-emit
 	--no-emit-find-links --custom-compile-command 'make lock' --group dev pyproject.toml
 say = @echo "==> $(1)"
 
-.PHONY: help demo test check bench venv lock tools browser screenshots clean
+.PHONY: help demo test test-fast simulate check bench venv lock tools browser screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -29,6 +29,14 @@ demo: tools venv ## run the main job on real data, with a proof at the end (ARGS
 test: tools browser check ## check, then run every test (ARGS="-k name ...")
 	$(call say,tests)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests $(ARGS)
+
+test-fast: venv ## the tests without a service or TensorFlow, in less than a minute (ARGS="-k name ...")
+	$(call say,tests without services)
+	@$(BIN)/python -m pytest -n 2 -p tests.fast tests/unit tests/contracts $(ARGS)
+
+simulate: venv ## measure false alarms by simulation, for docs/monitors.md (ARGS="'200 columns' ...")
+	$(call say,simulations (about 20 minutes))
+	@PYTHONPATH=platform:. $(BIN)/python -m tests.statistics.simulate $(ARGS)
 
 check: venv ## style, format, types, direction of imports
 	$(call say,ruff)

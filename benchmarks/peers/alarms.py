@@ -1,6 +1,7 @@
 """Days of real flights that alarm, and the time a day takes, beside Evidently and NannyML."""
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -105,13 +106,16 @@ def ratios(config: Config, say: Callable[[str], None]) -> dict[str, float]:
 
 def ours(monitor: str) -> Alarms:
     """Days that alarm; a reference of January to March."""
-    found: dict[str, dict[str, bool]] = {}
-    for one in flights_judged.judged(flights_judged.WINTER, LEVEL):
-        for verdict in one.verdicts:
-            if verdict.monitor == monitor and verdict.p_value is not None:
-                by_day = found.setdefault(verdict.column, {})
-                by_day[one.day.isoformat()] = verdict.p_value <= LEVEL
-    return found
+    days, decided = flights_judged.judged(flights_judged.WINTER, LEVEL)
+    return {
+        one.column: {
+            day.isoformat(): p_value <= LEVEL
+            for day, p_value in zip(days, one.p_values.tolist(), strict=True)
+            if not math.isnan(p_value)
+        }
+        for one in decided
+        if one.monitor.name == monitor
+    }
 
 
 def evidently(reference: frozenset[date]) -> Alarms:

@@ -1,7 +1,6 @@
 """From the profile of a window to its verdicts: every column, every monitor."""
 
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,7 +14,7 @@ from driftline.profile.profile import Profile
 from monitors.calibration import budget
 from monitors.calibration.budget import Look
 from monitors.calibration.calibrator import Calibrator
-from monitors.calibration.null import Null
+from monitors.calibration.decisions import Decisions, finite
 from monitors.calibration.reference import Reference
 from monitors.catalogue import MONITORS
 from monitors.columns.counts import Counts
@@ -119,104 +118,100 @@ class Judge:
 
     def _look(self, window: Window, monitor: Monitor, now: Counts, before: Counts) -> Verdict:
         column = now.bins.name
-        empty = Verdict(
+        status = self.untested(monitor, window.seconds, now, before)[0]
+        verdict = Verdict(
             monitor.name,
             monitor.family,
             column,
-            "no_data",
+            status or "no_data",
             int(now.rows[0]),
             alerts=budget.alerts(self.settings, monitor, column),
             segment=self.segment,
             version=self.version,
         )
-        if now.rows[0] == 0:
-            return empty
-        size = float(monitor.sizes(now)[0])
-        if size < self._min_rows(window) or not monitor.sizes(before)[0]:
-            what = "reference has none" if size else "no values"
-            few = f"{size:,.0f} rows with a value, {self._min_rows(window):,} are needed"
-            return replace(empty, status="insufficient", detail=few if size else what)
-        verdict = replace(empty, detail=monitor.describe(now, before))
-        if monitor.sizes(before)[0] < _FEWEST:
-            few = f"the reference has only {monitor.sizes(before)[0]:,.0f} rows; {verdict.detail}"
-            found = monitor.compare(now, before)
-            return replace(_numbers(verdict, found), status="not_calibrated", detail=few)
-        return self._judged(verdict, monitor, window, now, before)
+        if status == "no_data":
+            return verdict
+        if status == "insufficient":
+            size, needed = float(monitor.sizes(now)[0]), self._min_rows(window.seconds)
+            few = f"{size:,.0f} rows with a value, {needed:,} are needed"
+            none = "reference has none" if size else "no values"
+            return replace(verdict, detail=few if size else none)
+        said = monitor.describe(now, before)
+        if status == "not_calibrated":
+            few = f"the reference has only {monitor.sizes(before)[0]:,.0f} rows; {said}"
+            return replace(_numbers(verdict, monitor.compare(now, before)), detail=few)
+        decided = self.decide(monitor, window.seconds, now, before)
+        return self._of_decision(replace(verdict, detail=said), monitor, decided, before)
 
-    def _judged(
-        self, verdict: Verdict, monitor: Monitor, window: Window, now: Counts, before: Counts
-    ) -> Verdict:
+    def untested(
+        self, monitor: Monitor, seconds: int, now: Counts, before: Counts
+    ) -> list[Status | None]:
+        """Why each window is not tested; None where it is."""
+        fewest, known = self._min_rows(seconds), float(monitor.sizes(before)[0])
+
+        def why(rows: float, size: float) -> Status | None:
+            if not rows:
+                return "no_data"
+            if size < fewest or not known:
+                return "insufficient"
+            return "not_calibrated" if known < _FEWEST else None
+
+        return [*map(why, now.rows.tolist(), monitor.sizes(now).tolist())]
+
+    def decide(self, monitor: Monitor, seconds: int, now: Counts, before: Counts) -> Decisions:
+        """Test windows that have enough rows; all of them in one call."""
         found = compared = monitor.compare(now, before)
-        look = Look(monitor.name, verdict.column, self.segment, window.seconds)
-        level = self.levels.get(look)
-        size, df = float(monitor.sizes(now)[0]), float(found.df[0])
-        null = self.calibrator.null(monitor, look, size, df, level or 1.0)
-        if null is not None and size > null.size * (1 + 1e-9):
-            now = now.scaled(np.array([null.size / size]))
+        look = Look(monitor.name, now.bins.name, self.segment, seconds)
+        level, sizes = self.levels.get(look), monitor.sizes(now)
+        nulls = [
+            self.calibrator.null(monitor, look, size, df, level or 1.0)
+            for size, df in zip(sizes.tolist(), found.df.tolist(), strict=True)
+        ]
+        reach = np.array([np.inf if null is None else null.size for null in nulls])
+        if (sizes > reach * (1 + 1e-9)).any():
+            now = now.scaled(np.minimum(reach / sizes, 1.0))
             compared = monitor.compare(now, before)
         check = self.settings.checks.get(monitor.name)
-        if check is not None and check.threshold is not None:
-            # slow drift adds up the effects, whatever alarms
-            verdict = replace(verdict, effect=_effect(null, compared))
-            return _fixed(verdict, found, check.threshold)
-        if null is None:
-            status: Status = "not_calibrated" if verdict.alerts else "shown"
-            return replace(_numbers(verdict, found), status=status)
-        if level is not None:
-            at = monitor.value_at(null.threshold(level), now, before)
-            verdict = replace(verdict, level=level, threshold=at)
-        return _against(null, compared, verdict)
+        fixed = None if check is None else check.threshold
+        alerts = budget.alerts(self.settings, monitor, look.column)
+        return Decisions(found, compared, now, nulls, level, alerts, fixed)
 
-    def _min_rows(self, window: Window) -> int:
+    def _of_decision(
+        self, verdict: Verdict, monitor: Monitor, decided: Decisions, before: Counts
+    ) -> Verdict:
+        """What is said of the only window that was tested."""
+        null, level = decided.nulls[0], decided.level
+        verdict = replace(verdict, status=decided.statuses[0])
+        if decided.fixed is not None:
+            # slow drift adds up the effects, whatever alarms
+            verdict = replace(verdict, effect=decided.effects[0], threshold=decided.fixed)
+            return _numbers(verdict, decided.found)
+        verdict = _numbers(verdict, decided.compared)
+        if null is None:
+            return verdict
+        if level is not None:
+            at = monitor.value_at(null.threshold(level), decided.windows, before)
+            verdict = replace(verdict, level=level, threshold=at)
+        if verdict.status == "not_calibrated":
+            lacking = (
+                f"; a level of {level:.1g} is wanted, {null.blocks:.0f} effective windows of "
+                f"the reference support {null.attainable:.1g}: lengthen the windows, or the "
+                "reference"
+            )
+            verdict = replace(verdict, detail=verdict.detail + lacking)
+        return replace(
+            verdict,
+            p_value=decided.p_values[0],
+            effect=decided.effects[0],
+            provisional=null.basis == "declared",
+        )
+
+    def _min_rows(self, seconds: int) -> int:
         lengths = {length.seconds: length.min_rows for length in self.settings.windows}
-        return lengths.get(window.seconds, 1)
+        return lengths.get(seconds, 1)
 
 
 def _numbers(verdict: Verdict, found: Comparison) -> Verdict:
-    return replace(verdict, value=_finite(found.value[0]), expected=_finite(found.expected[0]))
-
-
-def _fixed(verdict: Verdict, found: Comparison, threshold: float) -> Verdict:
-    status: Status = "alarm" if abs(found.value[0]) > threshold else "ok"
-    status = status if verdict.alerts else "shown"
-    return replace(_numbers(verdict, found), threshold=threshold, status=status)
-
-
-def _effect(null: Null | None, found: Comparison) -> float | None:
-    """In standard deviations of what is usual, signed."""
-    if null is None:
-        return None
-    direction = float(found.sign[0]) or 1.0
-    return _finite(direction * math.sqrt(max(float(found.statistic[0]), 0.0) / null.scale))
-
-
-def _against(null: Null, found: Comparison, verdict: Verdict) -> Verdict:
-    p = float(null.p_value(float(found.statistic[0])))
-    status, detail = _status(p, verdict.level, null), verdict.detail
-    if status == "not_calibrated":
-        detail += (
-            f"; a level of {verdict.level:.1g} is wanted, {null.blocks:.0f} effective windows of "
-            f"the reference support {null.attainable:.1g}: lengthen the windows, or the reference"
-        )
     return replace(
-        verdict,
-        value=_finite(found.value[0]),
-        expected=_finite(found.expected[0]),
-        p_value=_finite(p),
-        effect=_effect(null, found),
-        provisional=null.basis == "declared",
-        status=status,
-        detail=detail,
+        verdict, value=finite(float(found.value[0])), expected=finite(float(found.expected[0]))
     )
-
-
-def _status(p: float, level: float | None, null: Null) -> Status:
-    if level is None:
-        return "shown"
-    if null.attainable > level:
-        return "not_calibrated"
-    return "alarm" if p <= level else "ok"
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

@@ -17,6 +17,8 @@ from registry.loaders import load
 from registry.runtime import Runtime, score
 from tests.unit.registry import keras_models
 
+pytestmark = pytest.mark.tensorflow
+
 SCHEMA = pa.schema(
     [
         ("x", pa.float64()),

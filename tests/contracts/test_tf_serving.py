@@ -21,6 +21,8 @@ from tests.contracts.test_runtimes import batch, expected
 from tests.http_faults import FaultyServer
 from tests.unit.registry import keras_models
 
+pytestmark = pytest.mark.tensorflow
+
 
 @pytest.fixture(scope="module")
 def version(tmp_path_factory: pytest.TempPathFactory) -> Path:

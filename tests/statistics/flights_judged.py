@@ -1,8 +1,8 @@
 """The flights judged day by day against a reference of other days."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+import math
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, date, datetime
 from functools import cache
 
 import numpy as np
@@ -14,8 +14,8 @@ from monitors.calibration.budget import Look
 from monitors.calibration.judge import Judge
 from monitors.calibration.reference import Blocks, Reference
 from monitors.catalogue import MONITORS
-from monitors.verdict import Verdict, Window
 from tests.statistics import flights_windows
+from tests.statistics.decided import Decided, decide
 from tests.statistics.flights_windows import COLUMNS, DAYS, week
 
 DAY = 86_400
@@ -28,28 +28,26 @@ def reference(days: Collection[date]) -> tuple[Reference, Mapping[date, Profile]
     """A reference of some days, and all days counted in its cells."""
     cells = flights_windows.binning(days)
     daily = flights_windows.daily(cells)
-    own = sorted(days)
-    blocks = Blocks(
+    own = blocks(sorted(days), daily)
+    total = Profile(cells, own.counts.sum(axis=0), own.sums.sum(axis=0))
+    return Reference(cells, total, own), daily
+
+
+def blocks(days: Sequence[date], daily: Mapping[date, Profile]) -> Blocks:
+    """Some days, in order of time."""
+    return Blocks(
         DAY,
-        np.array([int(start(day).timestamp()) for day in own]),
-        np.stack([daily[day].counts for day in own]),
-        np.stack([daily[day].sums for day in own]),
+        np.array(
+            [int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) for day in days]
+        ),
+        np.stack([daily[day].counts for day in days]),
+        np.stack([daily[day].sums for day in days]),
     )
-    total = Profile(cells, blocks.counts.sum(axis=0), blocks.sums.sum(axis=0))
-    return Reference(cells, total, blocks), daily
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What was said of a day."""
-
-    day: date
-    verdicts: list[Verdict]
 
 
 @cache
-def judged(days: frozenset[date], level: float) -> list[Judged]:
-    """Every other day of the year, each look at this level, against a reference of these days."""
+def judging(days: frozenset[date], level: float) -> tuple[Judge, Mapping[date, Profile]]:
+    """Each test at this level, against a reference of these days; and all days."""
     known, daily = reference(days)
     judge = Judge(Monitors(), known)
     judge.__dict__["levels"] = {
@@ -57,11 +55,15 @@ def judged(days: frozenset[date], level: float) -> list[Judged]:
         for monitor in MONITORS
         for column in judge.columns
     }
-    return [
-        Judged(day, judge.judge(Window(DAY, start(day) + timedelta(days=1)), daily[day]))
-        for day in DAYS
-        if day not in days
-    ]
+    return judge, daily
+
+
+@cache
+def judged(days: frozenset[date], level: float) -> tuple[list[date], list[Decided]]:
+    """Every other day of the year."""
+    judge, daily = judging(days, level)
+    others = [day for day in DAYS if day not in days]
+    return others, list(decide(judge, blocks(others, daily)))
 
 
 @cache
@@ -69,12 +71,14 @@ def alternate_weeks() -> dict[tuple[str, str], dict[int, list[float]]]:
     """(statistic, column) -> week -> p-values of its days; both ways round."""
     found: dict[tuple[str, str], dict[int, list[float]]] = {}
     for days in (EVEN, ODD):
-        for one in judged(days, 0.01):
-            for verdict in one.verdicts:
-                if verdict.column not in COLUMNS or verdict.p_value is None:
-                    continue
-                by_week = found.setdefault((verdict.monitor, verdict.column), {})
-                by_week.setdefault(week(one.day), []).append(verdict.p_value)
+        others, decided = judged(days, 0.01)
+        for one in decided:
+            if one.column not in COLUMNS:
+                continue
+            by_week = found.setdefault((one.monitor.name, one.column), {})
+            for day, p_value in zip(others, one.p_values.tolist(), strict=True):
+                if not math.isnan(p_value):
+                    by_week.setdefault(week(day), []).append(p_value)
     return found
 
 

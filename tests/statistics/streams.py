@@ -6,7 +6,7 @@ million rows costs what one of fifty does. An effect moves all rows of a window 
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +62,21 @@ class Stream:
     """A reference of some windows, and the windows that follow it."""
 
     reference: Reference
-    windows: list[tuple[Window, Profile]]
+    later: Blocks
+
+    @property
+    def windows(self) -> list[tuple[Window, Profile]]:
+        """What follows, one by one."""
+        binning, length = self.reference.binning, timedelta(seconds=self.later.seconds)
+        return [
+            (
+                Window(self.later.seconds, datetime.fromtimestamp(start, UTC) + length),
+                Profile(binning, counts, sums),
+            )
+            for start, counts, sums in zip(
+                self.later.starts.tolist(), self.later.counts, self.later.sums, strict=True
+            )
+        ]
 
 
 def effects(n: int, tau: float, rho: float, weekly: float, rng: np.random.Generator) -> Floats:
@@ -94,45 +108,38 @@ def stream(
         change: what is different in the future.
     """
     binning = Binning(tuple(_bins(name, column.kind) for name, column in columns.items()))
-    known = [draw(binning, columns, rows, effect, rng) for effect in past]
-    later = [draw(binning, columns, rows, effect, rng, change=change) for effect in future]
-    starts = START + seconds * np.arange(len(known) + len(later))
-    blocks = Blocks(
-        seconds,
-        starts[: len(known)],
-        np.stack([profile.counts for profile in known]),
-        np.stack([profile.sums for profile in known]),
-    )
+    starts = START + seconds * np.arange(len(past) + len(future))
+    blocks = Blocks(seconds, starts[: len(past)], *draw(binning, columns, rows, past, rng))
+    drawn = draw(binning, columns, rows, future, rng, change=change)
     total = Profile(binning, blocks.counts.sum(axis=0), blocks.sums.sum(axis=0))
-    ends = [datetime.fromtimestamp(int(s), UTC) + timedelta(seconds=seconds) for s in starts]
-    windows = [Window(seconds, end) for end in ends[len(known) :]]
-    return Stream(Reference(binning, total, blocks), list(zip(windows, later, strict=True)))
+    return Stream(Reference(binning, total, blocks), Blocks(seconds, starts[len(past) :], *drawn))
 
 
 def draw(
     binning: Binning,
     columns: dict[str, Column],
     rows: int,
-    effect: float,
+    effects: Floats,
     rng: np.random.Generator,
     *,
     change: Change | None = None,
-) -> Profile:
-    """The profile of one window."""
-    profile, change = Profile.of(binning), change or Change()
+) -> tuple[Ints, Ints]:
+    """The cells of one window for each of m effects: counts, int64[m, binning.size], and sums."""
+    change, m = change or Change(), len(effects)
+    counts = np.zeros((m, binning.size), dtype=np.int64)
+    sums = np.zeros((m, binning.summed), dtype=np.int64)
     for bins in binning.columns:
         column, place = columns[bins.name], binning.cells[bins.name]
         share = column.missing if change.missing is None else change.missing
-        missing = int(rng.binomial(rows, share))
-        shares = _shares(bins.name, column.kind, effect, change)
-        counts = rng.multinomial(rows - missing, shares)
+        missing = rng.binomial(rows, share, m)
+        drawn = rng.multinomial(rows - missing, _shares(column.kind, effects, change))
         if isinstance(bins, NumericBins):
-            profile.counts[place.summed] = counts
-            profile.counts[place.plain] = [missing, 0]
-            profile.sums[place.summed] = counts * _steps(bins.name, column.kind)
+            counts[:, place.summed] = drawn
+            counts[:, place.plain] = np.stack((missing, np.zeros_like(missing)), axis=1)
+            sums[:, place.summed] = drawn * _steps(column.kind)
         else:
-            profile.counts[place.plain] = [*counts, missing]
-    return profile
+            counts[:, place.plain] = np.column_stack((drawn, missing))
+    return counts, sums
 
 
 _TRANSFORMED = {
@@ -166,9 +173,9 @@ def _categories(kind: str) -> int:
 
 
 @cache
-def _cells(name: str, kind: str) -> tuple[Ints, Floats]:
+def _cells(kind: str) -> tuple[Ints, Floats]:
     """Where in the sorted population each cell begins, and each cell's mean."""
-    bins, (_, values) = _bins(name, kind), _population(kind)
+    bins, (_, values) = _numbers(kind), _population(kind)
     assert isinstance(bins, NumericBins)
     starts = np.searchsorted(values, bins.edges)
     ends = np.concatenate(([0], starts, [len(values)]))
@@ -181,34 +188,42 @@ def _cells(name: str, kind: str) -> tuple[Ints, Floats]:
 
 
 @cache
-def _steps(name: str, kind: str) -> Ints:
+def _steps(kind: str) -> Ints:
     """The steps of a value at each cell's mean, above the cell's lower edge."""
-    bins = _bins(name, kind)
+    bins = _numbers(kind)
     assert isinstance(bins, NumericBins)
-    steps = Scale.of(bins).steps(_cells(name, kind)[1]) - floors(Binning((bins,)))
+    steps = Scale.of(bins).steps(_cells(kind)[1]) - floors(Binning((bins,)))
     return np.maximum(steps, 0)
 
 
-@lru_cache(maxsize=1_000)
-def _shares(name: str, kind: str, effect: float, change: Change) -> Floats:
-    """The chance of each cell that holds a value."""
+@cache
+def _cuts(kind: str) -> Floats:
+    """The latent number that each cell begins at."""
+    starts, latent = _cells(kind)[0], _population(kind)[0]
+    middle = (latent[np.maximum(starts - 1, 0)] + latent[np.minimum(starts, len(latent) - 1)]) / 2
+    cuts: Floats = np.where(starts <= 0, -np.inf, np.where(starts >= len(latent), np.inf, middle))
+    return cuts
+
+
+def _shares(kind: str, effects: Floats, change: Change) -> Floats:
+    """float64[m or 1, cells], the chance of each cell that holds a value."""
+    if len(effects) and (effects == effects[0]).all():
+        effects = effects[:1]
     if not kind.startswith("category"):
-        starts, _ = _cells(name, kind)
-        latent = _population(kind)[0]
-        middle = (
-            latent[np.maximum(starts - 1, 0)] + latent[np.minimum(starts, len(latent) - 1)]
-        ) / 2
-        cuts = np.where(starts <= 0, -np.inf, np.where(starts >= len(latent), np.inf, middle))
-        below = special.ndtr((cuts - effect - change.shift) / change.spread)
-        shares = np.diff(np.concatenate(([0.0], below, [1.0])))
-        normed: Floats = shares / shares.sum()
-        return normed
-    k = _categories(kind)
-    shares = 1 / np.arange(1, k + 1) ** 0.8
-    shares = shares * np.exp(np.where(np.arange(k) % 2, 0.5, -0.5) * effect)
-    shares /= shares.sum()
+        below = special.ndtr((_cuts(kind) - effects[:, None] - change.shift) / change.spread)
+        shares = np.diff(below, axis=1, prepend=0.0, append=1.0)
+    else:
+        shares = _shares_of_categories(_categories(kind), effects, change)
+    normed: Floats = shares / shares.sum(axis=1, keepdims=True)
+    return normed
+
+
+def _shares_of_categories(k: int, effects: Floats, change: Change) -> Floats:
+    tilt = np.where(np.arange(k) % 2, 0.5, -0.5)
+    shares = np.exp(tilt * effects[:, None]) / np.arange(1, k + 1) ** 0.8
+    shares /= shares.sum(axis=1, keepdims=True)
     if change.category:
-        base = shares[change.which]
-        shares = shares * (1 - base - change.category) / (1 - base)
-        shares[change.which] = base + change.category
-    return np.concatenate((shares, [0.0, 0.0]))
+        base = shares[:, change.which].copy()
+        shares *= ((1 - base - change.category) / (1 - base))[:, None]
+        shares[:, change.which] = base + change.category
+    return np.pad(shares, ((0, 0), (0, 2)))

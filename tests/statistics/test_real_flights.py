@@ -1,12 +1,24 @@
 """Real days: what varies as it always did raises no more alarms than promised; summer is found."""
 
+from collections import Counter
 from collections.abc import Mapping
+from datetime import timedelta
 
 import numpy as np
 import pytest
 
 from monitors.catalogue import MONITORS
-from tests.statistics.flights_judged import WINTER, alternate_weeks, judged, rate
+from monitors.verdict import Window
+from tests.statistics.flights_judged import (
+    DAY,
+    EVEN,
+    WINTER,
+    alternate_weeks,
+    judged,
+    judging,
+    rate,
+    start,
+)
 from tests.statistics.flights_windows import COLUMNS, week
 
 # 138 intervals at once, each of a column and statistic: together they hold with 95 % (Bonferroni).
@@ -32,6 +44,8 @@ def text(level: float, rates: Mapping[str, Mapping[str, tuple[float, float]]]) -
 
 @pytest.mark.parametrize("level", [0.05, 0.01])
 def test_days_of_other_weeks_alarm_at_most_twice_as_often_as_promised(level: float) -> None:
+    """Detects a null distribution that takes real days for more alike than they are, by column (all
+    together with 95 %), and in the mean over columns."""
     rates = table(level)
     print(text(level, rates), text(0.001, table(0.001)), sep="\n\n")
     assert set(rates) == set(MONITORS)
@@ -48,19 +62,32 @@ def test_every_column_and_day_is_judged() -> None:
         assert days >= 360, (monitor, column, days)
 
 
+def test_days_are_decided_together_as_each_is_by_itself() -> None:
+    """Detects that what is said here of days is not what `Judge.judge` says: their rows differ, so
+    that cells may be others, but seldom."""
+    judge, daily = judging(EVEN, 0.01)
+    days, decided = judged(EVEN, 0.01)
+    looks = other = 0
+    for at in range(0, len(days), 9):
+        window = Window(DAY, start(days[at]) + timedelta(days=1))
+        alone = {(v.monitor, v.column): v for v in judge.judge(window, daily[days[at]])}
+        for one in decided:
+            verdict = alone[one.monitor.name, one.column]
+            looks += 1
+            other += verdict.status != one.statuses[at]
+    assert looks > 2_000
+    assert other <= 0.002 * looks
+
+
 def test_a_warm_summer_after_a_cold_winter_is_found_every_week() -> None:
     """At 1 % for the column: a share of it for each monitor that alerts on numbers."""
     watching = [m.name for m in MONITORS.values() if m.alerts and "numeric" in m.kinds]
     level = 0.01 / len(watching)
-    alarms: dict[int, set[object]] = {}
-    for one in judged(WINTER, level):
-        fired = [
-            verdict.monitor
-            for verdict in one.verdicts
-            if verdict.column == "temp" and verdict.monitor in watching
-            if verdict.status == "alarm"
-        ]
-        if fired:
-            alarms.setdefault(week(one.day) + 1, set()).add(one.day)
-    few = {number: len(alarms.get(number, ())) for number in range(19, 40)}
+    days, decided = judged(WINTER, level)
+    fired = np.any(
+        [one.alarms for one in decided if one.column == "temp" and one.monitor.name in watching],
+        axis=0,
+    )
+    alarms = Counter(week(day) + 1 for day, alarm in zip(days, fired, strict=True) if alarm)
+    few = {number: alarms[number] for number in range(19, 40)}
     assert min(few.values()) >= 3, few

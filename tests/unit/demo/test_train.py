@@ -11,6 +11,8 @@ from driftline.demo.train import train
 from driftline.errors import DriftlineError
 from registry.loaders import saved_model
 
+pytestmark = pytest.mark.tensorflow
+
 N = 4_000
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 WORDS = {"a": 1.0, "b": 3.0}  # all others 0
@@ -18,6 +17,8 @@ def build(factor: float = 2.0) -> Any:
     The score counts the image's first column too, and half of what the text stands for, see
     `WORDS`; `classes` are the probabilities of three classes, `name` is "high" where x > 1.
     """
+    import keras
+
     x = keras.Input((1,), name="x", dtype="float32")
     k = keras.Input((1,), name="k", dtype="int32")
     c = keras.Input((1,), name="c", dtype="string")
@@ -51,6 +52,8 @@ def save(path: Path, factor: float = 2.0) -> Path:
 
 def save_plain(path: Path, factor: float) -> Path:
     """Score = factor * amount + items, where a missing amount counts nothing."""
+    import keras
+
     amount = keras.Input((1,), name="amount", dtype="float32")
     items = keras.Input((1,), name="items", dtype="int64")
     known = keras.ops.where(keras.ops.isnan(amount), 0.0, amount)

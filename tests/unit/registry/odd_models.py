@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 UNLUCKY = 13.0
 
 
@@ -16,6 +14,8 @@ def save(folder: Path, kind: str = "", factor: float = 0.5, rows: int = 0) -> Pa
             many times as long.
         rows: on batches of at least so many rows; 0 on those with an unlucky amount.
     """
+    import tensorflow as tf
+
     module = tf.Module()
     module.factor = tf.Variable(factor)
     specs = [

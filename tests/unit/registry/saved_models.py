@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 
 def save(folder: Path, factor: float = 2.0, wide: bool = False) -> Path:
     """A model of a number, a whole number, a text and a bool: score = factor * x + k, or NaN."""
+    import tensorflow as tf
+
     module = tf.Module()
     module.factor = tf.Variable(factor)
     shape = [None, 1] if wide else [None]
@@ -30,6 +30,8 @@ def save(folder: Path, factor: float = 2.0, wide: bool = False) -> Path:
 
 def save_matrix(folder: Path) -> Path:
     """A model of one matrix: its columns have no names."""
+    import tensorflow as tf
+
     module = tf.Module()
     module.serve = tf.function(
         lambda x: {"y": tf.reduce_sum(x, axis=1)},
@@ -41,6 +43,8 @@ def save_matrix(folder: Path) -> Path:
 
 def save_scalar(folder: Path) -> Path:
     """A model that gives one number for a whole batch."""
+    import tensorflow as tf
+
     module = tf.Module()
     module.serve = tf.function(
         lambda x: {"y": tf.reduce_sum(x)},
@@ -52,6 +56,8 @@ def save_scalar(folder: Path) -> Path:
 
 def save_two(folder: Path, more: Callable[[Any], Any]) -> Path:
     """A model with a second output: score = x, and what is made of x."""
+    import tensorflow as tf
+
     module = tf.Module()
     module.serve = tf.function(
         lambda x: {"score": x, "more": more(x)},

@@ -1,10 +1,10 @@
 """Running Keras models by columns, and refusing files that could run code."""
 
 import zipfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -15,6 +15,17 @@ from registry.keras_archive import refuse_unsafe
 from registry.loaders import keras as loader
 from registry.runtime import score
 from tests.unit.registry import keras_models
+
+pytestmark = pytest.mark.tensorflow
+
+keras: Any = None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def heavy() -> None:
+    """Imported here and not when tests are found, which each worker does."""
+    globals().update(keras=import_module("keras"))
+
 
 SCHEMA = pa.schema(
     [

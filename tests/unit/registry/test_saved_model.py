@@ -1,12 +1,12 @@
 """Running a SavedModel by columns."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-import tensorflow as tf
 
 from driftline.errors import RegistryError
 from driftline.streaming.isolate import run_isolated
@@ -14,6 +14,17 @@ from registry.loaders import saved_model
 from registry.loaders.in_process import InProcess
 from registry.runtime import score
 from tests.unit.registry import saved_models
+
+pytestmark = pytest.mark.tensorflow
+
+tf: Any = None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def heavy() -> None:
+    """Imported here and not when tests are found, which each worker does."""
+    globals().update(tf=import_module("tensorflow"))
+
 
 SCHEMA = pa.schema([("x", pa.float64()), ("k", pa.int64()), ("c", pa.string()), ("b", pa.bool_())])
 

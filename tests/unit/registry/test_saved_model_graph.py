@@ -1,18 +1,34 @@
 """SavedModels that reach outside their own folder are refused before TensorFlow loads them."""
 
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import keras
 import pytest
-import tensorflow as tf
-from tensorflow.core.framework import variable_pb2
-from tensorflow.core.protobuf import saved_model_pb2
 
 from driftline.errors import RegistryError
 from registry.loaders.saved_model import load
 from registry.saved_model_graph import refuse_unsafe
+
+keras: Any = None
+tf: Any = None
+variable_pb2: Any = None
+saved_model_pb2: Any = None
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def heavy() -> None:
+    """Imported here and not when tests are found, which each worker does."""
+    globals().update(
+        keras=import_module("keras"),
+        tf=import_module("tensorflow"),
+        variable_pb2=import_module("tensorflow.core.framework.variable_pb2"),
+        saved_model_pb2=import_module("tensorflow.core.protobuf.saved_model_pb2"),
+    )
 
 
 def save(folder: Path, serve: Callable[[Any], dict[str, Any]]) -> Path:
@@ -226,32 +242,31 @@ def test_operations_that_could_name_a_file_and_do_not(tmp_path: Path, serve: Any
     load(save(tmp_path / "model", serve))
 
 
-class Resource(tf.Module):  # type: ignore[misc]  # tensorflow ships no types
+def with_a_resource(path: Path) -> Any:
     """A harmless model with a resource, which TensorFlow initializes when it loads the model."""
+    from tensorflow.python.trackable.resource import TrackableResource
 
-    def __init__(self, path: Path) -> None:
-        from tensorflow.python.trackable.resource import TrackableResource
+    class Writing(TrackableResource):  # type: ignore[misc]  # tensorflow ships no types
+        """Its initialization saves a tensor anywhere."""
 
-        class Writing(TrackableResource):  # type: ignore[misc]
-            """Its initialization saves a tensor anywhere."""
+        def _create_resource(self) -> Any:
+            return tf.raw_ops.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64)
 
-            def _create_resource(self) -> Any:
-                return tf.raw_ops.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64)
+        def _initialize(self) -> None:
+            names = {"tensor_names": ["x"], "shape_and_slices": [""]}
+            tf.raw_ops.SaveV2(prefix=str(path), tensors=[tf.constant(1.0)], **names)
 
-            def _initialize(self) -> None:
-                names = {"tensor_names": ["x"], "shape_and_slices": [""]}
-                tf.raw_ops.SaveV2(prefix=str(path), tensors=[tf.constant(1.0)], **names)
-
-        self.factor = tf.Variable(1.0)
-        self.resource = Writing()
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])  # type: ignore[untyped-decorator]
-    def serve(self, x: Any) -> dict[str, Any]:
-        return {"score": self.factor * x}
+    module = tf.Module()
+    module.factor, module.resource = tf.Variable(1.0), Writing()
+    module.serve = tf.function(
+        lambda x: {"score": module.factor * x},
+        input_signature=[tf.TensorSpec([None], tf.float32, "x")],
+    )
+    return module
 
 
 def test_what_runs_when_the_model_is_loaded_is_checked_too(tmp_path: Path) -> None:
-    module, folder = Resource(tmp_path / "written"), tmp_path / "model"
+    module, folder = with_a_resource(tmp_path / "written"), tmp_path / "model"
     tf.saved_model.save(module, str(folder), signatures=module.serve)
     for written in tmp_path.glob("written*"):  # by the resource of this process
         written.unlink()
@@ -412,7 +427,11 @@ def fills_within(x: Any, filename: Any) -> dict[str, Any]:
     return scored
 
 
-CAPTURED = tf.constant("/etc/hostname")
+@cache
+def captured() -> Any:
+    """A constant from outside the graph that asks for it."""
+    with tf.init_scope():
+        return tf.constant("/etc/hostname")
 
 
 @pytest.mark.parametrize(
@@ -421,11 +440,11 @@ CAPTURED = tf.constant("/etc/hostname")
         lambda x: fill(x, "/etc/hostname"),
         lambda x: fill(x, tf.identity("/etc/hostname")),
         lambda x: fill(x, tf.strings.join(["/etc/", "hostname"])),
-        lambda x: fill(x, CAPTURED),
+        lambda x: fill(x, captured()),
         lambda x: fills_within(x, tf.constant("/etc/hostname")),
-        lambda x: fills_within(x, CAPTURED),
+        lambda x: fills_within(x, captured()),
         lambda x: {
-            "score": tf.cond(tf.reduce_all(x > 0), lambda: fill(x, CAPTURED)["score"], lambda: x)
+            "score": tf.cond(tf.reduce_all(x > 0), lambda: fill(x, captured())["score"], lambda: x)
         },
     ],
     ids=["constant", "identity", "join", "captured", "argument", "passed-on", "branch"],

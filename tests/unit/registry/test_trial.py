@@ -21,6 +21,8 @@ from registry.columns import blank
 from registry.trials import Trials
 from tests.unit.registry import odd_models
 
+pytestmark = pytest.mark.tensorflow
+
 FEATURES = pa.schema([("amount", pa.float64()), ("items", pa.int64()), ("country", pa.string())])
 PATIENT = Registry(name="m")
 LIMIT = timedelta(seconds=8)

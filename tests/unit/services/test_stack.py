@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from driftline.errors import ServiceError
+from driftline.services import ports
 from driftline.services.cache import Say
 from driftline.services.ports import LOOPBACK
 from driftline.services.process import Command, ProcessId
@@ -197,7 +198,10 @@ def test_a_log_that_grew_large_is_put_aside(stack: Stack) -> None:
     assert (stack.folder / "logs" / "one.log.1").stat().st_size == 30_000_000
 
 
-def test_the_port_of_a_stopped_service_changes_only_when_taken(stack: Stack) -> None:
+def test_the_port_of_a_stopped_service_changes_only_when_taken(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports, "_PATIENCE", 0.5)  # that a killed server's port is waited for
     stack.up(["one"])
     before = addresses(stack)
     stack.down()
