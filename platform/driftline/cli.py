@@ -20,7 +20,7 @@ from rich.text import Text
 from dashboards.commands import dashboards
 from dashboards.follow import followed, told
 from dashboards.preview.command import preview
-from driftline import __version__, names
+from driftline import __version__
 from driftline.console import console
 from driftline.errors import DriftlineError
 from driftline.storage import commands as storage
@@ -344,9 +344,9 @@ def demo(
     if keep_running:
         preview(config=shown.config_path)
     else:
-        path, at = shown.config_path, f"http://127.0.0.1:{names.PREVIEW_PORT}"
-        commands = f"driftline up -c {path}; driftline preview -c {path}"
-        out.print(f"the dashboards at {at} by: {commands}", soft_wrap=True, highlight=False)
+        path = shown.config_path
+        commands = f"driftline up -c {path}; driftline preview --open -c {path}"
+        out.print(f"to see the dashboards: {commands}", soft_wrap=True, highlight=False)
 
 
 @contextlib.contextmanager
