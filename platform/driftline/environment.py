@@ -1,12 +1,21 @@
 """The part of the environment that child processes get which are not ours, or tell it on."""
 
+import re
 from collections.abc import Collection, Mapping
 
 # What programs need to start at all, or read before the file can be: no secret is expected there.
 _BASIC = frozenset(
     [
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"),
-        *("LD_LIBRARY_PATH", "VIRTUAL_ENV", "JAVA_HOME", "JDK_JAVA_OPTIONS"),
+        *(
+            "LD_LIBRARY_PATH",
+            "LD_PRELOAD",
+            "GLIBC_TUNABLES",
+            "KRB5_CONFIG",
+            "VIRTUAL_ENV",
+            "JAVA_HOME",
+            "JDK_JAVA_OPTIONS",
+        ),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
         *("DRIFTLINE_CACHE_DIR", "DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY"),
         "_python_worker_execution_mode",
@@ -14,8 +23,9 @@ _BASIC = frozenset(
 )
 _BASIC_PREFIXES = (
     *("LC_", "XDG_", "PYTHON", "FLINK_", "HADOOP_"),
-    *("CUDA_", "MALLOC_", "MKL_", "NUMEXPR_", "OMP_", "OPENBLAS_", "TF_"),
+    *("ARROW_", "CUDA_", "MALLOC_", "MKL_", "NUMEXPR_", "OMP_", "OPENBLAS_", "TF_"),
 )
+_SECRET = re.compile("cred|key|pass|secret|token", re.IGNORECASE)
 
 
 def without_secrets(environment: Mapping[str, str], more: Collection[str] = ()) -> dict[str, str]:
@@ -31,5 +41,7 @@ def without_secrets(environment: Mapping[str, str], more: Collection[str] = ()) 
     return {
         name: value
         for name, value in environment.items()
-        if name in _BASIC or name in more or name.startswith(_BASIC_PREFIXES)
+        if name in _BASIC
+        or name in more
+        or (name.startswith(_BASIC_PREFIXES) and not _SECRET.search(name))
     }

@@ -19,7 +19,7 @@ def private_folder(path: Path) -> Path:
     except OSError as error:
         raise ServiceError(
             f"can't use the folder {str(path)!r}: {error.strerror}"
-            " (give another `state` in driftline.yaml, or delete this one as its owner)"
+            " (give a folder of this user's own as `state` in driftline.yaml, such as one below it)"
         ) from error
     return path
 

@@ -55,7 +55,6 @@ def features_of_history(
             stderr=output,
             env=job_environment(config),
             start_new_session=True,
-            umask=0o077,
         )
         try:
             code = _wait(child, stop)

@@ -12,13 +12,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 import psutil
 import pyflink
-from py4j.protocol import Py4JError, Py4JJavaError
+from py4j.protocol import Py4JJavaError
 from pyflink.common import Configuration, JobClient, JobStatus
 from pyflink.java_gateway import get_gateway
 from pyflink.table import EnvironmentSettings, TableEnvironment
@@ -109,24 +109,26 @@ def _watch(client: JobClient, stopping: threading.Event) -> None:
     somebody else has cancelled the job, which Flink would not start again: the supervisor does.
     """
     parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent and (stopping.is_set() or not _is_cancelled(client)):
-            time.sleep(1)
-        for child in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    # each in a thread of its own: a JVM that is stuck must not keep the other from being seen
+    for ended in (lambda: os.getppid() != parent, partial(_is_cancelled, client, stopping)):
+        threading.Thread(target=_end_when, args=[ended], daemon=True).start()
 
 
-def _is_cancelled(client: JobClient) -> bool:
+def _end_when(ended: Callable[[], bool]) -> None:
+    while not ended():
+        time.sleep(1)
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    os._exit(1)
+
+
+def _is_cancelled(client: JobClient, stopping: threading.Event) -> bool:
     try:
         status = client.get_job_status().result()
-    except Py4JError:  # the JVM is ending
+    except Exception:  # the JVM is ending
         return False
-    if status not in (JobStatus.CANCELLING, JobStatus.CANCELED):
+    if stopping.is_set() or status not in (JobStatus.CANCELLING, JobStatus.CANCELED):
         return False
     log.error("the job was cancelled, and not by its supervisor: ending it, to start it again")
     return True

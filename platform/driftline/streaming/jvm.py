@@ -5,6 +5,7 @@ this user. Here the gateway asks for a token, Flink's ports for a certificate, a
 connect by Unix sockets.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -15,12 +16,13 @@ from pathlib import Path
 from typing import IO
 
 from py4j.java_gateway import GatewayParameters, JavaGateway
+from py4j.protocol import Py4JJavaError
 from pyflink import java_gateway, pyflink_gateway_server
 from pyflink.util.exceptions import install_exception_handler, install_py4j_hooks
 
 from driftline.config import Config
 from driftline.environment import without_secrets
-from driftline.errors import ServiceError
+from driftline.errors import DriftlineError, ServiceError
 from driftline.private_files import private_folder
 from driftline.streaming import worker_environment
 from driftline.streaming.reporters import reporter_jars
@@ -42,21 +44,24 @@ def flink_jvm(config: Config) -> Iterator[dict[str, str]]:
 
     Raises:
         ServiceError: the JVM does not start.
+        DriftlineError: the block raised an exception of Java's; with its text.
     """
     if "PYFLINK_GATEWAY_PORT" in os.environ:
         yield {}
         return
     with run_folder(config.folder("run")) as folder:
         temporary = temporary_folder(folder)
-        classes = private_folder(folder / "classes")  # Java would skip what is not there yet
+        classes = private_folder(temporary / "classes")  # Java would skip what is not there yet
         process = _start(config, folder, temporary, classes)
         try:
             _close_beam(_connect(process), classes)
             yield {
                 "io.tmp.dirs": str(temporary),
                 "python.tmpdir": str(temporary),
-                **secured(folder),
+                **secured(temporary),
             }
+        except Py4JJavaError as error:  # its text is in the JVM, which ends now
+            raise DriftlineError(str(error)) from None
         finally:
             _end(process)
 
@@ -88,6 +93,8 @@ def _start(config: Config, folder: Path, temporary: Path, classes: Path) -> "sub
     command = [
         pyflink_gateway_server.find_java_executable(),
         *jvm_arguments(config),
+        # its warnings would stand before the port and the token
+        *("-Xlog:disable", "-Xlog:all=warning:stderr"),
         f"-Djava.io.tmpdir={temporary}",
         f"-Djava.util.logging.config.file={_RESOURCES / 'job-logging.properties'}",
         "-XX:+IgnoreUnrecognizedVMOptions",
@@ -102,7 +109,8 @@ def _start(config: Config, folder: Path, temporary: Path, classes: Path) -> "sub
             env=variables,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             umask=0o077,
         )
     except OSError as error:
@@ -116,8 +124,10 @@ def _entries(class_path: str) -> list[str]:
 
 def _connect(process: "subprocess.Popen[str]") -> JavaGateway:
     assert process.stdout is not None
-    port, token = process.stdout.readline().strip(), process.stdout.readline().strip()
-    if not token:
+    lines = (line.strip() for line in process.stdout)
+    port = next(filter(str.isdecimal, lines), None)
+    token = next(lines, None)
+    if port is None or token is None:
         raise ServiceError(f"Flink's JVM ended with code {process.wait()} (its output says why)")
     threading.Thread(target=_pass_on, args=[process.stdout], daemon=True).start()
     parameters = GatewayParameters(port=int(port), auth_token=token, auto_convert=True)
@@ -145,11 +155,16 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 def _pass_on(output: IO[str]) -> None:
     for line in output:
-        sys.stdout.write(line)
+        with contextlib.suppress(OSError):  # a full disk must not block the JVM
+            sys.stdout.write(line)
 
 
 def _close_beam(gateway: JavaGateway, classes: Path) -> None:
-    """Compile our class into the class path, before the JVM first asks for Beam's own."""
+    """Compile our class into the class path, before the JVM first asks for Beam's own.
+
+    Raises:
+        ServiceError: the JVM takes Beam's own nevertheless, which would open ports.
+    """
     source = (_RESOURCES / "BeamSockets.java").read_text()
     compiler = gateway.jvm.org.codehaus.janino.SimpleCompiler()
     compiler.cook(source)
@@ -157,3 +172,9 @@ def _close_beam(gateway: JavaGateway, classes: Path) -> None:
         path = classes.joinpath(*name.split(".")).with_suffix(".class")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(code)
+        found = gateway.jvm.java.lang.Class.forName(name).getProtectionDomain().getCodeSource()
+        if Path(found.getLocation().getPath()) != classes:
+            raise ServiceError(
+                f"Flink's JVM takes {name} from {found.getLocation().getPath()!r} and not from "
+                f"{str(classes)!r}: workers would connect by open ports"
+            )

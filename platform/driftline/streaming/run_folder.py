@@ -5,16 +5,21 @@ lock in it, and the kernel lets go of it when its process dies.
 """
 
 import fcntl
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from driftline.errors import ServiceError
 from driftline.private_files import private_folder
+from driftline.services.files import file_lock
 
 # `fnapi-2147483648.sock` must fit behind it: a Unix socket's path has at most 107 bytes
 _LONGEST_FOLDER = 84
+# PyFlink's shell script splits at blanks, Java's class path and Flink's settings at colons
+_SAFE = re.compile(r"[A-Za-z0-9_./+-]+")
 _LOCK = "lock"
 _TEMPORARY = "tmp"
 
@@ -32,10 +37,12 @@ def run_folder(parent: Path) -> Iterator[Path]:
         A folder that only this user can enter.
     """
     private_folder(parent)
-    _delete_abandoned(parent)
-    folder = Path(tempfile.mkdtemp(dir=parent, prefix="job-"))
-    with (folder / _LOCK).open("w") as lock:
+    with file_lock(parent / "jobs.lock"):  # or another run could take ours for abandoned
+        _delete_abandoned(parent)
+        folder = Path(tempfile.mkdtemp(dir=parent, prefix="job-"))
+        lock = (folder / _LOCK).open("w")
         fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock:
         try:
             yield folder
         finally:
@@ -45,17 +52,30 @@ def run_folder(parent: Path) -> Iterator[Path]:
 def temporary_folder(folder: Path) -> Path:
     """A folder for the JVM's temporary files and sockets, deleted with the run's folder.
 
-    It is elsewhere where the run's own path is too long for a Unix socket.
+    It is elsewhere where the run's own path is too long for a Unix socket, or holds what Flink's
+    scripts and Java's class path would split.
 
     Parameters:
         folder: of `run_folder`.
+
+    Raises:
+        ServiceError: the path of the system's temporary folder is no better.
     """
-    inside = folder / _TEMPORARY
-    if len(bytes(inside.resolve())) <= _LONGEST_FOLDER:
+    inside = folder.resolve() / _TEMPORARY
+    if _fits(inside):
         return private_folder(inside)
-    elsewhere = Path(tempfile.mkdtemp(prefix="driftline-"))
+    elsewhere = Path(tempfile.mkdtemp(prefix="driftline-")).resolve()
     inside.symlink_to(elsewhere)
+    if not _fits(elsewhere):
+        raise ServiceError(
+            f"can't use {str(elsewhere)!r} for temporary files: set TMPDIR to a folder with a path "
+            "of letters and digits, shorter than 60 characters"
+        )
     return elsewhere
+
+
+def _fits(path: Path) -> bool:
+    return len(bytes(path)) <= _LONGEST_FOLDER and bool(_SAFE.fullmatch(str(path)))
 
 
 def _delete_abandoned(parent: Path) -> None:
@@ -66,7 +86,7 @@ def _delete_abandoned(parent: Path) -> None:
             with (folder / _LOCK).open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _delete(folder)
-        except (BlockingIOError, FileNotFoundError):  # in use, or another run has just deleted it
+        except OSError:  # in use, or of another user
             continue
 
 
