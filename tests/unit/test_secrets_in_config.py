@@ -276,6 +276,7 @@ def bomb() -> str:
         ("#" * bounded_yaml.LARGEST + "#", "1: longer than 5,000,000 characters"),
         ("a:\n  b: 2026-13-01", "2: a value that looks like a date or number, and is none: "),
         ("a: " + "9" * 5_000, "1: a value that looks like a date or number, and is none: "),
+        ("a: 1" + ":1" * 500, "1: a value that looks like a date or number, and is none: "),
         ("a: !!timestamp x", "1: a value that looks like a date or number, and is none: "),
         ("a: !!bool x", "1: a value that looks like a date or number, and is none: "),
         ("? [a]\n: b", "1: not YAML: a tag, a key or a binary value that is no plain data"),
