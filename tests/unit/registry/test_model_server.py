@@ -118,3 +118,14 @@ def test_a_refusal_that_repeats_the_login_hides_it(
     with pytest.raises(ServiceError, match=r"401 no account has the token \*\*\*"):
         server.post("/p", b"{}")
     server.close()
+
+
+def test_a_login_that_is_empty_hides_nothing(
+    faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVING_KEY", "")
+    faulty.always = http_faults.status(400, "bad shape")
+    server = connect(faulty.url, headers={"X-Api-Key": {"env": "SERVING_KEY"}})
+    with pytest.raises(ServiceError, match="400 bad shape"):
+        server.post("/p", b"{}")
+    server.close()
