@@ -162,7 +162,7 @@ def _contact_point(name: str, point: ContactPoint, secrets: bool) -> Wanted:
 def _shown(secret: Secret, read: bool) -> str:
     """The secret, or for provisioning files the variable that Grafana takes it from."""
     if read:
-        return secret.read()
+        return secret.read(lines=True)  # inside JSON
     return f"${secret.env}" if secret.env else f"$__file{{{secret.file}}}"
 
 

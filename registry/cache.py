@@ -54,8 +54,7 @@ def fetch(client: "MlflowClient", name: str, version: int, folder: Path) -> Path
     if path is None:  # also where it was damaged here, which is no fault of the version's
         path = _path(folder, name, version, expected)
         _download(client, name, version, path)
-        layout.refuse_links(path)
-        actual = layout.digest(path)
+        actual = _digest(path)
         if actual != expected:
             raise RegistryError(
                 f"the files of version {version} of model {name!r} are not those that were "
@@ -76,7 +75,23 @@ def cached(name: str, version: int, digest: str, folder: Path) -> Path | None:
         Its folder, or None where it is not there or its files have changed.
     """
     path = _path(folder, name, version, digest)
-    return path if path.is_dir() and layout.digest(path) == digest else None
+    with contextlib.suppress(RegistryError):  # damaged
+        if path.is_dir() and _digest(path) == digest:
+            return path
+    return None
+
+
+def _digest(path: Path) -> str:
+    """Of a version's folder without links; one that has any is deleted."""
+    try:
+        layout.refuse_links(path)
+    except RegistryError:
+        if path.is_symlink():
+            path.unlink()
+        else:
+            shutil.rmtree(path)
+        raise
+    return layout.digest(path)
 
 
 def _path(folder: Path, name: str, version: int, digest: str) -> Path:

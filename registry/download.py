@@ -4,10 +4,11 @@ Who can write to the registry chooses where a version's files are. MLflow's clie
 to any host, with the password of the registry, or to any folder of this machine.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from driftline.errors import RegistryError
 from registry.client import answering
@@ -15,8 +16,16 @@ from registry.client import answering
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-#: Object stores have credentials of their own: the registry's are not sent there.
-_STORES = frozenset({"s3", "gs", "wasbs", "abfss", "hdfs"})
+_AZURE = r"[^@]+@[a-z0-9.-]+\.{}\.core\.(windows\.net|chinacloudapi\.cn|usgovcloudapi\.net)"
+#: Object stores, and what may stand where a URI has its host: MLflow sends the store's credentials
+#: there. s3 and gs have a bucket, hdfs the cluster of Hadoop's own configuration.
+_STORES = {
+    "s3": ".*",
+    "gs": ".*",
+    "hdfs": "",
+    "wasbs": _AZURE.format("blob"),
+    "abfss": _AZURE.format("dfs"),
+}
 _MOST_FILES = 10_000
 _MOST_BYTES = 16 * 1024**3
 _HOPS = 4  # a version, the run or logged model that it is of, and the place of that
@@ -59,18 +68,23 @@ def require_allowed(client: "MlflowClient", place: str) -> None:
     Raises:
         RegistryError: it is a folder of this machine, or on another host.
     """
-    parts = urlsplit(place)
-    if parts.scheme in _STORES:
-        return
-    own = urlsplit(client.tracking_uri).netloc
-    if parts.scheme == "mlflow-artifacts" and parts.netloc in ("", own):
-        return
-    if parts.scheme in ("http", "https") and parts.netloc == own:
+    if _is_allowed(urlsplit(place), urlsplit(client.tracking_uri).netloc):
         return
     raise RegistryError(
         f"artifacts in {place!r} are not used: serve them through MLflow (mlflow server "
-        f"--serve-artifacts), or keep them in an object store ({', '.join(sorted(_STORES))})"
+        f"--serve-artifacts), or keep them in an object store ({', '.join(sorted(_STORES))}; of "
+        "Azure its own hosts, of HDFS the configured cluster)"
     )
+
+
+def _is_allowed(place: SplitResult, own: str) -> bool:
+    if not place.netloc and place.path.startswith("//"):
+        return False  # MLflow writes and reads URIs again, and takes what follows for a host
+    if place.scheme in _STORES:
+        return re.fullmatch(_STORES[place.scheme], place.netloc) is not None
+    if place.scheme == "mlflow-artifacts":
+        return place.netloc in ("", own)
+    return place.scheme in ("http", "https") and place.netloc == own
 
 
 def _places(client: "MlflowClient", uri: str, hops: int) -> Iterator[str]:

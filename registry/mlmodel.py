@@ -4,20 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from driftline import bounded_yaml
 from driftline.errors import RegistryError
 
 _MOST = 4 * 1024 * 1024  # bytes; a model of 10,000 inputs has one
-
-
-class _Plain(yaml.SafeLoader):
-    """Without aliases: a few of them stand for a content without end, and MLflow writes none."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.YAMLError("it has aliases (*name)")
-        return super().compose_node(parent, index)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -29,8 +19,8 @@ def read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MOST:
             raise RegistryError(f"{path.name} has more than {_MOST >> 20} MiB: log the model again")
-        content = yaml.load(path.read_text(), _Plain)  # noqa: S506 - a SafeLoader
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        _, content = bounded_yaml.parse(path.read_text())
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise RegistryError(f"can't read {str(path)!r}: {reason}: log the model again") from error
     if not isinstance(content, dict):

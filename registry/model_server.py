@@ -231,8 +231,9 @@ def _told(answer: httpx.Response) -> str:
     """What the server says, without the login, which a proxy may repeat."""
     text = answer.text
     for name, value in answer.request.headers.items():
-        if LOGIN_KEY.search(name):
-            text = text.replace(value.rpartition(" ")[2], "***")
+        login = value.rpartition(" ")[2]
+        if login and LOGIN_KEY.search(name):
+            text = text.replace(login, "***")
     return f"{answer.status_code} {text[:_SHOWN]}".strip()
 
 

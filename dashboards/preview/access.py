@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -20,7 +21,7 @@ def new_token() -> str:
 
 def link(address: str, token: str) -> str:
     """What to open first: it leaves the token with the browser."""
-    return f"{address}/?{_QUERY}={token}"
+    return f"{address}/?{_QUERY}={quote(token, safe='')}"
 
 
 class Access:

@@ -10,6 +10,8 @@ from driftline.masking import HIDDEN
 LARGEST = 5_000_000  # bytes of a document
 DEEPEST = 50  # mappings and lists in each other
 MOST = 500_000  # values, each alias counted as what it stands for
+LONGEST = 1_000  # characters of a number or date: PyYAML's 1:1:1... takes their square in time
+_COMPUTED = frozenset(f"tag:yaml.org,2002:{name}" for name in ("int", "float", "timestamp"))
 
 
 class YamlError(ValueError):
@@ -71,6 +73,8 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """See PyYAML."""
         try:
+            if node.tag in _COMPUTED and len(node.value) > LONGEST:
+                raise ValueError
             return super().construct_object(node, deep)
         except YamlError:
             raise

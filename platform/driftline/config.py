@@ -156,7 +156,7 @@ class Flink(Settings):
             ConfigError: a secret cannot be read.
         """
         return {
-            name: value.read() if isinstance(value, Secret) else value
+            name: value.read(lines=True) if isinstance(value, Secret) else value
             for name, value in self.properties.items()
         }
 

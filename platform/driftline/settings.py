@@ -196,16 +196,19 @@ class Secret(Settings):
                 "{env: NAME} or {file: PATH}",
             ) from None
 
-    def read(self) -> str:
+    def read(self, lines: bool = False) -> str:
         """The password itself.
+
+        Args:
+            lines: it may have several, as a PEM key has: it gets into no header or address.
 
         Raises:
             ConfigError: the variable is not set, or the file cannot be read.
         """
         if self.file is None:
-            return _usable(self._from_environment(), f"environment variable {self.env!r}")
+            return _usable(self._from_environment(), f"environment variable {self.env!r}", lines)
         try:
-            return _usable(self.file.read_text().strip(), repr(str(self.file)))
+            return _usable(self.file.read_text().strip(), repr(str(self.file)), lines)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"can't read the secret in {str(self.file)!r}: {error}") from error
 
@@ -216,8 +219,8 @@ class Secret(Settings):
         return value
 
 
-def _usable(secret: str, place: str) -> str:
+def _usable(secret: str, place: str, lines: bool) -> str:
     """Libraries repeat a header or an address with a line break in it in their errors."""
-    if _CONTROL.search(secret):
+    if _CONTROL.search(secret.replace("\n", "") if lines else secret):
         raise ConfigError(f"the secret in {place} has a line break or control character: remove it")
     return secret

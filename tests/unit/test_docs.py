@@ -248,3 +248,13 @@ def test_every_reason_is_documented() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_path_of_a_machine(page: Path) -> None:
     assert not re.search(r"/(root|work|home)/", page.read_text())
+
+
+def test_the_network_policy_admits_the_flink_operator() -> None:
+    (block,) = [block for block in blocks("yaml") if "kind: NetworkPolicy" in block.text]
+    operator = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "flink-operator"}},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "flink-kubernetes-operator"}},
+    }
+    rules = yaml.safe_load(block.text)["spec"]["ingress"]
+    assert {"from": [operator], "ports": [{"port": 8081}]} in rules

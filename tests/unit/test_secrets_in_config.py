@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from dashboards.wanted import wanted
 from driftline import bounded_yaml
 from driftline.config import Config, load
 from driftline.errors import ConfigError
@@ -247,6 +248,31 @@ def test_a_secret_that_libraries_would_repeat_is_not_given_to_them(
     assert SECRET not in str(error.value)
 
 
+def test_a_pem_key_reaches_flink_and_grafana(path: Path) -> None:
+    key = path.parent / "key.pem"
+    key.write_text("-----BEGIN-----\nx\n-----END-----\n")
+    path.write_text(
+        "flink: {properties: {sasl.jaas.config: {file: key.pem}}}\n"
+        "postgres: {host: db.example}\n"
+        "grafana:\n"
+        "  data_source: {ca_file: key.pem}\n"
+        "  contact_points: {us: {type: webhook, settings: {url: 'https://h', password: {file: "
+        "key.pem}}}}\n"
+    )
+    config = load(path)
+    assert config.flink.read_properties() == {"sasl.jaas.config": key.read_text().strip()}
+    sent = [secret for one in wanted(config, [], (11, 0)) for secret in one.secrets.values()]
+    assert sent == [key.read_text().strip()] * 2
+
+
+@pytest.mark.parametrize("value", ["a\x00b", "a\tb", "a\x7fb"])
+def test_several_lines_have_no_other_control_characters(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "secret"
+    file.write_text(f"x\n{value}")
+    with pytest.raises(ConfigError, match="has a line break or control character"):
+        Secret(file=file).read(lines=True)
+
+
 def nest(levels: int) -> str:
     return "a: " + "[" * levels + "]" * levels
 
@@ -276,6 +302,7 @@ def bomb() -> str:
         ("#" * bounded_yaml.LARGEST + "#", "1: longer than 5,000,000 characters"),
         ("a:\n  b: 2026-13-01", "2: a value that looks like a date or number, and is none: "),
         ("a: " + "9" * 5_000, "1: a value that looks like a date or number, and is none: "),
+        ("a: 1" + ":1" * 500, "1: a value that looks like a date or number, and is none: "),
         ("a: !!timestamp x", "1: a value that looks like a date or number, and is none: "),
         ("a: !!bool x", "1: a value that looks like a date or number, and is none: "),
         ("? [a]\n: b", "1: not YAML: a tag, a key or a binary value that is no plain data"),

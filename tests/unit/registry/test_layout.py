@@ -83,3 +83,12 @@ def test_no_manifest(tmp_path: Path) -> None:
     (folder / layout.MANIFEST).unlink()
     with pytest.raises(RegistryError, match="no MLmodel in"):
         layout.refuse_code(folder)
+
+
+@pytest.mark.parametrize("end", ["", ".5"])
+def test_a_number_that_takes_long_to_read_is_refused(tmp_path: Path, end: str) -> None:
+    """Of base 60: the time is the square of the length, and the fraction's range is exceeded."""
+    folder = version(tmp_path / "v")
+    (folder / layout.MANIFEST).write_text("flavors: {}\na: 1" + ":1" * 500 + end)
+    with pytest.raises(RegistryError, match=r"can't read .*MLmodel.*looks like a date or number"):
+        layout.refuse_code(folder)

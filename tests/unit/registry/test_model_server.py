@@ -12,7 +12,7 @@ import pytest
 
 from driftline.config import TensorFlowServing
 from driftline.errors import ServiceError
-from registry.model_server import Server
+from registry.model_server import RefusedError, Server
 from tests import http_faults
 from tests.certificates import certificate, written
 from tests.http_faults import FaultyServer, Handler
@@ -116,5 +116,16 @@ def test_a_refusal_that_repeats_the_login_hides_it(
     faulty.always = http_faults.status(401, "no account has the token hunter2")
     server = connect(faulty.url, headers={"Authorization": {"env": "SERVING_TOKEN"}})
     with pytest.raises(ServiceError, match=r"401 no account has the token \*\*\*"):
+        server.post("/p", b"{}")
+    server.close()
+
+
+def test_a_login_that_is_empty_hides_nothing(
+    faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVING_KEY", "")
+    faulty.always = http_faults.status(400, "bad shape")
+    server = connect(faulty.url, headers={"X-Api-Key": {"env": "SERVING_KEY"}})
+    with pytest.raises(RefusedError, match="400 bad shape"):
         server.post("/p", b"{}")
     server.close()
