@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -106,9 +107,12 @@ def test_the_demo_ends_with_a_proof(shown: Shown) -> None:
     assert "served by version 3" not in said
 
 
-def test_a_second_run_reuses_the_model_and_can_be_interrupted(state: Path, shown: Shown) -> None:
-    """The champion is kept; Ctrl-C ends the job and the services."""
-    Stack(state).down()
+def test_a_second_run_reuses_the_model_and_can_be_interrupted(
+    shown: Shown, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What was trained is kept; Ctrl-C ends the job and the services."""
+    state = tmp_path_factory.mktemp("second") / "state"  # it would forget the first one's events
+    shutil.copytree(shown.config.parent, state / "demo")
     arguments = [*COMMAND, "--state", str(state), "--rate", "50"]
     demo = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert demo.stdout is not None

@@ -92,7 +92,7 @@ class Running:
 
     def ask_flink(self, path: str, method: str = "GET") -> Any:
         """An answer of the REST API of Flink's JVM; None while there is none."""
-        keys = list(self.config.state.glob("run/job-*/flink.pem"))
+        keys = list(self.config.state.glob("run/job-*/tmp/flink.pem"))
         for _, port in attacks.listening(self.pids()["jvm"]) if keys else ():
             context = ssl.create_default_context(cafile=str(keys[0]))
             context.load_cert_chain(keys[0])

@@ -15,8 +15,8 @@ from pyflink.table import ExplainDetail, TableEnvironment
 
 from driftline.config import Config, FieldType, Input, Model
 from driftline.streaming.job import flink_settings, table_environment
+from driftline.streaming.jvm import jvm_arguments
 from driftline.streaming.query import accepted_time_expression, field_expression, time_expression
-from driftline.streaming.supervise import job_environment
 from driftline.streaming.topology import build
 from tests.unit.streaming.decoding import ANY_TIME, NOW, decode, event
 
@@ -36,7 +36,7 @@ PLAIN_SQL = "SELECT *, amount * 2 AS twice, amount > 10 AS keep FROM events"
 def small_heap(tmp_path_factory: pytest.TempPathFactory) -> None:
     """For the JVM that the first table environment starts; it ends with this process."""
     config = Config(state=tmp_path_factory.mktemp("state"))
-    os.environ["JVM_ARGS"] = job_environment(config)["JVM_ARGS"]
+    os.environ["JVM_ARGS"] = " ".join(jvm_arguments(config))
 
 
 def section(**parts: Any) -> dict[str, Any]:
