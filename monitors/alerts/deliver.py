@@ -9,9 +9,9 @@ leaves it unmarked, and it is sent again with the same dedupe key.
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 
 from driftline.config import Config
 from driftline.errors import ConfigError
@@ -124,7 +124,6 @@ def send(config: Config, message: Message) -> tuple[list[str], list[str]]:
     Returns:
         Marks of those that have now, and what went wrong, without the addresses, which are secrets.
     """
-    _quiet()
     taken, problems = [], []
     for number, secret in enumerate(config.notify.urls, 1):
         try:
@@ -151,40 +150,50 @@ def _send(url: str, message: Message) -> str | None:
     """Send to one address; gives what went wrong."""
     from apprise import Apprise, NotifyFormat, NotifyType  # noqa: PLC0415 - heavy
 
-    channel = Apprise()
-    if not channel.add(url):
-        return "is none that apprise knows"
-    _reports.clear()
     kind = {"resolved": NotifyType.SUCCESS, "changed": NotifyType.WARNING}
-    sent = channel.notify(
-        body=f"{message.body}\nkey: {message.dedupe_key}",
-        title=message.title,
-        notify_type=kind.get(message.kind, NotifyType.FAILURE),
-        body_format=NotifyFormat.TEXT,
-    )
+    with _reported() as reports:
+        channel = Apprise()
+        if not channel.add(url):
+            return "is none that apprise knows"
+        sent = channel.notify(
+            body=f"{message.body}\nkey: {message.dedupe_key}",
+            title=message.title,
+            notify_type=kind.get(message.kind, NotifyType.FAILURE),
+            body_format=NotifyFormat.TEXT,
+        )
     if sent:
         return None
-    distrusted = text_problem("\n".join(_reports), "REQUESTS_CA_BUNDLE")
+    distrusted = text_problem("\n".join(reports), "REQUESTS_CA_BUNDLE")
     return f"did not take it: {distrusted}" if distrusted else "did not take it"
 
 
 class _Reports(logging.Handler):
-    """Keeps what apprise logs, the only place where it tells why a message was not taken."""
+    """Keeps what is logged; it may hold addresses, so it is never shown as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: deque[str] = deque(maxlen=100)
 
     def emit(self, record: logging.LogRecord) -> None:
         """See logging."""
-        _reports.append(record.getMessage())
+        self.texts.append(record.getMessage())
 
 
-_reports: deque[str] = deque(maxlen=100)  # may hold addresses: never to be shown as they are
+@contextmanager
+def _reported() -> Iterator[deque[str]]:
+    """What apprise logs in the block, the only place where it tells why a message was not taken.
 
-
-@lru_cache(maxsize=1)
-def _quiet() -> None:
-    """Libraries log the addresses that they ask, and those are secrets."""
+    Nobody else gets it: libraries log the addresses that they ask, and those are secrets. Set each
+    time, as whatever configures logging may reset it.
+    """
     for name in ("httpx", "urllib3", "requests"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    apprise = logging.getLogger("apprise")
-    apprise.setLevel(logging.DEBUG)
+    apprise, reports = logging.getLogger("apprise"), _Reports()
     apprise.propagate = False
-    apprise.addHandler(_Reports())
+    apprise.setLevel(logging.DEBUG)
+    apprise.addHandler(reports)
+    try:
+        yield reports.texts
+    finally:
+        apprise.removeHandler(reports)
+        apprise.setLevel(logging.CRITICAL)

@@ -463,22 +463,19 @@ def test_a_table_from_a_file_that_an_event_names_is_refused(tmp_path: Path) -> N
         load(tmp_path / "model")
 
 
-class Vocabulary(tf.Module):  # type: ignore[misc]  # tensorflow ships no types
-    """A model of a text, with its vocabulary in a file."""
-
-    def __init__(self, path: Path) -> None:
-        lines, numbers = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
-        words = tf.lookup.TextFileInitializer(str(path), tf.string, lines, tf.int64, numbers)
-        self.table = tf.lookup.StaticHashTable(words, -1)
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "c")])  # type: ignore[untyped-decorator]
-    def serve(self, c: Any) -> dict[str, Any]:
-        return {"score": tf.cast(self.table.lookup(c), tf.float32)}
-
-
 def save_vocabulary(tmp_path: Path) -> Path:
+    """A model of a text, with its vocabulary in a file."""
     (tmp_path / "words").write_text("a\nb\n")
-    module, folder = Vocabulary(tmp_path / "words"), tmp_path / "model"
+    lines, numbers = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
+    path = str(tmp_path / "words")
+    words = tf.lookup.TextFileInitializer(path, tf.string, lines, tf.int64, numbers)
+    module, folder = tf.Module(), tmp_path / "model"
+    module.table = tf.lookup.StaticHashTable(words, -1)
+
+    def serve(c: Any) -> dict[str, Any]:
+        return {"score": tf.cast(module.table.lookup(c), tf.float32)}
+
+    module.serve = tf.function(serve, input_signature=[tf.TensorSpec([None], tf.string, "c")])
     tf.saved_model.save(module, str(folder), signatures=module.serve)
     return folder
 
