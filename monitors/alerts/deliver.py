@@ -197,3 +197,4 @@ def _reported() -> Iterator[deque[str]]:
     finally:
         apprise.removeHandler(reports)
         apprise.setLevel(logging.CRITICAL)
+        apprise.propagate = True
