@@ -25,7 +25,7 @@ def test_it_is_private_and_deleted_at_the_end(tmp_path: Path) -> None:
         (temporary_folder(folder) / "left").touch()
         assert folder.stat().st_mode & 0o077 == 0
         assert folder.parent == tmp_path / "run"
-    assert list((tmp_path / "run").iterdir()) == []
+    assert list((tmp_path / "run").glob("job-*")) == []
 
 
 @pytest.mark.parametrize("length", [1, 120])
@@ -42,13 +42,13 @@ def test_what_a_killed_run_leaves_is_deleted_by_the_next(tmp_path: Path, length:
     temporary = Path(killed.stdout.readline().strip())
     with run_folder(parent) as beside:  # a run that lives keeps its own
         assert temporary.is_dir()
-        assert len(list(parent.iterdir())) == 2
+        assert len(list(parent.glob("job-*"))) == 2
         killed.send_signal(signal.SIGKILL)
         killed.wait()
         with run_folder(parent):
             assert not temporary.exists()
             assert beside.is_dir()
-    assert list(parent.iterdir()) == []
+    assert list(parent.glob("job-*")) == []
 
 
 @pytest.mark.parametrize("length", [1, 60, 120])
@@ -58,4 +58,13 @@ def test_sockets_fit_into_the_temporary_folder(tmp_path: Path, length: int) -> N
         assert temporary.stat().st_mode & 0o077 == 0
         with socket.socket(socket.AF_UNIX) as server:
             server.bind(str(temporary / "fnapi-2147483648.sock"))
+    assert not temporary.exists()
+
+
+@pytest.mark.parametrize("name", ["my project", "a:b", "größe", "a,b*"])
+def test_what_flink_would_split_is_not_in_the_temporary_folder(tmp_path: Path, name: str) -> None:
+    with run_folder(tmp_path / name) as folder:
+        temporary = temporary_folder(folder)
+        assert not set(str(temporary)) & set(" :,*ö")
+        assert (folder / "tmp").resolve() == temporary
     assert not temporary.exists()

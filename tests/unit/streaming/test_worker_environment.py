@@ -23,8 +23,8 @@ def test_only_known_variables_are_kept(environment: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD", "GRAFANA_TOKEN"),
-        *("http_proxy", "HTTPS_PROXY", "KAFKA_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
+        *("PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "FLINK_STORE_PASSWORD", "GRAFANA_TOKEN"),
+        *("http_proxy", "HTTPS_PROXY", "HADOOP_CREDSTORE_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
     ],
 )
 def test_what_holds_secrets_is_not_kept(name: str) -> None:
