@@ -3,9 +3,12 @@
 import http.server
 import os
 import socket
+import subprocess
 import threading
 from functools import partial
 from pathlib import Path
+
+from py4j.java_gateway import find_jar_path
 
 from tests import attacks
 
@@ -20,6 +23,16 @@ def test_an_open_server_is_found() -> None:
         server.shutdown()
     start = f"Flink's REST at port {port} answers"
     assert any(door.startswith(start) and "HTTP/1." in door for door in doors)
+
+
+def test_an_open_gateway_is_found() -> None:
+    command = ["java", "-cp", find_jar_path(), "py4j.GatewayServer", "--die-on-broken-pipe", "0"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        port = int(server.stdout.readline())
+        doors = attacks.as_another_user(partial(attacks.open_doors, [port], [], os.geteuid()))
+        server.terminate()
+    assert any(door.startswith(f"py4j at port {port} answers b'!y") for door in doors), doors
 
 
 def test_what_another_user_may_read_is_found(tmp_path: Path) -> None:

@@ -208,8 +208,10 @@ def _assert_closed(cluster: Cluster, world: World, state: Path) -> None:
 
 
 def test_a_cluster_that_is_not_there_is_named(world: World) -> None:
-    """The error names the address."""
+    """The error names the address, and what Java says of it."""
     path = world.write("nowhere", world.section("nowhere"))
     address = f"127.0.0.1:{ports.choose()}"
-    with pytest.raises(ServiceError, match=f"Flink cluster at '{address}' did not take the job"):
+    with pytest.raises(ServiceError) as caught:
         submit(path, load(path), "nowhere", address, "none")
+    assert f"the Flink cluster at '{address}' did not take the job" in str(caught.value)
+    assert "Connection refused" in str(caught.value)

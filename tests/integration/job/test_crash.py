@@ -172,6 +172,31 @@ def by_variables(section: Any) -> Any:
     return {key: by_variables(value) for key, value in section.items()}
 
 
+def test_a_killed_supervisor_leaves_no_job_and_the_next_one_goes_on(
+    own_world: World, secrets: list[str]
+) -> None:
+    model = "supervisor"
+    path = make(own_world, model)
+    stream = Stream(own_world, load(path), model)
+    with command("run", model, path) as first:
+        feeder = stream.send()
+        wait_until_midstream(stream.config, model)
+        job = psutil.Process(first.pid).children(recursive=True)
+        feeder.join()
+        feeder = stream.send()
+        stream.flows(0)
+        first.kill()
+        first.wait()
+    feeder.join()
+    assert len(job) >= 3  # Python, JVM, worker
+    wait_for(lambda: not any(map(alive, job)), "the job without a supervisor to end")
+    with command("run", model, path) as second:
+        wait_for(lambda: progress(stream.config, model).events == stream.sent.messages, "the rest")
+        second.send_signal(signal.SIGTERM)
+        assert second.wait() == 0
+    stream.prove()
+
+
 def test_a_killed_worker_is_replaced(struck: Struck) -> None:
     struck.through(lambda pids: os.kill(pids["worker"][0], signal.SIGKILL))
 
@@ -260,31 +285,6 @@ def in_database(config: Config, secrets: list[str]) -> list[str]:
         for (table,) in tables
         if rows(config, f'SELECT 1 FROM driftline."{table}" t WHERE t::text ~ %s LIMIT 1', pattern)
     ]
-
-
-def test_a_killed_supervisor_leaves_no_job_and_the_next_one_goes_on(
-    own_world: World, secrets: list[str]
-) -> None:
-    model = "supervisor"
-    path = make(own_world, model)
-    stream = Stream(own_world, load(path), model)
-    with command("run", model, path) as first:
-        feeder = stream.send()
-        wait_until_midstream(stream.config, model)
-        job = psutil.Process(first.pid).children(recursive=True)
-        feeder.join()
-        feeder = stream.send()
-        stream.flows(0)
-        first.kill()
-        first.wait()
-    feeder.join()
-    assert len(job) >= 3  # Python, JVM, worker
-    wait_for(lambda: not any(map(alive, job)), "the job without a supervisor to end")
-    with command("run", model, path) as second:
-        wait_for(lambda: progress(stream.config, model).events == stream.sent.messages, "the rest")
-        second.send_signal(signal.SIGTERM)
-        assert second.wait() == 0
-    stream.prove()
 
 
 def kill_service(world: World, name: str) -> None:
