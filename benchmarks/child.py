@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.bench import Variant
+from driftline.streaming.jvm import jvm_arguments
 from driftline.streaming.supervise import end_session, job_environment
 
 
@@ -17,6 +18,7 @@ def child(variant: Variant, module: str, *arguments: str) -> Iterator[Callable[[
     Gives a function that tells whether it still runs.
     """
     log = variant.config.state / "logs" / f"{variant.name}.log"
+    arguments_of_java = jvm_arguments(variant.config)
     command = [sys.executable, "-m", module, str(variant.config_path), variant.name, *arguments]
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -24,7 +26,7 @@ def child(variant: Variant, module: str, *arguments: str) -> Iterator[Callable[[
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=job_environment(variant.config),
+            env={**job_environment(variant.config), "JVM_ARGS": " ".join(arguments_of_java)},
             cwd=Path(__file__).parents[1],
             start_new_session=True,
         )
