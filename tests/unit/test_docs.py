@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from driftline import streaming
 from driftline.cli import app
 from driftline.config import Config, EventField, Model, load
 from driftline.monitoring import WindowLength
@@ -143,6 +144,14 @@ def _anchors(page: Path) -> set[str]:
 @pytest.mark.parametrize("block", blocks("python"), ids=str)
 def test_python_compiles(block: Found) -> None:
     compile(block.text, block.page.name, "exec")
+
+
+def test_the_log_settings_of_a_cluster_are_those_of_the_package() -> None:
+    (block,) = blocks("properties")
+    shipped = Path(streaming.__path__[0]) / "cluster-log4j.properties"
+    assert block.text == shipped.read_text()
+    local = shipped.with_name("job-log4j.properties").read_text()
+    assert set(block.text.splitlines()) <= set(local.splitlines())
 
 
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
