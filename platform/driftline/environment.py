@@ -1,4 +1,4 @@
-"""The part of the environment that child processes get which are not ours, or tell it on."""
+"""The part of the environment that programs get which may show it to others."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -7,15 +7,8 @@ from collections.abc import Collection, Mapping
 _BASIC = frozenset(
     [
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"),
-        *(
-            "LD_LIBRARY_PATH",
-            "LD_PRELOAD",
-            "GLIBC_TUNABLES",
-            "KRB5_CONFIG",
-            "VIRTUAL_ENV",
-            "JAVA_HOME",
-            "JDK_JAVA_OPTIONS",
-        ),
+        *("LD_LIBRARY_PATH", "LD_PRELOAD", "GLIBC_TUNABLES", "KRB5_CONFIG", "VIRTUAL_ENV"),
+        *("JAVA_HOME", "JDK_JAVA_OPTIONS"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
         *("DRIFTLINE_CACHE_DIR", "DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY"),
         "_python_worker_execution_mode",

@@ -48,16 +48,14 @@ def _run(config: Config, options: argparse.Namespace, local: Mapping[str, str]) 
     settings = flink_settings(config, options.model, restore=options.restore)
     if options.drain:  # what is idle would not hear that its time has come to an end
         settings.pop("table.exec.source.idle-timeout", None)
-    if options.cluster is not None or options.detached:
-        settings = _on_a_cluster(settings, options.cluster)
-    else:
-        settings = {**local, **settings}
+    elsewhere = options.cluster is not None or options.detached
+    settings = _on_a_cluster(settings, options.cluster) if elsewhere else {**local, **settings}
     t_env = table_environment(settings)
     starts = {topic: {int(p): o for p, o in at.items()} for topic, at in options.starts.items()}
     result = build(t_env, config, options.model, starts).execute()
     client = result.get_job_client()
     log.info("job %s of %s submitted", client.get_job_id(), options.model)
-    if options.cluster is not None or options.detached:
+    if elsewhere:
         return
     stopping = threading.Event()
     stop = partial(_stop_in_thread, client, checkpoint_folder(config, options.model), stopping)

@@ -1,10 +1,6 @@
 """A supervised job in a thread, its processes, and waiting for what it does."""
 
-import contextlib
-import http.client
-import json
 import os
-import ssl
 import subprocess
 import sys
 import threading
@@ -24,6 +20,7 @@ from driftline.streaming.checkpoints import newest
 from driftline.streaming.supervise import Supervisor
 from driftline.streaming.watch import Progress, Watch
 from tests import attacks
+from tests.integration.job import flink_rest
 
 Pids = dict[str, list[int]]  # the processes of a job: "jvm" and "worker"
 
@@ -92,15 +89,11 @@ class Running:
 
     def ask_flink(self, path: str, method: str = "GET") -> Any:
         """An answer of the REST API of Flink's JVM; None while there is none."""
-        keys = list(self.config.state.glob("run/job-*/tmp/flink.pem"))
-        for _, port in attacks.listening(self.pids()["jvm"]) if keys else ():
-            context = ssl.create_default_context(cafile=str(keys[0]))
-            context.load_cert_chain(keys[0])
-            connection = http.client.HTTPSConnection("127.0.0.1", port, context=context)
-            with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
-                connection.request(method, path)
-                return json.loads(connection.getresponse().read())
-            connection.close()
+        for key in self.config.state.glob("run/job-*/tmp/flink.pem"):
+            for _, port in attacks.listening(self.pids()["jvm"]):
+                answer = flink_rest.ask(port, key, path, method)
+                if answer is not None:
+                    return answer
         return None
 
     def running_jobs(self) -> list[str]:

@@ -2,12 +2,9 @@
 docs/deployment.md says.
 """
 
-import http.client
-import json
 import os
 import re
 import shutil
-import ssl
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +25,7 @@ from driftline.services import ports
 from driftline.storage.audit import audit
 from driftline.streaming.cluster import submit
 from tests import attacks
-from tests.integration.job import feed
+from tests.integration.job import feed, flink_rest
 from tests.integration.job.conftest import World
 from tests.integration.job.running import progress, wait_for
 
@@ -54,18 +51,8 @@ class Cluster:
 
     def ask(self, path: str, method: str = "GET") -> Any:
         """An answer of the REST API, to somebody with the key; None before it answers."""
-        context = ssl.create_default_context(cafile=str(self.folder / "flink.pem"))
-        context.load_cert_chain(self.folder / "flink.pem")
-        host, _, port = self.address.rpartition(":")
-        connection = http.client.HTTPSConnection(host, int(port), timeout=10, context=context)
-        try:
-            connection.request(method, path)
-            text = connection.getresponse().read().decode()
-        except OSError:
-            return None
-        finally:
-            connection.close()
-        return json.loads(text) if text.startswith(("{", "[")) else text
+        port = int(self.address.rpartition(":")[2])
+        return flink_rest.ask(port, self.folder / "flink.pem", path, method)
 
     def slots(self) -> object:
         """How many task slots are free."""
