@@ -8,6 +8,7 @@ import threading
 import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import uvicorn
 
@@ -15,10 +16,11 @@ from dashboards.preview import access
 from dashboards.preview.server import HOST, Preview
 from driftline.config import Config
 from driftline.errors import ServiceError
+from driftline.interrupts import exits_on_signals
 
 
-def serve(config: Config, port: int, token: str, *, browse: bool = False) -> None:
-    """Serve until Ctrl-C.
+def serve(config: Config, port: int, token: str, *, browse: bool = False) -> NoReturn:
+    """Serve until Ctrl-C or SIGTERM.
 
     Parameters:
         token: lets in, see `Access`.
@@ -27,14 +29,14 @@ def serve(config: Config, port: int, token: str, *, browse: bool = False) -> Non
     Raises:
         ServiceError: the port is taken, or the database is away.
     """
-    with _listening(port) as listener, tempfile.TemporaryDirectory() as private:
-        preview = Preview(config)
-        preview.reader.run("SELECT 1")  # to say at once what is missing
+    with (
+        exits_on_signals() as wait,
+        tempfile.TemporaryDirectory() as private,
+        served(config, token, port) as address,
+    ):
         if browse:
-            opened = _opener(Path(private), access.link(address(listener), token))
-            threading.Timer(0.5, webbrowser.open, [opened]).start()
-        _server(preview, token).run(sockets=[listener])
-        preview.reader.close()
+            webbrowser.open(_opener(Path(private), access.link(address, token)))
+        wait()
 
 
 @contextlib.contextmanager
@@ -44,23 +46,21 @@ def served(config: Config, token: str, port: int = 0) -> Iterator[str]:
     Parameters:
         token: lets in, see `Access`.
         port: 0 for any that is free.
+
+    Raises:
+        ServiceError: the port is taken, or the database is away.
     """
-    with _listening(port) as listener:
-        preview = Preview(config)
+    preview = Preview(config)
+    with _listening(port) as listener, contextlib.closing(preview.reader) as reader:
+        reader.run("SELECT 1")  # to say at once what is missing
         server = _server(preview, token)
         thread = threading.Thread(target=server.run, args=[[listener]], daemon=True)
         thread.start()
         try:
-            yield address(listener)
+            yield f"http://{HOST}:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join(10)
-            preview.reader.close()
-
-
-def address(listener: socket.socket) -> str:
-    """Where it listens."""
-    return f"http://{HOST}:{listener.getsockname()[1]}"
 
 
 def _opener(folder: Path, link: str) -> str:

@@ -2,11 +2,8 @@
 
 # ruff: noqa: PLC0415
 
-import contextlib
 import json
 import logging
-import signal
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,10 +16,10 @@ from rich.text import Text
 
 from driftline.console import console
 from driftline.errors import DriftlineError
+from driftline.interrupts import stops_on_signals
 
 if TYPE_CHECKING:
     from driftline.storage.incidents import Incident
-    from monitors.running.runner import Runner
 
 ConfigPath = Annotated[
     Path, typer.Option("--config", "-c", help="The config file.", envvar="DRIFTLINE_CONFIG")
@@ -56,7 +53,7 @@ def monitor(
 
     logging.getLogger("monitors").setLevel(logging.INFO)
     runner = Runner(load(config), models)
-    with _stops_on_signals(runner):
+    with stops_on_signals(runner.stop):
         runner.run(once=once, until_idle=until_idle)
 
 
@@ -239,19 +236,6 @@ def _state(one: "Incident") -> str:
     if one.resolved_at is not None:
         return "resolved"
     return "open" if one.acknowledged_by is None else f"acknowledged by {one.acknowledged_by}"
-
-
-@contextlib.contextmanager
-def _stops_on_signals(runner: "Runner") -> Iterator[None]:
-    previous = {
-        number: signal.signal(number, lambda *_: runner.stop())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _known(family: str | None) -> None:

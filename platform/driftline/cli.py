@@ -2,12 +2,11 @@
 
 # ruff: noqa: PLC0415 - `--help` is instant because commands import what they need
 
-import contextlib
 import json
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +22,7 @@ from dashboards.preview.command import preview
 from driftline import __version__
 from driftline.console import console
 from driftline.errors import DriftlineError
+from driftline.interrupts import repeat_dropped_signals, stops_on_signals
 from driftline.storage import commands as storage
 from monitors.calibration.calibrate_command import calibrate
 from monitors.raw.report_commands import report
@@ -32,7 +32,6 @@ from registry.commands import models
 
 if TYPE_CHECKING:
     from driftline.services.stack import Stack
-    from driftline.streaming.supervise import Supervisor
 
 app = typer.Typer(
     name="driftline",
@@ -80,6 +79,7 @@ def main() -> None:
     SIGTERM cleans up as Ctrl-C does, where a command has no better answer.
     """
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    repeat_dropped_signals()
     try:
         app()
     except DriftlineError as error:
@@ -298,7 +298,7 @@ def run(
         return
     logging.getLogger("driftline").setLevel(logging.INFO)
     supervisor = Supervisor(config, loaded, model, restore)
-    with stops_on_signals(supervisor, drain=drain):
+    with stops_on_signals(partial(supervisor.stop, drain=drain)):
         supervisor.run()
 
 
@@ -347,20 +347,6 @@ def demo(
         path = shown.config_path
         commands = f"driftline up -c {path}; driftline preview --open -c {path}"
         out.print(f"to see the dashboards: {commands}", soft_wrap=True, highlight=False)
-
-
-@contextlib.contextmanager
-def stops_on_signals(supervisor: "Supervisor", *, drain: bool) -> Iterator[None]:
-    """Ctrl-C and SIGTERM stop the job with a savepoint; `drain` closes its windows then."""
-    previous = {
-        number: signal.signal(number, lambda *_: supervisor.stop(drain=drain))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _print_status(stack: "Stack", *, as_json: bool = False) -> bool:

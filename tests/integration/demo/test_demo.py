@@ -81,10 +81,17 @@ def _until_the_preview(state: Path, *options: str) -> str:
         output += line
         if "Ctrl-C ends it" in line:
             break
-    demo.send_signal(signal.SIGINT)
-    output += demo.stdout.read()
-    demo.wait(timeout=60)
-    return output
+    return output + _ended(demo, signal.SIGINT)
+
+
+def _ended(demo: subprocess.Popen[str], number: signal.Signals) -> str:
+    """What it says from a signal to its end, which is near."""
+    demo.send_signal(number)
+    try:
+        return demo.communicate(timeout=300)[0]
+    except subprocess.TimeoutExpired:
+        demo.kill()
+        raise
 
 
 def test_the_demo_ends_with_a_proof(shown: Shown) -> None:
@@ -122,9 +129,8 @@ def test_a_second_run_reuses_the_model_and_can_be_interrupted(
         if "0 of " in line:  # the stream has begun
             break
     time.sleep(2)
-    demo.send_signal(signal.SIGINT)
-    said += demo.stdout.read()
-    assert demo.wait(timeout=300) == 130, said
+    said += _ended(demo, signal.SIGINT)
+    assert demo.returncode == 130, said
     assert "version 1 is champion" in said
     assert "trained" not in said
     assert _running(state) == []
@@ -145,9 +151,8 @@ def test_while_it_makes_features_it_can_be_interrupted(
         said += line
         if "timescaledb" in line and " at " in line:  # all services are there
             break
-    demo.send_signal(number)
-    said += demo.stdout.read()
-    assert demo.wait(timeout=300) == 128 + number, said
+    said += _ended(demo, number)
+    assert demo.returncode == 128 + number, said
     assert _running(state) == []
     assert _jobs_of(state) == []
     assert list((state / "demo").glob("features-*.parquet")) == []
