@@ -28,7 +28,7 @@ demo: tools venv ## run the main job on real data, with a proof at the end (ARGS
 
 test: tools browser check ## check, then run every test (ARGS="-k name ...")
 	$(call say,tests)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests $(ARGS)
 
 test-fast: venv ## the tests without a service or TensorFlow, in less than a minute (ARGS="-k name ...")
 	$(call say,tests without services)

@@ -12,7 +12,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from driftline.config import Registry
-from driftline.errors import RegistryError, ServiceError
+from driftline.errors import RegistryError
 from registry.columns import blank
 from registry.trial import TRIED_ROWS, Standby
 
@@ -24,7 +24,8 @@ class Trials:
     """Tries versions for the workers of one model on one host.
 
     The first worker holds the lock and keeps a process standing by; the others wait for what it
-    finds out, which stands beside the version's files. If it dies, another takes its place.
+    finds out, which stands beside the version's files. If it dies, another takes its place; if it
+    has no reason to try a version, such as one that it serves, who waits tries it after a while.
 
     Parameters:
         folder: of the cache of versions, shared by the host's workers.
@@ -60,18 +61,14 @@ class Trials:
 
         Raises:
             RegistryError: it fails, with the reason.
-            ServiceError: its model server is away, no process for trials comes up, or nobody
-                came to a result.
+            ServiceError: its model server is away, or no process for trials comes up.
         """
-        limit = self._registered.trial.total_seconds()
-        until = time.monotonic() + 2 * limit
+        until = time.monotonic() + self._registered.trial.total_seconds()
         found = _result(path)
         while found is None:
-            if self._owns():
+            if self._owns() or time.monotonic() > until:
                 found = self._try(path, version)
                 break
-            if time.monotonic() > until:
-                raise ServiceError(f"no worker has tried version {version} in {2 * limit:g} s")
             time.sleep(_WAIT)
             found = _result(path)
         if not found["ok"]:
@@ -100,10 +97,19 @@ class Trials:
         return True
 
     def _try(self, path: Path, version: int) -> dict[str, Any]:
-        found = self._standby.answer(path, self._registered, version, self._rows)
+        try:
+            found = self._standby.answer(path, self._registered, version, self._rows)
+        finally:
+            if self._lock is None:  # it is the other worker's that stands by
+                self._standby.close()
         _keep(path, found)
         self.prepare()
         return found
+
+
+def mark_passed(path: Path) -> None:
+    """Take down that a version needs no trial on this host: it serves."""
+    _keep(path, {"ok": True})
 
 
 def _marker(path: Path) -> Path:

@@ -13,6 +13,7 @@ from typing import NoReturn
 import uvicorn
 
 from dashboards.preview import access
+from dashboards.preview.reader import Reader
 from dashboards.preview.server import HOST, Preview
 from driftline.config import Config
 from driftline.errors import ServiceError
@@ -29,14 +30,13 @@ def serve(config: Config, port: int, token: str, *, browse: bool = False) -> NoR
     Raises:
         ServiceError: the port is taken, or the database is away.
     """
-    with (
-        exits_on_signals() as wait,
-        tempfile.TemporaryDirectory() as private,
-        served(config, token, port) as address,
-    ):
-        if browse:
-            webbrowser.open(_opener(Path(private), access.link(address, token)))
-        wait()
+    with exits_on_signals() as wait:
+        with contextlib.closing(Reader(config.local_postgres())) as reader:
+            reader.run("SELECT 1")  # to say at once what is missing
+        with served(config, token, port) as address, tempfile.TemporaryDirectory() as private:
+            if browse:
+                webbrowser.open(_opener(Path(private), access.link(address, token)))
+            wait()
 
 
 @contextlib.contextmanager
@@ -48,11 +48,10 @@ def served(config: Config, token: str, port: int = 0) -> Iterator[str]:
         port: 0 for any that is free.
 
     Raises:
-        ServiceError: the port is taken, or the database is away.
+        ServiceError: the port is taken.
     """
     preview = Preview(config)
-    with _listening(port) as listener, contextlib.closing(preview.reader) as reader:
-        reader.run("SELECT 1")  # to say at once what is missing
+    with _listening(port) as listener, contextlib.closing(preview.reader):
         server = _server(preview, token)
         thread = threading.Thread(target=server.run, args=[[listener]], daemon=True)
         thread.start()

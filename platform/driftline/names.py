@@ -1,5 +1,6 @@
 """Every name that two places must agree on: tables, columns, roles, aliases, artifact paths."""
 
+import signal
 import zlib
 
 SCHEMA = "driftline"
@@ -96,3 +97,6 @@ GRAFANA_HEARTBEAT = "driftline is silent"
 
 # What the session that moves a champion's alias is called in pg_stat_activity.
 PROMOTION = "driftline-promotion"
+
+# To a job's process: stop with a savepoint, and close all windows. SIGTERM: only stop.
+DRAIN_SIGNAL = signal.SIGUSR1

@@ -1,9 +1,17 @@
-"""Finding the checkpoint or savepoint that a job starts from."""
+"""Where a job's checkpoints are, and which of them it starts from."""
 
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from driftline.config import Config
 from driftline.errors import ConfigError
+
+
+def checkpoint_folder(config: Config, name: str) -> str:
+    """Where a model's checkpoints are, as a URI."""
+    if config.flink.checkpoint_dir is not None:
+        return f"{config.flink.checkpoint_dir.rstrip('/')}/{name}"
+    return (config.state / "checkpoints" / name).resolve().as_uri()
 
 
 def newest(folder: str, *, before: int = 0, since: float = 0.0) -> str | None:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from driftline.config import Config
 from driftline.errors import ServiceError
-from driftline.streaming.checkpoints import newest
-from driftline.streaming.job import checkpoint_folder
+from driftline.streaming.checkpoints import checkpoint_folder, newest
 from driftline.streaming.supervise import job_environment
 
 _JOB_ID = re.compile(r"job ([0-9a-f]{32}) of \S+ submitted")

@@ -8,11 +8,13 @@ import contextlib
 import json
 import logging
 import os
+import queue
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -21,10 +23,12 @@ import pyflink
 from py4j.protocol import Py4JJavaError
 from pyflink.common import Configuration, JobClient, JobStatus
 from pyflink.java_gateway import get_gateway
-from pyflink.table import EnvironmentSettings, TableEnvironment
+from pyflink.table import EnvironmentSettings, TableEnvironment, TableResult
 
+from driftline import names
 from driftline.config import Config, Model, load
 from driftline.services.jars import flink_connector_jars
+from driftline.streaming.checkpoints import checkpoint_folder
 from driftline.streaming.jvm import flink_jvm
 from driftline.streaming.topology import build
 
@@ -46,25 +50,44 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(config: Config, options: argparse.Namespace, local: Mapping[str, str]) -> None:
     settings = flink_settings(config, options.model, restore=options.restore)
-    if options.drain:  # what is idle would not hear that its time has come to an end
-        settings.pop("table.exec.source.idle-timeout", None)
-    elsewhere = options.cluster is not None or options.detached
-    settings = _on_a_cluster(settings, options.cluster) if elsewhere else {**local, **settings}
-    t_env = table_environment(settings)
-    starts = {topic: {int(p): o for p, o in at.items()} for topic, at in options.starts.items()}
-    result = build(t_env, config, options.model, starts).execute()
-    client = result.get_job_client()
-    log.info("job %s of %s submitted", client.get_job_id(), options.model)
-    if elsewhere:
+    if options.cluster is not None or options.detached:
+        _submit(config, options, _on_a_cluster(settings, options.cluster))
         return
-    stopping = threading.Event()
-    stop = partial(_stop_in_thread, client, checkpoint_folder(config, options.model), stopping)
-    signal.signal(signal.SIGTERM, lambda *_: stop(drain=False))
+    settings = {**local, **settings}
+    job = _submit(config, options, settings)
+    stop = _Stop(job.get_job_client(), checkpoint_folder(config, options.model))
+    signal.signal(signal.SIGTERM, lambda *_: stop.ask())
+    signal.signal(names.DRAIN_SIGNAL, lambda *_: stop.ask(close_windows=True))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
-    _watch(client, stopping)
-    if options.drain:
-        stop(drain=True)
-    result.wait()
+    _watch(stop)
+    job.wait()
+    if stop.closes_windows:
+        _close_windows(config, options, settings, stop.savepoints.get())
+
+
+def _submit(
+    config: Config, options: argparse.Namespace, settings: Mapping[str, str]
+) -> TableResult:
+    starts = {topic: {int(p): o for p, o in at.items()} for topic, at in options.starts.items()}
+    job = build(table_environment(settings), config, options.model, starts).execute()
+    log.info("job %s of %s submitted", job.get_job_client().get_job_id(), options.model)
+    return job
+
+
+def _close_windows(
+    config: Config, options: argparse.Namespace, settings: Mapping[str, str], savepoint: str
+) -> None:
+    """End event time in a second run, from the savepoint that was just made.
+
+    A source that has been idle does not pass the end of time on; after a restore it is not idle,
+    and here it does not become so.
+    """
+    changed = {"execution.state-recovery.path": savepoint}
+    idle = "table.exec.source.idle-timeout"
+    settings = {key: value for key, value in settings.items() if key != idle} | changed
+    job = _submit(config, options, settings)
+    _Stop(job.get_job_client(), checkpoint_folder(config, options.model)).ask(drain=True)
+    job.wait()
 
 
 def _on_a_cluster(settings: Mapping[str, str], address: str | None) -> dict[str, str]:
@@ -80,35 +103,53 @@ def _on_a_cluster(settings: Mapping[str, str], address: str | None) -> dict[str,
     return retries | settings | there
 
 
-def _stop_in_thread(
-    client: JobClient, folder: str, stopping: threading.Event, *, drain: bool
-) -> None:
-    log.info("stopping with a savepoint%s", ", draining" if drain else "")
-    stopping.set()
-    # in a thread: the main one may be inside a call to the JVM
-    threading.Thread(target=_stop_with_savepoint, args=(client, folder, drain), daemon=True).start()
+@dataclass
+class _Stop:
+    """Stops a job with a savepoint.
 
+    Attributes:
+        asked: set once it was asked to.
+        closes_windows: whether all windows are to be closed then.
+        savepoints: the one that was made, once it is.
+    """
 
-def _stop_with_savepoint(client: JobClient, folder: str, drain: bool) -> None:
-    # PyFlink 2.3's own method calls a Java one that no longer exists
-    native = get_gateway().jvm.org.apache.flink.core.execution.SavepointFormatType.NATIVE
-    while True:
-        try:
-            stopped = client._j_job_client.stopWithSavepoint(drain, folder, native)
-            log.info("savepoint at %s", stopped.get())
+    client: JobClient
+    folder: str
+    asked: threading.Event = field(default_factory=threading.Event, init=False)
+    closes_windows: bool = field(default=False, init=False)
+    savepoints: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue, init=False)
+
+    def ask(self, *, close_windows: bool = False, drain: bool = False) -> None:
+        """Stop it, in a thread: the main one may be inside a call to the JVM."""
+        if self.asked.is_set():
             return
-        except Py4JJavaError as error:  # its tasks are still starting, or again
-            log.info("no savepoint yet: %s", str(error.java_exception).splitlines()[0])
-            time.sleep(1)
+        self.asked.set()
+        self.closes_windows = close_windows
+        log.info("stopping with a savepoint%s", ", draining" if drain else "")
+        threading.Thread(target=self._stop, args=[drain], daemon=True).start()
+
+    def _stop(self, drain: bool) -> None:
+        # PyFlink 2.3's own method calls a Java one that no longer exists
+        native = get_gateway().jvm.org.apache.flink.core.execution.SavepointFormatType.NATIVE
+        while True:
+            try:
+                made = self.client._j_job_client.stopWithSavepoint(drain, self.folder, native).get()
+            except Py4JJavaError as error:  # its tasks are still starting, or again
+                log.info("no savepoint yet: %s", str(error.java_exception).splitlines()[0])
+                time.sleep(1)
+                continue
+            log.info("savepoint at %s", made)
+            self.savepoints.put(made)
+            return
 
 
-def _watch(client: JobClient, stopping: threading.Event) -> None:
+def _watch(stop: _Stop) -> None:
     """End at once when the supervisor is gone, as two jobs of one model must not run; also when
     somebody else has cancelled the job, which Flink would not start again: the supervisor does.
     """
     parent = os.getppid()
     # each in a thread of its own: a JVM that is stuck must not keep the other from being seen
-    for ended in (lambda: os.getppid() != parent, partial(_is_cancelled, client, stopping)):
+    for ended in (lambda: os.getppid() != parent, partial(_is_cancelled, stop)):
         threading.Thread(target=_end_when, args=[ended], daemon=True).start()
 
 
@@ -121,12 +162,12 @@ def _end_when(ended: Callable[[], bool]) -> None:
     os._exit(1)
 
 
-def _is_cancelled(client: JobClient, stopping: threading.Event) -> bool:
+def _is_cancelled(stop: _Stop) -> bool:
     try:
-        status = client.get_job_status().result()
+        status = stop.client.get_job_status().result()
     except Exception:  # the JVM is ending
         return False
-    if stopping.is_set() or status not in (JobStatus.CANCELLING, JobStatus.CANCELED):
+    if stop.asked.is_set() or status not in (JobStatus.CANCELLING, JobStatus.CANCELED):
         return False
     log.error("the job was cancelled, and not by its supervisor: ending it, to start it again")
     return True
@@ -174,13 +215,6 @@ def flink_settings(config: Config, name: str, *, restore: str | None = None) -> 
     return settings | flink.read_properties()
 
 
-def checkpoint_folder(config: Config, name: str) -> str:
-    """Where a model's checkpoints are, as a URI."""
-    if config.flink.checkpoint_dir is not None:
-        return f"{config.flink.checkpoint_dir.rstrip('/')}/{name}"
-    return (config.state / "checkpoints" / name).resolve().as_uri()
-
-
 def _python(model: Model) -> dict[str, str]:
     rows = model.stream.rows
     return {
@@ -208,7 +242,6 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", required=True)
     parser.add_argument("--restore", help="checkpoint or savepoint to start from")
     parser.add_argument("--starts", type=json.loads, default={}, help='{"topic": {"0": 17}}')
-    parser.add_argument("--drain", action="store_true", help="close all windows, then end")
     parser.add_argument("--cluster", help="host:port of a cluster to submit to")
     parser.add_argument("--detached", action="store_true", help="submit by `flink run -py`")
     return parser.parse_args(arguments)

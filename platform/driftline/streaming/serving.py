@@ -19,6 +19,7 @@ from driftline.storage.reconnect import Reconnecting
 from driftline.storage.versions import record
 from driftline.streaming.lineup import Lineup, Served
 from driftline.streaming.ready import Located, Ready, candidates, make_ready
+from registry.trials import mark_passed
 
 log = logging.getLogger(__name__)
 
@@ -179,6 +180,7 @@ class Serving:
                 continue
             for version, why in failed.items():
                 self.quarantine(connection, version, "refused", str(why))
+            mark_passed(located.folder)  # who begins later may have to go back to it
             self.store(connection, served.version)
             connection.commit()
             promotions.begin(connection, self._name, served.version, by=self.worker)

@@ -8,6 +8,7 @@ the job fails again and again without a single message settled.
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,12 +18,13 @@ from pathlib import Path
 
 import psutil
 
+from driftline import names
 from driftline.config import Config
 from driftline.errors import DriftlineError, ServiceError
 from driftline.storage.connection import connect
 from driftline.streaming import refusal
 from driftline.streaming.check import check_ready
-from driftline.streaming.checkpoints import newest
+from driftline.streaming.checkpoints import checkpoint_folder, newest
 
 ATTEMPTS = 3  # failures in a row without progress
 BACKOFF_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
@@ -70,14 +72,12 @@ class Supervisor:
                 services that are away are waited for.
         """
         check_ready(self.config, self.model)
-        failures = 0
+        failures, code = 0, -1
         while not self._stopping:
             settled = self._settled()
             code = self._run_once(self._restore_path(failures))
-            if code == 0 and self._draining:
-                self._close_windows()
             if code == 0 or self._stopping:
-                return
+                break
             failures = 0 if self._settled() > settled else failures + 1
             if failures >= ATTEMPTS:
                 raise JobError(self._last_words())
@@ -85,6 +85,11 @@ class Supervisor:
             log.warning("job of %s ended; starting it again in %.0f s", self.model, pause)
             self._sleep(pause)
             self._wait_for_services()
+        if self._draining and code != 0:
+            raise JobError(
+                f"job of {self.model!r} was stopped, but its last windows were not closed: start "
+                f"it again, they wait in its newest checkpoint (see {str(self.log_path)!r})"
+            )
 
     def stop(self, *, drain: bool = False) -> None:
         """Stop the job with a savepoint; `drain` first lets all windows close.
@@ -93,26 +98,17 @@ class Supervisor:
         """
         self._draining = drain and self.config.model(self.model).features.sql is not None
         self._stopping = True
+        self._signal()
+
+    def _signal(self) -> None:
         if self._child is not None and self._child.poll() is None:
-            self._child.terminate()
+            self._child.send_signal(names.DRAIN_SIGNAL if self._draining else signal.SIGTERM)
 
-    def _close_windows(self) -> None:
-        """End event time in a run of its own, from the savepoint that was just made.
-
-        A source that has been idle does not pass the end of time on; after a restore it is not
-        idle.
-        """
-        if self._run_once(self._newest(), "--drain") != 0:
-            raise JobError(
-                f"job of {self.model!r} was stopped, but its last windows were not closed: start "
-                f"it again, they wait in its savepoint (see {str(self.log_path)!r})"
-            )
-
-    def _run_once(self, restore: str | None, *more: str) -> int:
-        """Run the job once, with `more` arguments where it is to drain; gives its exit code."""
-        if self._stopping and not more:
+    def _run_once(self, restore: str | None) -> int:
+        """Run the job once; gives its exit code."""
+        if self._stopping:
             return -1  # told while there was no job: nothing was started
-        arguments = ["--config", str(self.config_path), "--model", self.model, *more]
+        arguments = ["--config", str(self.config_path), "--model", self.model]
         if restore is not None:
             arguments += ["--restore", restore]
         else:
@@ -129,8 +125,8 @@ class Supervisor:
                 start_new_session=True,
                 umask=0o077,
             )
-        if self._stopping and not more:  # told just now: `stop` did not see this one yet
-            self._child.terminate()
+        if self._stopping:  # told just now: `stop` did not see this one yet
+            self._signal()
         log.info("job of %s started, pid %d, from %s", self.model, self._child.pid, restore)
         try:
             return self._wait(self._child)
@@ -176,8 +172,6 @@ class Supervisor:
 
     def _newest(self, before: int = 0) -> str | None:
         """The newest checkpoint; where one to start from was named, of those made since."""
-        from driftline.streaming.job import checkpoint_folder  # noqa: PLC0415 - imports Flink
-
         since = 0.0 if self.restore is None else self._began
         return newest(checkpoint_folder(self.config, self.model), before=before, since=since)
 

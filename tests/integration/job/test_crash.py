@@ -197,10 +197,6 @@ def test_a_killed_supervisor_leaves_no_job_and_the_next_one_goes_on(
     stream.prove()
 
 
-def test_a_killed_worker_is_replaced(struck: Struck) -> None:
-    struck.through(lambda pids: os.kill(pids["worker"][0], signal.SIGKILL))
-
-
 def test_a_killed_jvm_is_started_again_from_the_newest_checkpoint(struck: Struck) -> None:
     struck.through(lambda pids: os.kill(pids["jvm"][0], signal.SIGKILL))
     assert len(list((struck.state / "run").glob("job-*"))) == 1  # the killed one's was deleted
@@ -233,15 +229,11 @@ def test_a_connection_cut_at_commit_doubles_nothing(struck: Struck, after_forwar
     struck.through(cut)
 
 
-def test_workers_start_without_the_registry(struck: Struck) -> None:
-    def kill_all(pids: Pids) -> None:
-        for pid in pids["worker"]:
-            os.kill(pid, signal.SIGKILL)
-
+def test_a_killed_worker_is_replaced_also_without_the_registry(struck: Struck) -> None:
     stack = struck.stream.world.stack
     stack.down(["mlflow"])
     try:
-        struck.through(kill_all)
+        struck.through(lambda pids: os.kill(pids["worker"][0], signal.SIGKILL))
     finally:
         stack.up(["mlflow"])
 

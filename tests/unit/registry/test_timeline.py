@@ -29,3 +29,14 @@ def test_again_much_later_and_other_versions_are_others() -> None:
     assert [one.workers for one in later] == [("a",), ("b",)]
     assert len(spans([event(0, "a"), event(0, "b", version=3)])) == 2
     assert spans([]) == []
+
+
+def test_serving_again_after_another_version_is_another_interval() -> None:
+    """Also for a worker that is new: it took the place of one that was killed."""
+    events = [
+        *(event(0, "a", "serving"), event(1, "b", "serving")),
+        *(event(2, "a", "serving", 1), event(3, "b", "serving", 1)),
+        *(event(4, "c", "serving"), event(5, "b", "serving")),
+    ]
+    found = [(one.version, one.workers) for one in spans(events)]
+    assert found == [(2, ("a", "b")), (1, ("a", "b")), (2, ("c", "b"))]

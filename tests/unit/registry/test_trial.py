@@ -207,3 +207,17 @@ def test_another_worker_takes_over_when_the_first_is_gone(own_cache: Path) -> No
     second.run(version(own_cache), 1)
     second.close()
     assert len(standing_by()) == others
+
+
+def test_what_the_first_worker_never_tries_is_tried_by_who_waits(own_cache: Path) -> None:
+    """It may serve that version already, and so have no reason to."""
+    others = len(standing_by())
+    first = Trials(own_cache, PATIENT, FEATURES)
+    first.prepare()
+    second = Trials(own_cache, Registry(name="m", trial=timedelta(seconds=5)), FEATURES)
+    path = version(own_cache)
+    second.run(path, 1)
+    assert Trials.passed(path)
+    assert len(standing_by()) == others + 1  # its own has ended
+    first.close()
+    second.close()

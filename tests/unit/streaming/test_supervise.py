@@ -7,8 +7,9 @@ from typing import Any
 import psutil
 import pytest
 
-from driftline.config import Config, Model
-from driftline.streaming.supervise import Supervisor
+from driftline.config import Config, Features, Model
+from driftline.streaming import supervise
+from driftline.streaming.supervise import JobError, Supervisor
 
 MODEL = "fraud"
 
@@ -55,7 +56,15 @@ def test_a_job_that_starts_while_the_signal_comes_is_ended(
     assert not psutil.pid_exists(supervisor._child.pid)
 
 
-def test_a_stop_lets_the_run_that_drains_start(supervisor: Supervisor) -> None:
-    supervisor.stop(drain=True)
-    assert supervisor._run_once("a checkpoint", "--drain") == 1
-    assert "driftline.yaml" in supervisor.log_path.read_text()
+def test_windows_that_nobody_could_close_are_said(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the job was not there to be stopped."""
+    query = {"sql": {"query": "SELECT *, 1 AS one FROM events", "columns": {"one": "int"}}}
+    model = supervisor.config.models[MODEL]
+    model = model.model_copy(update={"features": Features.model_validate(query)})
+    supervisor.config = supervisor.config.model_copy(update={"models": {MODEL: model}})
+    monkeypatch.setattr(supervise, "check_ready", lambda *_: supervisor.stop(drain=True))
+    with pytest.raises(JobError, match="its last windows were not closed"):
+        supervisor.run()
+    assert supervisor._child is None
