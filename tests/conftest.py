@@ -2,7 +2,7 @@
 
 import json
 import os
-import signal
+import random
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,14 +18,13 @@ from driftline.services.public_rights import REVOKE
 from driftline.services.stack import Stack
 from tests import monitored, serving
 from tests.databases import superuser
+from tests.leftovers import pytest_configure, pytest_sessionfinish
+
+__all__ = ["pytest_configure", "pytest_sessionfinish"]  # hooks
 
 # no test asserts a time; what a property meets is the same in every run
 settings.register_profile("driftline", deadline=None, derandomize=True)
 settings.load_profile("driftline")
-
-# of what a script runs in the background, no child would hear a Ctrl-C
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 
 # seconds a file takes, written by `DRIFTLINE_DURATIONS=write make test`
 _DURATIONS = Path(__file__).with_name("durations.json")
@@ -40,6 +39,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files that take longest first, so that the workers end together."""
+    if seed := os.environ.get("DRIFTLINE_TEST_SEED"):  # to see that the order does not matter
+        random.Random(seed).shuffle(items)
+        return
     durations = json.loads(_DURATIONS.read_text())
     items.sort(key=lambda item: -durations.get(item.nodeid.partition("::")[0], 0))
 
