@@ -40,7 +40,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files that take longest first, so that the workers end together."""
     if seed := os.environ.get("DRIFTLINE_TEST_SEED"):  # to see that the order does not matter
-        random.Random(seed).shuffle(items)
+        random.Random(seed).shuffle(items)  # noqa: S311
         return
     durations = json.loads(_DURATIONS.read_text())
     items.sort(key=lambda item: -durations.get(item.nodeid.partition("::")[0], 0))
