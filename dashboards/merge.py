@@ -88,8 +88,8 @@ def _merged(path: Path, three: tuple[Any, Any, Any], force: bool, conflicts: lis
     if isinstance(there, dict) and isinstance(ours, dict):
         known = base if isinstance(base, dict) else {}
         return _merged_keys(path, (known, there, ours), force, conflicts)
-    if base is MISSING and (there is MISSING or ours is MISSING) and path:
-        return ours if there is MISSING else there  # added on one side only
+    if base is MISSING and there is MISSING and path:
+        return ours  # added on our side only
     conflicts.append(Change(path, there, ours))
     return ours if force else there
 

@@ -5,6 +5,7 @@ at: a fixture that stops a service may never come to its end. So every process o
 a variable that children inherit.
 """
 
+import contextlib
 import os
 import signal
 import uuid
@@ -15,7 +16,8 @@ import psutil
 import pytest
 
 MARK = "DRIFTLINE_TEST_RUN"
-_SECONDS = 20.0  # to end by themselves
+_GRACE = 5.0  # seconds to end by themselves
+_SECONDS = 20.0  # after a SIGTERM
 
 os.environ.setdefault(MARK, uuid.uuid4().hex)  # workers have it from who started them
 
@@ -55,15 +57,37 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     if kept or "PYTEST_XDIST_WORKER" in os.environ:
         return
     left = processes(os.environ[MARK])
-    if not left:
+    # PyFlink's JVM, and the process for trials, end when their parent has ended
+    _, orphans = psutil.wait_procs([one for one in left if _is_orphan(one)], timeout=_GRACE)
+    names = ", ".join(sorted({_name(one) for one in orphans}))
+    _end(left)
+    if not orphans:
         return
-    names = ", ".join(sorted({process.name() for process in left if process.is_running()}))
-    for process in left:
-        process.terminate()
-    _, alive = psutil.wait_procs(left, timeout=_SECONDS)
-    for process in alive:
-        process.kill()
     reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
-    reporter.write_line(f"\nended {len(left)} processes that were left running: {names}")
+    reporter.write_line(f"\nended {len(orphans)} processes that were left running: {names}")
     if session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _is_orphan(process: psutil.Process) -> bool:
+    try:
+        return process.ppid() != os.getpid()
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return "(ended)"
+
+
+def _end(left: list[psutil.Process]) -> None:
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(left, timeout=_SECONDS)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()

@@ -58,7 +58,7 @@ def test_what_an_interrupted_run_has_started_ends(
 
 
 def test_a_run_that_leaves_a_process_fails(tmp_path: Path) -> None:
-    running = run(tmp_path, STARTED)
+    running = run(tmp_path, STARTED, *XDIST)
     said, _ = running.communicate(timeout=120)
     assert running.returncode == pytest.ExitCode.TESTS_FAILED
     assert "ended 1 processes that were left running: python" in said

@@ -118,13 +118,17 @@ def test_it_is_followed_and_marked_ungated_even_when_no_job_ran(registered: Regi
 
 
 def test_it_is_refused_until_the_gates_have_passed(registered: Registered) -> None:
-    registered.point(2)
-    with worker(registered, "enforce") as champion:
-        wait_for(lambda: happened(registered, 2), "the refusal")
-        assert (champion(), happened(registered, 2)) == (1, ["refused"])
+    registered.point(2, "shadow")
+    with working(registered, "enforce") as one:
+        wait_for(lambda: one.serving.now().shadows, "the shadow")  # it could serve at once
+        registered.point(2)
+        wait_for(lambda: not one.serving.now().shadows, "a change")  # no shadow of itself
+        assert one.champion() == 1
+        assert happened(registered, 2) == ["ready", "scoring", "refused"]
+        registered.client.delete_registered_model_alias(registered.name, "shadow")
         made = registered.json("promote", MODEL, "2")
         assert (made["kind"], made["previous"], made["verdict"]["against"]) == ("promoted", 1, 1)
-        wait_for(lambda: champion() == 2, "the version that was promoted")
+        wait_for(lambda: one.champion() == 2, "the version that was promoted")
         assert registered.tags(2)["driftline.decision"] == "promoted"
         assert state(registered, 2) == ""
         message = str(registered.run("promote", MODEL, "2").exception)

@@ -130,6 +130,18 @@ def test_no_message_overtakes_another_of_its_partition(tmp_path: Path, parts: st
     assert set(ways) <= {"FORWARD", "HASH"}, executed
 
 
+@pytest.mark.parametrize(
+    "out_of_order", [timedelta(minutes=1), timedelta(hours=36, milliseconds=5)], ids=str
+)
+def test_the_watermark_is_as_late_as_the_config_says(
+    tmp_path: Path, out_of_order: timedelta
+) -> None:
+    query = SQL | {"out_of_order": out_of_order}
+    plan = optimized_plan(config_of(tmp_path, section(features={"sql": query})), {})
+    found = re.findall(r"(\d+):INTERVAL DAY TO SECOND\(3\)\)\], idletimeout=", plan)
+    assert set(found) == {str(out_of_order // timedelta(milliseconds=1))}, plan
+
+
 @pytest.mark.parametrize("parts", PARTS, ids=str)
 def test_only_windows_need_the_join_that_gives_each_event_once(tmp_path: Path, parts: str) -> None:
     plan = optimized_plan(config_of(tmp_path, section(**PARTS[parts])), {})
