@@ -1,5 +1,7 @@
 """Slow drift where all windows overlap."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 
@@ -9,10 +11,12 @@ from monitors.calibration.calibrator import Calibrator
 from monitors.calibration.judge import Judge
 from monitors.calibration.sequential import NAME, Sequential
 from monitors.calibration.support import supports
+from monitors.verdict import Window
 from tests.statistics.streams import Column, effects, stream
 
 SLIDING = Monitors.model_validate({"windows": [{"length": "1 d", "every": "1 h"}]})
 DAILY = Monitors.model_validate({"windows": ["1 d"]})
+WINDOW = Window(86_400, datetime(2026, 3, 1, tzinfo=UTC))
 
 
 def test_of_sliding_windows_as_many_are_added_up_as_fit_side_by_side() -> None:
@@ -27,3 +31,17 @@ def test_of_sliding_windows_as_many_are_added_up_as_fit_side_by_side() -> None:
     shown = supports(Judge(SLIDING, made.reference), np.array([2_000.0]))
     weekly = sum(one.per_week for one in shown if one.look.monitor == NAME)
     assert weekly == pytest.approx(budget.SEQUENTIAL)
+
+
+def test_the_sum_that_alarms_is_the_limit() -> None:
+    """Of effects that rise slowly, each sum is judged by the limit, no other."""
+    rng = np.random.default_rng(8)
+    made = stream({"x": Column("normal")}, 2_000, effects(60, 0.2, 0, 0, rng), np.zeros(1), rng)
+    judge = Sequential(DAILY, Calibrator(DAILY, made.reference))
+    cusum = judge.cusum("x")
+    assert cusum is not None
+    rising = np.linspace(0.5, 1.5, 60)
+    share = np.abs(cusum.path(rising)) / cusum.limit
+    judged = [judge.judge(WINDOW, {"x": rising[: n + 1]})[0].status for n in range(60)]
+    assert judged == ["alarm" if one >= 1 else "ok" for one in share]
+    assert ((share > 1) & (share < 1.5)).any()
