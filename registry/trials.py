@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from driftline.config import Registry
 from driftline.errors import RegistryError
+from driftline.private_files import write_private
 from registry.columns import blank
 from registry.trial import TRIED_ROWS, Standby
 
@@ -126,6 +127,4 @@ def _result(path: Path) -> dict[str, Any] | None:
 
 
 def _keep(path: Path, found: dict[str, Any]) -> None:
-    partial = _marker(path).with_suffix(".partial")
-    partial.write_text(json.dumps(found))
-    partial.replace(_marker(path))
+    write_private(_marker(path), json.dumps(found))  # several workers may, at the same time

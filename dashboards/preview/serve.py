@@ -2,7 +2,9 @@
 
 import contextlib
 import html
+import queue
 import socket
+import sys
 import tempfile
 import threading
 import webbrowser
@@ -17,7 +19,7 @@ from dashboards.preview.reader import Reader
 from dashboards.preview.server import HOST, Preview
 from driftline.config import Config
 from driftline.errors import ServiceError
-from driftline.interrupts import exits_on_signals
+from driftline.interrupts import stops_on_signals
 
 
 def serve(config: Config, port: int, token: str, *, browse: bool = False) -> NoReturn:
@@ -30,13 +32,18 @@ def serve(config: Config, port: int, token: str, *, browse: bool = False) -> NoR
     Raises:
         ServiceError: the port is taken, or the database is away.
     """
-    with exits_on_signals() as wait:
-        with contextlib.closing(Reader(config.local_postgres())) as reader:
-            reader.run("SELECT 1")  # to say at once what is missing
-        with served(config, token, port) as address, tempfile.TemporaryDirectory() as private:
-            if browse:
-                webbrowser.open(_opener(Path(private), access.link(address, token)))
-            wait()
+    with contextlib.closing(Reader(config.local_postgres())) as reader:
+        reader.run("SELECT 1")  # to say at once what is missing
+    received: queue.SimpleQueue[int] = queue.SimpleQueue()  # its `put` may interrupt itself
+    with (
+        stops_on_signals(received.put),
+        served(config, token, port) as address,
+        tempfile.TemporaryDirectory() as private,
+    ):
+        if browse:
+            webbrowser.open(_opener(Path(private), access.link(address, token)))
+        number = received.get()
+    sys.exit(128 + number)
 
 
 @contextlib.contextmanager

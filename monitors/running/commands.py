@@ -53,7 +53,7 @@ def monitor(
 
     logging.getLogger("monitors").setLevel(logging.INFO)
     runner = Runner(load(config), models)
-    with stops_on_signals(runner.stop):
+    with stops_on_signals(lambda _: runner.stop()):
         runner.run(once=once, until_idle=until_idle)
 
 

@@ -6,7 +6,6 @@ import json
 import logging
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -298,7 +297,7 @@ def run(
         return
     logging.getLogger("driftline").setLevel(logging.INFO)
     supervisor = Supervisor(config, loaded, model, restore)
-    with stops_on_signals(partial(supervisor.stop, drain=drain)):
+    with stops_on_signals(lambda _: supervisor.stop(drain=drain)):
         supervisor.run()
 
 

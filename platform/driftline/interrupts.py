@@ -7,15 +7,10 @@ callback of theirs: the process would run on, and nobody knows that it was told 
 
 import contextlib
 import os
-import queue
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from types import FrameType
-from typing import NoReturn
-
-_Handler = Callable[[int, FrameType | None], object]
 
 
 def repeat_dropped_signals() -> None:
@@ -36,36 +31,14 @@ def repeat_dropped_signals() -> None:
 
 
 @contextlib.contextmanager
-def stops_on_signals(stop: Callable[[], object]) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM call `stop`, and raise nothing."""
-    with _handled_by(lambda *_: stop()):
-        yield
+def stops_on_signals(stop: Callable[[int], object]) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM call `stop` with their number, and raise nothing."""
 
+    def handle(number: int, _: object) -> None:
+        stop(number)
 
-@contextlib.contextmanager
-def exits_on_signals() -> Iterator[Callable[[], NoReturn]]:
-    """Let Ctrl-C and SIGTERM exit with 130 and 143.
-
-    Yields what waits for that: it exits at once if a signal came before and its exception was
-    dropped.
-    """
-    received: queue.SimpleQueue[int] = queue.SimpleQueue()  # its `put` may interrupt itself
-
-    def leave(number: int, _: FrameType | None) -> NoReturn:
-        received.put(number)
-        sys.exit(128 + number)
-
-    def wait() -> NoReturn:
-        sys.exit(128 + received.get())
-
-    with _handled_by(leave):
-        yield wait
-
-
-@contextlib.contextmanager
-def _handled_by(handler: _Handler) -> Iterator[None]:
     numbers = (signal.SIGINT, signal.SIGTERM)
-    previous = {number: signal.signal(number, handler) for number in numbers}
+    previous = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:

@@ -48,6 +48,17 @@ def test_serves_until_it_is_interrupted(settings: Path) -> None:
         assert running.wait(60) in (0, 130)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_comes_early_ends_it(settings: Path, number: signal.Signals) -> None:
+    """It hears one whatever it is at, and its exit code names it."""
+    command = [*COMMAND, "--port", str(ports.choose()), "--config", str(settings)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        running.send_signal(number)
+        assert running.wait(60) == 128 + number
+
+
 def test_a_taken_port_is_said(settings: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

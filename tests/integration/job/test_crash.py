@@ -229,11 +229,15 @@ def test_a_connection_cut_at_commit_doubles_nothing(struck: Struck, after_forwar
     struck.through(cut)
 
 
-def test_a_killed_worker_is_replaced_also_without_the_registry(struck: Struck) -> None:
+def test_killed_workers_are_replaced_also_without_the_registry(struck: Struck) -> None:
+    def kill_all(pids: Pids) -> None:
+        for pid in pids["worker"]:
+            os.kill(pid, signal.SIGKILL)
+
     stack = struck.stream.world.stack
     stack.down(["mlflow"])
     try:
-        struck.through(lambda pids: os.kill(pids["worker"][0], signal.SIGKILL))
+        struck.through(kill_all)
     finally:
         stack.up(["mlflow"])
 

@@ -55,6 +55,12 @@ def trials(cache: Path) -> Iterator[Trials]:
     trials.close()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nobody_stands_by() -> None:
+    """Commands of other tests in this process may have left theirs."""
+    trial._own(True).close()
+
+
 def version(cache: Path, kind: str = "", rows: int = 0) -> Path:
     folder = cache / "m" / f"{next(_numbers)}-{kind or 'good'}"
     folder.mkdir(parents=True)
