@@ -15,9 +15,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 COMPILE := pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command 'make lock' --group dev pyproject.toml
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests
 say = @echo "==> $(1)"
 
-.PHONY: help demo test test-fast simulate check bench venv lock tools browser screenshots clean
+.PHONY: help demo test test-all test-fast simulate check bench venv lock tools browser screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,9 +27,13 @@ demo: tools venv ## run the main job on real data, with a proof at the end (ARGS
 	$(call say,demo)
 	@$(BIN)/driftline demo $(ARGS)
 
-test: tools browser check ## check, then run every test (ARGS="-k name ...")
+test: tools browser check ## check, then run the tests, but the longest (ARGS="-k name ...")
 	$(call say,tests)
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests $(ARGS)
+	@$(PYTEST) -m "not long" $(ARGS)
+
+test-all: tools browser check ## check, then run every test, as before a release (ARGS="-k name ...")
+	$(call say,all tests)
+	@$(PYTEST) $(ARGS)
 
 test-fast: venv ## the tests without a service or TensorFlow, in less than a minute (ARGS="-k name ...")
 	$(call say,tests without services)

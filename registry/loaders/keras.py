@@ -9,7 +9,7 @@ from typing import Any
 from driftline.errors import RegistryError
 from registry.keras_archive import refuse_unsafe
 from registry.layout import keras_file
-from registry.loaders.in_process import InProcess, start
+from registry.loaders.in_process import InProcess, import_without, start
 
 
 def load(folder: Path) -> InProcess:
@@ -25,6 +25,7 @@ def load(folder: Path) -> InProcess:
     path = keras_file(folder)
     refuse_unsafe(path)
     start()
+    import_without("keras", "matplotlib", "sklearn")  # of use for its plots and its wrappers
     import keras  # noqa: PLC0415 - heavy
     import tensorflow as tf  # noqa: PLC0415 - heavy
 

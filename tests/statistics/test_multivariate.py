@@ -38,7 +38,13 @@ def broken_up(rng: np.random.Generator, n: int) -> pa.Table:
     return rows(rng, n, rho=0.0)
 
 
-@both_methods
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] * (name == "domain_classifier"))
+        for name in METHODS
+    ],
+)
 def test_false_alarms_of_independent_rows(name: str) -> None:
     """A replicate is an independent pair of reference and window."""
     replicates = 200

@@ -42,7 +42,10 @@ def run(folder: Path, test: str, *options: str) -> "subprocess.Popen[str]":
     )
 
 
-@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, []), (signal.SIGTERM, XDIST)])
+@pytest.mark.parametrize(
+    ("number", "workers"),
+    [pytest.param(signal.SIGINT, [], marks=pytest.mark.long), (signal.SIGTERM, XDIST)],
+)
 def test_what_an_interrupted_run_has_started_ends(
     tmp_path: Path, number: signal.Signals, workers: list[str]
 ) -> None:
@@ -57,6 +60,7 @@ def test_what_an_interrupted_run_has_started_ends(
     assert leftovers.processes(str(tmp_path)) == []
 
 
+@pytest.mark.long
 def test_a_run_that_leaves_a_process_fails(tmp_path: Path) -> None:
     running = run(tmp_path, STARTED, *XDIST)
     said, _ = running.communicate(timeout=120)

@@ -137,6 +137,7 @@ def test_a_second_run_reuses_the_model_and_can_be_interrupted(
     assert _jobs_of(state) == []
 
 
+@pytest.mark.long
 def test_while_it_makes_features_it_can_be_interrupted(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

@@ -202,6 +202,7 @@ def test_a_killed_jvm_is_started_again_from_the_newest_checkpoint(struck: Struck
     assert len(list((struck.state / "run").glob("job-*"))) == 1  # the killed one's was deleted
 
 
+@pytest.mark.long
 def test_a_job_that_somebody_cancels_is_started_again(struck: Struck) -> None:
     def cancel(pids: Pids) -> None:
         (job_id,) = struck.job.running_jobs()

@@ -21,6 +21,7 @@ from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.lineup import in_canary
 from registry import layout
 from registry.aliases import canary, start_canary
+from registry.client import connect as connect_registry
 from registry.promote import promote, rollback
 from registry.timeline import spans
 from tests.integration.job import feed
@@ -67,6 +68,17 @@ class Swapped:
             yield
         self.events = flow.events
         self.job.wait_until_settled(feed.sent(self.events).messages)
+
+
+@pytest.fixture(autouse=True)
+def one_alias(world: World) -> Iterator[None]:
+    """After each test, version 1 is champion and no other alias points anywhere."""
+    yield
+    client = connect_registry(world.config.local_mlflow())
+    client.set_registered_model_alias(world.registered, "champion", "1")
+    for alias in client.get_registered_model(world.registered).aliases:
+        if alias != "champion":
+            client.delete_registered_model_alias(world.registered, alias)
 
 
 @pytest.fixture(scope="module")
@@ -228,8 +240,6 @@ def test_a_crash_under_a_canary_and_shadows(swapped: Swapped) -> None:
     count = {row[:3]: row[3] for row in said}
     assert count["champion", 1, "challenger"] == len(by["challenger"])
     assert count["shadow", shadow, "challenger"] == len(by["challenger"])
-    for alias in ("challenger", "shadow"):
-        versions.client.delete_registered_model_alias(versions.world.registered, alias)
 
 
 def test_a_canary_that_breaks_a_gate_is_stopped(world: World) -> None:
@@ -238,10 +248,6 @@ def test_a_canary_that_breaks_a_gate_is_stopped(world: World) -> None:
     path = world.write(model, world.section(model, gates=gates), parallelism=2)
     world.make_topics(model)
     versions = Versions(world, load(path), model)
-    for alias in versions.client.get_registered_model(world.registered).aliases:
-        if alias != "champion":
-            versions.client.delete_registered_model_alias(world.registered, alias)
-    versions.point(1)
     worse = versions.register(factor=7.0)
     versions.point(worse, "challenger")
     start_canary(versions.client, world.registered, 100)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from driftline.storage.audit import audit
 from driftline.streaming.history import features_of_history
@@ -174,6 +175,7 @@ def windows_equal_history(
     np.testing.assert_allclose(ours, theirs, rtol=1e-9, equal_nan=True)
 
 
+@pytest.mark.long
 def test_bursts_after_pauses_lose_nothing(world: World) -> None:
     """After a pause the readers wake at different moments: some rows overtake the watermark."""
     model = "bursts"

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from driftline.storage import verdicts
 from monitors.running.backfill import backfill
@@ -71,6 +72,7 @@ def test_backfill_is_a_live_run_in_random_order(make_stream: Any) -> None:
     assert live.sql(counts, START) == past.sql(counts, START)
 
 
+@pytest.mark.long
 def test_backfill_estimates_what_a_live_run_does(make_stream: Any) -> None:
     """Whenever either of them began, and in whatever order the past is judged."""
     settings = monitors(windows=["1 h", "1 d"], performance={"min_labels": 100})

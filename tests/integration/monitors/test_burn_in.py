@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from driftline.storage import profiles
 from driftline.storage.connection import connect
 from monitors.running.runner import Runner
@@ -41,6 +43,7 @@ def test_live_windows_replace_a_reference_without_times(make_stream: Callable[..
     assert newest == [(False,)]
 
 
+@pytest.mark.long
 def test_short_windows_get_short_blocks_of_what_was_kept_for_them(
     make_stream: Callable[..., Stream], tmp_path: Path
 ) -> None:

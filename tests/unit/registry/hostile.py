@@ -16,13 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import keras
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import tensorflow as tf
 import yaml
-from tensorflow.core.protobuf import saved_model_pb2
 
 from driftline import names
 from registry import layout
@@ -130,6 +127,8 @@ def _two_models(folder: Path, _: Path) -> None:
 
 def _graph(change: Callable[[Any], object]) -> Change:
     def changed(folder: Path, _: Path) -> None:
+        from tensorflow.core.protobuf import saved_model_pb2
+
         path = folder / layout.MODEL / "saved_model.pb"
         saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
         change(saved.meta_graphs[0])
@@ -151,6 +150,8 @@ def _operation(kind: str) -> Change:
 
 def _writes(folder: Path, marker: Path) -> None:
     """A model that writes a file when it predicts."""
+    import tensorflow as tf
+
     module = tf.Module()
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])  # type: ignore[untyped-decorator]
@@ -243,6 +244,8 @@ def _nested_model(config: dict[str, Any]) -> None:
 
 
 def _lambda(folder: Path, marker: Path) -> None:
+    import keras
+
     text = str(marker)
     x = keras.Input((1,), name="x")
     layer = keras.layers.Lambda(lambda x: (open(text, "w"), x)[1], output_shape=(1,))  # noqa: SIM115

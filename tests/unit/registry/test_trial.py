@@ -30,12 +30,6 @@ LIMIT = timedelta(seconds=8)
 _numbers = itertools.count()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def alone() -> None:
-    """Without the process of commands that other tests have run; it comes again when asked."""
-    trial._own(True).close()
-
-
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that all workers of a host share."""
@@ -50,14 +44,16 @@ def own_cache(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def trials(cache: Path) -> Iterator[Trials]:
+    """Those of one worker, whose process stands by from now on."""
     trials = Trials(cache, PATIENT, FEATURES)
+    trials.prepare()
     yield trials
     trials.close()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def nobody_stands_by() -> None:
-    """Commands of other tests in this process may have left theirs."""
+@pytest.fixture(autouse=True)
+def no_command_stands_by() -> None:
+    """Commands of other tests in this process may have left theirs; it comes again when asked."""
     trial._own(True).close()
 
 
@@ -85,21 +81,21 @@ def test_a_version_takes_no_more_memory_than_real_ones_need(own_cache: Path) -> 
 
 
 def test_a_command_tries_a_version_again_and_again_in_one_process(own_cache: Path) -> None:
-    rows = blank(FEATURES, 10)
+    rows, others = blank(FEATURES, 10), standing_by()
     trial.try_out(version(own_cache), PATIENT, 1, rows)
-    (process,) = standing_by()
+    processes = standing_by()
+    assert len(processes) == len(others) + 1
     with pytest.raises(RegistryError, match="InvalidArgumentError"):
         trial.try_out(version(own_cache, "raises", rows=10), PATIENT, 1, rows)
     with pytest.raises(RegistryError, match="model input 'items' has no feature column"):
         trial.try_out(version(own_cache), PATIENT, 1, rows.select(["amount", "country"]))
-    assert standing_by() == [process]
+    assert standing_by() == processes
     trial._own(True).close()
-    assert standing_by() == []
+    assert standing_by() == others
 
 
 def test_a_good_version_passes_once_for_all_workers(cache: Path, trials: Trials) -> None:
     path = version(cache)
-    trials.prepare()
     assert len(standing_by()) == 1
     trials.run(path, 1)
     other = Trials(cache, PATIENT, FEATURES)
@@ -123,9 +119,7 @@ def test_a_broken_version_is_refused_with_its_reason(
 
 
 def test_a_version_that_kills_its_process_is_refused(cache: Path, trials: Trials) -> None:
-    trials.prepare()
     (process,) = standing_by()
-
     over = threading.Event()
 
     def kill() -> None:
@@ -148,7 +142,8 @@ def test_a_version_that_kills_its_process_is_refused(cache: Path, trials: Trials
 
 
 def test_a_process_that_was_ended_is_no_versions_fault(cache: Path, trials: Trials) -> None:
-    standing_by()[0].kill()
+    (process,) = standing_by()
+    process.kill()
     trials.run(version(cache), 1)
 
 
