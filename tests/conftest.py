@@ -85,7 +85,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 # Flink's JVMs live for a minute here: to compile well what they run costs more than it saves, and
 # to verify the classes of Flink's own jars a tenth of their start
-os.environ["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:-BytecodeVerificationRemote"
+os.environ["JDK_JAVA_OPTIONS"] = (
+    "-XX:TieredStopAtLevel=1 -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+)
 # how wide the terminal is, which xdist makes up for its workers, is no part of a test
 os.environ.pop("COLUMNS", None)
 
