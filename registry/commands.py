@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Column, Table
 
-from driftline import names
 from driftline.console import console
 from driftline.errors import RegistryError
 from registry import promote_commands, role_commands, version_commands
 from registry.options import DEFAULT_CONFIG, AsJson, ConfigPath
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from registry.versions import Version
 
 models = typer.Typer(help="Model versions in the registry.", no_args_is_help=True)
@@ -68,14 +65,16 @@ def register(  # noqa: PLR0917 - one parameter an option
     from pydantic import ValidationError
 
     from driftline.config import Registry, load
+    from registry.reference_file import read
     from registry.register import register as register_version
 
     loaded = load(config)
     settings = loaded.local_mlflow()
-    features, times = (None, None) if reference is None else _read(reference, exclude or [])
-    of_it = [model.registry for model in loaded.models.values() if model.registry.name == name]
+    of_it = [model for model in loaded.models.values() if model.registry.name == name]
+    time_format = of_it[0].input.time_format if of_it else None
+    given = None if reference is None else read(reference, exclude or [], time_format)
     try:
-        registry = of_it[0] if of_it else Registry(name=name)
+        registry = of_it[0].registry if of_it else Registry(name=name)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
         raise RegistryError(f"can't register a model as {name!r}: {problem}") from None
@@ -83,19 +82,17 @@ def register(  # noqa: PLR0917 - one parameter an option
         settings,
         name,
         source,
-        features,
+        None if given is None else given.features,
         alias=alias,
-        champion=registry.alias,
         rebin=rebin,
-        times=times,
-        limit=registry.trial,
+        times=None if given is None else given.times,
+        registered=registry,
     )
-    if features is None:
-        typer.echo(
-            "the reference is the model's input example: too few rows to monitor it against, "
-            "register it again with --reference",
-            err=True,
-        )
+    example = (
+        "the model's input example: too few rows to monitor it against, register it again with "
+        "--reference"
+    )
+    typer.echo(f"the reference is {example if given is None else given}", err=True)
     _print([version], as_json)
 
 
@@ -112,32 +109,6 @@ def list_versions(
 
     client = connect(load(config).local_mlflow())
     _print(versions(client, name), as_json)
-
-
-def _read(path: Path, exclude: list[str]) -> "tuple[pa.Table, pa.ChunkedArray | None]":
-    """The features, and the event times where the file has them."""
-    import pyarrow as pa
-
-    from driftline import parquet
-
-    try:
-        table = parquet.read(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise RegistryError(
-            f"can't read the reference {str(path)!r} as Parquet: {error}"
-        ) from error
-    absent = sorted(set(exclude) - set(table.column_names))
-    if absent:
-        raise RegistryError(
-            f"the reference has no column {absent[0]!r} (there: {', '.join(table.column_names)})"
-        )
-    others = {*names.SYSTEM_COLUMNS, *exclude}
-    times = None
-    if names.EVENT_TIME in table.column_names and names.EVENT_TIME not in exclude:
-        found = table.column(names.EVENT_TIME)
-        times = found if pa.types.is_timestamp(found.type) else None
-    kept = [column for column in table.column_names if column not in others]
-    return table.select(kept), times
 
 
 def _print(found: "list[Version]", as_json: bool) -> None:

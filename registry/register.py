@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,11 +56,10 @@ def register(
     *,
     scores: npt.ArrayLike | None = None,
     alias: str | None = None,
-    champion: str = names.CHAMPION,
     training: Training | None = None,
     rebin: bool = False,
     times: pa.ChunkedArray | None = None,
-    limit: timedelta = timedelta(minutes=1),
+    registered: Registry | None = None,
 ) -> Version:
     """Make a model a version of a registered model; the same one again gives the old version.
 
@@ -77,34 +75,37 @@ def register(
             takes the input example of the source: enough to serve, too little to monitor.
         scores: n scores of the reference; computed with the model when not given.
         alias: set to the version, such as champion, where it points to no other one.
-        champion: the alias of the version that serves now, the model's `registry.alias`.
         training: how the version was made.
         rebin: freeze new bins even when the champion's would fit.
         times: n event times of the reference, so that its variation in time is known.
-        limit: how long it may take to load and predict in a process of its own.
+        registered: the model's `registry` section: the champion's alias, which output is the
+            score, how long it may take to load and predict in a process of its own.
 
     Raises:
-        RegistryError: no usable model, one that could run code of its own, fails or hangs, features
-            that do not fit it, more or fewer scores than rows, scores of its input example that are
-            not finite, an alias that points to another version, or the registry is down.
+        RegistryError: no usable model, or none of its outputs is the score; one that could run code
+            of its own, fails or hangs; features that do not fit it; more or fewer scores than rows,
+            scores of its input example that are not finite; an alias that points to another
+            version; or the registry is down.
         SchemaError: a feature column cannot be profiled.
     """
     client = connect(settings)
     made = training or Training()
+    # registering runs it in process, wherever it is served
+    section = (registered or Registry(name=name)).model_copy(update={"serving": None})
     with tempfile.TemporaryDirectory(prefix="driftline-register-") as temporary:
         folder, download = Path(temporary) / "model", Path(temporary) / "download"
         download.mkdir()
         obtained = obtain(client, str(source), download)
         layout.place(obtained, folder)
-        _try_out(folder, source, name, features, limit)
-        runtime = load(folder)
+        _try_out(folder, source, section, features)
+        runtime = load(folder, section)
         own = manifest.example(obtained, runtime.inputs)
         given = _reference(features, own)
         timed = given if times is None else given.append_column(names.EVENT_TIME, times)
         rows = _usable(runtime, timed)
         usable, when = _without_times(timed.filter(rows))
         known = _scores(runtime, usable) if scores is None else _given(scores, rows)
-        binning = None if rebin else _kept_binning(client, name, champion, usable)
+        binning = None if rebin else _kept_binning(client, name, section.alias, usable)
         binning = binning or build(usable, known)
         _write_reference(folder, usable, known, binning)
         if when is not None:
@@ -118,20 +119,19 @@ def register(
             version = _upload(client, name, folder, made)
     if alias is not None:
         aliases.point(client, name, alias, version.version)
-    if alias == champion:  # the version may be an old one
-        aliases.end_other_roles(client, name, champion)
+    if alias == section.alias:  # the version may be an old one
+        aliases.end_other_roles(client, name, section.alias)
     return version if alias is None else replace(version, aliases=(alias,))
 
 
 def _try_out(
-    folder: Path, source: str | Path, name: str, features: pa.Table | None, limit: timedelta
+    folder: Path, source: str | Path, registered: Registry, features: pa.Table | None
 ) -> None:
     """Load it and have it predict the first rows where a hang or a crash does no harm."""
     rows = None if features is None else features.slice(0, TRIED_ROWS).combine_chunks()
     batches = [] if rows is None else rows.to_batches()
     try:
-        trial = Registry(name=name, trial=limit)
-        try_out(folder, trial, 0, batches[0] if batches else None)
+        try_out(folder, registered, 0, batches[0] if batches else None)
     except RegistryError as error:
         raise RegistryError(f"the model in {str(source)!r} fails its trial: {error}") from error
 
@@ -212,7 +212,7 @@ def _example(runtime: Runtime, features: pa.Table, own: pa.RecordBatch | None) -
 
 def _scores(runtime: Runtime, features: pa.Table) -> npt.NDArray[np.float64]:
     batches = features.combine_chunks().to_batches(max_chunksize=_BATCH)
-    return np.concatenate([score(runtime.predict(batch)) for batch in batches])
+    return np.concatenate([score(runtime.predict(batch), runtime.score) for batch in batches])
 
 
 def _write_reference(

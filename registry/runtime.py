@@ -1,5 +1,6 @@
 """What a loaded model version can do, whatever runs it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
@@ -9,7 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from driftline import names
+from driftline.config import Score
 from driftline.errors import RegistryError
+
+_DEFAULT = Score()
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,17 @@ class Tensor:
 
 
 class Runtime(Protocol):
-    """A loaded model version."""
+    """A loaded model version.
+
+    Attributes:
+        inputs: by name.
+        outputs: by name.
+        score: which number of the outputs is monitored.
+    """
 
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
+    score: Score
 
     def check(self, features: pa.Schema) -> None:
         """Raise `RegistryError` unless every input has a feature column of a type that fits."""
@@ -49,22 +60,55 @@ class Runtime(Protocol):
         """The same version for those who can do without: it soon says that its server is away."""
 
 
-def score(outputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
-    """The monitored score: the output named `score`, else the first of numbers; a row's first.
+def score(
+    outputs: Mapping[str, npt.NDArray[Any]], chosen: Score = _DEFAULT
+) -> npt.NDArray[np.float64]:
+    """The monitored score, float64[n]: one number of each of n rows.
+
+    Parameters:
+        outputs: by name, each with n rows.
+        chosen: the output, by default the one named `score`, else the first of numbers; and which
+            of its numbers, where a row has several.
 
     Raises:
-        RegistryError: there is none.
+        RegistryError: there is no such number, or several and none is chosen.
 
     >>> score({"late": np.array([[0.25], [0.5]], np.float32)})
     array([0.25, 0.5 ])
+    >>> score({"classes": np.array([[0.9, 0.1]])}, Score(index=1))
+    array([0.1])
     """
+    name = _scored(outputs, chosen.output)
+    values = outputs[name]
+    width = math.prod(values.shape[1:])
+    if chosen.index is None and width > 1:
+        raise RegistryError(
+            f"the model's output {name!r} has {width} numbers a row: say which of them is the "
+            f"score, in driftline.yaml: registry: {{score: {{output: {name}, index: {width - 1}}}}}"
+        )
+    at = chosen.index or 0
+    if at >= width:
+        raise RegistryError(
+            f"registry.score.index is {at}, but the model's output {name!r} has {width} "
+            f"number{'s' * (width != 1)} a row, counted from 0"
+        )
+    return values.reshape(len(values), width)[:, at].astype(np.float64)
+
+
+def _scored(outputs: Mapping[str, npt.NDArray[Any]], chosen: str | None) -> str:
+    """The name of the output that holds the score."""
     numbers = [name for name, values in outputs.items() if values.dtype.kind in "fiub"]
+    if chosen is not None:
+        if chosen not in numbers:
+            there = ", ".join(map(repr, numbers)) or "none"
+            raise RegistryError(
+                f"registry.score.output is {chosen!r}, which is no output of numbers of the model "
+                f"(there: {there})"
+            )
+        return chosen
     if not numbers or (names.SCORE in outputs and names.SCORE not in numbers):
         raise RegistryError(
             f"the model's outputs {', '.join(map(repr, outputs))} hold no score: give it an "
             f"output of numbers, named {names.SCORE!r} where there are more"
         )
-    values = outputs[names.SCORE if names.SCORE in numbers else numbers[0]]
-    while values.ndim > 1:
-        values = values[:, 0]
-    return values.astype(np.float64)
+    return names.SCORE if names.SCORE in numbers else numbers[0]

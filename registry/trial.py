@@ -284,7 +284,7 @@ def _load_and_predict(request: dict[str, Any]) -> None:
     example = manifest.example(folder, runtime.inputs)
     if example is None:
         return
-    scores = score(runtime.predict(example))
+    scores = score(runtime.predict(example), runtime.score)
     if not np.isfinite(scores).all():
         raise RegistryError(f"it gives its input example the scores {scores.tolist()}")
 

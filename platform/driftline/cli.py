@@ -310,11 +310,13 @@ def features(
 ) -> None:
     """Make training or reference data of recorded events, as the stream would make them."""
     from driftline.config import load
-    from driftline.streaming.history import features_of_history
+    from driftline.streaming.history import features_of_history, left_out
 
     with err.status("a bounded run of the feature definition"):
         table = features_of_history(config, load(config), model, events, to)
     out.print(f"wrote {len(table):,} rows to {to}", highlight=False)
+    for one in left_out(table):
+        out.print(f"left out: {one}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

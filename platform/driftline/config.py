@@ -297,6 +297,17 @@ class TensorFlowServing(Settings):
         return self
 
 
+class Score(Settings):
+    """Which number of a model's outputs is the score that is monitored."""
+
+    output: Key | None = Field(
+        None, description="default: the output named score, else the first of numbers"
+    )
+    index: int | None = Field(
+        None, ge=0, description="which of its numbers, from 0 on, where a row has several"
+    )
+
+
 class Registry(Settings):
     """The registered model that the job follows."""
 
@@ -320,6 +331,7 @@ class Registry(Settings):
         description="a version that takes longer than so many times the champion's time for the "
         "same events, in several batches in a row, goes to quarantine; null: never",
     )
+    score: Score = Score()
     serving: TensorFlowServing | None = Field(
         None, description="a model server; by default the model runs in the job's own process"
     )
@@ -480,8 +492,10 @@ class Model(Settings):
     @model_validator(mode="after")
     def _no_reserved_names(self) -> Self:
         added = self.features.sql.columns if self.features.sql else {}
+        # of the view that a query reads
+        reserved = (*names.SYSTEM_COLUMNS, names.KAFKA_PARTITION) if added else names.SYSTEM_COLUMNS
         for name in (*self.input.fields, *added):
-            if name in names.SYSTEM_COLUMNS:
+            if name in reserved:
                 raise ValueError(f"field {name!r} is a column of driftline's own: rename it")
         for name in added:
             if name in self.input.fields:

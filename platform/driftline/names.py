@@ -27,6 +27,16 @@ SCORE = "score"
 INFERENCE_MS = "inference_ms"
 LAG_MS = "lag_ms"
 
+# Columns of the job's own queries; in capitals, as the name of no field can be.
+BODY = "BODY"  # of a message
+KNOWN_TIME = "KNOWN_TIME"
+IS_LATE = "IS_LATE"
+REASON = "REASON"
+DETAIL = "DETAIL"
+
+# Metadata of a file of features: which lines it has no rows of, as JSON.
+LEFT_OUT = b"driftline.left_out"
+
 # What the view `events` of a feature query adds to the declared fields.
 KAFKA_PARTITION = "kafka_partition"
 KAFKA_OFFSET = "kafka_offset"

@@ -159,7 +159,7 @@ def _scores(  # noqa: PLR0917 - all of them say what is scored
             bad, _ = runtime.unusable(batch)
             part = np.full(len(batch), np.nan)
             if not bad.all():
-                part[~bad] = score(runtime.predict(batch.filter(pa.array(~bad))))
+                part[~bad] = score(runtime.predict(batch.filter(pa.array(~bad))), runtime.score)
             parts.append(part)
     except RegistryError as error:
         raise RegistryError(f"{who} cannot score gates.offline.data: {error}") from error

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from driftline.config import Registry
+from driftline.config import Registry, Score
 from registry import layout
 from registry.loaders import keras, saved_model, tf_serving
 from registry.runtime import Runtime
 
 #: By what a version's folder holds, see `layout.kind`.
-LOADERS: dict[str, Callable[[Path], Runtime]] = {
+LOADERS: dict[str, Callable[[Path, Score | None], Runtime]] = {
     "saved_model": saved_model.load,
     "keras": keras.load,
 }
@@ -29,4 +29,5 @@ def load(folder: Path, registered: Registry | None = None, version: int = 0) -> 
     """
     if registered is not None and registered.serving is not None:
         return tf_serving.load(folder, registered, version)
-    return LOADERS[layout.kind(folder)](folder)
+    score = None if registered is None else registered.score
+    return LOADERS[layout.kind(folder)](folder, score)

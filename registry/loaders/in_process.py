@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from driftline.config import Score
 from driftline.errors import RegistryError
 from registry import columns
 from registry.loaders.shared_inputs import shared
@@ -30,6 +31,7 @@ class InProcess:
         inputs: its inputs.
         outputs: its outputs.
         owner: the loaded model; a concrete function holds its variables only weakly.
+        score: which number of the outputs is monitored.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class InProcess:
         inputs: Mapping[str, Tensor],
         outputs: Mapping[str, Tensor],
         owner: object,
+        score: Score,
     ) -> None:
         self.inputs = inputs
         self.outputs = outputs
@@ -45,16 +48,19 @@ class InProcess:
         self._groups = _groups(inputs)
         self._function = _together(concrete, self._groups, {n: inputs[n] for n in self._texts})
         self._owner = owner
+        self.score = score
 
     @classmethod
-    def of(cls, concrete: Any, owner: object, what: str) -> "InProcess":
+    def of(cls, concrete: Any, owner: object, what: str, chosen: Score) -> "InProcess":
         """A concrete function of named tensors, run once so that the first batch is not slow.
 
         Parameters:
             what: names the model in errors.
+            chosen: which number of the outputs is monitored.
 
         Raises:
-            RegistryError: its inputs are not columns, or its outputs are not rows of numbers.
+            RegistryError: its inputs are not columns, its outputs are not rows of numbers, or none
+                of them is the score.
         """
         inputs = _tensors(concrete.structured_input_signature[1], f"input of {what}")
         outputs = _tensors(concrete.structured_outputs, f"output of {what}")
@@ -65,11 +71,11 @@ class InProcess:
                     "signature with one input of a known shape for each feature column, such as "
                     "(None,), (None, 1) or (None, 28, 28)"
                 )
-        model = cls(concrete, inputs, outputs, owner)
+        model = cls(concrete, inputs, outputs, owner, chosen)
         for rows in _TRIED:
             found = model._outputs(columns.blank_for(inputs, rows))
             _check_rows(found, what, rows)
-            score(found)
+            score(found, chosen)
         return model
 
     def check(self, features: pa.Schema) -> None:
@@ -140,7 +146,8 @@ def start() -> None:
     cores. A SavedModel needs no Keras, which takes almost half of the start.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import_without("tensorflow", "keras", "h5py", "scipy")
+    # it loads Keras by this, so that Keras' optimizers can be found in a SavedModel
+    import_without("tensorflow", "keras.src.optimizers", "h5py", "scipy")
     import tensorflow as tf  # noqa: PLC0415 - heavy
 
     try:

@@ -6,17 +6,19 @@
 from pathlib import Path
 from typing import Any
 
+from driftline.config import Score
 from driftline.errors import RegistryError
 from registry.keras_archive import refuse_unsafe
 from registry.layout import keras_file
 from registry.loaders.in_process import InProcess, import_without, start
 
 
-def load(folder: Path) -> InProcess:
+def load(folder: Path, score: Score | None = None) -> InProcess:
     """Load a version's Keras model, without its training state.
 
     Args:
         folder: of the version, as `registry.cache.fetch` gives it, or a `.keras` file itself.
+        score: which number of its outputs is monitored.
 
     Raises:
         RegistryError: there is no such file, it could run code or read other files, it cannot be
@@ -60,7 +62,7 @@ def load(folder: Path) -> InProcess:
         concrete = tf.function(call).get_concrete_function(**specs)
     except Exception as error:  # as above
         raise RegistryError(f"can't compile {what}: {type(error).__name__}: {error}") from error
-    return InProcess.of(concrete, (model, concrete), what)
+    return InProcess.of(concrete, (model, concrete), what, score or Score())
 
 
 def _names(structure: Any, what: str) -> Any:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from driftline.config import Score
 from driftline.errors import RegistryError
 from registry.layout import saved_model_folder
 from registry.loaders.in_process import InProcess, start
@@ -10,11 +11,12 @@ from registry.saved_model_graph import refuse_unsafe
 SIGNATURE = "serving_default"
 
 
-def load(folder: Path) -> InProcess:
+def load(folder: Path, score: Score | None = None) -> InProcess:
     """Load a version's SavedModel.
 
     Args:
         folder: of the version, as `registry.cache.fetch` gives it, or a SavedModel itself.
+        score: which number of its outputs is monitored.
 
     Raises:
         RegistryError: there is no SavedModel, it reaches outside its folder, or its signature is
@@ -35,4 +37,5 @@ def load(folder: Path) -> InProcess:
             f"the SavedModel in {str(path)!r} has no signature {SIGNATURE!r} (there: {known}): "
             "export it with Keras' model.export, or with signatures="
         )
-    return InProcess.of(owner.signatures[SIGNATURE], owner, f"the SavedModel in {str(path)!r}")
+    what = f"the SavedModel in {str(path)!r}"
+    return InProcess.of(owner.signatures[SIGNATURE], owner, what, score or Score())

@@ -19,9 +19,9 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
-from driftline.config import Registry, TensorFlowServing
+from driftline.config import Registry, Score, TensorFlowServing
 from driftline.errors import RegistryError
-from registry import columns, layout, mlmodel
+from registry import columns, layout, signature
 from registry.model_server import RefusedError, Server
 from registry.runtime import Tensor, score
 
@@ -56,15 +56,17 @@ class TFServing:
         settings: address, format, limits.
         model: its path on the server, such as /v1/models/NAME/versions/N.
         folder: of the version; its signature serves where the server does not tell its own.
+        score: which number of the outputs is monitored.
 
     Raises:
         RegistryError: neither has a signature, or its inputs are not columns.
         ServiceError: the server is away for longer than `patience`.
     """
 
-    def __init__(self, settings: TensorFlowServing, model: str, folder: Path) -> None:
+    def __init__(self, settings: TensorFlowServing, model: str, folder: Path, score: Score) -> None:
         self._settings = settings
         self._model = model
+        self.score = score
         self._server = Server(settings)
         self._threads = ThreadPoolExecutor(settings.connections, "tf-serving")
         self.inputs: Mapping[str, Tensor]
@@ -194,8 +196,18 @@ class TFServing:
             signatures = answer["metadata"]["signature_def"]["signature_def"]
             found = signatures[SIGNATURE]
         except (RefusedError, KeyError, TypeError):
-            return _of_manifest(folder)
+            return self._as_registered(folder)
         return _of_server(found["inputs"]), _of_server(found["outputs"])
+
+    @staticmethod
+    def _as_registered(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        inputs, outputs = signature.tensors(folder)
+        if not inputs or not outputs:
+            raise RegistryError(
+                f"neither the model server nor {layout.MANIFEST} in {str(folder)!r} tells the "
+                "model's inputs and outputs: register it with driftline"
+            )
+        return inputs, outputs
 
 
 def load(folder: Path, registered: Registry, version: int) -> TFServing:
@@ -221,8 +233,8 @@ def load(folder: Path, registered: Registry, version: int) -> TFServing:
             path += f"/labels/{label}"
         case (number, _, _) if number != "latest":
             path += f"/versions/{number}"
-    model = TFServing(settings, path, folder)
-    score(model.predict(columns.blank_for(model.inputs)))
+    model = TFServing(settings, path, folder, registered.score)
+    score(model.predict(columns.blank_for(model.inputs)), model.score)
     return model
 
 
@@ -235,25 +247,6 @@ def _of_server(tensors: Mapping[str, Any]) -> dict[str, Tensor]:
         shape = tuple(None if size < 0 else size for size in sizes[1:])
         found[name] = Tensor(np.dtype(_DTYPES[info["dtype"]]), shape)
     return found
-
-
-def _of_manifest(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    signature = mlmodel.signature(folder / layout.MANIFEST)
-    try:
-        both = [signature[key] for key in ("inputs", "outputs")]
-        inputs, outputs = ({one["name"]: _of_spec(one) for one in specs} for specs in both)
-    except (KeyError, TypeError, ValueError) as error:
-        raise RegistryError(
-            f"neither the model server nor {layout.MANIFEST} in {str(folder)!r} tells the model's "
-            "inputs and outputs: register it with driftline"
-        ) from error
-    return inputs, outputs
-
-
-def _of_spec(spec: Mapping[str, Any]) -> Tensor:
-    dtype, shape = spec["tensor-spec"]["dtype"], spec["tensor-spec"]["shape"]
-    sizes = tuple(None if size < 0 else size for size in shape[1:])
-    return Tensor(np.dtype(object if dtype == "str" else dtype), sizes)
 
 
 def _empty(tensor: Tensor) -> npt.NDArray[Any]:

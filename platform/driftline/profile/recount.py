@@ -14,11 +14,13 @@ from driftline.profile.binning import (
     BoolBins,
     CategoryBins,
     Cells,
+    ColumnBins,
     Floats,
     Ints,
     LogBins,
     NumericBins,
 )
+from driftline.profile.count import OTHER, TOP
 from driftline.profile.profile import Profile
 
 
@@ -46,6 +48,15 @@ def recount(rows: pa.Table | pa.RecordBatch, binning: Binning) -> Profile:
             case BoolBins():
                 profile.counts[place.plain] = _bools(column)
     return profile
+
+
+def labels(column: pa.ChunkedArray, bins: ColumnBins) -> pa.ChunkedArray:
+    """The segment of each of n rows: a common value of the splitting column, or all others."""
+    text = column.cast(pa.string())
+    if isinstance(bins, CategoryBins):
+        common = pc.is_in(text, value_set=pa.array(bins.categories[:TOP], pa.string()))
+        text = pc.if_else(common, text, None)
+    return pc.fill_null(text, OTHER)
 
 
 def reference(features: pa.Table, score: npt.ArrayLike, binning: Binning) -> Profile:

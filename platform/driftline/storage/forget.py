@@ -20,8 +20,8 @@ def forget(connection: Connection, model: str) -> None:
     """Erase a model's predictions, labels, rejects, profiles, ledger, verdicts and incidents.
 
     The schema stays, and what was decided of its versions (promotions, quarantine), as the
-    registry does. Its events count as never read: a job that starts at the topic's beginning
-    logs them anew.
+    registry does. Its events count as never read, and no job resumes from a checkpoint of before
+    (`times`): the next one logs them again.
 
     Parameters:
         connection: as role `migrate`.
@@ -47,6 +47,17 @@ def forget(connection: Connection, model: str) -> None:
         connection.execute(sql.SQL("TRUNCATE {}").format(_named(names.prediction_table(model))))
         if shadow_table.exists(connection, model):
             connection.execute(sql.SQL("TRUNCATE {}").format(_named(names.shadow_table(model))))
+        connection.execute(
+            "UPDATE driftline.model SET forgotten = forgotten + 1 WHERE name = %s", (model,)
+        )
+
+
+def times(connection: Connection, model: str) -> int:
+    """How often a model was forgotten."""
+    row = connection.execute(
+        "SELECT forgotten FROM driftline.model WHERE name = %s", (model,)
+    ).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def _named(table: str) -> sql.Identifier:

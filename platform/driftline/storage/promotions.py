@@ -114,6 +114,8 @@ def before(decided: Iterable[Decision], current: int | None, barred: set[int]) -
     for one in decided:
         if one.kind == "refused":
             continue
+        if not line and one.previous is not None:  # registered as champion before any decision
+            line.append(one.previous)
         if one.version in line:
             position = len(line) - line[::-1].index(one.version)
             if one.kind == "rolled_back":

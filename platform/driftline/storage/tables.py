@@ -145,6 +145,7 @@ model = sa.Table(
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("prediction_table", sa.Text, nullable=False),
+    sa.Column("forgotten", sa.Integer, server_default="0", nullable=False),
     sa.Column("declared_at", _TIME, server_default=_CLOCK, nullable=False),
 )
 

@@ -3,22 +3,40 @@
 The same SQL, the same decoder and the same transform as the stream, over a file of events.
 """
 
+import json
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pyflink.table import DataTypes, TableEnvironment
+import pyarrow.compute as pc
+from pyflink.java_gateway import get_gateway
+from pyflink.table import DataTypes, Table, TableEnvironment
+from pyflink.table.serializers import ArrowSerializer
+from pyflink.table.types import create_arrow_schema
 from pyflink.table.udf import FunctionContext, ScalarFunction, udf
 
 from driftline.config import AcceptedTime, Config, Model
 from driftline.errors import DriftlineError
-from driftline.names import EVENT_ID, EVENT_TIME, KAFKA_OFFSET, KAFKA_PARTITION
-from driftline.streaming import worker_environment
+from driftline.names import (
+    BODY,
+    DETAIL,
+    EVENT_ID,
+    EVENT_TIME,
+    KAFKA_OFFSET,
+    KAFKA_PARTITION,
+    KNOWN_TIME,
+    LEFT_OUT,
+    REASON,
+)
+from driftline.streaming import query_columns, worker_environment
 from driftline.streaming.decode import ARROW_TYPES, DECODERS, is_tensor
 from driftline.streaming.features import FeatureDefinition
+from driftline.streaming.history import LeftOut
 from driftline.streaming.job import flink_settings, table_environment
 from driftline.streaming.jvm import flink_jvm
 from driftline.streaming.query import SQL_TYPES, query_fields, time_expression
@@ -37,7 +55,7 @@ _FLINK_TYPES = {
     "bool": DataTypes.BOOLEAN(),
 }
 _KINDS = {arrow: kind for kind, arrow in ARROW_TYPES.items()}
-REASON = "reject_reason"
+_BATCH_ROWS = 10_000  # of those that the JVM hands over
 
 
 class MakeFeatures(ScalarFunction):  # type: ignore[misc]  # pyflink ships no types
@@ -59,10 +77,9 @@ class MakeFeatures(ScalarFunction):  # type: ignore[misc]  # pyflink ships no ty
         rejects = Rejects(payloads)
         decoded = self._decode(payloads, np.full(len(payloads), np.datetime64(0, "us")), rejects)
         schema = self._definition.added
-        columns = [
-            pa.array(column, field.type, from_pandas=True).take(pa.array(decoded.messages))
-            for column, field in zip(added, schema, strict=True)
-        ]
+        chosen = pa.array(decoded.messages)
+        read = query_columns.read(added, schema, len(payloads))
+        columns = [column.take(chosen) for column in read]
         events = pa.RecordBatch.from_arrays(
             [*decoded.events.columns, *columns], schema=self._definition.events
         )
@@ -70,11 +87,11 @@ class MakeFeatures(ScalarFunction):  # type: ignore[misc]  # pyflink ships no ty
         at = np.full(len(payloads), -1, dtype=np.int64)
         at[decoded.messages[made.rows]] = np.arange(len(made.rows))
         index = pa.array(at, mask=at < 0)
-        chosen = events.take(pa.array(made.rows))
+        kept = events.take(pa.array(made.rows))
         frame = {
-            EVENT_ID: chosen.column(EVENT_ID).take(index),
-            EVENT_TIME: chosen.column(EVENT_TIME).cast(pa.timestamp("us")).take(index),
-            REASON: _reasons(rejects, len(payloads)),
+            EVENT_ID: kept.column(EVENT_ID).take(index),
+            EVENT_TIME: kept.column(EVENT_TIME).cast(pa.timestamp("us")).take(index),
+            **_reasons(rejects, len(payloads)),
             **{name: made.features.column(name).take(index) for name in made.features.schema.names},
         }
         return pd.DataFrame({name: _to_pandas(column) for name, column in frame.items()})
@@ -113,18 +130,36 @@ def _features_of(config: Config, name: str, lines: Path, local: Mapping[str, str
             DataTypes.FIELD(EVENT_ID, DataTypes.STRING()),
             DataTypes.FIELD(EVENT_TIME, DataTypes.TIMESTAMP(6)),
             DataTypes.FIELD(REASON, DataTypes.STRING()),
+            DataTypes.FIELD(DETAIL, DataTypes.STRING()),
             *(DataTypes.FIELD(field.name, _flink_type(field.type)) for field in definition.schema),
         ]
     )
     function = udf(MakeFeatures(model), result_type=row, func_type="pandas")
     t_env.create_temporary_system_function("make_features", function)
-    added = "".join(f", `{column}`" for column in definition.added.names)
-    columns = [EVENT_ID, EVENT_TIME, REASON, *definition.schema.names]
+    added = query_columns.arguments(model.features.sql.columns) if model.features.sql else ""
+    columns = [EVENT_ID, EVENT_TIME, REASON, DETAIL, *definition.schema.names]
     chosen = ", ".join(f"f.`{column}` AS `{column}`" for column in columns)
     result = t_env.sql_query(
-        f"SELECT {chosen} FROM (SELECT make_features(body{added}) AS f FROM featured)"
+        f"SELECT {chosen} FROM (SELECT make_features({BODY}{added}) AS f FROM featured)"
     )
-    return _checked(result.to_pandas(), definition, lines)
+    return _checked(_collected(result), definition, lines)
+
+
+def _collected(table: Table) -> pa.Table:
+    """What a query gives; `Table.to_pandas` would make floats of whole numbers beside missing ones.
+
+    Its own code, without its last step.
+    """
+    table._t_env._before_execute()
+    schema = table.get_schema()
+    names, types = schema.get_field_names(), schema.get_field_data_types()
+    arrow = create_arrow_schema(names, types)
+    utils = get_gateway().jvm.org.apache.flink.table.runtime.arrow.ArrowUtils
+    batches = utils.collectAsPandasDataFrame(table._j_table, _BATCH_ROWS)
+    if not batches.hasNext():
+        return arrow.empty_table()
+    serializer = ArrowSerializer(arrow, schema.to_row_data_type(), timezone=None)
+    return pa.Table.from_batches(serializer.load_from_iterator(batches))
 
 
 def _flink_type(kind: pa.DataType) -> Any:
@@ -136,25 +171,28 @@ def _flink_type(kind: pa.DataType) -> Any:
 def _view(t_env: TableEnvironment, model: Model, lines: Path) -> None:
     """`featured`: every line, with the columns that the feature query adds."""
     query = model.features.sql
-    columns = "body BYTES"
+    columns = f"{BODY} BYTES"
     if query is not None:
-        # no watermark until the end of the file: nothing is late, all comes out in order of time
+        time = time_expression(model.input)
+        # no watermark until the end of the file: nothing is late, all comes out in order of time;
+        # to Flink a line without a time has some time, or the run would fail
         columns += f""",
               {KAFKA_PARTITION} AS 0,
               {KAFKA_OFFSET} AS CAST(0 AS BIGINT),
-              {EVENT_TIME} AS {time_expression(model.input)},
-              kafka_time AS {time_expression(model.input)},
+              {KNOWN_TIME} AS {time},
+              {EVENT_TIME} AS COALESCE({time}, TO_TIMESTAMP_LTZ(0, 3)),
+              kafka_time AS {time},
               WATERMARK FOR {EVENT_TIME} AS {EVENT_TIME} - INTERVAL '500' YEAR(3)"""
     options = {"connector": "filesystem", "path": lines.resolve().as_uri(), "format": "raw"}
     t_env.execute_sql(f"CREATE TEMPORARY TABLE messages ({columns}) WITH ({with_options(options)})")
     if query is None:
-        t_env.execute_sql("CREATE TEMPORARY VIEW featured AS SELECT body FROM messages")
+        t_env.execute_sql(f"CREATE TEMPORARY VIEW featured AS SELECT {BODY} FROM messages")
         return
-    on_time = f"{EVENT_TIME} IS NOT NULL"
+    on_time = f"{KNOWN_TIME} IS NOT NULL"
     fields = "".join(f", {text} AS `{name}`" for name, text in query_fields(model).items())
     t_env.execute_sql(
         f"""CREATE TEMPORARY VIEW events AS
-            SELECT body, {KAFKA_PARTITION}, {KAFKA_OFFSET}, kafka_time, {EVENT_TIME}{fields}
+            SELECT {BODY}, {KAFKA_PARTITION}, {KAFKA_OFFSET}, kafka_time, {EVENT_TIME}{fields}
               FROM messages WHERE {on_time}"""
     )
     t_env.execute_sql(f"CREATE TEMPORARY VIEW enriched AS {query.query}")
@@ -164,8 +202,8 @@ def _view(t_env: TableEnvironment, model: Model, lines: Path) -> None:
     )
     nulls = "".join(f", CAST(NULL AS {SQL_TYPES[kind]})" for kind in query.columns.values())
     t_env.execute_sql(
-        f"""CREATE TEMPORARY VIEW featured AS SELECT body{typed} FROM enriched
-            UNION ALL SELECT body{nulls} FROM messages WHERE NOT ({on_time})"""
+        f"""CREATE TEMPORARY VIEW featured AS SELECT {BODY}{typed} FROM enriched
+            UNION ALL SELECT {BODY}{nulls} FROM messages WHERE NOT ({on_time})"""
     )
 
 
@@ -175,11 +213,16 @@ def _any_time(model: Model) -> Model:
     return model.model_copy(update={"input": model.input.model_copy(update={"accept": accept})})
 
 
-def _reasons(rejects: Rejects, n: int) -> pa.Array:
-    reasons: list[str | None] = [None] * n
-    for reject in rejects.batch().to_pylist():
-        reasons[reject["message"]] = reject["reason"]
-    return pa.array(reasons, pa.string())
+def _reasons(rejects: Rejects, n: int) -> dict[str, pa.Array]:
+    """Why each of n lines was rejected, null for the others."""
+    found = rejects.batch()
+    at = np.full(n, -1, dtype=np.int64)
+    at[found.column("message")] = np.arange(len(found))
+    index = pa.array(at, mask=at < 0)
+    return {
+        name: found.column(column).take(index)
+        for name, column in ((REASON, "reason"), (DETAIL, "detail"))
+    }
 
 
 def _to_pandas(column: pa.Array) -> Series:
@@ -190,11 +233,12 @@ def _to_pandas(column: pa.Array) -> Series:
     return pd.Series(column.to_pylist(), dtype=object)
 
 
-def _checked(frame: pd.DataFrame, definition: FeatureDefinition, lines: Path) -> pa.Table:
-    good = frame[frame[EVENT_ID].notna()].drop(columns=REASON)
-    if good.empty:
-        reasons = frame[REASON].value_counts().head(3).to_dict()
-        raise DriftlineError(f"no usable event in {str(lines)!r}: {reasons or 'it is empty'}")
+def _checked(found: pa.Table, definition: FeatureDefinition, lines: Path) -> pa.Table:
+    good = found.filter(pc.is_valid(found[EVENT_ID]))
+    left_out = _left_out(found)
+    if not len(good):
+        reasons = "; ".join(map(str, left_out)) or "it is empty"
+        raise DriftlineError(f"no usable event in {str(lines)!r}: {reasons}")
     schema = pa.schema(
         [
             pa.field(EVENT_ID, pa.string()),
@@ -202,8 +246,18 @@ def _checked(frame: pd.DataFrame, definition: FeatureDefinition, lines: Path) ->
             *definition.schema,
         ]
     )
-    columns = [pa.array(good[field.name], field.type, from_pandas=True) for field in schema]
-    return pa.Table.from_arrays(columns, schema=schema).sort_by(EVENT_TIME)
+    noted = {LEFT_OUT: json.dumps([asdict(one) for one in left_out])}
+    made = good.select(schema.names).cast(schema).sort_by(EVENT_TIME)
+    return made.replace_schema_metadata(noted)
+
+
+def _left_out(found: pa.Table) -> list[LeftOut]:
+    """The lines without a row, by reason, the most frequent first."""
+    without = found.filter(pc.is_null(found[EVENT_ID]))
+    reasons = pc.fill_null(without[REASON], "filtered").to_pylist()
+    first = dict(zip(reversed(reasons), reversed(without[DETAIL].to_pylist()), strict=True))
+    counts = Counter(reasons).most_common()
+    return [LeftOut(reason, lines, first[reason] or "") for reason, lines in counts]
 
 
 def main() -> None:

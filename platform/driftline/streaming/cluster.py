@@ -7,7 +7,7 @@ from pathlib import Path
 
 from driftline.config import Config
 from driftline.errors import ServiceError
-from driftline.streaming.checkpoints import checkpoint_folder, newest
+from driftline.streaming.checkpoints import checkpoint_folder, discard_forgotten, newest
 from driftline.streaming.supervise import job_environment
 
 _JOB_ID = re.compile(r"job ([0-9a-f]{32}) of \S+ submitted")
@@ -29,6 +29,7 @@ def submit(config_path: Path, config: Config, model: str, cluster: str, restore:
         ServiceError: the cluster did not take it; with what Flink's client said.
     """
     arguments = ["--config", str(config_path.resolve()), "--model", model, "--cluster", cluster]
+    discard_forgotten(config, model)
     start = newest(checkpoint_folder(config, model)) if restore is None else restore
     if start not in (None, "none"):
         arguments += ["--restore", start]

@@ -16,7 +16,7 @@ from pyflink.table.udf import FunctionContext, ScalarFunction, UserDefinedScalar
 
 from driftline.config import Config
 from driftline.records import PUBLISHED, ScoredBatch, StoredBatch
-from driftline.streaming import metrics, worker_environment
+from driftline.streaming import metrics, query_columns, worker_environment
 from driftline.streaming.decode import DECODERS
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.follow import Follower
@@ -138,11 +138,7 @@ class LogPredictions(ScalarFunction):  # type: ignore[misc]  # pyflink ships no 
         schema = self._definition.added
         if not columns:  # a batch without columns has no rows either; keep the count
             return pa.RecordBatch.from_struct_array(pa.array([{}] * n, pa.struct([])))
-        arrays = [
-            pa.array(column, field.type, from_pandas=True)
-            for column, field in zip(columns, schema, strict=True)
-        ]
-        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+        return pa.RecordBatch.from_arrays(query_columns.read(columns, schema, n), schema=schema)
 
 
 class LogLabels(ScalarFunction):  # type: ignore[misc]  # pyflink ships no types

@@ -1,9 +1,11 @@
 """Features of recorded events, made by a bounded run of the job in a process of its own."""
 
+import json
 import re
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,10 +13,35 @@ import pyarrow as pa
 from driftline import parquet
 from driftline.config import Config
 from driftline.errors import DriftlineError
+from driftline.names import LEFT_OUT
 from driftline.streaming.supervise import end_session, job_environment
 
 _CAUSE = re.compile(r"(: |Caused by: |\S*(Exception|Error): )")
 _POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Lines that are no event, or that the definition leaves out.
+
+    Attributes:
+        reason: as the stream would reject them for, or filtered.
+        lines: how many.
+        first: what is wrong with one of them.
+    """
+
+    reason: str
+    lines: int
+    first: str
+
+    def __str__(self) -> str:
+        return f"{self.lines:,} {self.reason}" + (f" ({self.first})" if self.first else "")
+
+
+def left_out(features: pa.Table) -> list[LeftOut]:
+    """Of which lines a table of features has no row, the most frequent reason first."""
+    noted = (features.schema.metadata or {}).get(LEFT_OUT, b"[]")
+    return [LeftOut(**one) for one in json.loads(noted)]
 
 
 def features_of_history(
@@ -38,7 +65,7 @@ def features_of_history(
             no Ctrl-C reaches.
 
     Returns:
-        event_id, event_time, then the feature columns.
+        event_id, event_time, then the feature columns; see `left_out`.
 
     Raises:
         DriftlineError: the run failed, with its last words; or it was stopped.

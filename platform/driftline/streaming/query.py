@@ -105,7 +105,7 @@ SQL_TYPES: dict[FieldType, str] = {
 
 
 def field_expression(key: str, kind: FieldType) -> str:
-    """A field of the JSON in `body`, NULL where the decoder would reject it."""
+    """A field of the message's JSON, NULL where the decoder would reject it."""
     text = _json_text(key)
     if kind == "string":
         return text
@@ -170,7 +170,7 @@ def time_expression(settings: Input) -> str:
 
 def _json_text(key: str) -> str:
     path = key.replace("'", "''")
-    return f"JSON_VALUE(CAST(body AS STRING), '$[''{path}'']')"
+    return f"JSON_VALUE(CAST({names.BODY} AS STRING), '$[''{path}'']')"
 
 
 def _iso_expression(text: str) -> str:

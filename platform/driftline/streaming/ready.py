@@ -5,21 +5,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
-from driftline.config import Config
+from driftline.config import Config, Model
 from driftline.errors import DriftlineError, RegistryError, ServiceError
 from driftline.names import BINNING_ARTIFACT, REFERENCE_ARTIFACT
 from driftline.storage import promotions, versions
 from driftline.storage.connection import Connection
 from driftline.storage.versions import ModelVersion
 from driftline.streaming.lineup import Served
-from registry import artifacts, layout, mlmodel
+from registry import artifacts, layout, mlmodel, signature
 from registry.aliases import require_usable, roles
 from registry.cache import cached, fetch
 from registry.client import answering, connect
 from registry.columns import blank
 from registry.loaders import load
+from registry.runtime import score
 from registry.versions import Version
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def locate(config: Config, name: str, client: "MlflowClient", version: int) -> L
     folder = fetch(client, registered, version, config.folder("models"))
     with answering(f"can't find version {version} of model {registered!r}"):
         found = Version.of(client.get_model_version(registered, str(version)))
-    return _complete(Located(folder, found))
+    return _complete(config.model(name), Located(folder, found))
 
 
 def candidates(
@@ -110,7 +112,8 @@ def candidates(
                 require_usable(client, registered.name, version)
                 yield locate(config, name, client, version)
             elif version in known:
-                yield _fetched_before(config, registered.name, version, *known[version])
+                located = _fetched_before(config, registered.name, version, *known[version])
+                yield _complete(config.model(name), located)
         except DriftlineError as error:
             problems.append(error)
         version = promotions.before(decided, current, tried)
@@ -120,12 +123,20 @@ def _fetched_before(config: Config, name: str, version: int, run_id: str, digest
     folder = cached(name, version, digest, config.folder("models"))
     if folder is None:
         raise RegistryError(f"version {version} of model {name!r} was not fetched before")
-    return _complete(Located(folder, Version(name, version, run_id, digest, "", "")))
+    return Located(folder, Version(name, version, run_id, digest, "", ""))
 
 
-def _complete(located: Located) -> Located:
+def _complete(model: Model, located: Located) -> Located:
+    """See that it has what registering gives it, and that it is known which output is the score."""
     for artifact in (BINNING_ARTIFACT, REFERENCE_ARTIFACT):
         located.artifact(artifact)
+    _, outputs = signature.tensors(located.folder)
+    if outputs:
+        rows = {
+            name: np.zeros((1, *(size or 1 for size in tensor.shape)), tensor.dtype)
+            for name, tensor in outputs.items()
+        }
+        score(rows, model.registry.score)
     return located
 
 

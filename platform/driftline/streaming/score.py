@@ -71,7 +71,7 @@ def _score(runtime: Runtime, features: pa.RecordBatch) -> Scored:
     started = time.perf_counter()
     outputs, covered, raised = _predict(runtime, features, failures)
     inference_ms = (time.perf_counter() - started + spared()) * 1_000
-    found, others = _outputs(outputs, len(covered))
+    found, others = _outputs(runtime, outputs, len(covered))
     finite = np.isfinite(found)
     whole = bool(finite.all())
     if not whole:
@@ -115,12 +115,14 @@ def _reason(error: Exception) -> Reason:
     return Reason("model_failed", f"{type(error).__name__}: {error}")
 
 
-def _outputs(outputs: dict[str, NDArray[Any]], n: int) -> tuple[NDArray[np.float64], pa.Array]:
+def _outputs(
+    runtime: Runtime, outputs: dict[str, NDArray[Any]], n: int
+) -> tuple[NDArray[np.float64], pa.Array]:
     """The monitored score, float64[n], and all outputs as JSON where there is more than it."""
     if not outputs:
         return np.empty(n), _no_more(n)
     if len(outputs) == 1 and next(iter(outputs.values())).size == n:
-        return registry.score(outputs), _no_more(n)
+        return registry.score(outputs, runtime.score), _no_more(n)
     parts, columns = [], []
     for name, values in outputs.items():
         pattern, texts = _json(values)
@@ -128,7 +130,7 @@ def _outputs(outputs: dict[str, NDArray[Any]], n: int) -> tuple[NDArray[np.float
         columns.append(texts)
     line = "{" + ",".join(parts) + "}"
     lines = [line % texts for texts in zip(*columns, strict=True)]
-    return registry.score(outputs), pa.array(lines, pa.string())
+    return registry.score(outputs, runtime.score), pa.array(lines, pa.string())
 
 
 def _json(values: NDArray[Any]) -> tuple[str, list[str]]:

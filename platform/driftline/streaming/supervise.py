@@ -24,7 +24,7 @@ from driftline.errors import DriftlineError, ServiceError
 from driftline.storage.connection import connect
 from driftline.streaming import refusal
 from driftline.streaming.check import check_ready
-from driftline.streaming.checkpoints import checkpoint_folder, newest
+from driftline.streaming.checkpoints import checkpoint_folder, discard_forgotten, newest
 
 ATTEMPTS = 3  # failures in a row without progress
 BACKOFF_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
@@ -72,6 +72,7 @@ class Supervisor:
                 services that are away are waited for.
         """
         check_ready(self.config, self.model)
+        discard_forgotten(self.config, self.model)
         failures, code = 0, -1
         while not self._stopping:
             settled = self._settled()

@@ -7,7 +7,16 @@ from typing import Any
 from pyflink.table import StatementSet, TableEnvironment
 
 from driftline.config import Config, Model, Query
-from driftline.names import EVENT_TIME, KAFKA_OFFSET, KAFKA_PARTITION, KEEP, LATE
+from driftline.names import (
+    BODY,
+    EVENT_TIME,
+    IS_LATE,
+    KAFKA_OFFSET,
+    KAFKA_PARTITION,
+    KEEP,
+    KNOWN_TIME,
+    LATE,
+)
 from driftline.streaming.connector import java_properties
 from driftline.streaming.functions import log_labels, log_predictions
 from driftline.streaming.query import (
@@ -16,6 +25,7 @@ from driftline.streaming.query import (
     has_windows,
     query_fields,
 )
+from driftline.streaming.query_columns import arguments
 
 Offsets = Mapping[int, int]  # partition -> first offset to read
 
@@ -39,16 +49,17 @@ def build(
     _source(t_env, "messages", model.input.topic, kafka, starts, event_time=_event_time(model))
     _feature_views(t_env, model)
     t_env.create_temporary_system_function("log_predictions", log_predictions(config, name))
-    added = "".join(f", `{column}`" for column in _added(model))
+    query = model.features.sql
+    added = arguments(query.columns) if query is not None else ""
     # the planner would push the function below a UNION, and so load the model twice; it leaves
     # it above an UNNEST that the call depends on
     t_env.create_temporary_view(
         "logged",
         t_env.sql_query(
-            f"""SELECT log_predictions(body, {POSITION}, is_late{added}) AS p
-                  FROM featured CROSS JOIN UNNEST(ARRAY[{LATE}]) AS barrier (is_late)"""
+            f"""SELECT log_predictions({BODY}, {POSITION}, {IS_LATE}{added}) AS p
+                  FROM featured CROSS JOIN UNNEST(ARRAY[{LATE}]) AS barrier ({IS_LATE})"""
             if added
-            else f"SELECT log_predictions(body, {POSITION}, {LATE}) AS p FROM featured"
+            else f"SELECT log_predictions({BODY}, {POSITION}, {LATE}) AS p FROM featured"
         ),
     )
     statements.add_insert_sql(_publish(t_env, name, model, kafka))
@@ -58,7 +69,7 @@ def build(
         t_env.create_temporary_system_function("log_labels", log_labels(config, name))
         _hole(t_env, "labelled", "logged BOOLEAN")
         statements.add_insert_sql(
-            f"INSERT INTO labelled SELECT log_labels(body, {POSITION}) FROM label_messages"
+            f"INSERT INTO labelled SELECT log_labels({BODY}, {POSITION}) FROM label_messages"
         )
     return statements
 
@@ -90,7 +101,7 @@ def _source(
         )
     t_env.execute_sql(
         f"""CREATE TEMPORARY TABLE {table} (
-              body BYTES,
+              {BODY} BYTES,
               {KAFKA_PARTITION} INT METADATA FROM 'partition' VIRTUAL,
               {KAFKA_OFFSET} BIGINT METADATA FROM 'offset' VIRTUAL,
               kafka_time TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL
@@ -127,18 +138,18 @@ def _feature_views(t_env: TableEnvironment, model: Model) -> None:
     if query is None:
         t_env.execute_sql(
             f"""CREATE TEMPORARY VIEW featured AS
-                SELECT body, {POSITION}, FALSE AS {LATE} FROM messages"""
+                SELECT {BODY}, {POSITION}, FALSE AS {LATE} FROM messages"""
         )
         return
     # to the planner no row has a NULL rowtime; what comes out of an UNNEST may be NULL
     t_env.execute_sql(
         f"""CREATE TEMPORARY VIEW timed AS
-            SELECT body, {POSITION}, {EVENT_TIME}, known_time
+            SELECT {BODY}, {POSITION}, {EVENT_TIME}, {KNOWN_TIME}
               FROM messages CROSS JOIN UNNEST(ARRAY[CAST({EVENT_TIME} AS TIMESTAMP(3))])
-                AS once (known_time)"""
+                AS once ({KNOWN_TIME})"""
     )
     t_env.execute_sql(
-        "CREATE TEMPORARY VIEW usable AS SELECT * FROM timed WHERE known_time IS NOT NULL"
+        f"CREATE TEMPORARY VIEW usable AS SELECT * FROM timed WHERE {KNOWN_TIME} IS NOT NULL"
     )
     windows = has_windows(query)
     t_env.execute_sql(f"CREATE TEMPORARY VIEW events AS {_events(model, with_body=not windows)}")
@@ -152,14 +163,15 @@ def _feature_views(t_env: TableEnvironment, model: Model) -> None:
         f"""CREATE TEMPORARY VIEW featured AS
             {_enriched(query, windows=windows)}
             UNION ALL
-            SELECT body, {POSITION}, TRUE AS {LATE}{nulls} FROM timed WHERE known_time IS NULL"""
+            SELECT {BODY}, {POSITION}, TRUE AS {LATE}{nulls}
+              FROM timed WHERE {KNOWN_TIME} IS NULL"""
     )
 
 
 def _events(model: Model, *, with_body: bool) -> str:
     """What the feature query reads. Windows hold what they read: they need no bodies."""
     fields = query_fields(model)
-    columns = f"{'body, ' if with_body else ''}{POSITION}, {EVENT_TIME}"
+    columns = f"{f'{BODY}, ' if with_body else ''}{POSITION}, {EVENT_TIME}"
     if not fields:
         return f"SELECT {columns} FROM usable"
     named = ", ".join(f"`{name}`" for name in fields)
@@ -192,11 +204,7 @@ def _enriched(query: Query, *, windows: bool) -> str:
         added[KEEP] = f"{late} OR {added[KEEP]}"
     typed = "".join(f", {value} AS `{column}`" for column, value in added.items())
     position = f"{event}.{KAFKA_PARTITION}, {event}.{KAFKA_OFFSET}, {event}.kafka_time"
-    return f"SELECT {event}.body, {position}, {late} AS {LATE}{typed} FROM {source}"
-
-
-def _added(model: Model) -> list[str]:
-    return list(model.features.sql.columns) if model.features.sql else []
+    return f"SELECT {event}.{BODY}, {position}, {late} AS {LATE}{typed} FROM {source}"
 
 
 def _publish(t_env: TableEnvironment, name: str, model: Model, kafka: Mapping[str, str]) -> str:

@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from driftline.config import Config, Model
 from driftline.profile.binning import Binning
 from driftline.profile.build import build
-from driftline.records import POSITION, PREDICTION, REJECT, ScoredBatch
+from driftline.records import NO_SHADOWS, POSITION, PREDICTION, REJECT, SHADOW, ScoredBatch
 from driftline.storage import schema
 from driftline.storage.broker import librdkafka
 from driftline.storage.connection import connect
@@ -95,8 +95,13 @@ class World:
         rejected: int = 0,
         filtered: int = 0,
         publish: bool = True,
+        shadow: int | None = None,
     ) -> None:
-        """Log events as one batch; the last ones become rejects, the ones before are filtered."""
+        """Log events as one batch; the last ones become rejects, the ones before are filtered.
+
+        Parameters:
+            shadow: a version that has scored them too.
+        """
         n = len(events)
         m = n - rejected - filtered
         batch = ScoredBatch(
@@ -122,6 +127,7 @@ class World:
                 schema=REJECT,
             ),
             filtered=np.arange(m, m + filtered, dtype=np.int32),
+            shadows=shadows(events[:m], shadow),
         )
         with connect(self.config.postgres, "write") as connection:
             topic = self.section.input.topic
@@ -151,6 +157,16 @@ def predictions(events: list[dict[str, Any]]) -> pa.RecordBatch:
     rows = [{**event, **fixed, "score": score(event)} for event in events]
     full = pa.schema([*PREDICTION, *FEATURES])
     return pa.RecordBatch.from_pylist(rows, schema=full)
+
+
+def shadows(events: list[dict[str, Any]], version: int | None) -> pa.RecordBatch:
+    """What a version says of events as their shadow; nothing without one."""
+    if version is None:
+        return NO_SHADOWS
+    fixed = {"model_version": version, "role": "shadow", "outputs": None}
+    fixed |= {"scored_at": datetime.now(UTC), "inference_ms": 0.25}
+    rows = [{"prediction": i, "score": score(event) / 2, **fixed} for i, event in enumerate(events)]
+    return pa.RecordBatch.from_pylist(rows, schema=SHADOW)
 
 
 def score(event: dict[str, Any]) -> float:

@@ -1,5 +1,6 @@
 """The audit proves what is right, and finds each fault that is planted."""
 
+import itertools
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from driftline.records import POSITION, REJECT
 from driftline.storage.audit import AuditReport, audit
 from driftline.storage.broker import librdkafka
 from driftline.storage.connection import connect
+from driftline.storage.hours import add_up
 from driftline.storage.labels import LabelBatch, LabelWriter
 
 MODEL = "fraud"
@@ -194,8 +196,87 @@ def test_a_wrong_cell_is_found_by_a_deep_audit_alone(fed: Any) -> None:
     assert check(fed).ok
     report = check(fed, deep=True)
     assert kinds(report) == {"profile cells"}
-    assert report.differences[0].where == "version 1, 2024-03-01"
+    assert report.differences[0].where == "served version 1, 2024-03-01"
     assert report.differences[0].detail == "columns amount count otherwise"
+
+
+@pytest.fixture
+def split(world: Any) -> Any:
+    """300 events, split by country, that a shadow has scored too; its hours are added up."""
+    section = world.section.model_copy(update={"segments": ("country",)})
+    world.config = world.config.model_copy(update={"models": {MODEL: section}})
+    world.segments = ("country",)
+    world.feed(300, shadow=2)
+    hours = {
+        row[0] for row in world.sql("SELECT date_trunc('hour', bucket) FROM driftline.profile")
+    }
+    with connect(world.config.postgres, "write") as connection:
+        add_up(connection, MODEL, sorted(hours))
+    world.sql("DELETE FROM driftline.dirty_window")
+    return world
+
+
+def test_segments_shadows_and_hours_are_compared(split: Any) -> None:
+    report = check(split, deep=True)
+    assert report.ok, report.to_json()
+    assert report.not_compared == (
+        "the contents of rows, labels and rejected messages with those of the topics",
+    )
+    assert "by segment and of shadows" in check(split).not_compared[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        (
+            "DELETE FROM driftline.profile WHERE segment = 'country=de' AND role = 'served'",
+            "served version 1, 2024-03-01, country=de",
+        ),
+        (
+            "DELETE FROM driftline.profile WHERE segment = 'country=<other>' AND role = 'shadow'",
+            "shadow version 2, 2024-03-01, country=<other>",
+        ),
+        (
+            "DELETE FROM driftline.profile WHERE segment = '' AND role = 'shadow'"
+            " AND bucket = '2024-03-01 00:03Z'",
+            "shadow version 2, 2024-03-01",
+        ),
+        (
+            "UPDATE driftline.shadow_fraud SET score = score / 2 WHERE kafka_offset = 3",
+            "shadow version 2, 2024-03-01",
+        ),
+        (
+            "UPDATE driftline.profile_hour SET rows = rows + 1 WHERE segment = 'country=fr'",
+            "the hour of 2024-03-01 00:00",
+        ),
+        (
+            "DELETE FROM driftline.profile_hour WHERE segment = 'country=fr'",
+            "the hour of 2024-03-01 00:00",
+        ),
+    ],
+)
+def test_what_only_a_deep_audit_finds(split: Any, change: str, where: str) -> None:
+    split.sql(change)
+    assert check(split).ok
+    report = check(split, deep=True)
+    assert where in {one.where for one in report.differences}, report.to_json()
+    assert kinds(report) <= {"profile cells", "hour sums"}
+
+
+def test_a_column_that_splits_from_later_on_is_compared_from_the_next_day_on(world: Any) -> None:
+    world.feed(100)
+    section = world.section.model_copy(update={"segments": ("country",)})
+    world.config = world.config.model_copy(update={"models": {MODEL: section}})
+    world.segments = ("country",)
+    world.feed(100)
+    next(itertools.islice(world._numbers, 9_000, None))
+    world.feed(100)
+    assert check(world, deep=True).ok
+    world.sql(
+        "DELETE FROM driftline.profile"
+        " WHERE segment = 'country=de' AND bucket > '2024-03-01 20:00Z'"
+    )
+    assert kinds(check(world, deep=True)) == {"profile cells"}
 
 
 def test_a_prediction_published_twice_is_found(fed: Any) -> None:

@@ -34,6 +34,8 @@ SECTION: dict[str, Any] = {
             "x": "float",
             "k": "int",
             "c": "string",
+            # as columns of the job's own queries could be called
+            **dict.fromkeys(("body", "reject_reason", "messages", "f"), "float"),
             "image": {"type": "tensor", "shape": [4, 4]},
         },
         "accept": {"since": "2025-01-01", "until": "2027-01-01"},

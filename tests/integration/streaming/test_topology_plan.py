@@ -14,6 +14,7 @@ import pytest
 from pyflink.table import ExplainDetail, TableEnvironment
 
 from driftline.config import Config, FieldType, Input, Model
+from driftline.names import BODY
 from driftline.streaming.job import flink_settings, table_environment
 from driftline.streaming.jvm import jvm_arguments
 from driftline.streaming.query import accepted_time_expression, field_expression, time_expression
@@ -158,7 +159,39 @@ def test_what_is_published_is_not_computed_from_a_second_call(tmp_path: Path) ->
 def test_every_column_that_the_query_adds_reaches_the_log(tmp_path: Path) -> None:
     plan = optimized_plan(config_of(tmp_path, section(**PARTS["window"])), {})
     [call] = re.findall(r"log_predictions\(([^)]*)\)", plan)
-    assert len(call.split(",")) == 5 + len(SQL["columns"]), call
+    whole = sum(kind == "int" for kind in dict(SQL["columns"]).values())  # these come as two
+    assert len(call.split(",")) == 5 + len(SQL["columns"]) + whole, call
+
+
+# words of the job's own queries, of Python's functions and of SQL
+WORDS = "body known_time is_late once barrier usable enriched featured timed events messages logged"
+WORDS += " published reason reject_reason p f n log_predictions row array select from value kafka"
+
+
+@pytest.mark.parametrize("windows", [True, False])
+def test_fields_and_columns_may_have_any_name(tmp_path: Path, windows: bool) -> None:
+    fields = dict.fromkeys(WORDS.split(), "int")
+    columns = {f"{name}_{len(fields)}": "int" for name in fields}
+    of = "MAX({}) OVER (ORDER BY event_time)" if windows else "{} + 1"
+    for these, those in ((fields, columns), (columns, fields)):
+        added = ", ".join(
+            f"{of.format(f'`{one}`')} AS `{other}`" for one, other in zip(these, those, strict=True)
+        )
+        model = section(
+            features={"sql": {"query": f"SELECT *, {added} FROM events", "columns": those}}
+        )
+        model["input"]["fields"] = these
+        plan = optimized_plan(config_of(tmp_path, model), {})
+        assert "log_predictions(" in plan
+
+
+def test_the_view_that_a_query_reads_has_columns_of_its_own(tmp_path: Path) -> None:
+    """They may not be declared again: refused by the config alone."""
+    for name in ("kafka_partition", "kafka_offset", "kafka_time", "event_time", "event_id", "late"):
+        model = section(features={"sql": SQL})
+        model["input"]["fields"] = {**model["input"]["fields"], name: "int"}
+        with pytest.raises(ValueError, match=f"{name!r} is a column of driftline's own: rename"):
+            config_of(tmp_path, model)
 
 
 def test_starts_are_given_to_the_reader(tmp_path: Path) -> None:
@@ -188,7 +221,7 @@ def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Any
         columns = ", ".join(f"CAST({text} AS STRING)" for text in expressions)
         rows = t_env.sql_query(
             f"""SELECT n, {columns} FROM (
-                  SELECT n, CAST(b AS BYTES) AS body,
+                  SELECT n, CAST(b AS BYTES) AS {BODY},
                          CAST(TIMESTAMP '{NOW.replace("T", " ")}' AS TIMESTAMP_LTZ(3)) AS kafka_time
                     FROM (VALUES {hexed}) AS m (n, b))"""
         ).execute()

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from driftline.config import Score
 from driftline.errors import RegistryError
 from driftline.streaming.isolate import run_isolated
 from registry.loaders import saved_model
@@ -183,8 +184,21 @@ def test_the_score_is_the_first_output_unless_one_is_named_so() -> None:
     assert score({"a": np.array([1.0, 2.0]), "z": np.zeros(2)}).tolist() == [1.0, 2.0]
     named = np.array([[1.0], [2.0]])
     assert score({"a": np.zeros(2), "score": named}).tolist() == [1.0, 2.0]
-    assert score({"classes": np.array([[0.1, 0.9]])}).tolist() == [0.1]
     assert score({"name": np.array(["a"], object), "p": np.array([0.5])}).tolist() == [0.5]
+
+
+def test_of_several_numbers_a_row_one_is_chosen() -> None:
+    outputs = {"proba": np.array([[0.1, 0.9], [0.3, 0.7]]), "other": np.zeros(2)}
+    with pytest.raises(RegistryError, match=r"'proba' has 2 numbers a row: .*index: 1"):
+        score(outputs)
+    assert score(outputs, Score(index=1)).tolist() == [0.9, 0.7]
+    assert score(outputs, Score(output="other")).tolist() == [0.0, 0.0]
+    assert score({"p": np.arange(12.0).reshape(2, 2, 3)}, Score(index=4)).tolist() == [4.0, 10.0]
+    assert score({"p": np.empty((0, 2))}, Score(index=1)).tolist() == []
+    with pytest.raises(RegistryError, match=r"index is 2, but .* has 2 numbers a row"):
+        score(outputs, Score(index=2))
+    with pytest.raises(RegistryError, match=r"'absent', which is no output .*'proba', 'other'"):
+        score(outputs, Score(output="absent"))
 
 
 def test_without_numbers_there_is_no_score() -> None:

@@ -1,5 +1,6 @@
 """Which champion was the one before."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,12 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 def decided(*line: tuple[Any, int]) -> list[Decision]:
     return [Decision(NOW, version, None, kind, "me", None, None) for kind, version in line]
+
+
+def after(previous: int, *line: tuple[Any, int]) -> list[Decision]:
+    """Decisions after a champion that was registered as such."""
+    first, *rest = decided(*line)
+    return [replace(first, previous=previous), *rest]
 
 
 PROMOTED = decided(("first", 1), ("promoted", 2), ("refused", 9), ("forced", 3))
@@ -35,6 +42,9 @@ PROMOTED = decided(("first", 1), ("promoted", 2), ("refused", 9), ("forced", 3))
         (PROMOTED + decided(("rolled_back", 2), ("promoted", 4)), 4, set(), 2),
         (decided(("first", 1), ("promoted", 2), ("promoted", 1)), 1, set(), 2),
         (PROMOTED + decided(("rolled_back", 5)), 5, set(), 3),
+        (after(1, ("forced", 2)), 2, set(), 1),
+        (after(1, ("forced", 2), ("rolled_back", 1)), 1, set(), None),
+        (after(1, ("refused", 2), ("promoted", 3)), 3, set(), None),  # nobody says what was before
     ],
 )
 def test_the_champion_before(

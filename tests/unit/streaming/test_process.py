@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from driftline.config import Model
+from driftline.config import Model, Score
 from driftline.records import POSITION, PREDICTION, REJECT, ScoredBatch
 from driftline.streaming.decode import DECODERS
 from driftline.streaming.features import FeatureDefinition
@@ -40,6 +40,7 @@ class FakeRuntime:
     inputs: Mapping[str, Tensor] = field(default_factory=dict)
     outputs: Mapping[str, Tensor] = field(default_factory=dict)
     sizes: list[int] = field(default_factory=list)
+    score: Score = field(default_factory=Score)
 
     def check(self, features: pa.Schema) -> None:
         """Takes everything."""
@@ -208,9 +209,10 @@ def test_several_outputs_are_kept_whole() -> None:
 
 
 def test_one_output_of_several_numbers() -> None:
-    runtime = FakeRuntime(lambda f: {"classes": np.tile([0.25, 0.75], (len(f), 1))})
+    given = {"classes": np.array([[0.25, 0.75]])}
+    runtime = FakeRuntime(lambda _: given, score=Score(index=1))
     batch = process([event(items="1")], runtime)
-    assert batch.predictions.column("score").to_pylist() == [0.25]
+    assert batch.predictions.column("score").to_pylist() == [0.75]
     assert batch.predictions.column("outputs").to_pylist() == ['{"classes":[0.25,0.75]}']
 
 

@@ -195,13 +195,13 @@ def section(time_format: str = "iso8601", **accept: str) -> Input:
 @pytest.mark.parametrize(
     ("kind", "expression"),
     [
-        ("string", "JSON_VALUE(CAST(body AS STRING), '$[''a b'']')"),
-        ("float", "TRY_CAST(JSON_VALUE(CAST(body AS STRING), '$[''a b'']') AS DOUBLE)"),
-        ("bool", "TRY_CAST(JSON_VALUE(CAST(body AS STRING), '$[''a b'']') AS BOOLEAN)"),
+        ("string", "JSON_VALUE(CAST(BODY AS STRING), '$[''a b'']')"),
+        ("float", "TRY_CAST(JSON_VALUE(CAST(BODY AS STRING), '$[''a b'']') AS DOUBLE)"),
+        ("bool", "TRY_CAST(JSON_VALUE(CAST(BODY AS STRING), '$[''a b'']') AS BOOLEAN)"),
         (
             "int",
-            "COALESCE(TRY_CAST(JSON_VALUE(CAST(body AS STRING), '$[''a b'']') AS BIGINT), "
-            "CAST(TRY_CAST(JSON_VALUE(CAST(body AS STRING), '$[''a b'']') AS DOUBLE) AS BIGINT))",
+            "COALESCE(TRY_CAST(JSON_VALUE(CAST(BODY AS STRING), '$[''a b'']') AS BIGINT), "
+            "CAST(TRY_CAST(JSON_VALUE(CAST(BODY AS STRING), '$[''a b'']') AS DOUBLE) AS BIGINT))",
         ),
     ],
 )
@@ -213,7 +213,7 @@ def test_field_expression(kind: FieldType, expression: str) -> None:
     ("time_format", "factor"), [("epoch_s", "1000.0"), ("epoch_ms", "1.0"), ("epoch_us", "0.001")]
 )
 def test_epoch_time_expression(time_format: str, factor: str) -> None:
-    text = "TRY_CAST(JSON_VALUE(CAST(body AS STRING), '$[''at time'']') AS DOUBLE)"
+    text = "TRY_CAST(JSON_VALUE(CAST(BODY AS STRING), '$[''at time'']') AS DOUBLE)"
     assert time_expression(section(time_format)) == (
         f"CASE WHEN ABS({text} * {factor}) < 2.0E14"
         f" THEN TO_TIMESTAMP_LTZ(CAST({text} * {factor} AS BIGINT), 3) END"

@@ -1,27 +1,20 @@
 """Do the profiles count exactly the rows that were logged?"""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
 
 import numpy as np
-import pyarrow as pa
 from psycopg import sql
 
 from driftline import names
-from driftline.profile.binning import Binning
-from driftline.profile.profile import Profile
-from driftline.profile.recount import recount
 from driftline.storage import intervals
 from driftline.storage.audit.evidence import chunks, rows
 from driftline.storage.audit.report import Difference
 from driftline.storage.connection import Connection
 from driftline.storage.intervals import Ints
-from driftline.storage.rows import stream
 
 _MINUTE = 60_000_000  # microseconds
-_DAY = 1440  # minutes
+DAY = 1440  # minutes
 _SHOWN = 5
 
 Window = tuple[int, int]  # minutes since 1970, [first, end)
@@ -29,10 +22,10 @@ ALWAYS: Window = (-(1 << 40), 1 << 40)
 
 # A version may be counted twice while its bins change: with the champion's and with new ones.
 # The bins that it is registered with decide then.
-_PROFILES = sql.SQL(
+PROFILES = sql.SQL(
     """  FROM driftline.profile AS p
   LEFT JOIN driftline.model_version AS v ON v.model = p.model AND v.version = p.version
- WHERE p.model = %(model)s AND p.role = %(role)s AND p.segment = %(segment)s
+ WHERE p.model = %(model)s AND p.role = %(role)s
    AND p.binning_id = coalesce(v.binning_id, p.binning_id)"""
 )
 
@@ -40,9 +33,9 @@ _PROFILE_COUNTS = sql.SQL(
     """SELECT version, array_agg(minute), array_agg(span), array_agg(n)
          FROM (SELECT p.version, (date_part('epoch', p.bucket) / 60)::bigint AS minute,
                       span_minutes::bigint AS span, sum(rows)::bigint AS n
-                 {profiles} GROUP BY 1, 2, 3) AS counted
+                 {profiles} AND p.segment = %(segment)s GROUP BY 1, 2, 3) AS counted
         GROUP BY version"""
-).format(profiles=_PROFILES)
+).format(profiles=PROFILES)
 
 _ROW_COUNTS = sql.SQL(
     """SELECT model_version, array_agg((date_part('epoch', minute) / 60)::bigint), array_agg(n)
@@ -84,20 +77,20 @@ def compare(connection: Connection, model: str, window: Window = ALWAYS) -> Prof
     Parameters:
         window: whole days; profiles outside are still summed up.
     """
-    kept = _minutes(chunks(connection, names.prediction_table(model)))
+    kept = minutes(chunks(connection, names.prediction_table(model)))
     total = expired = 0
     wrong: list[str] = []
     off = 0
     for version, counts in sorted(_read(connection, model, window).items()):
         total += int(counts.profiled.sum())
         start, span, profiled, stored = _cells(counts)
-        gone = np.where(_whole(kept, start, span), 0, np.maximum(profiled - stored, 0))
+        gone = np.where(whole(kept, start, span), 0, np.maximum(profiled - stored, 0))
         expired += int(gone.sum())
         inside = (start >= window[0]) & (start < window[1])
         bad = inside & (profiled - gone != stored)
         off += int(np.abs(profiled - gone - stored)[bad].sum())
         wrong += [
-            f"version {version}, {_time(int(start[i]))} ({span[i]} min): profile {profiled[i]}, "
+            f"version {version}, {time_of(int(start[i]))} ({span[i]} min): profile {profiled[i]}, "
             f"rows {stored[i]}"
             for i in np.flatnonzero(bad)
         ]
@@ -132,12 +125,12 @@ def _read(connection: Connection, model: str, window: Window) -> dict[int, _Coun
 def _cells(counts: _Counts) -> tuple[Ints, Ints, Ints, Ints]:
     """Start, span, profiled and stored rows of each minute, or of the hour or day that it, or a
     part of the hour, went into."""
-    days = np.unique(counts.start[counts.span == _DAY] // _DAY)
-    hours = np.unique(counts.start[(counts.span > 1) & (counts.span < _DAY)] // 60)
+    days = np.unique(counts.start[counts.span == DAY] // DAY)
+    hours = np.unique(counts.start[(counts.span > 1) & (counts.span < DAY)] // 60)
 
     def cell(minutes: Ints) -> tuple[Ints, Ints]:
         span = np.where(np.isin(minutes // 60, hours), 60, 1)
-        span = np.where(np.isin(minutes // _DAY, days), _DAY, span)
+        span = np.where(np.isin(minutes // DAY, days), DAY, span)
         return minutes // span * span, span
 
     starts, spans = cell(np.concatenate((counts.start, counts.minute)))
@@ -148,90 +141,18 @@ def _cells(counts: _Counts) -> tuple[Ints, Ints, Ints, Ints]:
     return distinct, spans[first], profiled, stored
 
 
-def _minutes(spans: Ints) -> Ints:
+def minutes(spans: Ints) -> Ints:
+    """Spans of microseconds as minutes."""
     return intervals.union(spans // _MINUTE)
 
 
-def _whole(kept: Ints, start: Ints, span: Ints) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def whole(kept: Ints, start: Ints, span: Ints) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     """Which cells lie whole within the times that the table still has chunks for."""
     inside = intervals.counts(kept, np.stack((start, start + span), axis=1))
     whole: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = inside == span
     return whole
 
 
-def _time(minute: int) -> str:
+def time_of(minute: int) -> str:
+    """A minute since 1970 for people."""
     return datetime.fromtimestamp(minute * 60, UTC).strftime("%Y-%m-%d %H:%M")
-
-
-_PACKED = sql.SQL(
-    """SELECT * FROM (SELECT floor(date_part('epoch', p.bucket) / 86400)::bigint AS day,
-                             p.version, p.binning_id, p.cells {profiles}) AS packed
-        WHERE day >= %(first)s AND day < %(end)s ORDER BY day, version, binning_id"""
-).format(profiles=_PROFILES)
-
-
-def recount_cells(
-    connection: Connection, model: str, window: Window = ALWAYS
-) -> Iterator[Difference]:
-    """Count every cell of the profiles again from the rows, day by day.
-
-    Days whose rows retention has dropped, in whole or in part, are left out.
-    """
-    kept = _minutes(chunks(connection, names.prediction_table(model)))
-    binnings = {
-        str(key): Binning.from_json(spec)
-        for key, spec in connection.execute("SELECT id, spec::text FROM driftline.binning")
-    }
-    for (day, version, binning_id), packed in _by_day(connection, model, window):
-        where = f"version {version}, {_time(day * _DAY)[:10]}"
-        if not _whole(kept, np.array([day * _DAY]), np.array([_DAY])).all():
-            continue
-        if binning_id not in binnings:
-            yield Difference("profile cells", where, 1, f"binning {binning_id!r} is not stored")
-            continue
-        again = _recount(connection, model, version, binnings[binning_id], day)
-        wrong = _wrong_columns(Profile.of(binnings[binning_id], *packed), again)
-        if wrong:
-            detail = f"columns {', '.join(wrong)} count otherwise"
-            yield Difference("profile cells", where, len(wrong), detail)
-
-
-def _by_day(
-    connection: Connection, model: str, window: Window
-) -> Iterator[tuple[tuple[int, int, str], list[bytes]]]:
-    """(day since 1970, version, binning), and the packed rows of it."""
-    values = {"model": model, "role": names.SERVED, "segment": names.ALL_ROWS}
-    with connection.cursor("packed") as cursor:  # on the server: they need not fit in memory
-        cursor.execute(_PACKED, {**values, "first": window[0] // _DAY, "end": window[1] // _DAY})
-        for (day, version, binning_id), some in groupby(cursor, key=lambda row: row[:3]):
-            yield (day, version, binning_id), [cells for *_, cells in some]
-
-
-def _recount(
-    connection: Connection, model: str, version: int, binning: Binning, day: int
-) -> Profile:
-    query = sql.SQL(
-        "SELECT {} FROM {} WHERE event_time >= to_timestamp({}) AND event_time < to_timestamp({})"
-        " AND model_version = {}"
-    ).format(
-        sql.SQL(", ").join(sql.Identifier(one.name) for one in binning.columns),
-        sql.Identifier(names.SCHEMA, names.prediction_table(model)),
-        sql.Literal(day * 86_400),
-        sql.Literal((day + 1) * 86_400),
-        sql.Literal(version),
-    )
-    total = Profile.of(binning)
-    for batch in stream(connection, query, None):
-        total = total + recount(pa.Table.from_batches([batch]), binning)
-    return total
-
-
-def _wrong_columns(profile: Profile, again: Profile) -> list[str]:
-    """Columns whose counts differ at all, or whose sums differ by more than one in 10**9."""
-    wrong = []
-    for name in profile.binning.by_name:
-        one, other = profile.column(name), again.column(name)
-        same = np.array_equal(one.counts, other.counts)
-        if not same or not np.allclose(one.sums, other.sums, rtol=1e-9, atol=0.0):
-            wrong.append(name)
-    return wrong

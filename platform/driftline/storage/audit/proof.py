@@ -15,6 +15,7 @@ from driftline import names
 from driftline.config import Config
 from driftline.errors import AuditError
 from driftline.storage.audit import profiles, publication
+from driftline.storage.audit.cells import compare_hours, recount_cells
 from driftline.storage.audit.duplicates import dangling
 from driftline.storage.audit.evidence import EVERYTHING
 from driftline.storage.audit.gather import Scope, Stream, gather
@@ -84,7 +85,9 @@ def audit(
         cells: list[Difference] = []
         if config.model(model).profiles:
             profiled = profiles.compare(connection, model, window)
-            cells = list(profiles.recount_cells(connection, model, window)) if deep else []
+            if deep:
+                cells += recount_cells(connection, model, config.model(model).segments, window)
+                cells += compare_hours(connection, model)
         there, unpublished = publication.compare(connection, config, model, scope, allowed)
     events, labels = judged["events"], judged.get("labels")
     if profiled is not None:

@@ -79,7 +79,7 @@ class AuditReport:
             compared for the minutes of its rows alone, and for a model without profiles.
         published: logged rows that the output topic holds; None when there is none.
         awaiting: logged rows that are too young to be missed in the output topic.
-        deep: whether every cell of the profiles was counted again.
+        deep: whether every cell of the profiles was counted again, of all roles and segments.
         differences: empty when all agrees.
     """
 
@@ -98,9 +98,21 @@ class AuditReport:
         """Whether nothing differs; records that are still pending are no difference."""
         return not self.differences
 
+    @property
+    def not_compared(self) -> tuple[str, ...]:
+        """What this audit can't vouch for."""
+        cells = "cells of profiles, by segment and of shadows, and sums of hours (see --deep)"
+        contents = "the contents of rows, labels and rejected messages with those of the topics"
+        return (contents,) if self.deep or self.profiled is None else (cells, contents)
+
     def to_json(self) -> str:
         """The whole report for a machine."""
-        content = {**dataclasses.asdict(self), "made_at": self.made_at.isoformat(), "ok": self.ok}
+        content = {
+            **dataclasses.asdict(self),
+            "made_at": self.made_at.isoformat(),
+            "not_compared": self.not_compared,
+            "ok": self.ok,
+        }
         return json.dumps(content, indent=2)
 
     def __rich__(self) -> RenderableType:
@@ -113,7 +125,8 @@ class AuditReport:
             if found is not None:
                 numbers = (f"{getattr(found, name):,}" for name in columns)
                 counts.add_row(stream, found.topic, *numbers)
-        return Group(counts, self._sum(), *(self._line(one) for one in self.differences))
+        rest = Text(f"not compared: {'; '.join(self.not_compared)}", "dim")
+        return Group(counts, self._sum(), *(self._line(one) for one in self.differences), rest)
 
     def _sum(self) -> Text:
         parts = [f"logged {self.events.logged:,}"]
