@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from driftline import names
+from driftline.errors import ServiceError
 from driftline.storage.connection import Connection
 from driftline.storage.copy import copy
 
@@ -21,7 +22,7 @@ class Inserter:
     """Inserts batches into one table; the row that came first stays.
 
     Plain COPY while nothing conflicts; COPY to a temporary table and ON CONFLICT DO NOTHING after
-    a conflict.
+    a conflict. A row that is not inserted is seen to be there, whatever the server does.
 
     Parameters:
         connection: as role `write`.
@@ -58,15 +59,38 @@ class Inserter:
         # by offset last, so that the first of equals is the one that was read first
         order = [(name, "ascending") for name in (*self._key, "source", "kafka_offset")]
         copy(self._connection, "incoming", rows.take(pc.sort_indices(rows, order)), schema=None)
-        statement = sql.SQL(
-            "INSERT INTO {} ({}) SELECT * FROM incoming ON CONFLICT DO NOTHING"
+        absent = sql.SQL("NOT EXISTS (SELECT FROM {} AS t WHERE {})").format(
+            table,
+            sql.SQL(" AND ").join(
+                sql.SQL("t.{0} = i.{0}").format(sql.Identifier(name)) for name in self._key
+            ),
+        )
+        insert = sql.SQL(
+            "INSERT INTO {} ({}) SELECT * FROM incoming AS i WHERE {} ON CONFLICT DO NOTHING"
             " RETURNING source, kafka_offset"
         )
-        inserted = self._connection.execute(statement.format(table, columns)).fetchall()
+        missing = sql.SQL("SELECT count(*) FROM incoming AS i WHERE {}").format(absent)
+        inserted = self._connection.execute(
+            insert.format(table, columns, sql.SQL("true"))
+        ).fetchall()
+        # what was not inserted must be there: TimescaleDB before 2.18.2 ends an INSERT into a
+        # compressed chunk at its first conflict (timescaledb #7672)
+        while len(inserted) < len(rows) and self._count(missing):
+            more = self._connection.execute(insert.format(table, columns, absent)).fetchall()
+            if not more:
+                raise ServiceError(
+                    f"{self._count(missing)} rows were left out of the table {self._table!r} by "
+                    "the database, without an error: update TimescaleDB to 2.18.2 or newer"
+                )
+            inserted += more
         self._connection.execute("DROP TABLE incoming")
         if len(inserted) == len(rows):
             return np.ones(len(rows), dtype=bool)
         return _among(rows, np.array(inserted, dtype=np.int64).reshape(-1, 2))
+
+    def _count(self, query: sql.Composed) -> int:
+        row = self._connection.execute(query).fetchone()
+        return 0 if row is None else int(row[0])
 
 
 def _among(rows: pa.RecordBatch, keys: NDArray[Any]) -> NDArray[Any]:

@@ -149,6 +149,7 @@ def _configure(conf: Path, rest: int, folder: Path) -> None:
     (conf / "config.yaml").write_text(yaml.safe_dump(settings))
 
 
+@pytest.mark.long
 def test_a_submitted_job_logs_and_proves(world: World, cluster: Cluster) -> None:
     """The same job runs on a cluster, each record once; the cluster stays closed."""
     world.make_topics("clustered")

@@ -36,7 +36,7 @@ from tests.integration.job.running import (
 )
 from tests.integration.job.saved_model import EXPECTED_SCORE
 
-PORTION = 120_000  # events around each strike
+PORTION = 80_000  # events around each strike
 REMAINING = 20_000  # messages, at least, that are still to come when it strikes
 MODEL = "struck"
 

@@ -18,10 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from driftline import names
-from driftline.errors import DriftlineError, RegistryError
+from driftline.errors import DriftlineError, RegistryError, ServiceError
 from driftline.services.stack import Stack
 from driftline.storage import evidence, promotions
 from driftline.storage.connection import connect
+from driftline.streaming.check import check_ready
 from registry.gates.canary import broken
 from registry.promote import locked
 from registry.register import register
@@ -213,6 +214,24 @@ def test_a_version_that_hangs_or_raises_harms_no_command(
     options = ("--name", registered.name, "--reference", str(tmp_path / "reference.parquet"))
     message = refused(registered, "register", str(path), *options)
     assert f"fails its trial: {why}" in message
+
+
+def test_a_champion_whose_score_nobody_has_chosen_serves_nowhere(registered: Registered) -> None:
+    """Said before a job starts; a worker would only find out when it has loaded the model."""
+    registered.set("registry", name=registered.name, score={"output": "both"})
+    with pytest.raises(RegistryError, match="'both' has 2 numbers a row"):
+        check_ready(registered.config, MODEL)
+    registered.set("registry", name=registered.name, score={"output": "both", "index": 0})
+    with pytest.raises(ServiceError, match="has no topic"):  # all else is there
+        check_ready(registered.config, MODEL)
+
+
+def test_roll_back_goes_to_a_champion_that_was_registered_as_such(registered: Registered) -> None:
+    registered.sql("DELETE FROM driftline.promotion")  # nothing was decided, and no job has run
+    registered.json("promote", MODEL, "2", "--force", "--reason", "urgent")
+    made = registered.json("rollback", MODEL)
+    assert (made["version"], made["previous"]) == (1, 2)
+    assert registered.alias() == 1
 
 
 def test_roll_back_goes_back_again_and_again(registered: Registered) -> None:

@@ -13,7 +13,7 @@ import yaml
 from typer.testing import CliRunner
 
 from driftline import names
-from driftline.config import Config, Mlflow
+from driftline.config import Config, Mlflow, Registry, Score
 from driftline.errors import RegistryError
 from driftline.profile import blocks, sample
 from driftline.profile.binning import Binning
@@ -26,6 +26,7 @@ from registry.client import connect
 from registry.commands import models
 from registry.loaders import load
 from registry.register import Training, register
+from registry.runtime import score
 from registry.versions import versions
 from tests.unit.registry import keras_models, saved_models
 
@@ -100,6 +101,27 @@ def test_event_times_of_the_reference_are_kept_as_blocks(
     (folder / names.REFERENCE_BLOCKS_ARTIFACT).write_bytes(b"other")
     fetch(connect(settings), name, 1, tmp_path)  # they are in the digest
     assert blocks.from_bytes((folder / names.REFERENCE_BLOCKS_ARTIFACT).read_bytes()) == kept
+
+
+def test_of_several_numbers_a_row_the_config_chooses(
+    settings: Mlflow, name: str, saved: Path, tmp_path: Path
+) -> None:
+    unsaid = Registry(name=name, score=Score(output="both"))
+    with pytest.raises(RegistryError, match=r"fails its trial: .*'both' has 2 numbers a row: .*"):
+        register(settings, name, saved, features(), registered=unsaid)
+    said = Registry(name=name, score=Score(output="both", index=1))
+    register(settings, name, saved, features(), registered=said)
+    folder = fetch(connect(settings), name, 1, tmp_path)
+    (rows,) = features(5).to_batches()
+    runtime = load(folder, said)
+    other = load(folder)
+    negative = score(runtime.predict(rows), runtime.score)
+    assert negative.tolist() == (-score(other.predict(rows), other.score)).tolist()
+    binning = Binning.from_json((folder / names.BINNING_ARTIFACT).read_text())
+    profile = Profile.of(binning, (folder / names.REFERENCE_ARTIFACT).read_bytes())
+    (everything,) = features().to_batches()
+    expected = score(runtime.predict(everything), runtime.score).mean()
+    assert profile.column("score").mean() == pytest.approx(expected, abs=0.02)
 
 
 def test_mlflow_itself_understands_the_version(settings: Mlflow, name: str, saved: Path) -> None:

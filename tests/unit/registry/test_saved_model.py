@@ -1,5 +1,8 @@
 """Running a SavedModel by columns."""
 
+import os
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -170,6 +173,21 @@ def test_an_output_that_loses_rows_later_is_a_failure_of_the_version(tmp_path: P
     parts, covered = run_isolated(model.predict, rows, failed.__setitem__)
     assert (covered.tolist(), list(failed)) == ([0, 2], [1])
     assert [part["score"].tolist() for part in parts] == [[1.0], [2.0]]
+
+
+def test_tensorflow_starts_without_what_others_may_still_import() -> None:
+    program = """
+import sys
+from registry.loaders.in_process import start
+start()
+assert not {"keras", "h5py", "scipy"} & set(sys.modules)
+import h5py, scipy
+from tensorflow.keras.callbacks import Callback  # as MLflow does, and a transform may
+import keras
+assert issubclass(Callback, keras.callbacks.Callback)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
 
 
 def test_no_saved_model(tmp_path: Path) -> None:
