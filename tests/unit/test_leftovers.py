@@ -42,10 +42,8 @@ def run(folder: Path, test: str, *options: str) -> "subprocess.Popen[str]":
     )
 
 
-@pytest.mark.parametrize(
-    ("number", "workers"),
-    [pytest.param(signal.SIGINT, [], marks=pytest.mark.long), (signal.SIGTERM, XDIST)],
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, []), (signal.SIGTERM, XDIST)])
 def test_what_an_interrupted_run_has_started_ends(
     tmp_path: Path, number: signal.Signals, workers: list[str]
 ) -> None:

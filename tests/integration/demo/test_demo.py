@@ -114,6 +114,7 @@ def test_the_demo_ends_with_a_proof(shown: Shown) -> None:
     assert "served by version 3" not in said
 
 
+@pytest.mark.long
 def test_a_second_run_reuses_the_model_and_can_be_interrupted(
     shown: Shown, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -172,6 +172,7 @@ def by_variables(section: Any) -> Any:
     return {key: by_variables(value) for key, value in section.items()}
 
 
+@pytest.mark.long
 def test_a_killed_supervisor_leaves_no_job_and_the_next_one_goes_on(
     own_world: World, secrets: list[str]
 ) -> None:
@@ -216,11 +217,12 @@ def test_the_job_waits_for_a_killed_database(struck: Struck) -> None:
     struck.through(lambda _: kill_service(struck.stream.world, "timescaledb"))
 
 
+@pytest.mark.long
 def test_the_job_waits_for_a_killed_broker(struck: Struck) -> None:
     struck.through(lambda _: kill_service(struck.stream.world, "kafka"))
 
 
-@pytest.mark.parametrize("after_forwarding", [False, True])
+@pytest.mark.parametrize("after_forwarding", [pytest.param(False, marks=pytest.mark.long), True])
 def test_a_connection_cut_at_commit_doubles_nothing(struck: Struck, after_forwarding: bool) -> None:
     def cut(_: Pids) -> None:
         cuts = struck.proxy.cuts + 4

@@ -242,6 +242,7 @@ def test_a_crash_under_a_canary_and_shadows(swapped: Swapped) -> None:
     assert count["shadow", shadow, "challenger"] == len(by["challenger"])
 
 
+@pytest.mark.long
 def test_a_canary_that_breaks_a_gate_is_stopped(world: World) -> None:
     model = "careful"
     gates = {"agreement": {"events": 500, "tolerance": 0.5, "share": 0.9}, "window": "1 d"}
