@@ -75,6 +75,15 @@ def _is_trial(process: psutil.Process) -> bool:
         return False
 
 
+def forks() -> list[psutil.Process]:
+    """The trials that are going on."""
+    found = []
+    for process in standing_by():  # a trial among them, which may end meanwhile
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found += process.children()
+    return found
+
+
 def test_a_version_takes_no_more_memory_than_real_ones_need(own_cache: Path) -> None:
     with pytest.raises(RegistryError, match=r"OOM when allocating|far more memory than its files"):
         trial.try_out(version(own_cache, "eats"), PATIENT, 1, None)
@@ -162,12 +171,12 @@ def test_a_hanging_trial_leaves_room_for_another(own_cache: Path) -> None:
     hangs = version(own_cache, "hangs", rows=100)
     refused = threading.Thread(target=lambda: _refused(trials, hangs))
     refused.start()
-    while not any(child.children() for child in standing_by()):
+    while not forks():
         time.sleep(0.05)
     trials.run(version(own_cache), 2)
     assert refused.is_alive()
-    for child in standing_by():
-        for fork in child.children():
+    for fork in forks():
+        with contextlib.suppress(psutil.NoSuchProcess):
             fork.kill()
     refused.join()
     assert len(standing_by()) == len(others) + 1
