@@ -35,9 +35,9 @@ test-all: tools browser check ## check, then run every test, as before a release
 	$(call say,all tests)
 	@$(PYTEST) $(ARGS)
 
-test-fast: venv ## the tests without a service or TensorFlow, in less than a minute (ARGS="-k name ...")
+test-fast: venv ## the tests without a service or TensorFlow, in about a minute (ARGS="-k name ...")
 	$(call say,tests without services)
-	@$(BIN)/python -m pytest -n 2 -p tests.fast tests/unit tests/contracts $(ARGS)
+	@$(BIN)/python -m pytest -n 3 -p tests.fast -m "not long" tests/unit tests/contracts $(ARGS)
 
 simulate: venv ## measure false alarms by simulation, for docs/monitors.md (ARGS="'200 columns' ...")
 	$(call say,simulations (about 20 minutes))
