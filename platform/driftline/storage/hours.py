@@ -26,19 +26,23 @@ def add_up(connection: Connection, model: str, hours: Iterable[datetime]) -> Non
         hours: their starts.
     """
     for hour in hours:
-        rows = connection.execute(
-            f"""SELECT {COLUMNS} FROM driftline.profile
-                WHERE model = %s AND bucket >= %s AND bucket < %s
-                  AND span_minutes <= %s""",  # noqa: S608 - a constant
-            [model, hour, hour + HOUR, _SPAN],
-            binary=True,
-        ).fetchall()
-        sums = merged([ProfileRow(*row) for row in rows], _SPAN)
         connection.cursor().executemany(
             f"INSERT INTO driftline.profile_hour (model, {_COLUMNS})"  # noqa: S608 - a constant
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-            [(model, row.bucket, *row[2:]) for row in sums],
+            [(model, row.bucket, *row[2:]) for row in sums(connection, model, hour)],
         )
+
+
+def sums(connection: Connection, model: str, hour: datetime) -> list[ProfileRow]:
+    """What the profiles of an hour add up to; nothing where they have become days."""
+    rows = connection.execute(
+        f"""SELECT {COLUMNS} FROM driftline.profile
+            WHERE model = %s AND bucket >= %s AND bucket < %s
+              AND span_minutes <= %s""",  # noqa: S608 - a constant
+        [model, hour, hour + HOUR, _SPAN],
+        binary=True,
+    ).fetchall()
+    return list(merged([ProfileRow(*row) for row in rows], _SPAN))
 
 
 def drop(connection: Connection, model: str, hours: Iterable[datetime], before: datetime) -> None:
@@ -70,9 +74,9 @@ def read(
         [model, since, until - HOUR, [names.ALL_ROWS, *segments]],
         binary=True,
     ).fetchall()
-    sums = [ProfileRow(row[0], _SPAN, *row[1:]) for row in rows if row[0] not in stale]
-    found = list(sums)
-    for first, end in _between(sorted({row.bucket for row in sums}), since, until):
+    added = [ProfileRow(row[0], _SPAN, *row[1:]) for row in rows if row[0] not in stale]
+    found = list(added)
+    for first, end in _between(sorted({row.bucket for row in added}), since, until):
         found += windows.read(connection, model, first, end, segments)
     return found
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pyflink.java_gateway import get_gateway
 from pyflink.table import DataTypes, Table, TableEnvironment
 from pyflink.table.serializers import ArrowSerializer
@@ -84,9 +85,7 @@ class MakeFeatures(ScalarFunction):  # type: ignore[misc]  # pyflink ships no ty
             [*decoded.events.columns, *columns], schema=self._definition.events
         )
         made = self._definition(events, rejects, decoded.messages)
-        at = np.full(len(payloads), -1, dtype=np.int64)
-        at[decoded.messages[made.rows]] = np.arange(len(made.rows))
-        index = pa.array(at, mask=at < 0)
+        index = _places(decoded.messages[made.rows], len(payloads))
         kept = events.take(pa.array(made.rows))
         frame = {
             EVENT_ID: kept.column(EVENT_ID).take(index),
@@ -216,13 +215,22 @@ def _any_time(model: Model) -> Model:
 def _reasons(rejects: Rejects, n: int) -> dict[str, pa.Array]:
     """Why each of n lines was rejected, null for the others."""
     found = rejects.batch()
-    at = np.full(n, -1, dtype=np.int64)
-    at[found.column("message")] = np.arange(len(found))
-    index = pa.array(at, mask=at < 0)
+    index = _places(found.column("message").to_numpy(), n)
     return {
         name: found.column(column).take(index)
         for name, column in ((REASON, "reason"), (DETAIL, "detail"))
     }
+
+
+def _places(lines: NDArray[Any], n: int) -> pa.Array:
+    """For each of n lines the row that it has, null where it has none; int64[n].
+
+    Parameters:
+        lines: int[k], the line of each row.
+    """
+    at = np.full(n, -1, dtype=np.int64)
+    at[lines] = np.arange(len(lines))
+    return pa.array(at, mask=at < 0)
 
 
 def _to_pandas(column: pa.Array) -> Series:

@@ -27,7 +27,6 @@ from driftline.storage.audit.profiles import (
 from driftline.storage.audit.report import Difference
 from driftline.storage.connection import Connection
 from driftline.storage.intervals import Ints
-from driftline.storage.profiles import COLUMNS, ProfileRow, merged
 from driftline.storage.rows import stream
 
 _PACKED = sql.SQL(
@@ -45,6 +44,7 @@ _SPLIT_SINCE = sql.SQL(
 ).format(profiles=PROFILES)
 
 _Stored = Mapping[str, Profile]  # by segment
+_Key = tuple[object, ...]  # version, role, segment, binning
 
 
 def recount_cells(
@@ -197,8 +197,8 @@ def compare_hours(connection: Connection, model: str) -> Iterator[Difference]:
         )
         for hour, some in groupby(cursor, key=lambda row: row[0]):
             sums = {tuple(row[1:5]): (row[5], bytes(row[6])) for row in some}
-            again = None if hour in stale else _added_up(connection, model, hour)
-            if again is not None and sums != again:
+            again = {} if hour in stale else _added_up(connection, model, hour)
+            if again and sums != again:
                 wrong = [
                     key for key in sums.keys() | again.keys() if sums.get(key) != again.get(key)
                 ]
@@ -207,19 +207,8 @@ def compare_hours(connection: Connection, model: str) -> Iterator[Difference]:
                 yield Difference("hour sums", where, len(wrong), detail)
 
 
-def _added_up(
-    connection: Connection, model: str, hour: datetime
-) -> dict[tuple[object, ...], tuple[int, bytes]] | None:
-    found = connection.execute(
-        sql.SQL(
-            """SELECT {} FROM driftline.profile
-                WHERE model = %s AND bucket >= %s AND bucket < %s AND span_minutes <= 60"""
-        ).format(sql.SQL(COLUMNS)),
-        [model, hour, hour + hours.HOUR],
-    ).fetchall()
-    if not found:
-        return None
+def _added_up(connection: Connection, model: str, hour: datetime) -> dict[_Key, tuple[int, bytes]]:
     return {
         (row.version, row.role, row.segment, row.binning_id): (row.rows, bytes(row.cells))
-        for row in merged([ProfileRow(*row) for row in found], 60)
+        for row in hours.sums(connection, model, hour)
     }
