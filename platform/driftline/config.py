@@ -322,7 +322,8 @@ class Registry(Settings):
     )
     hang: Wait = Field(
         timedelta(minutes=1),
-        description="a batch that is predicted for so long, in process, ends the worker",
+        description="time limit for the features of a batch, and for its prediction in process; "
+        "longer ends the worker",
     )
     slow: float | None = Field(
         5.0,

@@ -31,6 +31,8 @@ LAG_MS = "lag_ms"
 BODY = "BODY"  # of a message
 KNOWN_TIME = "KNOWN_TIME"
 IS_LATE = "IS_LATE"
+IS_EVENT = "IS_EVENT"  # to the decoder
+FIELDS = "FIELDS"
 REASON = "REASON"
 DETAIL = "DETAIL"
 

@@ -23,7 +23,7 @@ from driftline.settings import Secret, parse_duration
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-OPERATIONS = ROOT / "docs" / "operations.md"
+RELIABILITY = ROOT / "docs" / "reliability.md"
 CONFIG = ROOT / "docs" / "config.md"
 
 # A fenced block: its language, and its lines.
@@ -250,7 +250,7 @@ def _codes(node: ast.AST) -> set[str]:
 
 
 def test_every_reason_is_documented() -> None:
-    table = OPERATIONS.read_text().partition("\n| reason |")[2].partition("\n\n")[0]
+    table = RELIABILITY.read_text().partition("\n| reason |")[2].partition("\n\n")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == reason_codes()
 
 

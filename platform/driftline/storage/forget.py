@@ -10,7 +10,7 @@ _BY_MODEL = (
     *("profile", "profile_hour", "dirty_window", "label", "model_version"),
     "model_definition",
     *("reference", "reference_block", "reference_sample", "calibration"),
-    *("judged_window", "window_stat"),
+    *("judged_window", "window_stat", "batch_attempt"),
     *("verdict", "verdict_history", "report", "alert", "silence", "monitor_progress"),
 )
 _BY_SOURCE = ("ledger", "duplicate", "rejected")

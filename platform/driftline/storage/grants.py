@@ -12,6 +12,7 @@ _WRITE_MORE = {
     "source": "UPDATE (id)",  # what it takes to lock a row; the column itself is GENERATED ALWAYS
     "lock": "UPDATE, DELETE",
     "ledger": "DELETE",  # compaction
+    "batch_attempt": "UPDATE (offsets, started_at), DELETE",  # the next batch; finished ones
     "profile": "DELETE",  # compaction
     "profile_hour": "DELETE",  # added up anew
     "dirty_window": "DELETE",  # what the monitors have seen

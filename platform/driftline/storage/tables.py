@@ -180,6 +180,18 @@ model_definition = sa.Table(
     sa.Column("features_hash", sa.Text, nullable=False),
 )
 
+#: The batch that each worker is processing, or was when it ended.
+batch_attempt = sa.Table(
+    "batch_attempt",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("topic", sa.Text, primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("worker", sa.Text, primary_key=True),
+    sa.Column("offsets", INT8MULTIRANGE, nullable=False),
+    sa.Column("started_at", _TIME, nullable=False),
+)
+
 reference = sa.Table(
     "reference",
     metadata,

@@ -8,13 +8,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pyflink.java_gateway import get_gateway
 from pyflink.table import DataTypes, Table, TableEnvironment
 from pyflink.table.serializers import ArrowSerializer
@@ -28,6 +27,8 @@ from driftline.names import (
     DETAIL,
     EVENT_ID,
     EVENT_TIME,
+    FIELDS,
+    IS_EVENT,
     KAFKA_OFFSET,
     KAFKA_PARTITION,
     KNOWN_TIME,
@@ -40,21 +41,12 @@ from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.history import LeftOut
 from driftline.streaming.job import flink_settings, table_environment
 from driftline.streaming.jvm import flink_jvm
-from driftline.streaming.query import SQL_TYPES, query_fields, time_expression
+from driftline.streaming.query import SQL_TYPES, time_expression
+from driftline.streaming.query_fields import FLINK_TYPES, columns_of_fields, with_fields
 from driftline.streaming.rejects import Rejects
+from driftline.streaming.series import Series, places, to_series
 from driftline.streaming.topology import with_options
 
-if TYPE_CHECKING:
-    Series = pd.Series[Any]
-else:  # pandas' own class takes no parameters at run time
-    Series = pd.Series
-
-_FLINK_TYPES = {
-    "int": DataTypes.BIGINT(),
-    "float": DataTypes.DOUBLE(),
-    "string": DataTypes.STRING(),
-    "bool": DataTypes.BOOLEAN(),
-}
 _KINDS = {arrow: kind for kind, arrow in ARROW_TYPES.items()}
 _BATCH_ROWS = 10_000  # of those that the JVM hands over
 
@@ -85,7 +77,7 @@ class MakeFeatures(ScalarFunction):  # type: ignore[misc]  # pyflink ships no ty
             [*decoded.events.columns, *columns], schema=self._definition.events
         )
         made = self._definition(events, rejects, decoded.messages)
-        index = _places(decoded.messages[made.rows], len(payloads))
+        index = places(decoded.messages[made.rows], len(payloads))
         kept = events.take(pa.array(made.rows))
         frame = {
             EVENT_ID: kept.column(EVENT_ID).take(index),
@@ -93,7 +85,7 @@ class MakeFeatures(ScalarFunction):  # type: ignore[misc]  # pyflink ships no ty
             **_reasons(rejects, len(payloads)),
             **{name: made.features.column(name).take(index) for name in made.features.schema.names},
         }
-        return pd.DataFrame({name: _to_pandas(column) for name, column in frame.items()})
+        return pd.DataFrame({name: to_series(column) for name, column in frame.items()})
 
 
 def features_of(config: Config, name: str, lines: Path) -> pa.Table:
@@ -164,7 +156,7 @@ def _collected(table: Table) -> pa.Table:
 def _flink_type(kind: pa.DataType) -> Any:
     if is_tensor(kind):
         return DataTypes.ARRAY(DataTypes.FLOAT())
-    return _FLINK_TYPES[_KINDS[kind]]
+    return FLINK_TYPES[_KINDS[kind]]
 
 
 def _view(t_env: TableEnvironment, model: Model, lines: Path) -> None:
@@ -187,12 +179,13 @@ def _view(t_env: TableEnvironment, model: Model, lines: Path) -> None:
     if query is None:
         t_env.execute_sql(f"CREATE TEMPORARY VIEW featured AS SELECT {BODY} FROM messages")
         return
-    on_time = f"{KNOWN_TIME} IS NOT NULL"
-    fields = "".join(f", {text} AS `{name}`" for name, text in query_fields(model).items())
+    t_env.execute_sql(f"CREATE TEMPORARY VIEW decoded AS {with_fields(t_env, model, 'messages')}")
+    is_event = f"{KNOWN_TIME} IS NOT NULL AND {FIELDS}.{IS_EVENT}"
     t_env.execute_sql(
         f"""CREATE TEMPORARY VIEW events AS
-            SELECT {BODY}, {KAFKA_PARTITION}, {KAFKA_OFFSET}, kafka_time, {EVENT_TIME}{fields}
-              FROM messages WHERE {on_time}"""
+            SELECT {BODY}, {KAFKA_PARTITION}, {KAFKA_OFFSET}, kafka_time, {EVENT_TIME}
+                   {columns_of_fields(model)}
+              FROM decoded WHERE {is_event}"""
     )
     t_env.execute_sql(f"CREATE TEMPORARY VIEW enriched AS {query.query}")
     typed = "".join(
@@ -202,7 +195,7 @@ def _view(t_env: TableEnvironment, model: Model, lines: Path) -> None:
     nulls = "".join(f", CAST(NULL AS {SQL_TYPES[kind]})" for kind in query.columns.values())
     t_env.execute_sql(
         f"""CREATE TEMPORARY VIEW featured AS SELECT {BODY}{typed} FROM enriched
-            UNION ALL SELECT {BODY}{nulls} FROM messages WHERE NOT ({on_time})"""
+            UNION ALL SELECT {BODY}{nulls} FROM decoded WHERE NOT ({is_event})"""
     )
 
 
@@ -215,30 +208,11 @@ def _any_time(model: Model) -> Model:
 def _reasons(rejects: Rejects, n: int) -> dict[str, pa.Array]:
     """Why each of n lines was rejected, null for the others."""
     found = rejects.batch()
-    index = _places(found.column("message").to_numpy(), n)
+    index = places(found.column("message").to_numpy(), n)
     return {
         name: found.column(column).take(index)
         for name, column in ((REASON, "reason"), (DETAIL, "detail"))
     }
-
-
-def _places(lines: NDArray[Any], n: int) -> pa.Array:
-    """For each of n lines the row that it has, null where it has none; int64[n].
-
-    Parameters:
-        lines: int[k], the line of each row.
-    """
-    at = np.full(n, -1, dtype=np.int64)
-    at[lines] = np.arange(len(lines))
-    return pa.array(at, mask=at < 0)
-
-
-def _to_pandas(column: pa.Array) -> Series:
-    """Whole numbers and bools keep their type beside missing ones."""
-    if pa.types.is_timestamp(column.type) or not column.null_count:
-        plain: Series = column.to_pandas()
-        return plain
-    return pd.Series(column.to_pylist(), dtype=object)
 
 
 def _checked(found: pa.Table, definition: FeatureDefinition, lines: Path) -> pa.Table:

@@ -23,7 +23,7 @@ def check_model(config: Config, name: str) -> None:
     try:
         if model.features.sql is not None:
             query.check(model.features.sql)
-            query.query_fields(model)
+            query.mentioned_fields(model)
         features = FeatureDefinition(model).schema
     except ConfigError as error:
         raise ConfigError(f"model {name!r}: {error}") from error

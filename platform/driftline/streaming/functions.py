@@ -5,10 +5,9 @@ before it returns is never behind a checkpoint.
 """
 
 import gc
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 from pyflink.table import DataTypes
@@ -17,6 +16,7 @@ from pyflink.table.udf import FunctionContext, ScalarFunction, UserDefinedScalar
 from driftline.config import Config
 from driftline.records import PUBLISHED, ScoredBatch, StoredBatch
 from driftline.streaming import metrics, query_columns, worker_environment
+from driftline.streaming.crash_guard import CrashGuard
 from driftline.streaming.decode import DECODERS
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.follow import Follower
@@ -24,20 +24,11 @@ from driftline.streaming.judge import UnfitError
 from driftline.streaming.labels import LabelLog
 from driftline.streaming.process import Messages, Process
 from driftline.streaming.refusal import told
+from driftline.streaming.series import Series, places, utc
 from driftline.streaming.serving import Serving
 from driftline.streaming.sinks import SINKS, Sink
 from driftline.streaming.watchdog import Watchdog
 from registry.trials import Trials
-
-if TYPE_CHECKING:
-    Series = pd.Series[Any]
-    Times = npt.NDArray[np.datetime64]
-else:  # pandas' own classes take no parameters at run time
-    Series, Times = pd.Series, np.ndarray
-
-# Within both, with room for what `accept` adds: microseconds of 64 bits end in the year 294247.
-_HELD = (np.datetime64("-4000-01-01", "s"), np.datetime64("290000-01-01", "s"))
-_COARSE = ("s", "ms")  # finer ones reach no further
 
 PUBLISHED_ROW = DataTypes.ROW(
     [
@@ -62,7 +53,8 @@ class LogPredictions(ScalarFunction):  # type: ignore[misc]  # pyflink ships no 
         self._name = model
         self._process: Process
         self._serving: Serving
-        self._watchdog: Watchdog | None = None
+        self._watchdog: Watchdog
+        self._crash_guard: CrashGuard
         self._follower: Follower
         self._sink: Sink
         self._definition: FeatureDefinition
@@ -83,14 +75,18 @@ class LogPredictions(ScalarFunction):  # type: ignore[misc]  # pyflink ships no 
         self._definition = FeatureDefinition(model)
         schema, digest = self._definition.schema, self._definition.digest
         self._serving = Serving(self._config, self._name, schema, digest)
-        if model.registry.serving is None:
-            self._watchdog = Watchdog(model.registry.hang, self._serving.give_up)
+        self._watchdog = Watchdog(
+            model.registry.hang,
+            self._serving.give_up,
+            predictions=model.registry.serving is None,
+        )
         self._process = Process(
             DECODERS[model.input.decoder](model.input),
             self._definition,
             self._watchdog,
             model.registry.slow,
         )
+        self._crash_guard = CrashGuard(self._config, self._name, self._serving)
         self._sink = SINKS["timescaledb"](self._config, self._name, self._serving.binning_of)
         gc.freeze()  # what is loaded stays: to look for garbage in TensorFlow takes long
         trials = Trials(self._config.folder("models"), model.registry, schema)
@@ -98,7 +94,7 @@ class LogPredictions(ScalarFunction):  # type: ignore[misc]  # pyflink ships no 
 
     def close(self) -> None:
         """Let go of the database and the registry."""
-        for name in ("_follower", "_watchdog", "_sink"):
+        for name in ("_follower", "_watchdog", "_crash_guard", "_sink"):
             part = getattr(self, name, None)
             if part is not None:
                 part.close()
@@ -117,11 +113,11 @@ class LogPredictions(ScalarFunction):  # type: ignore[misc]  # pyflink ships no 
             payloads=body.tolist(),
             partition=partition.to_numpy(np.int32),
             offset=offset.to_numpy(np.int64),
-            kafka_time=_utc(kafka_time),
+            kafka_time=utc(kafka_time),
             late=np.broadcast_to(np.asarray(late, dtype=bool), len(body)),  # or one literal
             added=self._added(added, len(body)),
         )
-        stored = self._sink.write(self._scored(messages))
+        stored = self._sink.write(self._crash_guard.score(messages, self._scored))
         if self._config.model(self._name).output is None:
             return _is_stored(stored, len(body))
         return _published(stored, len(body))
@@ -170,7 +166,7 @@ class LogLabels(ScalarFunction):  # type: ignore[misc]  # pyflink ships no types
             body.tolist(),
             partition.to_numpy(np.int32),
             offset.to_numpy(np.int64),
-            _utc(kafka_time),
+            utc(kafka_time),
         )
         return pd.Series(stored)
 
@@ -190,18 +186,6 @@ def _vectorised(function: ScalarFunction, result: Any) -> UserDefinedScalarFunct
     return udf(function, result_type=result, func_type="pandas", deterministic=False)
 
 
-def _utc(times: Series) -> Times:
-    """Flink's local-time series (the job's time zone is UTC) as datetime64[us][n].
-
-    A producer may set any 64 bits of milliseconds as a record's time: what microseconds and
-    PostgreSQL cannot hold becomes the nearest that they can.
-    """
-    found = times.dt.tz_localize(None).to_numpy()
-    if np.datetime_data(found.dtype)[0] in _COARSE:
-        found = np.clip(found, *_HELD)
-    return found.astype("datetime64[us]")
-
-
 def _is_stored(stored: StoredBatch, n: int) -> Series:
     """Which of n messages have a stored row."""
     found = np.zeros(n, dtype=bool)
@@ -211,9 +195,7 @@ def _is_stored(stored: StoredBatch, n: int) -> Series:
 
 def _published(stored: StoredBatch, n: int) -> pd.DataFrame:
     """The stored rows at the places of their messages, None elsewhere."""
-    at = np.full(n, -1, dtype=np.int64)
-    at[stored.messages] = np.arange(len(stored.messages))
-    index = pa.array(at, mask=at < 0)
+    index = places(stored.messages, n)
     frame = {
         name: stored.predictions.column(name).take(index)
         for name in (field.name for field in PUBLISHED)

@@ -22,8 +22,9 @@ import psutil
 import pyflink
 from py4j.protocol import Py4JJavaError
 from pyflink.common import Configuration, JobClient, JobStatus
+from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
-from pyflink.table import EnvironmentSettings, TableEnvironment, TableResult
+from pyflink.table import EnvironmentSettings, StreamTableEnvironment, TableResult
 
 from driftline import names
 from driftline.config import Config, Model, load
@@ -173,13 +174,15 @@ def _is_cancelled(stop: _Stop) -> bool:
     return True
 
 
-def table_environment(settings: Mapping[str, str]) -> TableEnvironment:
+def table_environment(settings: Mapping[str, str]) -> StreamTableEnvironment:
     """A streaming table environment with these Flink settings."""
     configuration = Configuration()
     for key, value in settings.items():
         configuration.set_string(key, value)
+    environment = StreamExecutionEnvironment.get_execution_environment(configuration)
     builder = EnvironmentSettings.new_instance().in_streaming_mode()
-    return TableEnvironment.create(builder.with_configuration(configuration).build())
+    tables = builder.with_configuration(configuration).build()
+    return StreamTableEnvironment.create(environment, tables)
 
 
 def flink_settings(config: Config, name: str, *, restore: str | None = None) -> dict[str, str]:

@@ -25,6 +25,7 @@ from driftline.environment import without_secrets
 from driftline.errors import DriftlineError, ServiceError
 from driftline.private_files import private_folder
 from driftline.streaming import worker_environment
+from driftline.streaming.java import compiled
 from driftline.streaming.reporters import reporter_jars
 from driftline.streaming.run_folder import run_folder, temporary_folder
 from driftline.streaming.transport_security import secured
@@ -165,10 +166,7 @@ def _close_beam(gateway: JavaGateway, classes: Path) -> None:
     Raises:
         ServiceError: the JVM takes Beam's own nevertheless, which would open ports.
     """
-    source = (_RESOURCES / "BeamSockets.java").read_text()
-    compiler = gateway.jvm.org.codehaus.janino.SimpleCompiler()
-    compiler.cook(source)
-    for name, code in dict(compiler.getBytecodes()).items():
+    for name, code in compiled(gateway, _RESOURCES / "BeamSockets.java").items():
         path = classes.joinpath(*name.split(".")).with_suffix(".class")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(code)

@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 _PAUSE = 60.0  # seconds, for a version whose model server is away while the champion serves
 
-#: Watches over the prediction of one version.
-Watch = Callable[[Served], AbstractContextManager[object]]
+#: Watches over the prediction of one version, or over what is made for all of them.
+Watch = Callable[[Served | None], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,17 @@ class Messages:
     late: NDArray[Any]
     added: pa.RecordBatch
 
+    def take(self, rows: NDArray[Any]) -> "Messages":
+        """Some of the messages, int[k]."""
+        return Messages(
+            [self.payloads[row] for row in rows.tolist()],
+            self.partition[rows],
+            self.offset[rows],
+            self.kafka_time[rows],
+            self.late[rows],
+            self.added.take(pa.array(rows)),
+        )
+
     def positions(self) -> pa.RecordBatch:
         """Where the messages stand in their topic, as `POSITION`."""
         columns = (self.partition, self.offset, self.kafka_time)
@@ -64,7 +75,7 @@ class Process:
     Parameters:
         decoder: by the model's `input` section.
         definition: the model's feature definition.
-        watch: around each version's prediction.
+        watch: around the features, and around each version's prediction.
         slow: see `Judge`.
     """
 
@@ -95,7 +106,8 @@ class Process:
                 no other version shows that it is at fault.
         """
         rejects = Rejects(messages.payloads)
-        features, rows, filtered, events = self._features(messages, rejects)
+        with self._watch(None):
+            features, rows, filtered, events = self.features(messages, rejects)
         with self._watch(lineup.champion):
             champion = score(lineup.champion.runtime, features)
         self._judge.note(lineup.champion.version, champion)
@@ -197,7 +209,7 @@ class Process:
         canary = in_canary(events.column("event_id"), lineup.percent)
         return canary & others[0][2].ok
 
-    def _features(
+    def features(
         self, messages: Messages, rejects: Rejects
     ) -> tuple[pa.RecordBatch, NDArray[Any], NDArray[Any], pa.RecordBatch]:
         """Features and events of the kept messages, their messages, and the filtered ones."""

@@ -7,7 +7,7 @@ import sqlglot
 from sqlglot import exp
 
 from driftline import names
-from driftline.config import FieldType, Input, Model, Query
+from driftline.config import EventFieldType, FieldType, Input, Model, Query
 from driftline.errors import ConfigError
 
 _HIGHLIGHT = re.compile(r"\x1b\[\d+m")  # the parser underlines what it means
@@ -104,16 +104,6 @@ SQL_TYPES: dict[FieldType, str] = {
 }
 
 
-def field_expression(key: str, kind: FieldType) -> str:
-    """A field of the message's JSON, NULL where the decoder would reject it."""
-    text = _json_text(key)
-    if kind == "string":
-        return text
-    if kind == "int":  # 1.0 is a whole number too
-        return f"COALESCE(TRY_CAST({text} AS BIGINT), CAST(TRY_CAST({text} AS DOUBLE) AS BIGINT))"
-    return f"TRY_CAST({text} AS {SQL_TYPES[kind]})"
-
-
 def has_windows(query: Query) -> bool:
     """Whether a feature query looks at more than one event.
 
@@ -124,8 +114,8 @@ def has_windows(query: Query) -> bool:
     return _parsed(query.query).find(exp.Window) is not None
 
 
-def query_fields(model: Model) -> dict[str, str]:
-    """The columns that the feature query mentions beside the time, and the SQL that reads each.
+def mentioned_fields(model: Model) -> dict[str, FieldType]:
+    """The fields that the feature query mentions beside the time, and their types.
 
     Raises:
         ConfigError: it mentions a tensor.
@@ -134,18 +124,18 @@ def query_fields(model: Model) -> dict[str, str]:
     if query is None:
         return {}
     mentioned = {column.name for column in _parsed(query.query).find_all(exp.Column)}
-    fields = {
-        name: field_expression(field.key or name, field.type)
-        for name, field in model.input.fields.items()
-        if field.type != "tensor"
-    }
-    tensors = model.input.fields.keys() - fields.keys() & mentioned
-    if tensors:
-        raise ConfigError(
-            f"the feature query mentions {min(tensors)!r}, a tensor: use it in the transform"
-        )
-    identity = {names.EVENT_ID: field_expression(model.input.event_id, "string")}
-    return {name: text for name, text in (identity | fields).items() if name in mentioned}
+    kinds: dict[str, EventFieldType] = {names.EVENT_ID: "string"}
+    kinds |= {name: field.type for name, field in model.input.fields.items()}
+    found: dict[str, FieldType] = {}
+    for name, kind in kinds.items():
+        if name not in mentioned:
+            continue
+        if kind == "tensor":
+            raise ConfigError(
+                f"the feature query mentions {name!r}, a tensor: use it in the transform"
+            )
+        found[name] = kind
+    return found
 
 
 def accepted_time_expression(settings: Input) -> str:

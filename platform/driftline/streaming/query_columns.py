@@ -6,18 +6,14 @@ as two arguments, neither of which is ever missing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from driftline.config import FieldType
-
-if TYPE_CHECKING:
-    Series = pd.Series[Any]
-else:  # pandas' own class takes no parameters at run time
-    Series = pd.Series
+from driftline.streaming.series import Series
 
 
 def arguments(columns: Mapping[str, FieldType]) -> str:

@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import threading
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from driftline.storage.reconnect import Reconnecting
 from driftline.storage.versions import record
 from driftline.streaming.lineup import Lineup, Served
 from driftline.streaming.ready import Located, Ready, candidates, make_ready
+from registry.cache import cached
 from registry.trials import mark_passed
 
 log = logging.getLogger(__name__)
@@ -86,6 +88,19 @@ class Serving:
         self._ready[ready.served.version] = ready
         return ready.served
 
+    def folder(self, version: int) -> Path:
+        """The files of a version that is ready.
+
+        Raises:
+            RegistryError: somebody has deleted or changed them.
+        """
+        registered = self._config.model(self._name).registry.name
+        models = self._config.folder("models")
+        folder = cached(registered, version, self.digest(version), models)
+        if folder is None:
+            raise RegistryError(f"the files of version {version} are gone from {str(models)!r}")
+        return folder
+
     def digest(self, version: int) -> str:
         """Of a version that is ready, "" of others."""
         return self._ready[version].record.digest if version in self._ready else ""
@@ -131,21 +146,46 @@ class Serving:
                 close()
         return bool(gone)
 
-    def give_up(self, served: Served) -> None:
-        """End the worker, in which a version hangs; Flink begins anew with another version."""
-        detail = f"a batch was predicted for {self._config.model(self._name).registry.hang}"
+    def give_up(self, served: Served | None) -> None:
+        """End the worker, in which a version or the transform hangs; Flink begins anew.
+
+        With another version, where there is one; which event it hung on is searched if need be.
+        """
+        limit = self._config.model(self._name).registry.hang
+        if served is None:
+            log.error("the transform has taken %s for a batch; ending the worker", limit)
+            os._exit(70)  # nothing else ends a thread in its code
+        detail = f"a batch was predicted for {limit}"
         log.error("version %d hangs: %s; ending the worker", served.version, detail)
+        try:
+            self._quarantine_replaceable(served.version, "hangs", detail)
+        finally:
+            os._exit(70)  # nothing else ends a thread in a model's code
+
+    def replace(self, version: int, reason: str, detail: str) -> None:
+        """Take a version out of the line-up, or, where nothing here can take its place, have the
+        next worker begin with another one.
+
+        Raises:
+            LookupError: this worker has no other version.
+        """
+        try:
+            self.bar(version, reason, detail)
+        except LookupError:
+            self._quarantine_replaceable(version, reason, detail)
+            raise
+
+    def _quarantine_replaceable(self, version: int, reason: str, detail: str) -> None:
+        """Bar a version for all workers, if one that begins anew finds another."""
         postgres = self._config.local_postgres()
         try:
             with connect(postgres, "write", autocommit=True, connect_timeout=_QUICKLY) as store:
-                if self._can_do_without(store, served.version):
-                    self.quarantine(store, served.version, "hangs", detail)
+                if self._can_do_without(store, version):
+                    self.quarantine(store, version, reason, detail)
                 else:
                     log.error("no other version could serve: it is not put in quarantine")
         except (DriftlineError, OSError) as error:
-            log.error("version %d is not put in quarantine: %s", served.version, error)
-        finally:
-            os._exit(70)  # nothing else ends a thread in a model's code
+            log.error("version %d is not put in quarantine: %s", version, error)
 
     def _can_do_without(self, connection: Connection, version: int) -> bool:
         """Whether a worker that begins anew finds another champion, see `candidates`."""

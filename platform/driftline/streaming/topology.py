@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
-from pyflink.table import StatementSet, TableEnvironment
+from pyflink.table import StatementSet, StreamTableEnvironment
 
 from driftline.config import Config, Model, Query
 from driftline.names import (
     BODY,
     EVENT_TIME,
+    FIELDS,
+    IS_EVENT,
     IS_LATE,
     KAFKA_OFFSET,
     KAFKA_PARTITION,
@@ -17,15 +20,12 @@ from driftline.names import (
     KNOWN_TIME,
     LATE,
 )
+from driftline.streaming.always_active import always_active
 from driftline.streaming.connector import java_properties
 from driftline.streaming.functions import log_labels, log_predictions
-from driftline.streaming.query import (
-    SQL_TYPES,
-    accepted_time_expression,
-    has_windows,
-    query_fields,
-)
+from driftline.streaming.query import SQL_TYPES, accepted_time_expression, has_windows
 from driftline.streaming.query_columns import arguments
+from driftline.streaming.query_fields import columns_of_fields, with_fields
 
 Offsets = Mapping[int, int]  # partition -> first offset to read
 
@@ -33,7 +33,7 @@ POSITION = f"{KAFKA_PARTITION}, {KAFKA_OFFSET}, kafka_time"
 
 
 def build(
-    t_env: TableEnvironment, config: Config, name: str, starts: Mapping[str, Offsets]
+    t_env: StreamTableEnvironment, config: Config, name: str, starts: Mapping[str, Offsets]
 ) -> StatementSet:
     """The statements of a model's job.
 
@@ -46,8 +46,9 @@ def build(
     kafka = java_properties(config.local_kafka())
     statements = t_env.create_statement_set()
 
-    _source(t_env, "messages", model.input.topic, kafka, starts, event_time=_event_time(model))
-    _feature_views(t_env, model)
+    time = _event_time(model)
+    _source(t_env, "messages", model.input.topic, kafka, starts, event_time=time)
+    _feature_views(t_env, model, config.folder("run"))
     t_env.create_temporary_system_function("log_predictions", log_predictions(config, name))
     query = model.features.sql
     added = arguments(query.columns) if query is not None else ""
@@ -75,7 +76,7 @@ def build(
 
 
 def _source(
-    t_env: TableEnvironment,
+    t_env: StreamTableEnvironment,
     table: str,
     topic: str,
     kafka: Mapping[str, str],
@@ -104,20 +105,21 @@ def _source(
               {BODY} BYTES,
               {KAFKA_PARTITION} INT METADATA FROM 'partition' VIRTUAL,
               {KAFKA_OFFSET} BIGINT METADATA FROM 'offset' VIRTUAL,
-              kafka_time TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL
-              {event_time}
+              kafka_time TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL{event_time}
             ) WITH ({with_options(options)})"""
     )
 
 
 def _event_time(model: Model) -> str:
-    """The event time column and its watermark, for feature queries with windows."""
+    """The event time column, for feature queries, and its watermark, for those with windows."""
     query = model.features.sql
     if query is None:
         return ""
-    return f""",
-              {EVENT_TIME} AS {accepted_time_expression(model.input)},
-              WATERMARK FOR {EVENT_TIME} AS {EVENT_TIME} - {_interval(query.out_of_order)}"""
+    column = f", {EVENT_TIME} AS {accepted_time_expression(model.input)}"
+    if not has_windows(query):
+        return column
+    late = _interval(query.out_of_order)
+    return f"{column}, WATERMARK FOR {EVENT_TIME} AS {EVENT_TIME} - {late}"
 
 
 def _interval(duration: timedelta) -> str:
@@ -128,86 +130,87 @@ def _interval(duration: timedelta) -> str:
     return f"INTERVAL '{duration.days} {time}' DAY TO SECOND(3)"
 
 
-def _feature_views(t_env: TableEnvironment, model: Model) -> None:
+def _feature_views(t_env: StreamTableEnvironment, model: Model, folder: Path) -> None:
     """`featured`: every message once, with the columns that the feature query adds.
 
-    The query decides no message's fate: what has no usable time, or what its windows drop for
-    coming too late, goes around it with NULLs. The function that logs judges all alike.
+    The query decides no message's fate: the function that logs judges all alike.
     """
     query = model.features.sql
     if query is None:
-        t_env.execute_sql(
-            f"""CREATE TEMPORARY VIEW featured AS
-                SELECT {BODY}, {POSITION}, FALSE AS {LATE} FROM messages"""
-        )
-        return
-    # to the planner no row has a NULL rowtime; what comes out of an UNNEST may be NULL
-    t_env.execute_sql(
-        f"""CREATE TEMPORARY VIEW timed AS
-            SELECT {BODY}, {POSITION}, {EVENT_TIME}, {KNOWN_TIME}
-              FROM messages CROSS JOIN UNNEST(ARRAY[CAST({EVENT_TIME} AS TIMESTAMP(3))])
-                AS once ({KNOWN_TIME})"""
-    )
-    t_env.execute_sql(
-        f"CREATE TEMPORARY VIEW usable AS SELECT * FROM timed WHERE {KNOWN_TIME} IS NOT NULL"
-    )
-    windows = has_windows(query)
-    t_env.execute_sql(f"CREATE TEMPORARY VIEW events AS {_events(model, with_body=not windows)}")
-    t_env.execute_sql(f"CREATE TEMPORARY VIEW enriched AS {query.query}")
-    # whether to keep what has no columns is not known: it is kept
+        _view(t_env, "featured", f"SELECT {BODY}, {POSITION}, FALSE AS {LATE} FROM messages")
+    elif has_windows(query):
+        _windows(t_env, model, query, folder)
+    else:
+        _view(t_env, "events", _events(t_env, model, "messages", f"{BODY}, {POSITION}"))
+        _view(t_env, "enriched", query.query)
+        added = "".join(f", {text} AS `{name}`" for name, text in _typed(query).items())
+        _view(t_env, "featured", f"SELECT {BODY}, {POSITION}, FALSE AS {LATE}{added} FROM enriched")
+
+
+def _windows(t_env: StreamTableEnvironment, model: Model, query: Query, folder: Path) -> None:
+    """`featured`, of a query with windows.
+
+    What is no event, or has no usable time, goes around the windows, with NULLs; so does what they
+    drop for coming too late.
+
+    Flink's windows drop what comes behind rows of the same key that they have given already; after
+    a restart, or when a silent partition speaks again, no watermark tells beforehand. An interval
+    join gives each row of its left side exactly once.
+    """
+    # to the planner no row has a NULL rowtime, so what may be NULL is another column
+    known = f"CAST({EVENT_TIME} AS TIMESTAMP(3)) AS {KNOWN_TIME}"
+    messages = t_env.sql_query(f"SELECT {BODY}, {POSITION}, {known} FROM messages")
+    time = EVENT_TIME, f"CAST({KNOWN_TIME} AS TIMESTAMP_LTZ(3))"
+    t_env.create_temporary_view("timed", always_active(t_env, messages, time, folder))
+    _view(t_env, "usable", f"SELECT * FROM timed WHERE {KNOWN_TIME} IS NOT NULL")
+    # windows hold what they read: they need no bodies
+    events = _events(t_env, model, "usable", POSITION)
+    _view(t_env, "events", f"{events} WHERE {FIELDS}.{IS_EVENT}")
+    _view(t_env, "enriched", query.query)
+    columns = (KAFKA_PARTITION, KAFKA_OFFSET, EVENT_TIME)
+    same = " AND ".join(f"enriched.{column} = usable.{column}" for column in columns)
+    late = f"enriched.{KAFKA_OFFSET} IS NULL"
+    typed = _typed(query)
+    if KEEP in typed:  # whether to keep what has no columns is not known: it is kept
+        typed[KEEP] = f"{late} OR {typed[KEEP]}"
+    added = "".join(f", {text} AS `{name}`" for name, text in typed.items())
+    position = f"usable.{KAFKA_PARTITION}, usable.{KAFKA_OFFSET}, usable.kafka_time"
     nulls = "".join(
         ", TRUE" if column == KEEP else f", CAST(NULL AS {SQL_TYPES[kind]})"
         for column, kind in query.columns.items()
     )
-    t_env.execute_sql(
-        f"""CREATE TEMPORARY VIEW featured AS
-            {_enriched(query, windows=windows)}
+    _view(
+        t_env,
+        "featured",
+        f"""SELECT usable.{BODY}, {position}, {late} AS {LATE}{added}
+              FROM usable LEFT JOIN enriched ON {same}
             UNION ALL
             SELECT {BODY}, {POSITION}, TRUE AS {LATE}{nulls}
-              FROM timed WHERE {KNOWN_TIME} IS NULL"""
+              FROM timed WHERE {KNOWN_TIME} IS NULL""",
     )
 
 
-def _events(model: Model, *, with_body: bool) -> str:
-    """What the feature query reads. Windows hold what they read: they need no bodies."""
-    fields = query_fields(model)
-    columns = f"{f'{BODY}, ' if with_body else ''}{POSITION}, {EVENT_TIME}"
-    if not fields:
-        return f"SELECT {columns} FROM usable"
-    named = ", ".join(f"`{name}`" for name in fields)
-    # once a message: the planner repeats an expression wherever it is used, but not an UNNEST
-    return f"""SELECT {columns}, {named}
-                 FROM usable CROSS JOIN UNNEST(ARRAY[ROW({", ".join(fields.values())})])
-                   AS once ({named})"""
+def _events(t_env: StreamTableEnvironment, model: Model, table: str, columns: str) -> str:
+    """What the feature query reads."""
+    fields = columns_of_fields(model)
+    return f"SELECT {columns}, {EVENT_TIME}{fields} FROM ({with_fields(t_env, model, table)})"
 
 
-def _enriched(query: Query, *, windows: bool) -> str:
-    """Each event once, with what the query gave it or, when its windows dropped it, with NULLs.
-
-    Flink's windows drop what comes behind rows of the same key that they have given already; after
-    a restart, or when one of several readers wakes up late, no watermark tells beforehand. An
-    interval join gives each row of its left side exactly once.
-    """
-    event, source, late = "enriched", "enriched", "FALSE"
-    if windows:
-        same = " AND ".join(
-            f"enriched.{column} = usable.{column}"
-            for column in (KAFKA_PARTITION, KAFKA_OFFSET, EVENT_TIME)
-        )
-        event, source = "usable", f"usable LEFT JOIN enriched ON {same}"
-        late = f"enriched.{KAFKA_OFFSET} IS NULL"
-    added = {
+def _typed(query: Query) -> dict[str, str]:
+    """The columns that the query adds, of the types that they are declared with, in SQL."""
+    return {
         column: f"CAST(enriched.`{column}` AS {SQL_TYPES[kind]})"
         for column, kind in query.columns.items()
     }
-    if KEEP in added:
-        added[KEEP] = f"{late} OR {added[KEEP]}"
-    typed = "".join(f", {value} AS `{column}`" for column, value in added.items())
-    position = f"{event}.{KAFKA_PARTITION}, {event}.{KAFKA_OFFSET}, {event}.kafka_time"
-    return f"SELECT {event}.{BODY}, {position}, {late} AS {LATE}{typed} FROM {source}"
 
 
-def _publish(t_env: TableEnvironment, name: str, model: Model, kafka: Mapping[str, str]) -> str:
+def _view(t_env: StreamTableEnvironment, name: str, query: str) -> None:
+    t_env.execute_sql(f"CREATE TEMPORARY VIEW {name} AS {query}")
+
+
+def _publish(
+    t_env: StreamTableEnvironment, name: str, model: Model, kafka: Mapping[str, str]
+) -> str:
     """The insert that publishes the stored rows; it also keeps the planner from pruning the log."""
     if model.output is None:
         _hole(t_env, "published", "stored BOOLEAN")
@@ -241,7 +244,7 @@ def _publish(t_env: TableEnvironment, name: str, model: Model, kafka: Mapping[st
           FROM logged WHERE p.event_id IS NOT NULL"""
 
 
-def _hole(t_env: TableEnvironment, table: str, columns: str) -> None:
+def _hole(t_env: StreamTableEnvironment, table: str, columns: str) -> None:
     t_env.execute_sql(
         f"CREATE TEMPORARY TABLE {table} ({columns}) WITH ('connector' = 'blackhole')"
     )

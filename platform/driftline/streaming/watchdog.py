@@ -1,4 +1,4 @@
-"""Ends a worker whose prediction hangs: nothing else gets a thread out of a model's code."""
+"""Ends a worker that hangs in a transform or a prediction: nothing else gets a thread out of it."""
 
 import threading
 import time
@@ -12,24 +12,29 @@ _LOOKS = 20  # in the time limit
 
 
 class Watchdog:
-    """Watches over predictions, one at a time.
+    """Watches over one step at a time.
 
     Parameters:
         limit: how long one may take.
         act: called from a thread of its own when one takes longer; it should not return.
+        predictions: whether to watch over them; a model server has limits of its own.
     """
 
-    def __init__(self, limit: timedelta, act: Callable[[Served], None]) -> None:
+    def __init__(
+        self, limit: timedelta, act: Callable[[Served | None], None], *, predictions: bool
+    ) -> None:
+        self._predictions = predictions
         self._limit = limit.total_seconds()
         self._act = act
-        self._watched: tuple[float, Served] | None = None
+        self._watched: tuple[float, Served | None] | None = None
         self._closed = threading.Event()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     @contextmanager
-    def __call__(self, served: Served) -> Iterator[None]:
-        """Watch over one prediction of a version."""
-        self._watched = (time.monotonic() + self._limit, served)
+    def __call__(self, served: Served | None) -> Iterator[None]:
+        """Watch over one prediction of a version, or over the features of a batch."""
+        if served is None or self._predictions:
+            self._watched = (time.monotonic() + self._limit, served)
         try:
             yield
         finally:

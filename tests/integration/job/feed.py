@@ -59,13 +59,20 @@ def sent(events: int) -> Sent:
     return Sent(events, count(range(500, events, FLAW)), count(range(900, events, FLAW)))
 
 
-def produce(kafka: Kafka, topic: str, messages: Iterable[bytes], partitions: int = 2) -> None:
-    """Spread messages over the partitions; returns when the broker has them all."""
+def produce(
+    kafka: Kafka,
+    topic: str,
+    messages: Iterable[bytes],
+    partitions: int = 2,
+    only: int | None = None,
+) -> None:
+    """Spread messages over the partitions, or only to one; returns when the broker has them all."""
     producer = make_producer(kafka)
     for index, value in enumerate(messages):
         while True:
             try:
-                producer.produce(topic, value, partition=index % partitions)
+                partition = index % partitions if only is None else only
+                producer.produce(topic, value, partition=partition)
                 break
             except BufferError:  # the queue is full: let the broker take some
                 producer.poll(0.1)

@@ -1,18 +1,19 @@
-"""Versions that are broken in every way: refused or isolated, while the champion serves on."""
+"""Versions and events that are broken in every way: isolated, while the champion keeps serving."""
 
 import itertools
 import os
 import shutil
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from driftline.config import load
 from driftline.services.ports import LOOPBACK, choose
 from registry import layout
-from tests.integration.job import feed
+from tests.integration.job import feed, killing
 from tests.integration.job.conftest import World
 from tests.integration.job.running import Running, proof, rows, wait_for
 from tests.integration.job.versions import Versions
@@ -22,6 +23,8 @@ MODEL = "sturdy"
 BATCH = 400
 
 _numbers = itertools.count()
+_KILLING = {17: killing.KILLS, 303: killing.HANGS}  # the place in a batch, and the amount
+_rejected: list[int] = []
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,8 @@ def running(world: World, reporter: int) -> Iterator[tuple[Running, Versions]]:
         "metrics.reporter.prom.port": str(reporter),
     }
     flink = {"checkpoint_interval": "1 s", "properties": properties}
-    section = world.section(MODEL, registry=registry, labels=None)
+    features = {"transform": f"{killing.__name__}:transform"}
+    section = world.section(MODEL, registry=registry, labels=None, features=features)
     path = world.write(MODEL, section, flink=flink)
     world.make_topics(MODEL)
     with Running(path, MODEL) as job:
@@ -51,15 +55,23 @@ def running(world: World, reporter: int) -> Iterator[tuple[Running, Versions]]:
         job.wait_until_settled(sent)
         job.drain()
     report = proof(job.config, MODEL)
-    assert (report.events.logged, report.published) == (sent, sent)
+    assert report.events.rejected == len(_rejected)
+    assert report.events.logged == report.published == sent - len(_rejected)
 
 
-def feed_unlucky(job: Running, world: World) -> int:
-    """A batch of events that the odd ones fail on; gives how many messages there are in all."""
+def feed_unlucky(
+    job: Running, world: World, amounts: Mapping[int, float] = MappingProxyType({})
+) -> int:
+    """A batch of events that the odd ones fail on; gives how many messages there are in all.
+
+    Parameters:
+        amounts: of some events other ones, by their place in the batch.
+    """
     number = next(_numbers)
     values = [
         f'{{"id":"s{number}-{i}","at":{feed.START + number * 60_000 + i},"amount":'
-        f'{odd_models.UNLUCKY},"items":{i % 5},"country":"de"}}'.encode()
+        f"{amounts.get(i, odd_models.UNLUCKY)},"
+        f'"items":{i % 5},"country":"de"}}'.encode()
         for i in range(BATCH)
     ]
     feed.produce(world.config.local_kafka(), world.topic(MODEL, "events"), values, partitions=1)
@@ -206,7 +218,7 @@ def test_what_takes_many_times_as_long_gives_its_place_back(
     job.wait_until_settled(feed_unlucky(job, world))
     assert versions.scored_by(version) == before
     assert (before > 0) == (alias == "champion")
-    assert job.progress().rejected == 0
+    assert job.progress().rejected == len(_rejected)
     versions.point(1)
 
 
@@ -234,3 +246,19 @@ def test_what_a_worker_tells_flinks_metrics(
     wait_for(is_told, "the quarantine among Flink's metrics")
     assert told()["champion_version"] == 1
     assert told()["champion_ungated"] == 0
+
+
+def test_events_that_no_worker_survives_are_rejected_and_no_others(
+    running: tuple[Running, Versions], world: World
+) -> None:
+    job, _ = running
+    _rejected.extend(_KILLING)
+    killing_batch = feed_unlucky(job, world, _KILLING)
+    served_by_the_champion(job, feed_unlucky(job, world))
+    rejected = """SELECT convert_from(payload, 'UTF8')::json ->> 'id', reason, detail
+                    FROM driftline.rejected ORDER BY kafka_offset"""
+    batch = killing_batch // BATCH - 1
+    assert rows(job.config, rejected) == [
+        (f"s{batch}-17", "worker_killed", "ends the process with SIGSEGV"),
+        (f"s{batch}-303", "worker_killed", "takes longer than 5 s"),
+    ]

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ MODEL = "windows"
 ON_TIME = 3_000
 SPACING = 5_000  # milliseconds of event time
 LATE = 40
+IDLE_SECONDS = 5
 PARTITIONS = 3  # the last one stays idle
 TOPICS = ("events", "scored", "labels")
 TABLE = f"driftline.prediction_{MODEL}"
@@ -48,6 +50,14 @@ def event(name: str, number: int) -> dict[str, Any]:
     }
 
 
+def stream(first: int, end: int) -> Iterator[bytes]:
+    """Events in time, and some beside them that the decoder rejects: no window counts those."""
+    for number in range(first, end):
+        yield as_json(event("e", number))
+        if number % 100 == 50:
+            yield as_json(event("rejected", number) | {"amount": "5.50"})
+
+
 def label(number: int, value: object, hours: int = 2) -> bytes:
     time = feed.START + number * SPACING + hours * 3_600_000
     return json.dumps({"event_id": f"e{number}", "label": value, "time": time}).encode()
@@ -70,44 +80,67 @@ def test_windows_labels_and_the_audit(world: World, tmp_path: Path) -> None:
     kafka = world.config.local_kafka()
     topics = {what: world.topic(MODEL, what) for what in TOPICS}
     feed.make_topics(kafka, topics.values(), PARTITIONS)
-    on_time = [event("e", number) for number in range(ON_TIME)]
     late = [event("late", number) for number in range(LATE)]
     late_first = [event("late first", number) for number in range(LATE)]
-    broken = [b"{}", b"oops", json.dumps(on_time[0] | {"at": "noon"}).encode()]
+    broken = [b"{}", b"oops", as_json(event("e", 0) | {"at": "noon"})]
     half = ON_TIME // 2
-    feed.produce(kafka, topics["events"], map(as_json, on_time[:half]))
+    feed.produce(kafka, topics["events"], stream(0, half))
     with Running(path, MODEL) as job:
         job.wait_until_settled(half // 2)
     # stopped with a savepoint: the windows go on where they were, and know what they have given,
     # though the new job knows no watermark yet
     feed.produce(kafka, topics["events"], map(as_json, late_first))
     with Running(path, MODEL) as job:
-        feed.produce(kafka, topics["events"], map(as_json, on_time[half:]))
+        feed.produce(kafka, topics["events"], stream(half, ON_TIME))
         feed.produce(kafka, topics["labels"], LABELS)
         # settled although a partition is idle: the watermark has moved
         job.wait_until_settled(half + half // 2 + LATE + len(LABELS))
         feed.produce(kafka, topics["events"], map(as_json, late))
         feed.produce(kafka, topics["events"], broken)
         wait_for(lambda: rows(job.config, LATE_ROWS) == [(2 * LATE,)], "the late rows")
-        wait_for(lambda: job.progress().rejected == len(broken), "the broken ones")
+        rejected = len(broken) + ON_TIME // 100
+        wait_for(lambda: job.progress().rejected == rejected, "the broken ones")
         waiting = wait_for(lambda: _steady(job), "only the tail to wait")
         assert waiting.ok, waiting.differences
         assert 0 < waiting.events.pending < 100  # within the minute that may be out of order
+        sent = after_silences(job, topics["events"])
         job.drain()
+    on_time = [event("e", number) for number in range(sent)]
+    rejected = len(broken) + len(range(50, sent, 100))
     report = proof(job.config, MODEL)
-    assert report.events.read == ON_TIME + 2 * LATE + len(broken)
-    assert report.events.filtered == ON_TIME // 5
-    assert report.events.rejected == len(broken)
+    assert report.events.read == sent + 2 * LATE + rejected
+    assert report.events.filtered == sent // 5
+    assert report.events.rejected == rejected
     the_late_have_no_windows(world)
     labels_are_there_once(world, report.labels)
-    windows_equal_history(world, path, on_time, tmp_path)
-    whole_numbers_are_exact(world, on_time)
+    windows_equal_history(world, path, sent, tmp_path)
+    windows_hold_what_they_should(world, on_time)
+
+
+def after_silences(job: Running, topic: str) -> int:
+    """Events after all partitions were silent, which wake in either order; gives how many are sent.
+
+    What has waited in the windows meanwhile is in time.
+    """
+    kafka = job.config.local_kafka()
+    for silence, partition in enumerate((1, 0)):
+        time.sleep(IDLE_SECONDS + 1)
+        first = ON_TIME + 40 * silence
+        # the one that speaks first moves event time, and closes windows
+        before = job.progress().events + job.progress().labels
+        feed.produce(kafka, topic, stream(first, first + 20), only=partition)
+        job.wait_until_settled(before + 1)  # of what has waited
+        feed.produce(kafka, topic, stream(first + 20, first + 40), only=1 - partition)
+        wait_for(lambda: _steady(job), "only the tail to wait")
+    return ON_TIME + 80
 
 
 LATE_ROWS = f"SELECT count(*) FROM {TABLE} WHERE late"
 
 
-def section(world: World, model: str = MODEL, idle_timeout: str = "5 s") -> dict[str, Any]:
+def section(
+    world: World, model: str = MODEL, idle_timeout: str = f"{IDLE_SECONDS} s"
+) -> dict[str, Any]:
     accept = {"since": "2024-01-01", "until": "2024-12-31"}
     made = world.section(
         model,
@@ -159,17 +192,21 @@ def labels_are_there_once(world: World, counts: Any) -> None:
     assert found == [("e7", 1.0), ("e8", 0.0), ("e8", 1.0)]
 
 
-def windows_equal_history(
-    world: World, path: Path, on_time: list[dict[str, Any]], folder: Path
-) -> None:
+def windows_equal_history(world: World, path: Path, sent: int, folder: Path) -> None:
     """The same events as history give the very same features."""
     lines = folder / "history.jsonl"
-    unreadable = [b"\xef\xbb\xbf" + as_json(on_time[0]), b"", b"oops"]
-    lines.write_bytes(b"\n".join([*unreadable, *map(as_json, on_time)]) + b"\n")
+    unreadable = [b"\xef\xbb\xbf" + as_json(event("e", 0)), b"", b"oops"]
+    lines.write_bytes(b"\n".join([*unreadable, *stream(0, sent)]) + b"\n")
     config = Running(path, MODEL).config
     made = features_of_history(path, config, MODEL, lines, folder / "features.parquet")
     found = {one.reason: one.lines for one in left_out(made)}
-    assert found == {"filtered": ON_TIME // 5, "malformed_json": 2, "empty": 1}
+    rejected = len(range(50, sent, 100))
+    assert found == {
+        "filtered": sent // 5,
+        "wrong_type": rejected,
+        "malformed_json": 2,
+        "empty": 1,
+    }
     columns = ["event_id", "amount", "items", "country", "card", "n_1h", "mean_1h", "card_1h"]
     chosen = ", ".join(columns)
     stored = rows(world.config, f"SELECT {chosen} FROM {TABLE} WHERE NOT late ORDER BY event_id")
@@ -184,22 +221,21 @@ def windows_equal_history(
     np.testing.assert_allclose(ours, theirs, rtol=1e-9, equal_nan=True)
 
 
-def whole_numbers_are_exact(world: World, on_time: list[dict[str, Any]]) -> None:
-    """Also beside missing ones, and where no float has them."""
-    found = rows(world.config, f"SELECT event_id, card, card_1h FROM {TABLE} WHERE NOT late")
-    assert {name: card for name, card, _ in found if card is not None} == {
+def windows_hold_what_they_should(world: World, on_time: list[dict[str, Any]]) -> None:
+    """Each event counts once, none that was rejected does; whole numbers are exact."""
+    found = rows(world.config, f"SELECT event_id, card, n_1h, card_1h FROM {TABLE} WHERE NOT late")
+    assert {name: card for name, card, *_ in found if card is not None} == {
         one["id"]: one["card"] for one in on_time if one["card"] is not None and one["items"] < 4
     }
     times = np.array([one["at"] for one in on_time])
     countries = np.array([one["country"] for one in on_time])
     cards = [one["card"] for one in on_time]
-    known = np.array([card is not None for card in cards])
-    most = {name: card for name, _, card in found}
+    windows = {name: window for name, _, *window in found}
     for one in on_time[::37]:
         hour = (times <= one["at"]) & (times >= one["at"] - 3_600_000)
-        within = np.flatnonzero(hour & known & (countries == one["country"]))
-        expected = max((cards[i] for i in within), default=None)
-        assert one["items"] >= 4 or most[one["id"]] == expected, one
+        within = np.flatnonzero(hour & (countries == one["country"]))
+        most = max((cards[i] for i in within if cards[i] is not None), default=None)
+        assert one["items"] >= 4 or windows[one["id"]] == [len(within), most], one
 
 
 @pytest.mark.long

@@ -3,6 +3,7 @@
 No service is needed: planning reads no topic. The feature query's SQL is judged by Flink itself.
 """
 
+import json
 import os
 import re
 from collections.abc import Callable
@@ -13,11 +14,11 @@ from typing import Any
 import pytest
 from pyflink.table import ExplainDetail, TableEnvironment
 
-from driftline.config import Config, FieldType, Input, Model
+from driftline.config import Config, Input, Model
 from driftline.names import BODY
 from driftline.streaming.job import flink_settings, table_environment
 from driftline.streaming.jvm import jvm_arguments
-from driftline.streaming.query import accepted_time_expression, field_expression, time_expression
+from driftline.streaming.query import accepted_time_expression, time_expression
 from driftline.streaming.topology import build
 from tests.unit.streaming.decoding import ANY_TIME, NOW, decode, event
 
@@ -124,11 +125,49 @@ def test_functions_that_write_are_called_at_one_place(tmp_path: Path, parts: str
 
 @pytest.mark.parametrize("parts", PARTS, ids=str)
 def test_no_message_overtakes_another_of_its_partition(tmp_path: Path, parts: str) -> None:
-    """Round robin would let the watermark of one channel pass the rows of another."""
+    """Round robin would let the watermark of one reader pass the rows of another."""
     _, executed = plans(config_of(tmp_path, section(**PARTS[parts])), {})
-    ways = re.findall(r'"ship_strategy" : "(\w+)"', executed)
+    nodes = {node["id"]: node for node in json.loads(executed)["nodes"]}
+    ways = [
+        (way["ship_strategy"], nodes[way["id"]], node)
+        for node in nodes.values()
+        for way in node.get("predecessors", [])
+    ]
     assert ways
-    assert set(ways) <= {"FORWARD", "HASH"}, executed
+    others = [way for way in ways if way[0] not in {"FORWARD", "HASH"}]
+    if not has_windows(parts):
+        assert not others
+        return
+    # windows have one reader
+    [(way, reader, behind)] = others
+    assert (way, reader["parallelism"], behind["type"]) == ("REBALANCE", 1, "always active")
+
+
+def has_windows(parts: str) -> bool:
+    return bool(PARTS[parts].get("features", {}).get("sql") == SQL)
+
+
+@pytest.mark.parametrize("parts", PARTS, ids=str)
+def test_windows_alone_are_read_by_one_task_that_is_always_active(
+    tmp_path: Path, parts: str
+) -> None:
+    _, executed = plans(config_of(tmp_path, section(**PARTS[parts])), {})
+    nodes = json.loads(executed)["nodes"]
+    readers = [
+        node
+        for node in nodes
+        if node["type"].startswith("Source: ") and "label" not in node["type"]
+    ]
+    assert [node["parallelism"] for node in readers] == [1 if has_windows(parts) else 2]
+    active = [node for node in nodes if node["type"] == "always active"]
+    assert len(active) == int(has_windows(parts))
+
+
+@pytest.mark.parametrize("parts", PARTS, ids=str)
+def test_each_message_is_decoded_once_for_the_query(tmp_path: Path, parts: str) -> None:
+    plan = optimized_plan(config_of(tmp_path, section(**PARTS[parts])), {})
+    sql = PARTS[parts].get("features", {}).get("sql")
+    assert len(re.findall(r"\bread_fields\(", plan)) == int(sql is not None), plan
 
 
 @pytest.mark.parametrize(
@@ -138,7 +177,10 @@ def test_the_watermark_is_as_late_as_the_config_says(
     tmp_path: Path, out_of_order: timedelta
 ) -> None:
     query = SQL | {"out_of_order": out_of_order}
-    plan = optimized_plan(config_of(tmp_path, section(features={"sql": query})), {})
+    config = config_of(tmp_path, section(features={"sql": query}))
+    t_env = table_environment(flink_settings(config, NAME))
+    build(t_env, config, NAME, {})
+    plan = t_env.sql_query(f"SELECT {BODY} FROM messages").explain()
     found = re.findall(r"(\d+):INTERVAL DAY TO SECOND\(3\)\)\], idletimeout=", plan)
     assert set(found) == {str(out_of_order // timedelta(milliseconds=1))}, plan
 
@@ -147,7 +189,7 @@ def test_the_watermark_is_as_late_as_the_config_says(
 def test_only_windows_need_the_join_that_gives_each_event_once(tmp_path: Path, parts: str) -> None:
     plan = optimized_plan(config_of(tmp_path, section(**PARTS[parts])), {})
     joins = plan.count("IntervalJoin(joinType=[LeftOuterJoin]")
-    assert joins == int(PARTS[parts].get("features", {}).get("sql") == SQL), plan
+    assert joins == int(has_windows(parts)), plan
 
 
 def test_what_is_published_is_not_computed_from_a_second_call(tmp_path: Path) -> None:
@@ -207,7 +249,7 @@ def test_starts_are_given_to_the_reader(tmp_path: Path) -> None:
     assert "'scan.startup.mode' = 'earliest-offset'" in labels
 
 
-# The same event must have the same fields and time in SQL and in the decoder.
+# The same event must have the same time in SQL and in the decoder.
 
 
 @pytest.fixture(scope="module")
@@ -261,8 +303,8 @@ READABLE = [
     "1500-06-01T00:00:00Z",
     "2300-06-01T00:00:00",
 ]
-# Flink reads some that the decoder rejects (the 30th of February): the event may count in the
-# windows of others, as any event that is rejected for another reason.
+# Flink reads some that the decoder rejects (the 30th of February): it is the decoder's word that
+# counts.
 UNREADABLE = ["", "now", "2026", "01/02/2026", "yesterday 12:00:00Z", "T00:00:00Z"]
 
 
@@ -337,33 +379,7 @@ def test_any_range_can_be_accepted(evaluate: Callable[..., list[Any]]) -> None:
     assert found == [decoded[n]["event_time"] for n in range(3)]
 
 
-def test_fields_are_those_of_the_decoder(evaluate: Callable[..., list[Any]]) -> None:
-    payloads = [
-        event(x="1.5", n="3", s='"de"', b="true"),
-        event(x="-1e300", n="1.0", s='"a \\"quoted\\" \\u00e9 ü"', b="false"),
-        event(x="7", n="9223372036854775807", s='""'),
-        event(x="null", n="null", s="null", b="null"),
-    ]
-    kinds: dict[str, FieldType] = {"x": "float", "n": "int", "s": "string", "b": "bool"}
-    expressions = [field_expression(key, kind) for key, kind in kinds.items()]
-    found = [
-        (x and float(x), n and int(n), s, b and b == "TRUE")
-        for x, n, s, b in evaluate(payloads, *expressions)
-    ]
-    decoded = decode(payloads, fields=kinds).events
-    assert found == [tuple(decoded[n][name] for name in kinds) for n in range(len(payloads))]
-
-
-def test_keys_with_blanks_dots_and_letters_of_any_language(
-    evaluate: Callable[..., list[Any]],
-) -> None:
-    keys = ["a b", "a.b", "$", "größe", "[0]", "日本"]
-    payload = event(**{key: f'"{n}"' for n, key in enumerate(keys)})
-    [found] = evaluate([payload], *(field_expression(key, "string") for key in keys))
-    assert found == tuple(map(str, range(len(keys))))
-
-
-def test_what_is_no_json_has_no_fields(evaluate: Callable[..., list[Any]]) -> None:
+def test_what_is_no_json_has_no_time(evaluate: Callable[..., list[Any]]) -> None:
     payloads = [b"", b"\xff\xfe", b"null", b"[1]", b"{", b'"x"', b"{}", b"[" * 5_000]
-    found = evaluate(payloads, time_expression(settings()), field_expression("amount", "float"))
-    assert found == [(None, None)] * len(payloads)
+    found = evaluate(payloads, time_expression(settings()))
+    assert found == [(None,)] * len(payloads)

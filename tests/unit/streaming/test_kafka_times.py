@@ -8,7 +8,7 @@ import pytest
 
 from driftline.config import AcceptedTime
 from driftline.streaming.decode import accepted
-from driftline.streaming.functions import _utc
+from driftline.streaming.series import utc
 
 
 def milliseconds(*times: int) -> "pd.Series[pd.Timestamp]":
@@ -18,7 +18,7 @@ def milliseconds(*times: int) -> "pd.Series[pd.Timestamp]":
 
 def test_times_keep_their_value() -> None:
     now = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
-    times = _utc(milliseconds(int(now.timestamp() * 1_000), 0, 253_402_300_800_000))
+    times = utc(milliseconds(int(now.timestamp() * 1_000), 0, 253_402_300_800_000))
     assert times.dtype == "datetime64[us]"
     assert times.astype(str).tolist() == [
         "2026-01-02T03:04:05.678000",
@@ -37,7 +37,7 @@ def test_times_keep_their_value() -> None:
     ],
 )
 def test_what_nobody_holds_becomes_the_nearest(time: int, expected: str) -> None:
-    times = _utc(milliseconds(time))
+    times = utc(milliseconds(time))
     assert times.astype(str).tolist() == [expected]
     widest = AcceptedTime.model_validate({"past": "700000 d", "future": "700000 d"})
     first, last = accepted(widest, times)

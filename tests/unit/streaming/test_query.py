@@ -2,12 +2,11 @@
 
 import pytest
 
-from driftline.config import FieldType, Input, Query
+from driftline.config import Input, Query
 from driftline.errors import ConfigError
 from driftline.streaming.query import (
     accepted_time_expression,
     check,
-    field_expression,
     time_expression,
 )
 
@@ -190,23 +189,6 @@ def section(time_format: str = "iso8601", **accept: str) -> Input:
             "accept": accept,
         }
     )
-
-
-@pytest.mark.parametrize(
-    ("kind", "expression"),
-    [
-        ("string", "JSON_VALUE(CAST(BODY AS STRING), '$[''a b'']')"),
-        ("float", "TRY_CAST(JSON_VALUE(CAST(BODY AS STRING), '$[''a b'']') AS DOUBLE)"),
-        ("bool", "TRY_CAST(JSON_VALUE(CAST(BODY AS STRING), '$[''a b'']') AS BOOLEAN)"),
-        (
-            "int",
-            "COALESCE(TRY_CAST(JSON_VALUE(CAST(BODY AS STRING), '$[''a b'']') AS BIGINT), "
-            "CAST(TRY_CAST(JSON_VALUE(CAST(BODY AS STRING), '$[''a b'']') AS DOUBLE) AS BIGINT))",
-        ),
-    ],
-)
-def test_field_expression(kind: FieldType, expression: str) -> None:
-    assert field_expression("a b", kind) == expression
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from driftline.config import EventField
 from driftline.errors import ConfigError
 from driftline.streaming.decode import JsonDecoder
 from driftline.streaming.features import FeatureDefinition
-from driftline.streaming.query import query_fields
+from driftline.streaming.query import mentioned_fields
 from driftline.streaming.rejects import Rejects
 from tests.unit.streaming.decoding import NOW, decode, event, settings
 from tests.unit.streaming.test_features import model
@@ -119,6 +119,6 @@ def test_a_query_cannot_use_it() -> None:
             )
         }
     )
-    assert query_fields(section) == {}
+    assert mentioned_fields(section) == {}
     with pytest.raises(ConfigError, match="mentions 'image', a tensor: use it in the transform"):
-        query_fields(with_image)
+        mentioned_fields(with_image)

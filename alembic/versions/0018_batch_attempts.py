@@ -1,0 +1,29 @@
+"""Which messages a worker is processing: a worker that is killed leaves them behind."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0018"
+down_revision = "0017"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "batch_attempt",
+        sa.Column("model", sa.Text, primary_key=True),
+        sa.Column("topic", sa.Text, primary_key=True),
+        sa.Column("partition", sa.Integer, primary_key=True),
+        sa.Column("worker", sa.Text, primary_key=True),
+        sa.Column("offsets", postgresql.INT8MULTIRANGE, nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        schema="driftline",
+        # one row a worker is written again with each batch
+        postgresql_with={"fillfactor": "50"},
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("batch_attempt", schema="driftline")
