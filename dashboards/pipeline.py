@@ -73,7 +73,7 @@ def beat() -> Panel:
         .thresholds(steps((None, "green"), (60, "orange"), (300, "red"))),
         "beat",
         "Last heartbeat of a runner",
-        "Seconds since any runner of the monitors has said that it lives.",
+        "Seconds since the last heartbeat of any runner of the monitors.",
         table("SELECT extract(epoch FROM now() - max(beat_at)) AS seconds FROM driftline.runner"),
         size=(5, 4),
         empty="No runner: start 'driftline monitor'",
@@ -240,9 +240,13 @@ def runners() -> Panel:
         panel,
         "runners",
         "Runners",
-        "Each process of 'driftline monitor': its last beat, how many models it has, its errors.",
+        "Each process of 'driftline monitor' of the last hour: its last heartbeat, how many models "
+        "it has, its errors.",
         table("""\
-SELECT id AS runner, beat_at AS "last beat", models, lag_seconds AS lag, errors
+SELECT id AS runner,
+       CASE WHEN stopped_at IS NOT NULL THEN 'stopped'
+            WHEN beat_at < now() - interval '1 minute' THEN 'silent' ELSE 'running' END AS state,
+       beat_at AS "last heartbeat", models, lag_seconds AS lag, errors
   FROM driftline.runner ORDER BY beat_at DESC LIMIT 20"""),
         size=(6, 8),
         empty="No runner: start 'driftline monitor'",

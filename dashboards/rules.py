@@ -151,10 +151,11 @@ def _heartbeat(config: Config) -> dict[str, Any]:
             data=[_sql("A", _SILENT.format(seconds=seconds), settings), _above_half()],
             for_val="0s",
             annotations={
-                "summary": "driftline's runner or its database is dead",
+                "summary": "No driftline runner is running, or its database is unavailable",
                 "description": (
-                    f"No runner has reported for {written(settings.heartbeat)}, or the database "
-                    "does not answer: all other alerts keep their last state until it is back."
+                    f"No runner has reported for {written(settings.heartbeat)} or ever, or the "
+                    "database does not answer. All other alerts keep their last state meanwhile. "
+                    "Start 'driftline monitor'; 'driftline doctor' says more."
                 ),
             },
             labels={},

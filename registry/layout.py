@@ -17,6 +17,7 @@ KERAS = f"{KERAS_DATA}/model.keras"  # the Keras model, likewise
 MANIFEST = "MLmodel"
 
 DIGEST_TAG = "driftline.digest"
+MODEL_DIGEST_TAG = "driftline.model_digest"  # without what registering adds
 DEFINITION_TAG = "driftline.features"
 BINNING_TAG = "driftline.binning"
 

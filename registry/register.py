@@ -1,7 +1,7 @@
 """Register a model: its signature, its frozen binning, its reference profile and a sample."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,6 +97,10 @@ def register(
         download.mkdir()
         obtained = obtain(client, str(source), download)
         layout.place(obtained, folder)
+        model_digest = layout.digest(folder)
+        if alias is not None:  # before the work, as far as it can be known
+            tag, own_tags = layout.MODEL_DIGEST_TAG, (None, model_digest)
+            _require_free(client, name, alias, lambda holder: holder.tags.get(tag) in own_tags)
         _try_out(folder, source, section, features)
         runtime = load(folder, section)
         own = manifest.example(obtained, runtime.inputs)
@@ -114,9 +118,10 @@ def register(
         layout.refuse_code(folder)
         version = find(client, name, layout.digest(folder), made.definition)
         if alias is not None:
-            _require_free(client, name, alias, version)
+            number = None if version is None else version.version
+            _require_free(client, name, alias, lambda holder: int(holder.version) == number)
         if version is None:
-            version = _upload(client, name, folder, made)
+            version = _upload(client, name, folder, made, model_digest)
     if alias is not None:
         aliases.point(client, name, alias, version.version)
     if alias == section.alias:  # the version may be an old one
@@ -136,10 +141,16 @@ def _try_out(
         raise RegistryError(f"the model in {str(source)!r} fails its trial: {error}") from error
 
 
-def _require_free(client: "MlflowClient", name: str, alias: str, version: Version | None) -> None:
-    """Refuse to take an alias from another version: of champions the gates decide."""
+def _require_free(
+    client: "MlflowClient", name: str, alias: str, is_own: Callable[[Any], bool]
+) -> None:
+    """Refuse to take an alias from another version: of champions the gates decide.
+
+    Args:
+        is_own: whether the version that has the alias may be the one that is registered.
+    """
     holder = aliases.holder(client, name, alias)
-    if holder is None or (version is not None and version.version == int(holder.version)):
+    if holder is None or is_own(holder):
         return
     raise RegistryError(
         f"{alias} of model {name!r} is version {holder.version} already: register without "
@@ -249,11 +260,14 @@ def _kept_binning(
     return kept if {bins.name: bins.kind for bins in kept.columns} == own else None
 
 
-def _upload(client: "MlflowClient", name: str, folder: Path, training: Training) -> Version:
+def _upload(
+    client: "MlflowClient", name: str, folder: Path, training: Training, model_digest: str
+) -> Version:
     digest = layout.digest(folder)
     binning = Binning.from_json((folder / names.BINNING_ARTIFACT).read_text())
     tags = {
         layout.DIGEST_TAG: digest,
+        layout.MODEL_DIGEST_TAG: model_digest,
         layout.DEFINITION_TAG: training.definition,
         layout.BINNING_TAG: binning.id,
     }

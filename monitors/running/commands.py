@@ -14,11 +14,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from driftline.console import console
+from driftline.console import console, counted
 from driftline.errors import DriftlineError
 from driftline.interrupts import stops_on_signals
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from driftline.storage.alerts import Alert
+    from driftline.storage.coverage import Unwatched
     from driftline.storage.incidents import Incident
 
 ConfigPath = Annotated[
@@ -32,6 +36,7 @@ Until = Annotated[datetime, typer.Option(formats=_FORMATS, help="Before this eve
 Reason = Annotated[str, typer.Option("--reason", help="For the record.")]
 FamilyOption = Annotated[str | None, typer.Option("--family", help="Only this family.")]
 DEFAULT_CONFIG = Path("driftline.yaml")
+NOT_WATCHED = 3  # exit code
 
 alerts = typer.Typer(help="What is wrong, and who looks after it.", no_args_is_help=True)
 
@@ -47,14 +52,33 @@ def monitor(
     ] = False,
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
-    """Judge the windows of models as they end, and tell people; until Ctrl-C."""
+    """Judge the windows of models as they end, and notify people; until Ctrl-C."""
     from driftline.config import load
+    from driftline.storage.connection import connect
+    from driftline.storage.incidents import opened_since
     from monitors.running.runner import Runner
 
     logging.getLogger("monitors").setLevel(logging.INFO)
-    runner = Runner(load(config), models)
+    loaded = load(config)
+    runner = Runner(loaded, models)
     with stops_on_signals(lambda _: runner.stop()):
-        runner.run(once=once, until_idle=until_idle)
+        if not (once or until_idle):
+            runner.run()
+            return
+        with Console(stderr=True).status("judging") as status:
+            windows = runner.run(
+                once=once,
+                until_idle=until_idle,
+                progress=lambda n: status.update(f"{counted(n, 'window')} judged"),
+            )
+    opened: list[Incident] = []
+    if runner.started is not None:  # interrupted before
+        with connect(loaded.local_postgres(), "read") as connection:
+            opened = opened_since(connection, runner.started, runner.models)
+    incidents = f"{counted(len(opened), 'incident')} opened" + (":" if opened else "")
+    typer.echo(f"{counted(windows, 'window')} judged, {incidents}")
+    for one in opened:
+        typer.echo(f"  {one.id} {one.model} {one.family} ({_state(one)}): {one.summary}")
 
 
 def backfill(
@@ -77,42 +101,73 @@ def backfill(
             utc(until),
             progress=lambda n, of: status.update(f"{n:,} of {of:,} windows"),
         )
-    typer.echo(json.dumps({"windows": done}) if as_json else f"judged {done:,} windows")
+    text = f"{counted(done, 'window')} judged"
+    typer.echo(json.dumps({"windows": done}) if as_json else text)
 
 
 @alerts.command("list")
 def alerts_list(
     model: Annotated[str | None, typer.Argument(help="Only this model; default: all.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Also families that are ok.")] = False,
+    judged_within: Annotated[
+        str | None,
+        typer.Option(
+            help="Accept models judged within this time, such as '2 h', without a running runner."
+        ),
+    ] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show the state of every family that is not ok; exit code 1 when one fires."""
+    """Show the state of every family that is not ok, and which models are not watched.
+
+    Exit code 1 if one fires, 3 if none does but a model is not watched.
+    """
     from driftline.config import load
+    from driftline.storage import coverage
     from driftline.storage.alerts import of
     from driftline.storage.connection import connect
 
-    with connect(load(config).local_postgres(), "read") as connection:
+    loaded = load(config)
+    models = list(loaded.models) if model is None else [model]
+    for one in models:
+        loaded.model(one)
+    recent = None if judged_within is None else _duration(judged_within, "--judged-within")
+    with connect(loaded.local_postgres(), "read") as connection:
         found = of(connection, model)
+        unwatched = coverage.unwatched(connection, models, judged_within=recent)
     shown = [one for one in found if everything or one.state not in ("ok", "no_data")]
     if as_json:
-        _echo([asdict(one) for one in shown])
+        _echo({"alerts": list(map(asdict, shown)), "unwatched": list(map(asdict, unwatched))})
     else:
-        table = Table("model", "family", "state", "severity", "since", "incident", "what")
-        for one in shown:
-            silenced = " (silenced)" if one.silenced_until else ""
-            table.add_row(
-                one.model,
-                one.family,
-                one.state + silenced,
-                one.severity,
-                _minute(one.since),
-                "" if one.incident_id is None else str(one.incident_id),
-                Text(one.summary),
-            )
-        console().print(table if shown else "all quiet")
+        _show_alerts(shown, unwatched)
     if any(one.state == "firing" for one in shown):
         raise typer.Exit(1)
+    if unwatched:
+        raise typer.Exit(NOT_WATCHED)
+
+
+def _show_alerts(shown: "Sequence[Alert]", unwatched: "Sequence[Unwatched]") -> None:
+    for model in unwatched:
+        since = (
+            "never watched" if model.since is None else f"not watched since {_minute(model.since)}"
+        )
+        console().print(Text(f"{model.model}: {since}: {model.reason}; {model.fix}"))
+    table = Table("model", "family", "state", "severity", "since", "incident", "what")
+    for one in shown:
+        silenced = " (silenced)" if one.silenced_until else ""
+        table.add_row(
+            one.model,
+            one.family,
+            one.state + silenced,
+            one.severity,
+            _minute(one.since),
+            "" if one.incident_id is None else str(one.incident_id),
+            Text(one.summary),
+        )
+    if shown:
+        console().print(table)
+    elif not unwatched:
+        console().print("all quiet")
 
 
 @alerts.command("show")
@@ -183,7 +238,8 @@ def alerts_silence(
     loaded.model(model)
     _known(family)
     with connect(loaded.local_postgres(), "write") as connection:
-        number = add(connection, model, family, _duration(length), by=_who(), reason=reason)
+        duration = _duration(length, "--for")
+        number = add(connection, model, family, duration, by=_who(), reason=reason)
     typer.echo(f"silence {number}: {model} {family or 'all families'} for {length}")
 
 
@@ -197,7 +253,7 @@ def alerts_unsilence(
 
     _known(family)
     with connect(load(config).local_postgres(), "write") as connection:
-        typer.echo(f"ended {end(connection, model, family)} silences")
+        typer.echo(f"{counted(end(connection, model, family), 'silence')} ended")
 
 
 @alerts.command("history")
@@ -245,15 +301,15 @@ def _known(family: str | None) -> None:
         raise DriftlineError(f"no family {family!r}: one of {', '.join(FAMILIES)}")
 
 
-def _duration(text: str) -> timedelta:
+def _duration(text: str, option: str) -> timedelta:
     from driftline.settings import parse_duration
 
     try:
         length = parse_duration(text)
     except ValueError as error:
-        raise DriftlineError(f"can't silence for {text!r}: {error}") from None
+        raise DriftlineError(f"invalid {option} {text!r}: {error}") from None
     if not length:
-        raise DriftlineError(f"can't silence for {text!r}: more than 0 s")
+        raise DriftlineError(f"invalid {option} {text!r}: must be greater than 0 s")
     return length
 
 

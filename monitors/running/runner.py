@@ -16,7 +16,7 @@ import threading
 import time
 import uuid
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 _BEAT = 10.0  # seconds between heartbeats in the database
 _OFTEN = timedelta(seconds=30)  # late events are looked at so often where the real time decides
 _LONGEST_PAUSE = 60.0  # seconds, after failures
-_GOODBYE = 30.0  # seconds that a delivery may still take at the end
+_LAST_DELIVERY = 30.0  # seconds that a delivery may still take at the end
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError, ServiceError)
 
 
@@ -97,6 +97,10 @@ class Runner:
     Parameters:
         config: of all models.
         models: only these; default: all.
+
+    Attributes:
+        id: no other runner has it.
+        started: by the database's clock; None before the database has answered.
     """
 
     def __init__(self, config: Config, models: Sequence[str] | None = None) -> None:
@@ -115,37 +119,60 @@ class Runner:
         self._beat_at = 0.0
         self._told = 0  # models in the last heartbeat
         self._errors = 0
+        self.started: datetime | None = None
         self._connection: Connection | None = None
         self._delivery: threading.Thread | None = None
+
+    @property
+    def models(self) -> list[str]:
+        """The names of the models that it watches."""
+        return list(self._models)
 
     def stop(self) -> None:
         """End after the model that is judged now; may be called from a signal handler."""
         self._stop.set()
 
-    def run(self, *, once: bool = False, until_idle: bool = False) -> None:
-        """Judge until stopped.
+    def run(
+        self,
+        *,
+        once: bool = False,
+        until_idle: bool = False,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> int:
+        """Judge until stopped; gives how many windows were judged.
 
         Parameters:
             once: one pass over all models, with all windows that are due.
             until_idle: until nothing is left; the stream has ended, so that windows whose
                 lateness has not passed are judged too.
+            progress: called with the number of windows so far.
+
+        Raises:
+            ServiceError: with `once`, the database is unavailable; otherwise the runner tries
+                again.
         """
         if self._config.runner.metrics_port is not None:
             self.metrics.serve(self._config.runner.metrics_port)
         if self._config.notify.urls:  # seconds that the first message need not wait
             threading.Thread(target=importlib.import_module, args=("apprise",), daemon=True).start()
-        pause = 0.0
+        pause, windows = 0.0, 0
         try:
             while not self._stop.is_set():
                 try:
                     done = self.round(ended=until_idle, everything=once or until_idle)
                     pause = 0.0
                 except _LOST as error:
+                    if once and isinstance(error, ServiceError):
+                        raise
                     pause = min(max(2 * pause, 1.0), _LONGEST_PAUSE)
-                    log.warning("the database is away (%s): again in %.0f s", _first(error), pause)
+                    log.warning(
+                        "database unavailable (%s): retrying in %.0f s", _first(error), pause
+                    )
                     self._disconnect()
                     self._stop.wait(pause)
                     continue
+                windows += done.windows
+                progress(windows)
                 if done.more:
                     if done.busy and not done.windows:
                         self._stop.wait(self._config.runner.poll.total_seconds())
@@ -155,6 +182,7 @@ class Runner:
                 self._stop.wait(self._config.runner.poll.total_seconds())
         finally:
             self._leave()
+        return windows
 
     def round(self, *, ended: bool = False, everything: bool = False) -> Round:
         """One pass over the models of the owned shards, and over the outbox.
@@ -237,7 +265,7 @@ class Runner:
             # after a failed round its row says so, though nothing new may have come since
             if fresh or looks or one.failures or one.seen_at is None:
                 one.alerting.apply(connection, [*fresh, *looks])
-            one.lag = _lag(due, due.clock or now)
+            one.lag = _lag(due, due.clock or now) if due.more else 0.0
             runners.advance(
                 connection,
                 name,
@@ -304,6 +332,7 @@ class Runner:
             self.id,
             shards=list(self._shares.values()),
             models=len(mine),
+            watches=self.models,
             lag_seconds=lag,
             errors=self._errors,
         )
@@ -335,6 +364,7 @@ class Runner:
                 autocommit=True,
                 application_name="driftline-monitor",
             )
+            self.started = self.started or now_of(self._connection)
             self._beat(self._connection, {}, force=True)
         return self._connection
 
@@ -345,19 +375,19 @@ class Runner:
 
     def _leave(self) -> None:
         if self._delivery is not None:
-            self._delivery.join(_GOODBYE)
+            self._delivery.join(_LAST_DELIVERY)
         if self._connection is not None and not self._connection.closed:
             try:
                 for shard in self._shards:
                     runners.unlock(self._connection, self._shares[shard])
-                runners.leave(self._connection, self.id)
+                runners.deregister(self._connection, self.id)
             except psycopg.Error as error:
-                log.warning("could not say goodbye (%s)", _first(error))
+                log.warning("could not deregister the runner (%s)", _first(error))
         self._disconnect()
 
 
 def _lag(due: Due, now: datetime) -> float:
-    """How long the oldest window that is due has waited, by the model's own clock."""
+    """How long the oldest window that is still due has waited, by the model's own clock."""
     if due.waited_since is None:
         return 0.0
     return max((now - due.waited_since).total_seconds(), 0.0)

@@ -8,7 +8,7 @@ Each check is a function that gives findings; to add one, write it and name it i
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, get_args
 
 from driftline.config import Config
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _MISSED = 0.1  # share of looks that may be beyond the reference before it is said
 _PATIENCE = 10.0  # seconds for the broker's answer
-_LATE = timedelta(minutes=5)  # a model's windows may wait so long before it is said
 
 Level = Literal["ok", "note", "problem"]
 
@@ -261,33 +260,19 @@ def _supported(connection: "Connection", name: str, model: "Model", version: int
 
 def runner(config: Config) -> Iterable[Finding]:
     """Does a runner live, and does it keep up?"""
-    from driftline.storage import runners
+    from driftline.storage import coverage, runners
     from driftline.storage.connection import connect
 
     with connect(config.local_postgres(), "read") as connection:
         alive = runners.alive(connection)
-        progress = {one.model: one for one in runners.progress(connection)}
-    if not alive:
-        yield Finding("runner", "problem", "no runner lives", "driftline monitor")
+        unwatched = coverage.unwatched(connection, config.models)
     for one in alive:
         age = (datetime.now(UTC) - one.beat_at).total_seconds()
-        yield Finding("runner", "ok", f"{one.id}: {one.models} models, heard of {age:.0f} s ago")
-    for name in config.models:
-        state = progress.get(name)
-        if state is not None and state.failed_since is not None:
-            yield Finding(
-                "runner",
-                "problem",
-                f"{name}: rounds fail since {state.failed_since:%Y-%m-%d %H:%M}: {state.error}",
-                "see the runner's log",
-            )
-        elif state is not None and (state.lag_seconds or 0) > _LATE.total_seconds():
-            yield Finding(
-                "runner",
-                "problem",
-                f"{name}: windows wait for {state.lag_seconds:,.0f} s",
-                "start another runner",
-            )
+        yield Finding("runner", "ok", f"{one.id}: {one.models} models, reported {age:.0f} s ago")
+    for model in unwatched:
+        since = "" if model.since is None else f" since {model.since:%Y-%m-%d %H:%M}"
+        text = f"{model.model} is not watched{since}: {model.reason}"
+        yield Finding("runner", "problem", text, model.fix)
 
 
 def grafana(config: Config) -> Iterable[Finding]:

@@ -88,6 +88,16 @@ def history(connection: Connection, model: str | None, limit: int) -> list[Incid
     return [Incident(*row) for row in rows]
 
 
+def opened_since(connection: Connection, since: datetime, models: Sequence[str]) -> list[Incident]:
+    """The incidents of some models that were opened since a time, the oldest first."""
+    rows = connection.execute(
+        f"""SELECT {_COLUMNS} FROM driftline.incident
+             WHERE opened_at >= %s AND model = ANY(%s) ORDER BY id""",  # noqa: S608
+        (since, list(models)),
+    ).fetchall()
+    return [Incident(*row) for row in rows]
+
+
 def start(connection: Connection, model: str, family: str, content: Content) -> int:
     """Open an incident; gives its number."""
     row = connection.execute(

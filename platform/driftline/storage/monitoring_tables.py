@@ -250,6 +250,8 @@ runner = sa.Table(
     sa.Column("backend_pid", sa.Integer),
     sa.Column("backend_user", OID),
     sa.Column("backend_start", _TIME),
+    sa.Column("stopped_at", _TIME),
+    sa.Column("watches", ARRAY(sa.Text), server_default="{}", nullable=False),
 )
 
 monitor_progress = sa.Table(

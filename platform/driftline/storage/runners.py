@@ -9,7 +9,7 @@ from driftline.storage.connection import Connection
 
 # A runner that was not heard of for so long does not count; its locks are gone with its connection.
 SILENT = timedelta(seconds=60)
-_FORGOTTEN = timedelta(days=1)
+_FORGOTTEN = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,8 @@ class Runner:
 
     Attributes:
         shards: the shares of the models that it can serve, whoever owns them.
+        models: how many of them it owns.
+        watches: the models that it was started for.
     """
 
     id: str
@@ -27,6 +29,7 @@ class Runner:
     models: int
     lag_seconds: float | None
     errors: int
+    watches: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Progress:
         judged_until: the end of the newest judged window.
         lag_seconds: how long the oldest window that should be judged has waited.
         failed_since: since when its rounds fail; None while they succeed.
+        updated_at: when its last round ended.
     """
 
     model: str
@@ -47,6 +51,7 @@ class Progress:
     lag_seconds: float | None
     failed_since: datetime | None
     error: str
+    updated_at: datetime
 
 
 def lock(connection: Connection, share: int) -> bool:
@@ -67,7 +72,7 @@ def attending(connection: Connection) -> dict[str, Sequence[int]]:
     """What the runners that are connected and were heard of within the last minute can serve."""
     rows = connection.execute(
         f"""SELECT id, shards FROM driftline.runner
-             WHERE beat_at > clock_timestamp() - %s::interval
+             WHERE beat_at > clock_timestamp() - %s::interval AND stopped_at IS NULL
                AND {locks.is_connected("runner")}""",  # noqa: S608 - a constant
         [SILENT],
     ).fetchall()
@@ -104,23 +109,25 @@ def beat(
     *,
     shards: Sequence[int],
     models: int,
+    watches: Sequence[str],
     lag_seconds: float | None,
     errors: int,
 ) -> None:
-    """Say that a runner lives, and which shares it can serve; with the connection it is gone.
+    """Record that a runner is alive, and which shares it can serve; its connection stands for it.
 
-    Runners that were not heard of for a day are forgotten.
+    Runners that have not reported for an hour are deleted.
     """
     connection.execute(
-        f"""INSERT INTO driftline.runner (id, shards, models, lag_seconds, errors,
+        f"""INSERT INTO driftline.runner (id, shards, models, watches, lag_seconds, errors,
                                          backend_pid, backend_user, backend_start)
-            SELECT %s, %s, %s, %s, %s, backend.* FROM ({locks.BACKEND}) AS backend
+            SELECT %s, %s, %s, %s, %s, %s, backend.* FROM ({locks.BACKEND}) AS backend
             ON CONFLICT (id) DO UPDATE
-              SET beat_at = clock_timestamp(), shards = excluded.shards, models = excluded.models,
+              SET beat_at = clock_timestamp(), stopped_at = NULL,
+                  shards = excluded.shards, models = excluded.models, watches = excluded.watches,
                   lag_seconds = excluded.lag_seconds, errors = excluded.errors,
                   backend_pid = excluded.backend_pid, backend_user = excluded.backend_user,
                   backend_start = excluded.backend_start""",  # noqa: S608 - a constant
-        (runner, sorted(shards), models, lag_seconds, errors),
+        (runner, sorted(shards), models, list(watches), lag_seconds, errors),
     )
     connection.execute(
         "DELETE FROM driftline.runner WHERE beat_at < clock_timestamp() - %s::interval",
@@ -128,16 +135,24 @@ def beat(
     )
 
 
-def leave(connection: Connection, runner: str) -> None:
-    """A runner ends, and has released its shares: the others need not wait for the server."""
-    connection.execute("DELETE FROM driftline.runner WHERE id = %s", [runner])
+def deregister(connection: Connection, runner: str) -> None:
+    """A runner ends, and has released its shares: the others need not wait for the server.
+
+    Its last heartbeat is kept: if no other runner takes over, that is noticed after
+    `grafana.heartbeat`, and not at once.
+    """
+    connection.execute(
+        "UPDATE driftline.runner SET stopped_at = clock_timestamp() WHERE id = %s", [runner]
+    )
 
 
 def alive(connection: Connection) -> list[Runner]:
-    """The runners that were heard of within the last minute."""
+    """The runners that have reported within the last minute and were not stopped."""
     rows = connection.execute(
-        """SELECT id, started_at, beat_at, shards, models, lag_seconds, errors
-             FROM driftline.runner WHERE beat_at > clock_timestamp() - %s::interval ORDER BY id""",
+        """SELECT id, started_at, beat_at, shards, models, lag_seconds, errors, watches
+             FROM driftline.runner
+            WHERE beat_at > clock_timestamp() - %s::interval AND stopped_at IS NULL
+            ORDER BY id""",
         [SILENT],
     ).fetchall()
     return [Runner(*row) for row in rows]
@@ -146,7 +161,7 @@ def alive(connection: Connection) -> list[Runner]:
 def progress(connection: Connection, model: str | None = None) -> list[Progress]:
     """How far a model is judged, or all of them."""
     rows = connection.execute(
-        """SELECT model, shard, clock, judged_until, lag_seconds, failed_since, error
+        """SELECT model, shard, clock, judged_until, lag_seconds, failed_since, error, updated_at
              FROM driftline.monitor_progress
             WHERE %(model)s::text IS NULL OR model = %(model)s ORDER BY model""",
         {"model": model},

@@ -14,7 +14,7 @@ from dashboards.board import panel_id
 from dashboards.rules import HEARTBEAT, rules
 from driftline.config import Config
 from driftline.monitoring import Family, Severity
-from driftline.storage import incidents, schema
+from driftline.storage import incidents, runners, schema
 from driftline.storage.connection import connect
 from driftline.storage.incidents import Content
 from tests.grafana.evaluate import Instance, evaluate
@@ -191,6 +191,12 @@ def test_a_dead_runner_is_the_heartbeat_and_no_recovery(
         (HEARTBEAT, ""),
         ("driftline-drift-page-payments", "fraud"),
     }
+
+
+def test_a_runner_that_was_stopped_just_now_alarms_nobody(config: Config, store: Store) -> None:
+    with connect(config.postgres, "write", autocommit=True) as connection:
+        runners.deregister(connection, "a")
+    assert alerting(evaluate(store)) == set()
 
 
 def test_a_dead_database_is_one_new_alert(config: Config, store: Store) -> None:

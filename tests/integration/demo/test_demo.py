@@ -174,7 +174,6 @@ UNLESS = {
     "driftline.incident": {"Incidents/A", "annotation/Incidents"},
     "driftline.incident WHERE resolved_at IS NULL": {"Open incidents/A"},
     "driftline.report": {"Reports/A"},
-    "driftline.runner": {"Last heartbeat of a runner/A", "Runners/A"},  # the demo's has ended
     "driftline.judged_window WHERE revision > 0": {"annotation/Backfills"},
     "driftline.profile WHERE role = 'served' AND version > 1": {"annotation/Versions"},
     # no segment is judged alone: three months of reference support no more looks

@@ -38,9 +38,14 @@ def typed(path: Path, *words: str) -> Any:
 
 
 def test_from_judging_to_an_acknowledged_incident(path: Path, stream: Stream) -> None:
-    assert typed(path, "alerts", "list").output.strip() == "all quiet"
     done = typed(path, "monitor", "--once")
     assert done.exit_code == 0, done.output
+    assert "windows judged, " in done.output
+    assert "fraud drift (resolved): " in done.output
+    over = typed(path, "alerts", "list")
+    assert over.exit_code == 3
+    assert "no runner watches it; driftline monitor" in over.output
+    assert typed(path, "alerts", "list", "--judged-within", "1 h").output.strip() == "all quiet"
     history = json.loads(typed(path, "alerts", "history", "--json").output)
     drift = next(one for one in history if one["family"] == "drift")
     shown = typed(path, "alerts", "show", str(drift["id"]))
@@ -49,7 +54,8 @@ def test_from_judging_to_an_acknowledged_incident(path: Path, stream: Stream) ->
     assert drift["resolved_at"] is not None
     assert typed(path, "alerts", "ack", str(drift["id"])).exit_code == 1
     listed = json.loads(typed(path, "alerts", "list", "--all", "--json").output)
-    assert {one["family"] for one in listed} == {
+    assert [one["model"] for one in listed["unwatched"]] == ["fraud"]
+    assert {one["family"] for one in listed["alerts"]} == {
         *("drift", "quality", "latency", "volume"),
         *("performance", "registry", "pipeline"),
     }
@@ -60,10 +66,14 @@ def test_an_open_incident_is_acknowledged(make_stream: Any, tmp_path: Path) -> N
     for hour in range(3):
         stream.hour(hour, shift=40.0 if hour == 1 else 0.0)
     path = written(stream, tmp_path)
+    never = typed(path, "alerts", "list")
+    assert never.exit_code == 3
+    assert never.output.strip() == "fraud: never watched: no runner watches it; driftline monitor"
     assert typed(path, "monitor", "--once").exit_code == 0
     listed = typed(path, "alerts", "list", "--json")
     assert listed.exit_code == 1  # something fires
-    (drift,) = (one for one in json.loads(listed.output) if one["family"] == "drift")
+    alerts = json.loads(listed.output)["alerts"]
+    (drift,) = (one for one in alerts if one["family"] == "drift")
     number = str(drift["incident_id"])
     done = typed(path, "alerts", "ack", number, "--reason", "known, fixed tomorrow")
     assert done.exit_code == 0, done.output
@@ -76,7 +86,7 @@ def test_silences(path: Path, stream: Stream) -> None:
     assert made.exit_code == 0, made.output
     assert "fraud all families for 2 h" in made.output
     ended = typed(path, "alerts", "unsilence", "fraud")
-    assert ended.output.strip() == "ended 1 silences"
+    assert ended.output.strip() == "1 silence ended"
     wrong = typed(path, "alerts", "silence", "fraud", "--for", "2 h", "--family", "nope")
     assert "no family 'nope': one of drift" in str(wrong.exception)
     assert "a number and a unit" in str(
@@ -102,7 +112,7 @@ def test_backfill(path: Path) -> None:
         path, "backfill", "fraud", "--since", "2024-03-04", "--until", "2024-03-04T04:00:00"
     )
     assert done.exit_code == 0, done.output
-    assert "judged 4 windows" in done.output
+    assert "4 windows judged" in done.output
 
 
 def test_the_doctor_says_what_to_do(path: Path) -> None:

@@ -369,7 +369,14 @@ def test_progress_and_heartbeat_are_kept(stream: Stream) -> None:
     progress = stream.sql("SELECT judged_until, error FROM driftline.monitor_progress")
     assert progress == [(START + HOUR, "")]
     runner._leave()
-    assert stream.sql("SELECT * FROM driftline.runner") == []
+    # its last heartbeat is kept, so that nobody is paged before it is too old
+    state = "SELECT stopped_at >= beat_at, beat_at > now() - interval '1 min' FROM driftline.runner"
+    assert stream.sql(state) == [(True, True)]
+    stream.sql("UPDATE driftline.runner SET beat_at = beat_at - interval '61 min'")
+    following = Runner(stream.config)
+    following.round()
+    assert stream.sql("SELECT id FROM driftline.runner") == [(following.id,)]
+    following._leave()
     assert timedelta(0) <= timedelta(seconds=runner.metrics.lag._value.get()) < HOUR
 
 
