@@ -27,9 +27,15 @@ from driftline.streaming.cluster import submit
 from tests import attacks
 from tests.integration.job import feed, flink_rest
 from tests.integration.job.conftest import World
-from tests.integration.job.running import progress, wait_for
+from tests.integration.job.running import progress, rows, wait_for
 
 EVENTS = 5_000
+WINDOWS = {
+    "query": """SELECT *, COUNT(*) OVER (PARTITION BY country ORDER BY event_time
+                    RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW) AS n FROM events""",
+    "columns": {"n": "int"},
+    "out_of_order": "1 s",
+}
 GUIDE = Path(__file__).parents[3] / "docs" / "deployment.md"
 STORE_PASSWORD = "of-the-key-store"
 PLANTED = "planted-in-the-environment-of-the-cluster"
@@ -151,15 +157,22 @@ def _configure(conf: Path, rest: int, folder: Path) -> None:
 
 @pytest.mark.long
 def test_a_submitted_job_logs_and_proves(world: World, cluster: Cluster) -> None:
-    """The same job runs on a cluster, each record once; the cluster stays closed."""
+    """The same job runs on a cluster, each record once; the cluster stays closed.
+
+    With windows, for which the client sends our own operator along.
+    """
     world.make_topics("clustered")
-    path = world.write("clustered", world.section("clustered"))
+    path = world.write("clustered", world.section("clustered", features={"sql": WINDOWS}))
     content = yaml.safe_load(path.read_text())
     content["flink"]["properties"] = cluster.client["flink"]["properties"]
     path.write_text(yaml.safe_dump(content))
     kafka, topic = world.config.local_kafka(), world.topic("clustered", "events")
     feed.produce(kafka, topic, feed.values(0, EVENTS))
     sent = feed.sent(EVENTS)
+    # an hour later in both partitions: they wait, what came before does not
+    later = 3_600_000 // feed.SPACING
+    closing = [feed.event(number) for number in (later, later + 1)]
+    feed.produce(kafka, topic, closing)
     arguments = ["run", "clustered", "--config", str(path), "--cluster", cluster.address]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
@@ -173,7 +186,9 @@ def test_a_submitted_job_logs_and_proves(world: World, cluster: Cluster) -> None
     )
     report = audit(config, "clustered", deep=True)
     assert report.ok, report.to_json()
-    assert report.events.logged == EVENTS
+    assert (report.events.logged, report.events.pending) == (EVENTS, len(closing))
+    counted = "SELECT max(n) FROM driftline.prediction_clustered WHERE NOT late"
+    assert rows(config, counted) == [(1_669,)]  # a third of the events, and two that came twice
     for job in cluster.jobs():
         cluster.ask(f"/jobs/{job}?mode=cancel", "PATCH")
     wait_for(lambda: not cluster.jobs() or None, "the job to end", cluster.logs)
