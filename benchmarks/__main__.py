@@ -38,15 +38,33 @@ PACED_SECONDS, WARM_UP_SECONDS = 40.0, 15.0
 _OUTPUT = {"output": {"topic": "bench-scored", "delivery": "exactly_once"}}
 
 
+_QUERY = {
+    "query": "SELECT *, f0 * f1 AS product, items > 3 AS many FROM events",
+    "columns": {"product": "float", "many": "bool"},
+}
+_WINDOWS = {
+    "query": """SELECT *, COUNT(*) OVER minutes AS n, AVG(f0) OVER minutes AS mean FROM events
+                WINDOW minutes AS (PARTITION BY country ORDER BY event_time
+                  RANGE BETWEEN INTERVAL '5' MINUTE PRECEDING AND CURRENT ROW)""",
+    "columns": {"n": "int", "mean": "float"},
+    "out_of_order": "1 s",
+}
+
+
 @dataclass(frozen=True)
 class Throughput:
-    """A variant of which the rate is measured."""
+    """A variant of which the rate is measured.
+
+    Attributes:
+        share: of the events, until which it is measured: windows keep the last ones.
+    """
 
     title: str
     topic: str = CLEAN
     section: dict[str, Any] = field(default_factory=dict)
     parallelism: int = 1
     loops: int = 0
+    share: float = 1.0
     shadow: bool = False
 
 
@@ -58,6 +76,14 @@ THROUGHPUT = {
     "shadow": Throughput("driftline: profiles, one shadow", shadow=True),
     "bad": Throughput("driftline: profiles, 1 % bad events", BAD),
     "parallel": Throughput("driftline: profiles, parallelism 2", parallelism=2),
+    "query": Throughput(
+        "driftline: profiles, feature query", section={"features": {"sql": _QUERY}}
+    ),
+    "windows": Throughput(
+        "driftline: profiles, feature query with windows",
+        section={"features": {"sql": _WINDOWS}},
+        share=0.95,
+    ),
     "plain_twice": Throughput("plain Python loop, two processes", loops=2),
 }
 PER_RECORD = "per_record"
@@ -185,7 +211,14 @@ class Suite:
             else:
                 beside = swap.shadowed(self.bench, variant) if wanted.shadow else nullcontext()
                 with beside, job(variant) as thread:
-                    rate = self._until_last(variant, thread.is_alive, topics[wanted.topic])
+                    sent = topics[wanted.topic]
+                    if wanted.share < 1:
+                        watched = Watched(
+                            variant.config, variant.name, thread.is_alive, self.processes
+                        )
+                        rate = watched.until_count(int(wanted.share * sent.events))
+                    else:
+                        rate = self._until_last(variant, thread.is_alive, sent)
         self.results.add(name, rate)
         self._say(f"{wanted.title}: {rate.per_second:,.0f} events/s")
 

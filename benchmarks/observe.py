@@ -12,7 +12,7 @@ from driftline import names
 from driftline.config import Config
 from driftline.storage.connection import Connection, connect
 
-_POLL = 0.02  # seconds
+_POLL, _COUNT_POLL = 0.02, 0.25  # seconds
 _PATIENCE = 300.0  # seconds without the row that is waited for
 
 
@@ -73,10 +73,10 @@ class Watched:
         return rate
 
     def until_count(self, rows: int) -> Rate:
-        """Watch until there are so many rows; for a table that grows slowly."""
+        """Watch until there are at least that many rows; to count them takes time, so seldom."""
         with self._connection() as connection:
             first, cpu, began = self._begin(connection)
-            self._wait(lambda: self._count(connection) >= rows)
+            self._wait(lambda: self._count(connection) >= rows, every=_COUNT_POLL)
             events = self._count(connection) - first
             return Rate(events, time.perf_counter() - began, self._processes.cpu() - cpu)
 
@@ -89,12 +89,12 @@ class Watched:
     def _connection(self) -> Connection:
         return connect(self._config.local_postgres(), "read", autocommit=True)
 
-    def _wait(self, done: Callable[[], bool]) -> None:
+    def _wait(self, done: Callable[[], bool], *, every: float = _POLL) -> None:
         until = time.monotonic() + _PATIENCE
         while not done():
             if not self._alive() or time.monotonic() > until:
                 raise RuntimeError(f"{self._variant!r} ended or stalled before its last row")
-            time.sleep(_POLL)
+            time.sleep(every)
 
     def _exists(self, connection: Connection) -> bool:
         return bool(self._one(connection, "SELECT EXISTS (SELECT 1 FROM {})"))

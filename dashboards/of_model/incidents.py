@@ -2,6 +2,7 @@
 
 from grafana_foundation_sdk.builders import statetimeline
 from grafana_foundation_sdk.builders import table as table_panel
+from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
 from dashboards import style
 from dashboards.board import Panel, Query, describe, table
@@ -35,6 +36,7 @@ def incidents(scope: Scope) -> Panel:
     """Incidents of the range."""
     panel = style.listing(table_panel.Panel())
     panel = panel.override_by_name("severity", style.pill(*style.SEVERITIES))
+    panel = panel.override_by_name("duration", [DynamicConfigValue("unit", "s")])
     panel = panel.override_by_name("report", style.linked("Evidently report", scope.report))
     panel = panel.override_by_name(
         "runbook", style.linked("Runbook", "${__value.raw}", new_tab=True)
@@ -46,7 +48,8 @@ def incidents(scope: Scope) -> Panel:
         "Incidents that touch the range, the latest first, with their Evidently report (served by "
         "'driftline preview') and the model's runbook.",
         table(f"""\
-SELECT id, severity, family, since, last, resolved_at AS resolved, summary, report_id AS report,
+SELECT id, severity, family, since, last, extract(epoch FROM last - since)::float8 AS duration,
+       resolved_at AS resolved, summary, resolution, report_id AS report,
        {_runbook(scope)} AS runbook, coalesce(acknowledged_by, '') AS acknowledged
   FROM driftline.incident
  WHERE model = {scope.model} AND since <= $__timeTo() AND last >= $__timeFrom()

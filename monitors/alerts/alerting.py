@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import get_args
 
 from driftline.config import Model
+from driftline.console import counted
 from driftline.monitoring import PIPELINE, Family, Severity
 from driftline.storage import alerts, incidents, judged, silences, verdicts
 from driftline.storage.alerts import Alert, State
@@ -73,8 +74,8 @@ class Alerting:
                 self._step(connection, family, look, past, opened)
         for family in FAMILIES:
             if family in opened and not self._lengths(opened[family].content):
-                # the config has nothing of it any more
-                self._resolve(connection, family, opened.pop(family))
+                reason = "the config no longer judges what had alarmed"
+                self._resolve(connection, family, opened.pop(family), reason)
         self._states(connection, past, opened)
         silences.refresh(connection, self._name)
 
@@ -144,7 +145,7 @@ class Alerting:
                 costly = "performance" in opened
                 self._grow(connection, family, current, alarms, one, costly=costly)
             elif self._over(connection, family, current, one, past):
-                self._resolve(connection, family, current)
+                self._resolve(connection, family, current, self._good_windows(current.content))
                 del opened[family]
             return
         seen = _until(past[one.length.seconds].get(family, ()), one.end)
@@ -244,9 +245,19 @@ class Alerting:
         if severity != before.severity or contributors.joined(before.contributors, ranked):
             self._tell(connection, current.number, family, content, "changed", before=before)
 
-    def _resolve(self, connection: Connection, family: Family, current: _Open) -> None:
-        incidents.resolve(connection, current.number)
-        self._tell(connection, current.number, family, current.content, "resolved")
+    def _resolve(
+        self, connection: Connection, family: Family, current: _Open, resolution: str
+    ) -> None:
+        incidents.resolve(connection, current.number, resolution)
+        message = messages.resolved(
+            self._name, current.number, family, current.content, resolution, link=self._link
+        )
+        messages.send(connection, current.number, "resolved", message)
+
+    def _good_windows(self, content: Content) -> str:
+        lengths = " and ".join(map(messages.length, sorted(self._lengths(content))))
+        windows = counted(self._model.monitors.hysteresis.resolve, "window")
+        return f"{windows} of {lengths} in a row without an alarm"
 
     def _filled(
         self,

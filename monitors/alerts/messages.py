@@ -50,8 +50,7 @@ def write(
     joined = [] if before is None else contributors.joined(before.contributors, ranked)
     severer = before is not None and content.severity != before.severity
     named = ", ".join((joined or contributors.columns(ranked))[:3])
-    what = "resolved" if kind == "resolved" else content.severity
-    title = f"[{'now a ' if severer else ''}{what}] {name}: {family}"
+    title = f"[{'now a ' if severer else ''}{content.severity}] {name}: {family}"
     title += f" {'now also ' if joined else ''}of {named}" if named else ""
     # what has just joined is not to be lost below what has drifted for long
     ranked = sorted(ranked, key=lambda one: contributors.name(one) not in joined)
@@ -71,6 +70,24 @@ def write(
     # a column joins an incident once, so the first of those that join stands for them
     steps = [content.severity] * severer + [f"+{one}" for one in joined[:1]]
     key = ":".join([f"driftline-incident-{number}", kind, *steps])
+    return Message(_one_line(title), "\n".join(map(_one_line, lines)), key)
+
+
+def resolved(
+    name: str, number: int, family: str, content: Content, resolution: str, *, link: str | None
+) -> Message:
+    """Say that an incident has ended: when, after how long, and why."""
+    named = ", ".join(contributors.columns(content.contributors)[:3])
+    duration = length(int((content.last - content.since).total_seconds()))
+    lines = [
+        f"{family} of model {name} is good again (incident {number}, resolved)",
+        f"it alarmed for {duration}, from {_time(content.since)} until {_time(content.last)}",
+        f"ended by: {resolution}",
+        *([f"dashboards: {link}"] if link else []),
+        f"driftline alerts show {number}",
+    ]
+    title = f"[resolved] {name}: {family}" + (f" of {named}" if named else "")
+    key = f"driftline-incident-{number}:resolved"
     return Message(_one_line(title), "\n".join(map(_one_line, lines)), key)
 
 
@@ -99,7 +116,7 @@ def _listed(columns: Sequence[str]) -> str:
 def _line(one: Contributor) -> str:
     where = f" in {one['segment']}" if one["segment"] else ""
     numbers = [
-        f"window {_length(one['window_seconds'])}",
+        f"window {length(one['window_seconds'])}",
         *(
             f"{key.replace('_', '-')} {one[key]:.4g}"
             for key in ("value", "expected", "p_value")
@@ -123,7 +140,12 @@ def _falsely(family: str, content: Content) -> str:
     )
 
 
-def _length(seconds: int) -> str:
+def length(seconds: int) -> str:
+    """A length of time as people write it.
+
+    >>> length(3_600), length(604_800), length(90)
+    ('1 h', '7 d', '90 s')
+    """
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds % size == 0:
             return f"{seconds // size} {unit}"

@@ -152,13 +152,14 @@ def _show_alerts(shown: "Sequence[Alert]", unwatched: "Sequence[Unwatched]") -> 
             "never watched" if model.since is None else f"not watched since {_minute(model.since)}"
         )
         console().print(Text(f"{model.model}: {since}: {model.reason}; {model.fix}"))
-    table = Table("model", "family", "state", "severity", "since", "incident", "what")
+    table = Table("model", "family", "state", "severity", "state since", "incident", "what")
     for one in shown:
-        silenced = " (silenced)" if one.silenced_until else ""
+        notes = [f"acknowledged by {one.acknowledged_by}"] if one.acknowledged_by else []
+        notes += ["silenced"] if one.silenced_until else []
         table.add_row(
             one.model,
             one.family,
-            one.state + silenced,
+            f"{one.state} ({', '.join(notes)})" if notes else one.state,
             one.severity,
             _minute(one.since),
             "" if one.incident_id is None else str(one.incident_id),
@@ -180,6 +181,7 @@ def alerts_show(
     from driftline.config import load
     from driftline.storage.connection import connect
     from driftline.storage.incidents import get
+    from monitors.alerts.messages import length as length_text
 
     with connect(load(config).local_postgres(), "read") as connection:
         found = get(connection, incident)
@@ -189,14 +191,17 @@ def alerts_show(
         _echo(asdict(found))
         return
     table = Table("", "", title=f"incident {incident}", title_justify="left")
-    for name, value in asdict(found).items():
+    values = asdict(found) | {
+        "duration": length_text(int((found.last - found.since).total_seconds()))
+    }
+    for name, value in values.items():
         if name != "contributors":
             table.add_row(name.replace("_", " "), Text("" if value is None else str(value)))
     parts = Table("column", "monitor", "segment", "window", "effect", "p-value", "detail")
     for one in found.contributors:
         parts.add_row(
             *(Text(str(one[key])) for key in ("column", "monitor", "segment")),
-            f"{one['window_seconds']} s",
+            length_text(one["window_seconds"]),
             _number(one["effect"]),
             _number(one["p_value"]),
             Text(one["detail"]),
@@ -273,7 +278,8 @@ def alerts_history(
     if as_json:
         _echo([asdict(one) for one in found])
         return
-    table = Table("incident", "model", "family", "severity", "since", "last", "state", "what")
+    times = ("first alarm", "last alarm")  # in event time
+    table = Table("incident", "model", "family", "severity", *times, "state", "what")
     for one in found:
         table.add_row(
             str(one.id),

@@ -9,10 +9,8 @@ from driftline.storage.connection import Connection
 
 State = Literal["ok", "pending", "firing", "no_data", "broken"]
 
-_COLUMNS = (
-    "model, family, team, state, severity, since, updated_at, incident_id, silenced_until,"
-    ' version, "columns", summary'
-)
+_COLUMNS = """a.model, a.family, a.team, a.state, a.severity, a.since, a.updated_at, a.incident_id,
+    a.silenced_until, a.version, a."columns", a.summary, i.acknowledged_by"""
 
 
 @dataclass(frozen=True)
@@ -20,8 +18,9 @@ class Alert:
     """One row of the table `alert`.
 
     Attributes:
-        since: of the state.
+        since: of the state, in real time.
         columns: those that alarm, with commas.
+        acknowledged_by: of its incident.
     """
 
     model: str
@@ -36,6 +35,7 @@ class Alert:
     version: int | None
     columns: str
     summary: str
+    acknowledged_by: str | None
 
 
 def ensure(
@@ -59,8 +59,10 @@ def ensure(
 def of(connection: Connection, model: str | None = None) -> list[Alert]:
     """The rows of one model, or of all."""
     rows = connection.execute(
-        f"""SELECT {_COLUMNS} FROM driftline.alert
-             WHERE %(model)s::text IS NULL OR model = %(model)s ORDER BY model, family""",  # noqa: S608
+        f"""SELECT {_COLUMNS}
+              FROM driftline.alert a LEFT JOIN driftline.incident i ON i.id = a.incident_id
+             WHERE %(model)s::text IS NULL OR a.model = %(model)s
+             ORDER BY a.model, a.family""",  # noqa: S608
         {"model": model},
     ).fetchall()
     return [Alert(*row) for row in rows]

@@ -11,7 +11,7 @@ from driftline.storage.connection import Connection
 
 _COLUMNS = (
     "id, model, family, severity, version, since, last, opened_at, resolved_at, summary,"
-    " contributors, false_per_week, report_id, acknowledged_at, acknowledged_by, note"
+    " contributors, false_per_week, report_id, acknowledged_at, acknowledged_by, note, resolution"
 )
 
 
@@ -25,6 +25,8 @@ class Incident:
         contributors: what alarmed, the largest effect first; each with column, monitor, segment,
             window_seconds, value, expected, p_value, effect, detail.
         false_per_week: how often incidents of this kind would come without any change.
+        note: of who acknowledged it.
+        resolution: why it ended.
     """
 
     id: int
@@ -43,6 +45,7 @@ class Incident:
     acknowledged_at: datetime | None
     acknowledged_by: str | None
     note: str
+    resolution: str
 
 
 @dataclass(frozen=True)
@@ -122,14 +125,13 @@ def update(connection: Connection, number: int, content: Content) -> None:
     )
 
 
-def resolve(connection: Connection, number: int, note: str = "") -> None:
-    """End an incident."""
+def resolve(connection: Connection, number: int, resolution: str) -> None:
+    """End an incident, and say why."""
     connection.execute(
         """UPDATE driftline.incident
-              SET resolved_at = clock_timestamp(), updated_at = clock_timestamp(),
-                  note = CASE WHEN %(note)s = '' THEN note ELSE %(note)s END
-            WHERE id = %(id)s AND resolved_at IS NULL""",
-        {"id": number, "note": note},
+              SET resolved_at = clock_timestamp(), updated_at = clock_timestamp(), resolution = %s
+            WHERE id = %s AND resolved_at IS NULL""",
+        (resolution, number),
     )
 
 

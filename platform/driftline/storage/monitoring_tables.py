@@ -169,6 +169,7 @@ incident = sa.Table(
     sa.Column("acknowledged_at", _TIME),
     sa.Column("acknowledged_by", sa.Text),
     sa.Column("note", sa.Text, server_default="", nullable=False),
+    sa.Column("resolution", sa.Text, server_default="", nullable=False),
     sa.CheckConstraint(_FAMILIES, name="incident_family"),
     sa.CheckConstraint(_SEVERITIES, name="incident_severity"),
     sa.Index("incident_model", "model", "opened_at"),

@@ -170,7 +170,7 @@ def _incident(config: Config, *looks: dict[str, str], family: str = "quality") -
     content = Content("page", 3, since, since + timedelta(hours=1), "", looks, None)
     with connect(config.postgres, "write", autocommit=True) as connection:
         for number in incidents.still_open(connection, "fraud").values():
-            incidents.resolve(connection, number.id)
+            incidents.resolve(connection, number.id, "ended")
         return incidents.start(connection, "fraud", family, content)
 
 

@@ -52,6 +52,8 @@ def test_from_judging_to_an_acknowledged_incident(path: Path, stream: Stream) ->
     assert "amount" in shown.output
     # hour 2 alarmed, and the hours after it were good
     assert drift["resolved_at"] is not None
+    assert drift["resolution"] == "2 windows of 1 h in a row without an alarm"
+    assert drift["resolution"] in shown.output
     assert typed(path, "alerts", "ack", str(drift["id"])).exit_code == 1
     listed = json.loads(typed(path, "alerts", "list", "--all", "--json").output)
     assert [one["model"] for one in listed["unwatched"]] == ["fraud"]
@@ -79,6 +81,8 @@ def test_an_open_incident_is_acknowledged(make_stream: Any, tmp_path: Path) -> N
     assert done.exit_code == 0, done.output
     shown = typed(path, "alerts", "show", number).output
     assert "known, fixed tomorrow" in shown
+    assert " 1 h " in shown  # the window of what contributed
+    assert "(acknowledged by " in typed(path, "alerts", "list").output
 
 
 def test_silences(path: Path, stream: Stream) -> None:

@@ -266,7 +266,7 @@ def test_grafana_tells_what_was_silenced_after_the_silence(
         make_due(stream)
         assert send(config) == 0  # it has said nothing since the silence has ended
         with connect(stream.config.postgres, "write") as connection:
-            incidents.resolve(connection, number)
+            incidents.resolve(connection, number, "ended")
         grafana.content = rules(names.GRAFANA_HEARTBEAT, timedelta(hours=1))
         make_due(stream)
         assert send(config) == 1
@@ -282,7 +282,7 @@ def test_silenced_acknowledged_and_unaddressed_messages_leave_quietly(
     first = put(stream)
     assert send(config) == 0
     with connect(stream.config.postgres, "write") as connection:
-        incidents.resolve(connection, first)
+        incidents.resolve(connection, first, "ended")
         notifications.add(connection, "k1 resolved", first, kind="resolved", title="", body="")
         assert send(config) == 0
         assert silences.end(connection, stream.name, None) == 1
@@ -325,7 +325,7 @@ def test_the_end_of_an_acknowledged_incident_is_told_after_a_silence(
     silence(stream)
     with connect(stream.config.postgres, "write") as connection:
         assert incidents.acknowledge(connection, number, "me", "known")
-        incidents.resolve(connection, number)
+        incidents.resolve(connection, number, "ended")
         notifications.add(connection, "k2", number, kind="resolved", title="t", body="b")
     assert send(config) == 0
     stream.sql("UPDATE driftline.silence SET ends_at = now()")
@@ -349,7 +349,7 @@ def test_the_end_of_what_was_acknowledged_within_a_silence_is_told_once(
     assert send(config) == 2
     assert receiver.got == []
     with connect(stream.config.postgres, "write") as connection:
-        incidents.resolve(connection, number)
+        incidents.resolve(connection, number, "ended")
         notifications.add(connection, "k3", number, kind="resolved", title="t", body="b")
     assert send(config) == 1
     assert send(config) == 0

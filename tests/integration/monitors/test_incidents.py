@@ -91,6 +91,12 @@ def test_a_monitor_that_fails_is_told_until_it_works(make_stream: Any) -> None:
     ]
     assert "'NoSuchMetric' is no class of evidently.metrics" in told[0][2]
     assert "this is no statistic" in told[0][2]
+    why = "2 windows of 1 h in a row without an alarm"
+    stored = stream.sql("SELECT resolution FROM driftline.incident WHERE family = 'pipeline'")
+    assert stored == [(why,)]
+    assert f"ended by: {why}" in told[1][2]
+    assert "it alarmed for 2 h, from 2024-03-04 00:00 UTC until 2024-03-04 02:00 UTC" in told[1][2]
+    assert "NoSuchMetric' is no class" not in told[1][2]
 
 
 def test_late_events_within_the_lateness_open_an_incident(make_stream: Any) -> None:

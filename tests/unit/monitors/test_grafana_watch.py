@@ -82,6 +82,7 @@ def incident(model: str, family: Family, severity: Severity) -> Incident:
         acknowledged_at=None,
         acknowledged_by=None,
         note="",
+        resolution="",
     )
 
 
