@@ -55,8 +55,9 @@ class Scope:
 
     @property
     def last(self) -> str:
-        """In SQL: the end of the last judged window of the range."""
-        return f"(SELECT max(window_end) FROM driftline.judged_window WHERE {self.windows})"
+        """In SQL: the end of the last judged window of the range that has rows."""
+        windows = f"{self.windows} AND rows > 0"
+        return f"(SELECT max(window_end) FROM driftline.judged_window WHERE {windows})"
 
 
 def rows_of(model: str) -> str:

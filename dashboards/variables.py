@@ -67,10 +67,11 @@ SELECT stat."column"
 
 
 def _last(scope: Scope) -> str:
-    """Without the range, so that choices do not vanish when someone zooms."""
+    """The newest window that has rows; without the range, so that choices do not vanish when
+    someone zooms."""
     return (
         f"(SELECT max(window_end) FROM driftline.judged_window WHERE model = {scope.model}"
-        f" AND window_seconds = {WINDOW})"
+        f" AND window_seconds = {WINDOW} AND rows > 0)"
     )
 
 

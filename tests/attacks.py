@@ -7,7 +7,7 @@ import pwd
 import socket
 import ssl
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,14 @@ def is_loopback(address: str) -> bool:
 
 def unix_sockets(folder: Path) -> list[Path]:
     """The Unix sockets below a folder."""
-    return [path for path in folder.rglob("*") if path.is_socket()]
+    return [path for path in below(folder) if path.is_socket()]
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """The files below a folder of which some come and go meanwhile; `rglob` would raise."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            yield Path(parent, name)
 
 
 def as_another_user(attack: Callable[[], Any], folder: Path | None = None) -> Any:
@@ -108,13 +115,7 @@ def open_doors(ports: Iterable[int], sockets: Iterable[str], owner: int) -> list
 
 def readable(folder: str) -> list[str]:
     """The files below a folder that can be read."""
-    found = []
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            path = os.path.join(parent, name)
-            if os.access(path, os.R_OK):
-                found.append(path)
-    return found
+    return [str(path) for path in below(Path(folder)) if os.access(path, os.R_OK)]
 
 
 def process_list() -> str:
@@ -131,7 +132,7 @@ def files_with(values: Iterable[str], folder: Path) -> list[Path]:
     """The files below a folder in which one of the values stands."""
     wanted = [value.encode() for value in values]
     found = []
-    for path in folder.rglob("*"):
+    for path in below(folder):
         with contextlib.suppress(FileNotFoundError):
             if path.is_file():
                 content = path.read_bytes()

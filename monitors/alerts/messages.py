@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from driftline.config import Model
 from driftline.monitoring import PIPELINE
+from driftline.profile.count import OTHER
 from driftline.storage import notifications
 from driftline.storage.connection import Connection
 from driftline.storage.incidents import Content
@@ -114,7 +115,7 @@ def _listed(columns: Sequence[str]) -> str:
 
 
 def _line(one: Contributor) -> str:
-    where = f" in {one['segment']}" if one["segment"] else ""
+    where = f" in {_segment(one['segment'])}" if one["segment"] else ""
     numbers = [
         f"window {length(one['window_seconds'])}",
         *(
@@ -127,6 +128,11 @@ def _line(one: Contributor) -> str:
         f"- {one['column'] or 'stream'}{where}, {one['monitor']}: {one['detail']} "
         f"({', '.join(numbers)})"
     )
+
+
+def _segment(segment: str) -> str:
+    column, _, value = segment.partition("=")
+    return f"the other values of {column}" if value == OTHER else segment
 
 
 def _falsely(family: str, content: Content) -> str:

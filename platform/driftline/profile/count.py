@@ -137,6 +137,15 @@ def _counter(binning: Binning, segments: tuple[str, ...]) -> _Counter:
     )
 
 
+def escaped(value: str) -> str:
+    r"""A value in the name of its segment, so that none is taken for the others.
+
+    >>> escaped("de"), escaped("<other>") == r"\<other>", escaped(r"\<other>") == r"\\<other>"
+    ('de', True, True)
+    """
+    return f"\\{value}" if value.lstrip("\\") == OTHER else value
+
+
 def _segment(binning: Binning, name: str) -> _Segment:
     bins = binning.column(name)
     match bins:
@@ -148,7 +157,7 @@ def _segment(binning: Binning, name: str) -> _Segment:
             raise ConfigError(
                 f"can't split profiles by {name!r}, a column of numbers: name a text or bool column"
             )
-    labels = pa.array([f"{name}={value}" for value in [*values, OTHER]])
+    labels = pa.array([f"{name}={value}" for value in [*map(escaped, values), OTHER]])
     place = list(binning.by_name).index(name)
     return _Segment(place, binning.cells[name].plain.start, labels)
 

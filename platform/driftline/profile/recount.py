@@ -20,7 +20,7 @@ from driftline.profile.binning import (
     LogBins,
     NumericBins,
 )
-from driftline.profile.count import OTHER, TOP
+from driftline.profile.count import OTHER, TOP, escaped
 from driftline.profile.profile import Profile
 
 
@@ -54,8 +54,9 @@ def labels(column: pa.ChunkedArray, bins: ColumnBins) -> pa.ChunkedArray:
     """The segment of each of n rows: a common value of the splitting column, or all others."""
     text = column.cast(pa.string())
     if isinstance(bins, CategoryBins):
-        common = pc.is_in(text, value_set=pa.array(bins.categories[:TOP], pa.string()))
-        text = pc.if_else(common, text, None)
+        common = list(bins.categories[:TOP])
+        shown = pa.array(map(escaped, common), pa.string())
+        text = pc.take(shown, pc.index_in(text, value_set=pa.array(common, pa.string())))
     return pc.fill_null(text, OTHER)
 
 

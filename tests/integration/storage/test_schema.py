@@ -88,7 +88,13 @@ def test_time_series_are_hypertables_on_their_times(migrated: Config) -> None:
             "SELECT hypertable_name, column_name FROM timescaledb_information.dimensions"
             " WHERE hypertable_schema = 'driftline'"
         ).fetchall()
-    assert dict(found) == {
+    of_models = {"prediction_fraud", "shadow_fraud"}  # other tests make tables of others
+    known = {
+        table: column
+        for table, column in found
+        if table in of_models or not table.startswith(("prediction_", "shadow_"))
+    }
+    assert known == {
         "ledger": "committed_at",
         "duplicate": "seen_at",
         "rejected": "rejected_at",

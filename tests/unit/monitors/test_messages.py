@@ -15,10 +15,10 @@ MODEL = Model(
 )
 
 
-def message(column: str, detail: str = "moved") -> messages.Message:
+def message(column: str, detail: str = "moved", segment: str = "") -> messages.Message:
     one = {
         "column": column,
-        "segment": "",
+        "segment": segment,
         "monitor": "psi",
         "window_seconds": 3_600,
         "value": 1.0,
@@ -42,6 +42,12 @@ def test_a_name_turns_no_text_around() -> None:
     hostile = message("x\u202egpj.exe", "\u2066moved")
     assert "\u202e" not in hostile.title + hostile.body
     assert "\u2066" not in hostile.body
+
+
+def test_the_other_values_of_a_column_are_no_value() -> None:
+    assert "- x in the other values of country, psi" in message("x", segment="country=<other>").body
+    assert "- x in country=other, psi" in message("x", segment="country=other").body
+    assert "- x in country=\\<other>, psi" in message("x", segment="country=\\<other>").body
 
 
 def test_a_long_name_is_cut() -> None:

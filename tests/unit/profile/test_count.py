@@ -1,5 +1,6 @@
 """The fast way of counting equals the plain one, on anything."""
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -11,7 +12,7 @@ from driftline.profile import build
 from driftline.profile.binning import Binning
 from driftline.profile.count import INCREMENT, increments
 from driftline.profile.profile import Profile
-from driftline.profile.recount import recount
+from driftline.profile.recount import labels, recount
 from tests.unit.profile.tables import BATCHES, FEATURES, MINUTE, START, batch, reference
 
 REFERENCE = reference()
@@ -71,6 +72,20 @@ def test_any_split_into_batches_gives_the_same_sum(rows: pa.RecordBatch, at: int
     parts = [increments(part, BINNING) for part in (rows.slice(0, at), rows.slice(at))]
     summed = total(parts[0], BINNING) + total(parts[1], BINNING)
     assert summed == total(increments(rows, BINNING), BINNING)
+
+
+def test_a_value_that_is_called_like_the_others_is_a_segment_of_its_own() -> None:
+    values = ["<other>", "\\<other>", "other", "de"]
+    binning = build.build(pa.table({"c": values * 25}), np.zeros(100))
+    plain = {"event_time": 0, "x": 0.0, "n": 0, "b": True, "score": 0.0}
+    plain |= {"inference_ms": 1.0, "lag_ms": 1.0}
+    rows = batch([{**plain, "c": value} for value in [*values, "rare", None]])
+    counted = increments(rows, binning, ("c",)).to_pylist()
+    found = {row["segment"]: row["rows"] for row in counted}
+    known = ["c=\\<other>", "c=\\\\<other>", "c=other", "c=de"]
+    assert found == {"": 6, **dict.fromkeys(known, 1), "c=<other>": 2}
+    shown = labels(pa.chunked_array([rows.column("c")]), binning.column("c")).to_pylist()
+    assert [f"c={one}" for one in shown] == [*known, "c=<other>", "c=<other>"]
 
 
 def test_a_large_batch_is_counted_in_slices() -> None:
