@@ -37,7 +37,7 @@ def incidents(scope: Scope) -> Annotation:
     return Annotation(
         "Incidents",
         f"""\
-SELECT since AS time, last AS timeend, family || ': ' || summary AS text, severity AS tags
+SELECT since AS time, last AS timeend, summary AS text, severity AS tags
   FROM driftline.incident
  WHERE model = {scope.model} AND since <= $__timeTo() AND last >= $__timeFrom()
  ORDER BY since DESC""",
@@ -46,15 +46,25 @@ SELECT since AS time, last AS timeend, family || ': ' || summary AS text, severi
 
 
 def backfills(scope: Scope) -> Annotation:
-    """Windows that were judged again, because events came for them later."""
+    """Windows that were judged again, because events came for them later: one band for those that
+    touch each other."""
     return Annotation(
         "Backfills",
         f"""\
-SELECT window_end - make_interval(secs => window_seconds) AS time, window_end AS timeend,
-       'judged again: revision ' || revision AS text, 'backfill' AS tags
-  FROM driftline.judged_window
- WHERE model = {scope.model} AND window_seconds = {WINDOW} AND $__timeFilter(window_end)
-   AND revision > 0
- ORDER BY window_end DESC""",
+SELECT min(start) AS time, max(window_end) AS timeend,
+       'judged again: ' || count(*) || CASE count(*) WHEN 1 THEN ' window' ELSE ' windows' END
+         AS text,
+       'backfill' AS tags
+  FROM (SELECT start, window_end, sum(begins) OVER (ORDER BY window_end) AS band
+          FROM (SELECT start, window_end,
+                       CASE WHEN start <= lag(window_end) OVER (ORDER BY window_end)
+                            THEN 0 ELSE 1 END AS begins
+                  FROM (SELECT window_end, window_end - make_interval(secs => window_seconds)
+                                 AS start
+                          FROM driftline.judged_window
+                         WHERE model = {scope.model} AND window_seconds = {WINDOW}
+                           AND $__timeFilter(window_end) AND revision > 0) AS revised) AS marked)
+       AS banded
+ GROUP BY band ORDER BY 1 DESC""",
         "purple",
     )

@@ -87,13 +87,14 @@ def export(
     from dashboards.show import failure
     from dashboards.wanted import version_of, wanted
     from driftline.config import load
+    from driftline.console import counted
 
     loaded, version = load(config), version_of(grafana)
     made = wanted(loaded, pages(loaded), version, secrets=False)
     written, removed = write(loaded, made, folder)
     failed = [failure(one.kind, one.uid, one.failed) for one in made if one.failed is not None]
     _print([*failed, *(f"removed {path}" for path in removed)])
-    _print([f"wrote {len(written)} files to {folder}"])
+    _print([f"wrote {counted(len(written), 'file')} to {folder}"])
     if failed:
         raise typer.Exit(1)
 
@@ -128,10 +129,11 @@ def silences(config: ConfigPath = DEFAULT_CONFIG) -> None:
     from dashboards.session import session
     from dashboards.silences import sync
     from driftline.config import load
+    from driftline.console import counted
 
     with session(load(config)) as grafana:
         synced = sync(grafana.server, grafana.connection, grafana.state)
-    _print([f"{synced.made} silences made, {synced.ended} ended"])
+    _print([f"{counted(synced.made, 'silence')} made, {synced.ended} ended"])
 
 
 def _print(lines: list[str]) -> None:

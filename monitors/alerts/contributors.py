@@ -79,6 +79,11 @@ def name(one: Contributor) -> str:
     return str(one["column"] or one["monitor"])
 
 
+def subjects(family: str, ranked: Sequence[Contributor]) -> list[str]:
+    """What an incident of a family is of; of the volume nothing more can be named."""
+    return columns([one for one in ranked if one["column"] or one["monitor"] != family])
+
+
 def joined(before: Sequence[Contributor], ranked: Sequence[Contributor]) -> list[str]:
     """The columns that alarm and did not before."""
     known = columns(before)
@@ -87,8 +92,7 @@ def joined(before: Sequence[Contributor], ranked: Sequence[Contributor]) -> list
 
 def summary(family: str, ranked: Sequence[Contributor]) -> str:
     """One line: what changed."""
-    # of the volume nothing more can be named
-    named = columns([one for one in ranked if one["column"] or one["monitor"] != family])
+    named = subjects(family, ranked)
     more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
     of = f" of {', '.join(named[:_SHOWN])}{more}" if named else ""
     return f"{family}{of}: {ranked[0]['detail'] if ranked else ''}"

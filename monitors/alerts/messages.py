@@ -19,6 +19,7 @@ __all__ = ["Kind", "Message", "send", "write"]
 
 _LONGEST = 1_000  # characters of a line
 _BIDIRECTIONAL = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_LONGEST_FINDING = 150  # characters of a title
 _LINES = 8  # contributors that a message shows
 _FACTS = (PIPELINE, "registry")  # families
 
@@ -50,16 +51,18 @@ def write(
     ranked = content.contributors
     joined = [] if before is None else contributors.joined(before.contributors, ranked)
     severer = before is not None and content.severity != before.severity
-    named = ", ".join((joined or contributors.columns(ranked))[:3])
+    named = ", ".join((joined or contributors.subjects(family, ranked))[:3])
     title = f"[{'now a ' if severer else ''}{content.severity}] {name}: {family}"
     title += f" {'now also ' if joined else ''}of {named}" if named else ""
+    if kind == "fired" and ranked:
+        title += f": {ranked[0]['detail'][:_LONGEST_FINDING]}"
     # what has just joined is not to be lost below what has drifted for long
     ranked = sorted(ranked, key=lambda one: contributors.name(one) not in joined)
     lines = [
-        f"{family} of model {name}, {_since(content.since)} (incident {number}, {kind})",
         *([f"joined: {_listed(joined)}"] if joined else []),
         *(_line(one) for one in ranked[:_LINES]),
         *([f"... and {len(ranked) - _LINES} more"] if len(ranked) > _LINES else []),
+        f"{family} of model {name}, {_since(content.since)} (incident {number}, {kind})",
         f"last window: until {_time(content.last)}",
         _falsely(family, content),
     ]
@@ -78,7 +81,7 @@ def resolved(
     name: str, number: int, family: str, content: Content, resolution: str, *, link: str | None
 ) -> Message:
     """Say that an incident has ended: when, after how long, and why."""
-    named = ", ".join(contributors.columns(content.contributors)[:3])
+    named = ", ".join(contributors.subjects(family, content.contributors)[:3])
     duration = length(int((content.last - content.since).total_seconds()))
     lines = [
         f"{family} of model {name} is good again (incident {number}, resolved)",
@@ -137,13 +140,10 @@ def _segment(segment: str) -> str:
 
 def _falsely(family: str, content: Content) -> str:
     if family in _FACTS:
-        return "this is no statistic: it has happened, and is never false by chance"
+        return "this is an observed event, not a statistical test"
     if content.false_per_week is None:
-        return "how often this alarm would be false is not known: it is not calibrated by windows"
-    return (
-        f"without any change, all looks at this model together open at most "
-        f"{content.false_per_week:.3g} incidents a week"
-    )
+        return "false-alarm rate unknown: not calibrated"
+    return f"expected false incidents for this model: at most {content.false_per_week:.3g} per week"
 
 
 def length(seconds: int) -> str:

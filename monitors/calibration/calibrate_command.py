@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 def calibrate(  # noqa: PLR0917 - one parameter an option
     model: ModelName,
-    version: Annotated[
-        int | None, typer.Option(help="Default: the newest with a reference.")
-    ] = None,
+    version: Annotated[int | None, typer.Option(help="Default: the champion.")] = None,
     segment: Annotated[
         str, typer.Option(help="Such as country=de; default: all rows.")
     ] = names.ALL_ROWS,

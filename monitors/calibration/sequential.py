@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import numpy as np
 
+from driftline.console import counted
 from driftline.monitoring import Monitors, WindowLength
 from driftline.profile.binning import Floats
 from monitors.calibration import budget
@@ -186,5 +187,6 @@ class Sequential:
             threshold=math.copysign(cusum.limit, value),
             level=self.level,
             effect=value / cusum.limit,
-            detail=f"{direction} for {since} windows: sum {abs(value):.2f} of {cusum.limit:.2f}",
+            detail=f"{direction} for {counted(since, 'window')}: sum {abs(value):.2f} of "
+            f"{cusum.limit:.2f}",
         )

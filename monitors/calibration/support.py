@@ -9,8 +9,9 @@ from scipy import special
 
 from driftline import names
 from driftline.config import Config
+from driftline.errors import DriftlineError
 from driftline.profile.binning import Floats
-from driftline.storage import references
+from driftline.storage import promotions
 from driftline.storage.connection import connect
 from monitors.calibration import budget, sequential
 from monitors.calibration.budget import Look
@@ -231,7 +232,7 @@ def of_model(
     """What the stored reference of a model's version supports.
 
     Parameters:
-        version: None for the newest that has a reference.
+        version: None for the champion.
         rows: sizes of windows; None for the quartiles of the reference's own.
 
     Raises:
@@ -239,7 +240,12 @@ def of_model(
     """
     section = config.model(model)
     with connect(config.local_postgres(), "read") as connection:
-        chosen = max(references.stamp(connection, model), default=0) if version is None else version
+        chosen = promotions.champion(connection, model) if version is None else version
+        if chosen is None:
+            raise DriftlineError(
+                f"no version of model {model!r} was loaded yet: 'driftline run {model}' stores its "
+                "reference"
+            )
         judges = Judges(model, section)
         judges.refresh(connection)
         judge = judges.of(connection, chosen, segment)

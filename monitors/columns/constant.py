@@ -8,7 +8,7 @@ from scipy import special
 from driftline.monitoring import Family
 from driftline.profile.binning import Floats
 from monitors.columns.counts import Counts
-from monitors.columns.monitor import ALL, Comparison
+from monitors.columns.monitor import ALL, Comparison, moved, percent
 
 
 class Constant:
@@ -51,4 +51,4 @@ class Constant:
         """How many rows are alike."""
         now = current.values.max() / current.present[0]
         before = reference.values.max() / reference.present[0]
-        return f"{now:.1%} of the values are in one cell, {before:.1%} in the reference"
+        return f"share of the most frequent value {moved(float(before), float(now), percent)}"

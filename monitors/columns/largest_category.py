@@ -8,7 +8,7 @@ from scipy import special
 from driftline.monitoring import Family
 from driftline.profile.binning import Floats
 from monitors.columns.counts import Counts
-from monitors.columns.monitor import Comparison
+from monitors.columns.monitor import Comparison, moved, percent
 from monitors.columns.omnibus import pooled, rare_cells
 from monitors.columns.rate import rate_z
 
@@ -72,7 +72,7 @@ class LargestCategory:
         at = int(np.abs(_scores(now, before)[0]).argmax())
         name = _names(current, reference)[at]
         share, usual = now[0, at] / now.sum(), before[0, at] / before.sum()
-        return f"{name} is {share:.2%}, {usual:.2%} in the reference"
+        return f"{name} {moved(usual, share, percent)}"
 
 
 def _names(current: Counts, reference: Counts) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 from driftline.monitoring import Family
 from driftline.profile.binning import Floats
 from monitors.columns.counts import Counts
-from monitors.columns.monitor import NUMBERS, Comparison, number
+from monitors.columns.monitor import NUMBERS, Comparison, moved
 from monitors.columns.saddlepoint import mean_score
 
 
@@ -47,7 +47,7 @@ class Location:
         now, before = float(current.means[0]), float(reference.means[0])
         spread = float(_deviation(reference)[0])
         sigma = f" ({(now - before) / spread:+.2f} sigma)" if spread > 0 else ""
-        return f"mean {number(now)}, {number(before)} in the reference{sigma}"
+        return f"mean {moved(before, now)}{sigma}"
 
     def _scores(self, means: Floats, n: Floats, reference: Counts) -> Floats:
         known = reference.present

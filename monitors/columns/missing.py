@@ -13,7 +13,7 @@ class Missing(Rate):
 
     name: ClassVar[str] = "missing"
     kinds: ClassVar[frozenset[str]] = ALL
-    what: ClassVar[str] = "missing"
+    what: ClassVar[str] = "missing values"
 
     def hits(self, counts: Counts) -> Floats:
         """Rows without a value."""

@@ -1,5 +1,6 @@
 """The contract of a column monitor: compare windows with their references."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -79,3 +80,24 @@ def number(value: float) -> str:
     if abs(value) >= 10_000:
         return f"{value:,.0f}"
     return f"{value:.4g}"
+
+
+def percent(share: float) -> str:
+    """A share as people read it.
+
+    >>> percent(0.022), percent(0.9999), percent(0.0)
+    ('2.2 %', '99.99 %', '0 %')
+    """
+    return f"{100 * share:.4g} %"
+
+
+def moved(before: float, now: float, text: Callable[[float], str] = number) -> str:
+    """From where to where a number went.
+
+    >>> moved(0.2, 0.155, percent), moved(3.0, 4.0), moved(1.0, 1.0)
+    ('fell from 20 % to 15.5 %', 'rose from 3 to 4', 'stayed at 1')
+    """
+    old, new = text(before), text(now)
+    if old == new:
+        return f"stayed at {new}"
+    return f"{'rose' if now > before else 'fell'} from {old} to {new}"

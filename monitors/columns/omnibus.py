@@ -7,12 +7,13 @@ import numpy.typing as npt
 from scipy import special
 
 from driftline.monitoring import Family
-from driftline.profile.binning import FINEST, Floats, NumericBins
+from driftline.profile.binning import FINEST, CategoryBins, Floats, NumericBins
 from monitors.columns.counts import Counts
-from monitors.columns.monitor import ALL, Comparison, number
+from monitors.columns.monitor import ALL, Comparison, moved, number, percent
 
 _SMALLEST = 150.0  # rows that 4 bins are for; twice the rows have twice the bins ...
 _MOST = 5  # ... up to 32 bins: more only spread the power
+_EIGHTHS = 3  # level of bins that are few enough to be named
 _EXPECTED = 5.0  # rows of a cell in the window; cells with fewer are pooled
 
 
@@ -50,7 +51,21 @@ class Omnibus:
         """The statistic and the cell that changed most."""
         now, before = suited(current, reference)
         statistic, df = g_statistic(now, before)
-        return f"G = {number(float(statistic[0]))} on {df[0]:.0f} degrees of freedom"
+        g = f"G = {number(float(statistic[0]))}, {df[0]:.0f} degrees of freedom"
+        return f"{_largest_change(current, reference)} ({g})"
+
+
+def _largest_change(current: Counts, reference: Counts) -> str:
+    """Of the values of one window, those whose share has changed most; numbers by eighths."""
+    bins, level = current.bins, FINEST
+    if isinstance(bins, NumericBins):
+        bins, level = bins.coarse(_EIGHTHS), _EIGHTHS
+    before, now = (one.coarse(level)[0] for one in (reference, current))
+    before, now = before / max(before.sum(), 1.0), now / max(now.sum(), 1.0)
+    at = int(np.abs(now - before).argmax())
+    label = bins.labels()[at]
+    name = repr(label) if isinstance(bins, CategoryBins) else f"share of values {label}"
+    return f"{name} {moved(float(before[at]), float(now[at]), percent)}"
 
 
 def suited(current: Counts, reference: Counts) -> tuple[Floats, Floats]:

@@ -10,7 +10,7 @@ from scipy import special
 from driftline.monitoring import Family
 from driftline.profile.binning import Floats
 from monitors.columns.counts import Counts
-from monitors.columns.monitor import Comparison
+from monitors.columns.monitor import Comparison, moved, percent
 
 _TINY = 1e-300
 _RARE = 0.05  # shares below it are judged given all hits
@@ -114,5 +114,5 @@ class Rate(ABC):
 
     def describe(self, current: Counts, reference: Counts) -> str:
         """The share, now and in the reference."""
-        now, before = self.hits(current)[0] / current.rows[0], self.hits(reference)[0]
-        return f"{now:.2%} {self.what}, {before / reference.rows[0]:.2%} in the reference"
+        now, before = (float(self.hits(one)[0] / one.rows[0]) for one in (current, reference))
+        return f"share of {self.what} {moved(before, now, percent)}"

@@ -16,7 +16,7 @@ class Unexpected(Rate):
 
     name: ClassVar[str] = "unexpected"
     kinds: ClassVar[frozenset[str]] = frozenset({"numeric", "category"})
-    what: ClassVar[str] = "unseen, out of range or not finite"
+    what: ClassVar[str] = "values unseen in the reference, out of its range or not finite"
 
     def hits(self, counts: Counts) -> Floats:
         """Rows with such a value."""

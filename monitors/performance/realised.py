@@ -18,7 +18,7 @@ from driftline.profile.binning import Floats
 from driftline.storage.verdicts import Past
 from monitors.calibration.calibrator import FEWEST, each_with_the_others, fit
 from monitors.calibration.null import Null
-from monitors.columns.monitor import Comparison, number
+from monitors.columns.monitor import Comparison, moved, number
 from monitors.performance.measured import Measured, worse
 from monitors.verdict import Status, Verdict
 
@@ -31,14 +31,16 @@ def name(metric: Metric) -> str:
 
 
 def baseline(past: Sequence[Past], length: timedelta) -> list[Past]:
-    """The first windows of a version: those that end so long after its first one, at most. Windows
-    that alarmed are left out, so that what is bad does not become usual.
+    """The first windows of a version: those that end within `length` of its first one, and at
+    least `FEWEST`, or windows of a week would never have enough. Windows that alarmed are left out,
+    so that what is bad does not become usual.
 
     Args:
         past: windows of one version and length, in order of their ends.
     """
     usable = [one for one in past if one.status in _MEASURED and one.value is not None]
-    return [one for one in usable if one.end - usable[0].end <= length]
+    within = sum(one.end - usable[0].end <= length for one in usable)
+    return usable[: max(within, FEWEST)]
 
 
 def judge(found: Measured, first: Sequence[Past], level: float, version: int) -> Verdict:
@@ -67,7 +69,7 @@ def judge(found: Measured, first: Sequence[Past], level: float, version: int) ->
         high=high,
     )
     if len(first) < FEWEST:
-        few = f"; {len(first)} earlier windows are measured, {FEWEST} are needed"
+        few = f"; learning, {len(first)} of {FEWEST} windows"
         return replace(verdict, detail=verdict.detail + few)
     values = np.array([one.value for one in first], dtype=np.float64)
     rows = np.array([one.rows for one in first], dtype=np.float64)
@@ -90,8 +92,9 @@ def judge(found: Measured, first: Sequence[Past], level: float, version: int) ->
         threshold=usual + limit,
         p_value=p,
         effect=z / math.sqrt(null.scale),
-        detail=f"{found}, {number(usual)} in the first {len(first)} windows, "
-        f"alarms from {number(usual + limit)}",
+        detail=f"{found.metric} {moved(usual, found.value)}, from the first {len(first)} windows "
+        f"(95 %: {number(found.interval[0])} to {number(found.interval[1])}; alarms from "
+        f"{number(usual + limit)})",
     )
     if supported:
         return verdict

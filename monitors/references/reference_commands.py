@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 _Time = Annotated[datetime | None, typer.Option(formats=_FORMATS, help="Event time (UTC).")]
-_Version = Annotated[int | None, typer.Option(min=1, help="Of which version; default: newest.")]
+_Version = Annotated[int | None, typer.Option(min=1, help="Version number; default: the champion.")]
 
 reference = typer.Typer(help="What windows are compared with.", no_args_is_help=True)
 
@@ -74,13 +74,13 @@ def reference_show(
     from driftline.storage.connection import connect
     from driftline.storage.references import lengths, read
     from monitors.calibration.support import effective_windows
-    from monitors.references.set_reference import newest
+    from monitors.references.set_reference import champion
     from monitors.running.judges import Judges
 
     loaded = load(config)
     loaded.model(model)
     with connect(loaded.local_postgres(), "read") as connection:
-        number = version or newest(connection, model)
+        number = version or champion(connection, model)
         stored = _require(read(connection, model, number), model, number)
         blocks = [
             {"segment": segment, "seconds": seconds, "blocks": n}
@@ -112,12 +112,12 @@ def reference_compare(  # noqa: PLR0917 - one parameter an option
     from driftline.storage.connection import connect
     from driftline.storage.references import read
     from monitors.references.compare_reference import compare
-    from monitors.references.set_reference import newest
+    from monitors.references.set_reference import champion
 
     loaded = load(config)
     loaded.model(model)
     with connect(loaded.local_postgres(), "read") as connection:
-        number = version or newest(connection, model)
+        number = version or champion(connection, model)
         stored = _require(read(connection, model, number), model, number)
         if other is not None:
             current = _require(read(connection, model, other), model, other).profile

@@ -16,7 +16,7 @@ from driftline.profile.binning import Binning
 from driftline.profile.blocks import Block
 from driftline.profile.profile import Profile
 from driftline.profile.recount import recount
-from driftline.storage import binnings, reference_sample, references, windows
+from driftline.storage import binnings, promotions, reference_sample, references, windows
 from driftline.storage.connection import Connection, connect
 from driftline.storage.profiles import ProfileRow
 from driftline.storage.references import StoredReference
@@ -24,18 +24,16 @@ from driftline.storage.references import StoredReference
 _DAY = timedelta(days=1)
 
 
-def newest(connection: Connection, name: str) -> int:
-    """The version that was loaded last.
+def champion(connection: Connection, name: str) -> int:
+    """The version that is meant where none is named, see `promotions.champion`.
 
     Raises:
-        DriftlineError: none ever was.
+        DriftlineError: no version was ever loaded.
     """
-    row = connection.execute(
-        "SELECT max(version) FROM driftline.model_version WHERE model = %s", [name]
-    ).fetchone()
-    if row is None or row[0] is None:
+    version = promotions.champion(connection, name)
+    if version is None:
         raise DriftlineError(f"no version of model {name!r} was ever loaded: run its job first")
-    return int(row[0])
+    return version
 
 
 def from_window(
@@ -62,7 +60,7 @@ def from_window(
     """
     settings = config.model(name).monitors
     with connect(config.local_postgres(), "write", autocommit=True) as connection:
-        number = newest(connection, name) if version is None else version
+        number = champion(connection, name) if version is None else version
         return live(connection, name, settings, (since, until), version=number, seconds=seconds)
 
 
@@ -120,7 +118,7 @@ def from_file(
     settings = config.model(name).monitors
     segments, shortest = settings.segments, 60 * settings.block_minutes
     with connect(config.local_postgres(), "write", autocommit=True) as connection:
-        number = newest(connection, name) if version is None else version
+        number = champion(connection, name) if version is None else version
         binning = _binning(connection, name, number)
         table = _read(path, binning, time_column)
         found: list[Block] = []

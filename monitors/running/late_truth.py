@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from driftline import names
 from driftline.config import Metric, Model
+from driftline.console import counted
 from driftline.monitoring import LABELS, WindowLength
 from driftline.profile.binning import Floats
 from driftline.storage import judged, verdicts, window_sample
@@ -200,7 +201,7 @@ class LateTruth:
             version=version,
         )
         if len(label) < self._settings.min_labels:
-            what = f"{len(label):,} labels, {self._settings.min_labels:,} are needed"
+            what = f"{counted(len(label), 'label')}, {self._settings.min_labels:,} are needed"
             return replace(few, detail=what)
         try:
             found = measure(metric, label, score)

@@ -10,6 +10,7 @@ Hahn & Meeker (1991), Statistical Intervals, section 4.7.
 import numpy as np
 from scipy import stats
 
+from driftline.console import counted
 from driftline.profile.binning import Floats, Ints
 from monitors.verdict import Verdict
 
@@ -18,6 +19,7 @@ DAYS = 28  # days before that are looked at
 FEWEST = 7  # of them, to say anything
 _WEEK = 7
 _WEEKS = 3  # weeks that show how days of the week differ
+_TIMES = 1.5  # from which on a ratio says more than a percentage
 _NEVER_BELOW = 0.05  # spread of log counts: no stream keeps its rhythm better
 _MEDIAN = np.pi / 2  # variance of a median, in those of a mean
 
@@ -37,7 +39,7 @@ def judge(count: int, past: Floats, ago: Ints, level: float) -> Verdict:
     'not_calibrated'
     """
     if len(past) < FEWEST:
-        detail = f"{count:,} events; {len(past)} earlier days are known, {FEWEST} are needed"
+        detail = f"{counted(count, 'event')}; learning, {len(past)} of {FEWEST} earlier days"
         return Verdict(
             NAME,
             "volume",
@@ -83,7 +85,25 @@ def judge(count: int, past: Floats, ago: Ints, level: float) -> Verdict:
         level=level,
         effect=float(t),
         detail=(
-            f"{count:,} events, {expected:,.0f} are usual {usual} "
-            f"({max(low, 0):,.0f} to {high:,.0f}, {len(logs)} earlier days)"
+            f"{_compared(count, expected)}: {counted(count, 'event')}, {expected:,.0f} are usual "
+            f"{usual} ({max(low, 0):,.0f} to {high:,.0f}, {len(logs)} earlier days)"
         ),
     )
+
+
+def _compared(count: int, usual: float) -> str:
+    """How the traffic is, against the usual.
+
+    >>> _compared(1_728, 165.0), _compared(40, 100.0)
+    ('traffic is 10 times the usual', 'traffic is 40 % of the usual')
+    >>> _compared(120, 100.0), _compared(0, 9.0)
+    ('traffic is 20 % above the usual', 'no traffic')
+    """
+    if not count:
+        return "no traffic"
+    ratio = count / max(usual, 1.0)
+    if ratio >= _TIMES:
+        return f"traffic is {ratio:.2g} times the usual"
+    if ratio <= 1 / _TIMES:
+        return f"traffic is {100 * ratio:.2g} % of the usual"
+    return f"traffic is {100 * abs(ratio - 1):.2g} % {'above' if ratio > 1 else 'below'} the usual"

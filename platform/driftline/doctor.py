@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, get_args
 
 from driftline.config import Config
+from driftline.console import counted
 from driftline.errors import DriftlineError
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def settings(config: Config) -> Iterable[Finding]:
     for secret in (*config.notify.urls, config.runner.heartbeat, config.grafana.token):
         if isinstance(secret, Secret):
             secret.read()
-    yield Finding("config", "ok", f"{len(config.models)} models")
+    yield Finding("config", "ok", counted(len(config.models), "model"))
 
 
 def notified(config: Config) -> Iterable[Finding]:
@@ -176,7 +177,7 @@ def broker(config: Config) -> Iterable[Finding]:
     for name, topic in wanted.items():
         if topic not in there:
             yield Finding("kafka", "problem", f"no topic {topic!r} of model {name!r}", "create it")
-    yield Finding("kafka", "ok", f"answers; {len(there)} topics")
+    yield Finding("kafka", "ok", f"answers; {counted(len(there), 'topic')}")
 
 
 def registry(config: Config) -> Iterable[Finding]:
@@ -200,16 +201,14 @@ def registry(config: Config) -> Iterable[Finding]:
 
 
 def references(config: Config) -> Iterable[Finding]:
-    """Has the newest version of each model a reference, and does it know its variation?"""
+    """Has the champion of each model a reference, and does it know its variation?"""
+    from driftline.storage import promotions
     from driftline.storage.connection import connect
     from driftline.storage.references import lengths, read
 
     with connect(config.local_postgres(), "read") as connection:
         for name, model in config.models.items():
-            row = connection.execute(
-                "SELECT max(version) FROM driftline.model_version WHERE model = %s", [name]
-            ).fetchone()
-            version = None if row is None else row[0]
+            version = promotions.champion(connection, name)
             if version is None:
                 yield Finding("references", "note", f"{name}: no version was loaded yet")
                 continue
@@ -268,7 +267,9 @@ def runner(config: Config) -> Iterable[Finding]:
         unwatched = coverage.unwatched(connection, config.models)
     for one in alive:
         age = (datetime.now(UTC) - one.beat_at).total_seconds()
-        yield Finding("runner", "ok", f"{one.id}: {one.models} models, reported {age:.0f} s ago")
+        yield Finding(
+            "runner", "ok", f"{one.id}: {counted(one.models, 'model')}, reported {age:.0f} s ago"
+        )
     for model in unwatched:
         since = "" if model.since is None else f" since {model.since:%Y-%m-%d %H:%M}"
         text = f"{model.model} is not watched{since}: {model.reason}"

@@ -102,6 +102,20 @@ def made(connection: Connection, model: str) -> list[Decision]:
     return [one for one in decisions(connection, model) if one.kind != "refused"]
 
 
+def champion(connection: Connection, model: str) -> int | None:
+    """The version that a command means that names none: the one that was last made champion; the
+    newest that a job has loaded where none was decided; None where none was loaded.
+    """
+    loaded = {
+        version
+        for (version,) in connection.execute(
+            "SELECT version FROM driftline.model_version WHERE model = %s", [model]
+        )
+    }
+    champions = (one.version for one in reversed(made(connection, model)))
+    return next((one for one in champions if one in loaded), max(loaded, default=None))
+
+
 def before(decided: Iterable[Decision], current: int | None, barred: set[int]) -> int | None:
     """The champion to go back to: the last one that was decided, is not barred and not `current`.
 

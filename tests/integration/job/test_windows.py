@@ -239,6 +239,34 @@ def windows_hold_what_they_should(world: World, on_time: list[dict[str, Any]]) -
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(("partitions", "parallelism"), [(1, 1), (2, 1), (2, 2)])
+def test_after_a_silence_of_all_partitions_nothing_is_late(
+    world: World, partitions: int, parallelism: int
+) -> None:
+    """The events that wait when a stream falls silent, three times, whichever partition wakes."""
+    model = f"silent{partitions}{parallelism}"
+    path = world.write(model, section(world, model, idle_timeout="2 s"), parallelism=parallelism)
+    kafka, topic = world.config.local_kafka(), world.topic(model, "events")
+    feed.make_topics(kafka, [world.topic(model, what) for what in TOPICS], partitions)
+    sent = 200
+    feed.produce(kafka, topic, stream(0, sent), partitions)
+    with Running(path, model) as job:
+        job.wait_until_settled(sent - 60)
+        for silence in range(3):
+            time.sleep(4)
+            feed.produce(kafka, topic, stream(sent, sent + 1), only=silence % partitions)
+            time.sleep(2)
+            feed.produce(kafka, topic, stream(sent + 1, sent + 20), partitions)
+            sent += 20
+            job.wait_until_settled(sent - 60)
+        job.drain()
+    report = proof(job.config, model)
+    assert report.events.filtered == sent // 5  # a late event is kept, whatever the query says
+    late = rows(job.config, f"SELECT count(*) FROM driftline.prediction_{model} WHERE late")
+    assert late == [(0,)]
+
+
+@pytest.mark.long
 def test_bursts_after_pauses_lose_nothing(world: World) -> None:
     """After a pause the readers wake at different moments: some rows overtake the watermark."""
     model = "bursts"

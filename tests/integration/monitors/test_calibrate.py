@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from driftline.cli import app
 from driftline.config import Config
+from driftline.storage import promotions
 from driftline.storage.connection import connect
 from monitors.calibration.support import of_model
 from monitors.running.judges import Judges
@@ -123,6 +124,27 @@ def test_a_model_without_a_reference(config_file: Path) -> None:
     )
     assert result.exit_code != 0
     assert "has no reference" in str(result.exception)
+
+
+def test_the_champion_is_meant_and_not_the_newest_version(
+    make_stream: Callable[..., Stream], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = make_stream()
+    path = write(stream.config, tmp_path / "driftline.yaml", monkeypatch)
+    for table, columns in (
+        ("model_version", "digest, signature, features_hash, binning_id"),
+        ("reference", "binning_id, rows, cells, origin, since, until, block_seconds, note"),
+    ):
+        stream.sql(
+            f"INSERT INTO driftline.{table} (model, version, {columns})"
+            f" SELECT model, 2, {columns} FROM driftline.{table}"
+        )
+    with connect(stream.config.postgres, "write", autocommit=True) as connection:
+        promotions.begin(connection, "fraud", 1, by="test")
+    assert of_model(stream.config, "fraud", None, "", None).title == "fraud version 1"
+    stream.sql("DELETE FROM driftline.model_version")
+    nothing = CliRunner().invoke(app, ["calibrate", "fraud", "--config", str(path)])
+    assert str(nothing.exception).startswith("no version of model 'fraud' was loaded yet: 'dri")
 
 
 def test_laws_are_kept_for_the_next_runner(stream: Stream) -> None:

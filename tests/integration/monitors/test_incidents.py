@@ -1,5 +1,6 @@
 """From windows that alarm to incidents: how many it takes, what belongs together, what may open."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -64,9 +65,9 @@ def test_columns_that_move_together_are_one_incident(make_stream: Any) -> None:
     assert all(one["p_value"] <= one["q_value"] < 0.01 for one in contributors)
     assert summary.startswith("drift of country, amount: ")
     fired = stream.sql("SELECT title FROM driftline.notification WHERE kind = 'fired'")
-    assert [title for (title,) in fired if "drift" in title] == [
-        "[ticket] fraud: drift of country, amount"
-    ]
+    (title,) = (title for (title,) in fired if "drift" in title)
+    assert title.startswith("[ticket] fraud: drift of country, amount: ")
+    assert re.search(r"(rose|fell) from \d", title)
 
 
 def test_a_monitor_that_fails_is_told_until_it_works(make_stream: Any) -> None:
@@ -85,12 +86,11 @@ def test_a_monitor_that_fails_is_told_until_it_works(make_stream: Any) -> None:
     told = stream.sql(
         "SELECT kind, title, body FROM driftline.notification WHERE title LIKE '%%pipeline%%'"
     )
-    assert [one[:2] for one in told] == [
-        ("fired", "[ticket] fraud: pipeline of evidently.NoSuchMetric"),
-        ("resolved", "[resolved] fraud: pipeline of evidently.NoSuchMetric"),
-    ]
+    assert [kind for kind, *_ in told] == ["fired", "resolved"]
+    assert told[0][1].startswith("[ticket] fraud: pipeline of evidently.NoSuchMetric: ")
+    assert told[1][1] == "[resolved] fraud: pipeline of evidently.NoSuchMetric"
     assert "'NoSuchMetric' is no class of evidently.metrics" in told[0][2]
-    assert "this is no statistic" in told[0][2]
+    assert "this is an observed event, not a statistical test" in told[0][2]
     why = "2 windows of 1 h in a row without an alarm"
     stored = stream.sql("SELECT resolution FROM driftline.incident WHERE family = 'pipeline'")
     assert stored == [(why,)]

@@ -113,7 +113,7 @@ def test_worse_hours_page_and_make_their_drift_a_page(measured: tuple[Stream, Ru
         "SELECT summary, contributors FROM driftline.incident WHERE family = 'performance'"
     )
     assert len(incident) == 1
-    assert incident[0][0].startswith("performance of score: auc 0.")
+    assert incident[0][0].startswith("performance of score: auc fell from 0.")
     assert {one["monitor"] for one in incident[0][1]} == {"realised_auc"}
 
 

@@ -20,8 +20,8 @@ def counts(de: float, fr: float, each_rare: float, first_rare: float = 0.0) -> C
 @pytest.mark.parametrize(
     ("current", "words"),
     [
-        (counts(300, 170, 0.6), "'de' is 60.00%, 50.00% in the reference"),
-        (counts(250, 150, 2), "all 50 rare ones together is 20.00%, 10.00% in the reference"),
+        (counts(300, 170, 0.6), "'de' rose from 50 % to 60 %"),
+        (counts(250, 150, 2), "all 50 rare ones together rose from 10 % to 20 %"),
     ],
 )
 def test_words_and_value_agree(current: Counts, words: str) -> None:
@@ -35,4 +35,4 @@ def test_words_and_value_agree(current: Counts, words: str) -> None:
 def test_a_category_that_is_common_in_large_windows_has_its_name() -> None:
     reference = counts(50_000, 40_000, 200)
     current = counts(50_000, 40_000, 200, first_rare=1_000)
-    assert LargestCategory().describe(current, reference).startswith("'rare0' is 1.")
+    assert LargestCategory().describe(current, reference).startswith("'rare0' rose from ")

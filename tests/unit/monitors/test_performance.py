@@ -210,7 +210,7 @@ def test_without_enough_windows_nothing_is_said() -> None:
     few = realised.judge(auc(0.5), windows(np.full(7, 0.85)), 1e-3, 1)
     assert (few.low, few.high) == auc(0.5).interval
     assert few.status == "not_calibrated"
-    assert "7 earlier windows are measured, 8 are needed" in few.detail
+    assert "learning, 7 of 8 windows" in few.detail
     varying = windows(np.random.default_rng(7).normal(0.85, 0.05, 30))
     unsupported = realised.judge(auc(0.5), varying, 1e-3, 1)
     assert unsupported.status == "not_calibrated"
@@ -226,3 +226,17 @@ def test_the_baseline_is_what_came_first_without_alarms() -> None:
     past[5] = past[5]._replace(value=None)
     assert realised.baseline(past, MONTH)[:4] == [*past[:3], past[6]]
     assert realised.baseline([], MONTH) == []
+
+
+def test_windows_of_a_week_are_judged_once_there_are_eight() -> None:
+    """28 days, the default, hold five of them."""
+    rng = np.random.default_rng(7)
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    past = [
+        one._replace(end=start + timedelta(days=7 * week))
+        for week, one in enumerate(windows(rng.normal(0.85, 0.002, 12)))
+    ]
+    first = realised.baseline(past, timedelta(days=28))
+    assert first == past[:8]
+    assert realised.judge(auc(0.85), first, 0.05, 1).status == "ok"
+    assert realised.judge(auc(0.70), first, 0.05, 1).status == "alarm"
