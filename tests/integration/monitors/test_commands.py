@@ -14,6 +14,10 @@ from tests.integration.monitors.conftest import Stream
 
 @pytest.fixture(scope="module")
 def stream(make_stream: Any) -> Stream:
+    return fed(make_stream)
+
+
+def fed(make_stream: Any) -> Stream:
     made: Stream = make_stream()
     for number in range(6):
         made.hour(number, shift=40.0 if number == 2 else 0.0)
@@ -37,7 +41,8 @@ def typed(path: Path, *words: str) -> Any:
     return CliRunner().invoke(app, [*words, "--config", str(path)])
 
 
-def test_from_judging_to_an_acknowledged_incident(path: Path, stream: Stream) -> None:
+def test_from_judging_to_an_acknowledged_incident(make_stream: Any, tmp_path: Path) -> None:
+    path = written(fed(make_stream), tmp_path)
     done = typed(path, "monitor", "--once")
     assert done.exit_code == 0, done.output
     assert "windows judged, " in done.output
