@@ -93,7 +93,7 @@ def judge(found: Measured, first: Sequence[Past], level: float, version: int) ->
         p_value=p,
         effect=z / math.sqrt(null.scale),
         detail=f"{found.metric} {moved(usual, found.value)}, from the first {len(first)} windows "
-        f"(95 %: {number(found.interval[0])} to {number(found.interval[1])}; alarms from "
+        f"(95 %: {number(low)} to {number(high)}; alarms from "
         f"{number(usual + limit)})",
     )
     if supported:

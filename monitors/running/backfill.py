@@ -6,10 +6,9 @@ from datetime import datetime, timedelta
 from driftline.config import Config
 from driftline.errors import DriftlineError
 from driftline.storage import locks, windows
-from driftline.storage.connection import Connection, connect
+from driftline.storage.connection import Connection, clock, connect
 from monitors.running import schedule
 from monitors.running.late_truth import LateTruth
-from monitors.running.runner import now_of
 from monitors.running.schedule import Length
 from monitors.running.watch import Due, Watch
 
@@ -60,7 +59,7 @@ def _clock(connection: Connection, watch: Watch, name: str) -> datetime:
         raise DriftlineError(
             f"nothing of model {name!r} was counted yet: its job makes profiles ('driftline run')"
         )
-    return now_of(connection) if watch.settings.clock == "wall" else counted
+    return clock(connection) if watch.settings.clock == "wall" else counted
 
 
 def _windows(watch: Watch, since: datetime, until: datetime) -> list[tuple[datetime, Length]]:

@@ -25,7 +25,7 @@ import psycopg
 from driftline.config import Config
 from driftline.errors import ConfigError, ServiceError
 from driftline.storage import dirty, locks, notifications, runners
-from driftline.storage.connection import Connection, connect
+from driftline.storage.connection import Connection, clock, connect
 from driftline.storage.reconnect import LOCK_TIMEOUT
 from monitors.alerts.alerting import Alerting
 from monitors.alerts.deliver import deliver
@@ -199,7 +199,7 @@ class Runner:
         for name, one in mine.items():
             if self._stop.is_set():
                 break
-            now = now_of(connection)
+            now = clock(connection)
             if not (everything or self._is_due(name, one, now, marked)):
                 continue
             if time.monotonic() < one.not_before:
@@ -364,7 +364,7 @@ class Runner:
                 autocommit=True,
                 application_name="driftline-monitor",
             )
-            self.started = self.started or now_of(self._connection)
+            self.started = self.started or clock(self._connection)
             self._beat(self._connection, {}, force=True)
         return self._connection
 
@@ -391,14 +391,6 @@ def _lag(due: Due, now: datetime) -> float:
     if due.waited_since is None:
         return 0.0
     return max((now - due.waited_since).total_seconds(), 0.0)
-
-
-def now_of(connection: Connection) -> datetime:
-    """The database's time, which decides for all runners."""
-    row = connection.execute("SELECT clock_timestamp()").fetchone()
-    assert row is not None
-    now: datetime = row[0]
-    return now
 
 
 def _first(error: BaseException) -> str:

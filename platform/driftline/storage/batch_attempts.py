@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg.types.multirange import Multirange
 
-from driftline.storage.connection import Connection
+from driftline.storage.connection import Connection, clock
 from driftline.storage.offsets import contains, to_multirange
 
 Offsets = dict[int, Multirange[int]]  # partition -> offsets
@@ -45,10 +45,7 @@ class BatchAttempts:
     def now(self) -> datetime:
         """The database's time."""
         with self._connection.transaction():
-            row = self._connection.execute("SELECT now()").fetchone()
-        assert row is not None
-        time: datetime = row[0]
-        return time
+            return clock(self._connection)
 
     def unfinished(self, before: datetime) -> list[Offsets]:
         """What other workers began before a time and have not finished, one item a worker.

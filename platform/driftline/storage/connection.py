@@ -1,7 +1,7 @@
 """Connections to TimescaleDB: one account a task, and errors that say what to do."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -60,6 +60,14 @@ def connect(
         return psycopg.connect(autocommit=autocommit, **parameters)
     except psycopg.OperationalError as error:
         raise ServiceError(_explain(postgres, role, str(error))) from None
+
+
+def clock(connection: Connection) -> datetime:
+    """The database's time, which decides for all processes."""
+    row = connection.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None
+    now: datetime = row[0]
+    return now
 
 
 def engine(

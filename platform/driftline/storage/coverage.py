@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from driftline.storage import runners
-from driftline.storage.connection import Connection
+from driftline.storage.connection import Connection, clock
 
 #: How long the windows of a model may wait to be judged.
 LATE = timedelta(minutes=5)
@@ -38,16 +38,14 @@ def unwatched(
     """
     watched = {model for runner in runners.alive(connection) for model in runner.watches}
     known = {one.model: one for one in runners.progress(connection)}
-    row = connection.execute("SELECT clock_timestamp()").fetchone()
-    assert row is not None
-    found = []
+    now, found = clock(connection), []
     for model in models:
         progress = known.get(model)
         if progress is None:
             reason = "no runner has judged it yet" if model in watched else "no runner watches it"
             found.append(Unwatched(model, None, reason, "driftline monitor"))
             continue
-        recent = judged_within is not None and row[0] - progress.updated_at <= judged_within
+        recent = judged_within is not None and now - progress.updated_at <= judged_within
         lag = timedelta(seconds=progress.lag_seconds or 0)
         if progress.failed_since is not None:
             reason = f"judging fails: {progress.error}"

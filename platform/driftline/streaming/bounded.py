@@ -41,7 +41,7 @@ from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.history import LeftOut
 from driftline.streaming.job import flink_settings, table_environment
 from driftline.streaming.jvm import flink_jvm
-from driftline.streaming.query import SQL_TYPES, time_expression
+from driftline.streaming.query import listed, null_columns, time_expression, typed_columns
 from driftline.streaming.query_fields import FLINK_TYPES, columns_of_fields, with_fields
 from driftline.streaming.rejects import Rejects
 from driftline.streaming.series import Series, places, to_series
@@ -188,14 +188,11 @@ def _view(t_env: TableEnvironment, model: Model, lines: Path) -> None:
               FROM decoded WHERE {is_event}"""
     )
     t_env.execute_sql(f"CREATE TEMPORARY VIEW enriched AS {query.query}")
-    typed = "".join(
-        f", CAST(`{column}` AS {SQL_TYPES[kind]}) AS `{column}`"
-        for column, kind in query.columns.items()
-    )
-    nulls = "".join(f", CAST(NULL AS {SQL_TYPES[kind]})" for kind in query.columns.values())
     t_env.execute_sql(
-        f"""CREATE TEMPORARY VIEW featured AS SELECT {BODY}{typed} FROM enriched
-            UNION ALL SELECT {BODY}{nulls} FROM decoded WHERE NOT ({is_event})"""
+        f"""CREATE TEMPORARY VIEW featured AS
+            SELECT {BODY}{listed(typed_columns(query))} FROM enriched
+            UNION ALL
+            SELECT {BODY}{listed(null_columns(query))} FROM decoded WHERE NOT ({is_event})"""
     )
 
 

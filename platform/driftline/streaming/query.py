@@ -1,6 +1,7 @@
 """Feature queries in Flink SQL: the check that they only enrich, and the SQL around them."""
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 
 import sqlglot
@@ -102,6 +103,33 @@ SQL_TYPES: dict[FieldType, str] = {
     "string": "STRING",
     "bool": "BOOLEAN",
 }
+
+
+def typed_columns(query: Query) -> dict[str, str]:
+    """The columns that a query adds, in SQL over `enriched`, of the types that are declared.
+
+    >>> doubled = "SELECT *, amount * 2 AS twice FROM events"
+    >>> typed_columns(Query(query=doubled, columns={"twice": "float"}))
+    {'twice': 'CAST(enriched.`twice` AS DOUBLE)'}
+    """
+    return {
+        column: f"CAST(enriched.`{column}` AS {SQL_TYPES[kind]})"
+        for column, kind in query.columns.items()
+    }
+
+
+def null_columns(query: Query) -> dict[str, str]:
+    """The same columns where there is nothing to compute them from."""
+    return {column: f"CAST(NULL AS {SQL_TYPES[kind]})" for column, kind in query.columns.items()}
+
+
+def listed(columns: Mapping[str, str]) -> str:
+    """Columns of a SELECT, each with a comma before it.
+
+    >>> listed({"a": "1 + 1"})
+    ', 1 + 1 AS `a`'
+    """
+    return "".join(f", {text} AS `{name}`" for name, text in columns.items())
 
 
 def has_windows(query: Query) -> bool:

@@ -12,7 +12,7 @@ from driftline.config import FieldType, Model
 from driftline.names import BODY, FIELDS, IS_EVENT
 from driftline.streaming import worker_environment
 from driftline.streaming.decode import DECODERS
-from driftline.streaming.query import mentioned_fields
+from driftline.streaming.query import listed, mentioned_fields
 from driftline.streaming.rejects import Rejects
 from driftline.streaming.series import Series, places, to_series, utc
 
@@ -65,4 +65,4 @@ def with_fields(t_env: TableEnvironment, model: Model, table: str) -> str:
 
 def columns_of_fields(model: Model) -> str:
     """The fields as columns, in SQL over what `with_fields` gives, each with a comma before it."""
-    return "".join(f", {FIELDS}.`{name}` AS `{name}`" for name in mentioned_fields(model))
+    return listed({name: f"{FIELDS}.`{name}`" for name in mentioned_fields(model)})

@@ -23,7 +23,13 @@ from driftline.names import (
 from driftline.streaming.always_active import always_active
 from driftline.streaming.connector import java_properties
 from driftline.streaming.functions import log_labels, log_predictions
-from driftline.streaming.query import SQL_TYPES, accepted_time_expression, has_windows
+from driftline.streaming.query import (
+    accepted_time_expression,
+    has_windows,
+    listed,
+    null_columns,
+    typed_columns,
+)
 from driftline.streaming.query_columns import arguments
 from driftline.streaming.query_fields import columns_of_fields, with_fields
 
@@ -143,7 +149,7 @@ def _feature_views(t_env: StreamTableEnvironment, model: Model, folder: Path) ->
     else:
         _view(t_env, "events", _events(t_env, model, "messages", f"{BODY}, {POSITION}"))
         _view(t_env, "enriched", query.query)
-        added = "".join(f", {text} AS `{name}`" for name, text in _typed(query).items())
+        added = listed(typed_columns(query))
         _view(t_env, "featured", f"SELECT {BODY}, {POSITION}, FALSE AS {LATE}{added} FROM enriched")
 
 
@@ -170,22 +176,17 @@ def _windows(t_env: StreamTableEnvironment, model: Model, query: Query, folder: 
     columns = (KAFKA_PARTITION, KAFKA_OFFSET, EVENT_TIME)
     same = " AND ".join(f"enriched.{column} = usable.{column}" for column in columns)
     late = f"enriched.{KAFKA_OFFSET} IS NULL"
-    typed = _typed(query)
+    typed, nulls = typed_columns(query), null_columns(query)
     if KEEP in typed:  # whether to keep what has no columns is not known: it is kept
-        typed[KEEP] = f"{late} OR {typed[KEEP]}"
-    added = "".join(f", {text} AS `{name}`" for name, text in typed.items())
+        typed[KEEP], nulls[KEEP] = f"{late} OR {typed[KEEP]}", "TRUE"
     position = f"usable.{KAFKA_PARTITION}, usable.{KAFKA_OFFSET}, usable.kafka_time"
-    nulls = "".join(
-        ", TRUE" if column == KEEP else f", CAST(NULL AS {SQL_TYPES[kind]})"
-        for column, kind in query.columns.items()
-    )
     _view(
         t_env,
         "featured",
-        f"""SELECT usable.{BODY}, {position}, {late} AS {LATE}{added}
+        f"""SELECT usable.{BODY}, {position}, {late} AS {LATE}{listed(typed)}
               FROM usable LEFT JOIN enriched ON {same}
             UNION ALL
-            SELECT {BODY}, {POSITION}, TRUE AS {LATE}{nulls}
+            SELECT {BODY}, {POSITION}, TRUE AS {LATE}{listed(nulls)}
               FROM timed WHERE {KNOWN_TIME} IS NULL""",
     )
 
@@ -194,14 +195,6 @@ def _events(t_env: StreamTableEnvironment, model: Model, table: str, columns: st
     """What the feature query reads."""
     fields = columns_of_fields(model)
     return f"SELECT {columns}, {EVENT_TIME}{fields} FROM ({with_fields(t_env, model, table)})"
-
-
-def _typed(query: Query) -> dict[str, str]:
-    """The columns that the query adds, of the types that they are declared with, in SQL."""
-    return {
-        column: f"CAST(enriched.`{column}` AS {SQL_TYPES[kind]})"
-        for column, kind in query.columns.items()
-    }
 
 
 def _view(t_env: StreamTableEnvironment, name: str, query: str) -> None:

@@ -62,7 +62,7 @@ def stream(first: int, end: int) -> Iterator[bytes]:
 
 def fails(one: dict[str, Any]) -> bool:
     """Whether the transform rejects an event; it counts in windows nevertheless."""
-    return one["amount"] == failing.FAILS
+    return bool(one["amount"] == failing.FAILS)
 
 
 def label(number: int, value: object, hours: int = 2) -> bytes:
