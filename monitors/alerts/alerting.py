@@ -17,7 +17,7 @@ from driftline.monitoring import PIPELINE, Family, Severity
 from driftline.storage import alerts, incidents, judged, silences, verdicts
 from driftline.storage.alerts import Alert, State
 from driftline.storage.connection import Connection
-from driftline.storage.incidents import Content, Incident
+from driftline.storage.incidents import Content
 from driftline.storage.verdicts import Flags
 from monitors.alerts import contributors, messages
 from monitors.alerts.contributors import Contributor
@@ -61,7 +61,7 @@ class Alerting:
         severities = [(family, self._severity(family, ())) for family in FAMILIES]
         alerts.ensure(connection, self._name, self._model.team, severities)
         opened = {
-            family: _Open(one.id, _content(one))
+            family: _Open(one.id, one.content)
             for family, one in incidents.still_open(connection, self._name).items()
         }
         looks = [
@@ -392,16 +392,3 @@ def _until(flags: Sequence[Flags], end: datetime) -> Sequence[Flags]:
 
 def _recent(flags: Sequence[Flags] | None, n: int) -> Sequence[Flags]:
     return [one for one in flags or () if not one.empty][-n:]
-
-
-def _content(one: Incident) -> Content:
-    return Content(
-        severity=one.severity,
-        version=one.version,
-        since=one.since,
-        last=one.last,
-        summary=one.summary,
-        contributors=one.contributors,
-        false_per_week=one.false_per_week,
-        report_id=one.report_id,
-    )

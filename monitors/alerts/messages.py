@@ -14,6 +14,7 @@ from driftline.storage.incidents import Content
 from driftline.storage.notifications import Kind
 from monitors.alerts import contributors
 from monitors.alerts.contributors import Contributor
+from monitors.stream import usual
 
 __all__ = ["Kind", "Message", "send", "write"]
 
@@ -66,6 +67,8 @@ def write(
         f"last window: until {_time(content.last)}",
         _falsely(family, content),
     ]
+    if any(usual.learns(one["monitor"]) for one in ranked):
+        lines.append(f"if this is what is usual now: driftline alerts accept {number}")
     if model.runbook:
         lines.append(f"runbook: {model.runbook}")
     if link:
@@ -84,7 +87,7 @@ def resolved(
     named = ", ".join(contributors.subjects(family, content.contributors)[:3])
     duration = length(int((content.last - content.since).total_seconds()))
     lines = [
-        f"{family} of model {name} is good again (incident {number}, resolved)",
+        f"{family} of model {name} no longer alarms (incident {number}, resolved)",
         f"it alarmed for {duration}, from {_time(content.since)} until {_time(content.last)}",
         f"ended by: {resolution}",
         *([f"dashboards: {link}"] if link else []),

@@ -15,6 +15,7 @@ import numpy as np
 from driftline import names
 from driftline.config import Metric
 from driftline.profile.binning import Floats
+from driftline.storage.accepted import Level
 from driftline.storage.verdicts import Past
 from monitors.calibration.calibrator import FEWEST, each_with_the_others, fit
 from monitors.calibration.null import Null
@@ -23,6 +24,8 @@ from monitors.performance.measured import Measured, worse
 from monitors.verdict import Status, Verdict
 
 _MEASURED = ("ok", "not_calibrated", "shown")
+_DISAGREES = 1e-3  # chance of a window that could not alarm, below which nothing is learned from it
+_FAR = 10.0  # medians of the distances from a median: seldom by chance
 
 
 def name(metric: Metric) -> str:
@@ -30,17 +33,47 @@ def name(metric: Metric) -> str:
     return f"{names.REALISED}{metric}"
 
 
-def baseline(past: Sequence[Past], length: timedelta) -> list[Past]:
+def baseline(past: Sequence[Past], length: timedelta, accepted: Level | None = None) -> list[Past]:
     """The first windows of a version: those that end within `length` of its first one, and at
-    least `FEWEST`, or windows of a week would never have enough. Windows that alarmed are left out,
-    so that what is bad does not become usual.
+    least `FEWEST`, or windows of a week would never have enough.
+
+    Windows that alarmed are left out, so that what is bad does not become usual, and so are those
+    that were too few to alarm and disagree with the ones before them. Of the first `FEWEST`, which
+    nothing came before, those are left out that disagree with the others.
 
     Args:
         past: windows of one version and length, in order of their ends.
+        accepted: a level that a person accepted: what came before is left out.
     """
-    usable = [one for one in past if one.status in _MEASURED and one.value is not None]
+    if accepted is not None:
+        past = [one for one in past if one.end > accepted.since]
+    usable = [
+        one
+        for one in past
+        if one.value is not None
+        and (_agrees(one) or (accepted is not None and one.end <= accepted.until))
+    ]
+    usable = [*_that_agree(usable[:FEWEST]), *usable[FEWEST:]]
     within = sum(one.end - usable[0].end <= length for one in usable)
     return usable[: max(within, FEWEST)]
+
+
+def _agrees(one: Past) -> bool:
+    if one.status == "not_calibrated" and one.p_value is not None:
+        return one.p_value >= _DISAGREES
+    return one.status in _MEASURED
+
+
+def _that_agree(first: Sequence[Past]) -> list[Past]:
+    """Those of a few windows that lie near their median, in the median of their distances."""
+    if not first:
+        return []
+    values = np.array([one.value for one in first], dtype=np.float64)
+    rows = np.array([one.rows for one in first], dtype=np.float64)
+    apart = np.abs(values - np.median(values)) * np.sqrt(rows)
+    usual = float(np.median(apart))
+    near = (apart <= _FAR * usual) | (usual == 0)
+    return [one for one, agrees in zip(first, near, strict=True) if agrees]
 
 
 def judge(found: Measured, first: Sequence[Past], level: float, version: int) -> Verdict:

@@ -227,6 +227,23 @@ def alerts_ack(
     typer.echo(f"incident {incident} is acknowledged by {_who()}")
 
 
+def alerts_accept(
+    incident: Annotated[int, typer.Argument(help="Its number.")],
+    reason: Reason = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Say that what an incident found is usual from now on; it ends, and later windows are compared
+    with those since it began."""
+    from driftline.config import load
+    from monitors.alerts.accept import accept
+
+    found = accept(load(config), incident, _who(), reason)
+    typer.echo(
+        f"incident {incident} is accepted: {found.family} of {found.model} as since "
+        f"{_minute(found.since)} is usual from now on"
+    )
+
+
 def alerts_silence(
     model: ModelName,
     length: Annotated[str, typer.Option("--for", help="How long, such as '2 h'.")],

@@ -21,7 +21,8 @@ from driftline.config import Metric, Model
 from driftline.console import counted
 from driftline.monitoring import LABELS, WindowLength
 from driftline.profile.binning import Floats
-from driftline.storage import judged, verdicts, window_sample
+from driftline.storage import accepted, judged, verdicts, window_sample
+from driftline.storage.accepted import Level
 from driftline.storage.connection import Connection
 from driftline.storage.judged import Judged
 from driftline.storage.verdicts import Past
@@ -45,6 +46,13 @@ class _Look(NamedTuple):
     age: int
     again: bool
     final: bool
+
+
+class _History(NamedTuple):
+    """What was said of the windows of a length, by end, and the levels that people accepted."""
+
+    past: dict[datetime, Past]
+    levels: Sequence[Level]
 
 
 class LateTruth:
@@ -138,12 +146,18 @@ class LateTruth:
         series = verdicts.past(
             connection, self._name, length.seconds, monitor, since=_SINCE, until=looks[-1].one.end
         )
-        past = {one.end: one for one in series.get((names.SCORE, names.ALL_ROWS), ())}
+        history = _History(
+            {one.end: one for one in series.get((names.SCORE, names.ALL_ROWS), ())},
+            accepted.levels(connection, self._name, "performance"),
+        )
         found = []
         for look in looks:
-            verdict = self._isolated(connection, metric, length, look, past)
-            end, numbers = look.one.end, (verdict.rows, verdict.value, verdict.effect)
-            past[end] = Past(end, verdict.version, verdict.status, *numbers)
+            verdict = self._isolated(connection, metric, length, look, history)
+            end = look.one.end
+            history.past[end] = Past(
+                *(end, verdict.version, verdict.status, verdict.rows),
+                *(verdict.value, verdict.effect, verdict.p_value),
+            )
             verdicts.say(
                 connection,
                 self._name,
@@ -164,11 +178,11 @@ class LateTruth:
         metric: Metric,
         length: WindowLength,
         look: _Look,
-        past: dict[datetime, Past],
+        history: _History,
     ) -> Verdict:
         """A window that can't be measured is shown as broken and stops no other."""
         try:
-            return self._judged(connection, metric, length, look, past)
+            return self._judged(connection, metric, length, look, history)
         except psycopg.Error:
             raise
         except Exception as error:
@@ -186,7 +200,7 @@ class LateTruth:
         metric: Metric,
         length: WindowLength,
         look: _Look,
-        past: dict[datetime, Past],
+        history: _History,
     ) -> Verdict:
         end = look.one.end
         window = Window(length.seconds, end)
@@ -211,10 +225,12 @@ class LateTruth:
             what = f"{found}; {len(label):,} of {events:,} labels have come"
             low, high = found.interval
             return replace(few, value=found.value, detail=what, low=low, high=high)
-        earlier = [p for at, p in sorted(past.items()) if at < end and p.version == version]
-        first = realised.baseline(earlier, self._settings.baseline)
-        level = budget.performance(self._model.monitors, length)
-        verdict = realised.judge(found, first, level, version)
+        before = sorted(history.past.items())
+        earlier = [one for at, one in before if at < end and one.version == version]
+        level = accepted.before(history.levels, end)
+        first = realised.baseline(earlier, self._settings.baseline, level)
+        rate = budget.performance(self._model.monitors, length)
+        verdict = realised.judge(found, first, rate, version)
         if self._settings.alert:
             return verdict
         return replace(verdict, alerts=False, level=None, status="shown")

@@ -1,22 +1,26 @@
 """The volume of windows, and of later ones that are compared with them: judged in any order, the
 verdicts are the same."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from driftline.monitoring import Monitors
-from driftline.storage import judged, verdicts
+from driftline.storage import accepted, judged, verdicts
+from driftline.storage.accepted import Level
 from driftline.storage.connection import Connection
+from driftline.storage.verdicts import Known
 from monitors.calibration import budget
-from monitors.running import schedule
 from monitors.running.fresh import Fresh, row
 from monitors.running.schedule import Length
-from monitors.stream import volume
+from monitors.stream import usual, volume
+from monitors.stream.usual import Earlier
 from monitors.verdict import Verdict
 
 _DAY = timedelta(days=1)
+_NOTHING = Known("ok", None, "")  # was said, or it is no longer kept
 
 
 def judge(
@@ -36,33 +40,104 @@ def judge(
         The verdicts of all of them, by end.
     """
     fresh = {one.end for one in mine}
-    back = max(_DAY, timedelta(seconds=-(-length.seconds // 86_400) * 86_400))
-    later = {end + i * back for end in fresh for i in range(1, volume.DAYS + 1)}
-    looking = sorted(fresh | judged.among(connection, model, length.seconds, sorted(later)).keys())
-    wanted = {past for end in looking for past in schedule.before(end, back, volume.DAYS)}
-    rows = {
-        end: one.rows
-        for end, one in judged.among(
-            connection, model, length.seconds, sorted(wanted | set(looking))
-        ).items()
-    }
-    said = {}
-    level = budget.stream(settings, budget.VOLUME)
-    for end in looking:
-        days = [one for one in schedule.before(end, back, volume.DAYS) if one in rows]
-        past = np.array([rows[one] for one in days], dtype=np.float64)
-        ago = np.array([(end - one).days for one in days], dtype=np.int64)
-        said[end] = volume.judge(rows[end], past, ago, level)
-    _store(connection, model, length, said)
-    return {end: [verdict] for end, verdict in said.items()}
+    step = max(_DAY, timedelta(seconds=-(-length.seconds // 86_400) * 86_400))
+    rhythm = Rhythm(
+        timedelta(seconds=length.seconds),
+        step,
+        settings.accept_after,
+        budget.stream(settings, budget.VOLUME),
+        accepted.levels(connection, model, "volume"),
+    )
+    since = min(fresh) - rhythm.back
+    rows = judged.at_times(connection, model, length.seconds, fresh, step=step, since=since)
+    before = verdicts.known(connection, model, length.seconds, volume.NAME, sorted(rows))
+    said: dict[datetime, list[Verdict]] = {}
+    for times in _by_phase(sorted(rows), step):
+        for end, verdict in rhythm.judge({t: rows[t] for t in times}, before, fresh).items():
+            said[end] = [verdict]
+            if end not in before or before[end].detail != verdict.detail:
+                verdicts.say(
+                    connection, model, length.seconds, end, [row(verdict)], monitor=volume.NAME
+                )
+    return said
 
 
-def _store(
-    connection: Connection, model: str, length: Length, said: dict[datetime, Verdict]
-) -> None:
-    before = verdicts.details(connection, model, length.seconds, volume.NAME, list(said))
-    for end, verdict in said.items():
-        if before.get(end) != verdict.detail:
-            verdicts.say(
-                connection, model, length.seconds, end, [row(verdict)], monitor=volume.NAME
-            )
+@dataclass(frozen=True)
+class Rhythm:
+    """Judges the volume of windows of one length that end at one time of day.
+
+    Attributes:
+        length: of the windows.
+        step: from one to the next.
+        accept_after: alarms that go on for so long are a new level.
+        level: the false-alarm rate of one window.
+        accepted: levels that people have accepted.
+    """
+
+    length: timedelta
+    step: timedelta
+    accept_after: timedelta
+    level: float
+    accepted: Sequence[Level] = ()
+
+    @property
+    def back(self) -> timedelta:
+        """How far before a window its verdict looks."""
+        return self._compared + usual.reach(self.accept_after)
+
+    @property
+    def _compared(self) -> timedelta:
+        """As many days as are compared are left when a change has gone on for so long."""
+        return volume.DAYS * self.step + self.accept_after
+
+    def judge(
+        self,
+        rows: Mapping[datetime, int],
+        before: Mapping[datetime, Known],
+        fresh: Collection[datetime],
+    ) -> dict[datetime, Verdict]:
+        """Judge the windows of `fresh`, and later ones as long as one that they look at changes.
+
+        Args:
+            rows: of all windows, by end, in order.
+            before: what was said of them.
+        """
+        past: list[Earlier] = []
+        said: dict[datetime, Verdict] = {}
+        changed: datetime | None = None
+        for end, count in rows.items():
+            known = before.get(end, _NOTHING)
+            if end in fresh or (changed is not None and end - changed <= self.back):
+                said[end] = verdict = self._one(end, count, past)
+                changed = end if verdict.detail != known.detail else changed
+                known = Known(verdict.status, verdict.threshold, verdict.detail)
+            past.append(Earlier(end, float(count), count, known.status, known.threshold))
+        return said
+
+    def _one(self, end: datetime, count: int, past: Sequence[Earlier]) -> Verdict:
+        seen = [one for one in past if one.end >= end - self.back]
+        known = usual.learned(seen, end, self.length, self.accept_after, self.accepted)
+        known = [one for one in known if one.end >= end - self._compared]
+        known = [one for one in known if not self._disagrees(one, known)][-volume.DAYS :]
+        return self._compare(end, count, known)
+
+    def _disagrees(self, one: Earlier, known: Sequence[Earlier]) -> bool:
+        """Whether a window that was not tested is unlike the others: nothing is learned from it."""
+        if one.status != "not_calibrated":
+            return False
+        others = [other for other in known if other is not one]
+        return self._compare(one.end, one.rows, others).status == "alarm"
+
+    def _compare(self, end: datetime, count: int, known: Sequence[Earlier]) -> Verdict:
+        past = np.array([one.value for one in known])
+        ago = np.array([(end - one.end).days for one in known], dtype=np.int64)
+        return volume.judge(count, past, ago, self.level)
+
+
+def _by_phase(ends: Sequence[datetime], step: timedelta) -> list[list[datetime]]:
+    """The ends whose distances are whole steps, together."""
+    seconds = int(step.total_seconds())
+    found: dict[int, list[datetime]] = {}
+    for end in ends:
+        found.setdefault(int(end.timestamp()) % seconds, []).append(end)
+    return list(found.values())

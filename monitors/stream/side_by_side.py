@@ -5,12 +5,13 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from driftline.monitoring import Monitors
-from driftline.storage import verdicts
+from driftline.storage import accepted, verdicts
 from driftline.storage.connection import Connection
 from monitors.calibration import budget
 from monitors.running.fresh import Fresh, row
 from monitors.running.schedule import Length
-from monitors.stream import version_against_version
+from monitors.stream import usual, version_against_version
+from monitors.stream.usual import Earlier
 from monitors.stream.version_against_version import NAME, WINDOWS
 from monitors.verdict import Status, Verdict
 
@@ -32,29 +33,34 @@ def judge(
         The verdicts of all of them, by end.
     """
     oldest = min(one.end for one in mine)
-    back = timedelta(seconds=length.step * WINDOWS)
+    compared = timedelta(seconds=length.step * WINDOWS) + settings.accept_after
+    back = compared + usual.reach(settings.accept_after)
     before = verdicts.said(connection, model, length.seconds, NAME, oldest - back)
+    levels = accepted.levels(connection, model, "drift")
     stored = {end: [_verdict(one) for one in rows] for end, rows in before.items()}
     pairs_of = stored | {one.end: list(one.pairs) for one in mine}
     level = budget.stream(settings, budget.VERSIONS)
     check = settings.checks.get(NAME)
     said: dict[datetime, list[Verdict]] = {}
-    past: dict[tuple[int, int], list[tuple[datetime, float, int]]] = {}
+    past: dict[tuple[int, int], list[Earlier]] = {}
+
+    def known(pair: Verdict, end: datetime) -> list[tuple[float, int]]:
+        seen = [one for one in past.get(_key(pair), ()) if one.end >= end - back]
+        window = timedelta(seconds=length.seconds)
+        learned = usual.learned(seen, end, window, settings.accept_after, levels)
+        return [(one.value, one.rows) for one in learned if one.end >= end - compared][-WINDOWS:]
+
     for end, pairs in sorted(pairs_of.items()):
         judged = pairs
         if end >= oldest:
             judged = said[end] = [
-                version_against_version.judge(
-                    pair,
-                    [(gap, n) for at, gap, n in past.get(_key(pair), ()) if at >= end - back],
-                    level / len(pairs),
-                    check,
-                )
+                version_against_version.judge(pair, known(pair, end), level / len(pairs), check)
                 for pair in pairs
             ]
         for one in judged:
-            if one.status != "alarm" and one.value is not None:
-                past.setdefault(_key(one), []).append((end, one.value, one.rows))
+            if one.value is not None:
+                earlier = Earlier(end, one.value, one.rows, one.status, one.threshold)
+                past.setdefault(_key(one), []).append(earlier)
     for end, judged in said.items():
         rows = [row(one) for one in judged]
         if rows != [one._replace(report_id=None) for one in before.get(end, ())]:
@@ -73,6 +79,7 @@ def _verdict(stored: verdicts.Row) -> Verdict:
         value=stored.value,
         version=stored.version,
         against=stored.against,
+        threshold=stored.threshold,
         low=stored.low,
         high=stored.high,
     )

@@ -85,7 +85,7 @@ def judge(
     check = check or Check()
     assert found.value is not None
     gap, said = found.value, _gap(found.value, found.version, found.against)
-    found = replace(found, alerts=check.alert is not False, detail=said)
+    found = replace(found, alerts=check.alert is not False, threshold=None, detail=said)
     if not found.alerts:
         return found
     if check.threshold is not None:

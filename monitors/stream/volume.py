@@ -8,7 +8,7 @@ Hahn & Meeker (1991), Statistical Intervals, section 4.7.
 """
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from driftline.console import counted
 from driftline.profile.binning import Floats, Ints
@@ -68,8 +68,8 @@ def judge(count: int, past: Floats, ago: Ints, level: float) -> Verdict:
         _NEVER_BELOW,
     ) * np.sqrt(1 + _MEDIAN / sizes[0])
     t = (np.log1p(count) - centre) / spread
-    p = float(2 * stats.t.sf(abs(t), free))
-    margin = float(stats.t.isf(level / 2, free)) * spread
+    p = float(2 * special.stdtr(free, -abs(t)))
+    margin = -float(special.stdtrit(free, level / 2)) * spread
     low, high = np.expm1(centre - margin), np.expm1(centre + margin)
     usual = "on this day of the week" if by_weekday else "at this time"
     return Verdict(

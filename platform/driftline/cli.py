@@ -58,6 +58,7 @@ for command in (
     app.command()(command)
 app.command()(followed(monitoring.monitor))
 monitoring.alerts.command("ack")(told(monitoring.alerts_ack))
+monitoring.alerts.command("accept")(told(monitoring.alerts_accept))
 monitoring.alerts.command("silence")(told(monitoring.alerts_silence))
 monitoring.alerts.command("unsilence")(told(monitoring.alerts_unsilence))
 app.command()(monitoring.backfill)

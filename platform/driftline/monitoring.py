@@ -210,6 +210,12 @@ class Monitors(Settings):
     evidently: tuple[Evidently, ...] = ()
     multivariate: Multivariate | None = None
     performance: Performance = Performance()
+    accept_after: Wait = Field(
+        timedelta(days=28),
+        ge=timedelta(days=1),
+        le=timedelta(days=366),
+        description="alarms of volume that go on for so long are what is usual from then on",
+    )
     hysteresis: Hysteresis = Hysteresis()
     page: tuple[Family, ...] = Field(
         ("latency", "volume", "performance"), description="families that page; others are tickets"

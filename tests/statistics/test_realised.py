@@ -30,7 +30,7 @@ def test_false_alarms_are_as_rare_as_said(metric: Metric, day: float, labels: in
             label = (truth > 0.5).astype(np.float64)
             values.append(measure(metric, label, score))
         past = [
-            Past(START + timedelta(hours=i), 1, "ok", labels, one.value, None)
+            Past(START + timedelta(hours=i), 1, "ok", labels, one.value, None, None)
             for i, one in enumerate(values)
         ]
         for one in values[110:]:

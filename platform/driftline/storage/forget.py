@@ -12,6 +12,7 @@ _BY_MODEL = (
     *("reference", "reference_block", "reference_sample", "calibration"),
     *("judged_window", "window_stat", "batch_attempt"),
     *("verdict", "verdict_history", "report", "alert", "silence", "monitor_progress"),
+    "accepted_level",
 )
 _BY_SOURCE = ("ledger", "duplicate", "rejected")
 

@@ -1,7 +1,7 @@
 """Incidents: what moved together in one model and family, from the first alarm to the last."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -46,6 +46,11 @@ class Incident:
     acknowledged_by: str | None
     note: str
     resolution: str
+
+    @property
+    def content(self) -> "Content":
+        """What it says."""
+        return Content(**{one.name: getattr(self, one.name) for one in fields(Content)})
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Which windows were judged, and what they held in a form that SQL can draw."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from driftline.storage.connection import Connection
@@ -97,6 +97,27 @@ def among(
         [model, seconds, list(ends)],
     ).fetchall()
     return {row[0]: Judged(*row) for row in rows}
+
+
+def at_times(
+    connection: Connection,
+    model: str,
+    seconds: int,
+    ends: Iterable[datetime],
+    *,
+    step: timedelta,
+    since: datetime,
+) -> dict[datetime, int]:
+    """Rows of the judged windows that end at `since` or later, whole steps from one of `ends`."""
+    every = int(step.total_seconds())
+    rows = connection.execute(
+        """SELECT window_end, rows FROM driftline.judged_window
+            WHERE model = %s AND window_seconds = %s AND window_end >= %s
+              AND mod(extract(epoch FROM window_end)::bigint, %s) = ANY(%s)
+            ORDER BY window_end""",
+        [model, seconds, since, every, sorted({int(end.timestamp()) % every for end in ends})],
+    ).fetchall()
+    return dict(rows)
 
 
 def between(

@@ -218,6 +218,21 @@ silence = sa.Table(
     sa.Index("silence_model", "model", "ends_at"),
 )
 
+accepted_level = sa.Table(
+    "accepted_level",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("family", sa.Text, nullable=False),
+    sa.Column("since", _TIME, nullable=False),
+    sa.Column("until", _TIME, nullable=False),
+    sa.Column("incident_id", sa.BigInteger, nullable=False),
+    sa.Column("accepted_at", _TIME, server_default=_CLOCK, nullable=False),
+    sa.Column("accepted_by", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Index("accepted_level_model", "model", "family"),
+)
+
 notification = sa.Table(
     "notification",
     metadata,

@@ -77,7 +77,10 @@ def _read(file: _CopyStream, types: dict[str, pa.DataType]) -> Iterator[pa.Recor
             read_options=pyarrow.csv.ReadOptions(
                 column_names=list(types), use_threads=False, block_size=_BLOCK_BYTES
             ),
-            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+            parse_options=pyarrow.csv.ParseOptions(
+                newlines_in_values=True,
+                ignore_empty_lines=False,  # a missing value of the only column
+            ),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=types,
                 null_values=[""],

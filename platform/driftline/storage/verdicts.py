@@ -43,6 +43,7 @@ class Past(NamedTuple):
     rows: int
     value: float | None
     effect: float | None
+    p_value: float | None
     judged_at: datetime | None = None  # None: it is not stored yet
 
 
@@ -117,16 +118,24 @@ def _retire(
     return row[0], row[1]
 
 
-def details(
+class Known(NamedTuple):
+    """What a monitor with one look a window said of one."""
+
+    status: str
+    threshold: float | None
+    detail: str
+
+
+def known(
     connection: Connection, model: str, seconds: int, monitor: str, ends: Sequence[datetime]
-) -> dict[datetime, str]:
+) -> dict[datetime, Known]:
     """What a monitor with one look a window said of some windows, by their ends."""
     rows = connection.execute(
-        """SELECT window_end, detail FROM driftline.verdict
+        """SELECT window_end, status, threshold, detail FROM driftline.verdict
             WHERE model = %s AND window_seconds = %s AND window_end = ANY(%s) AND monitor = %s""",
         [model, seconds, list(ends), monitor],
     ).fetchall()
-    return dict(rows)
+    return {end: Known(*rest) for end, *rest in rows}
 
 
 def revisions(
@@ -291,7 +300,7 @@ def past(
     rows = connection.execute(
         """SELECT DISTINCT ON ("column", segment, window_end)
                   "column", segment, window_end, version, status, rows, value, effect,
-                  judged_at
+                  p_value, judged_at
              FROM driftline.verdict
             WHERE model = %s AND window_seconds = %s AND window_end >= %s AND window_end <= %s
               AND monitor = %s AND mod(extract(epoch FROM window_end)::bigint, %s) = 0

@@ -1,6 +1,7 @@
 """Feature queries over event time in a real job: late, idle, pending, and equal to training."""
 
 import json
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,32 +38,53 @@ WINDOW last_hour AS (PARTITION BY country ORDER BY event_time
 
 
 def event(name: str, number: int) -> dict[str, Any]:
-    """An event of its own time; up to half a minute out of order when sent by number."""
-    jitter = (number * 7_919) % 30_000
+    """An event drawn at random, up to half a minute out of order when sent by number."""
+    draw = random.Random(f"{name}{number}")  # noqa: S311
     return {
         "id": f"{name}{number}",
-        "at": feed.START + number * SPACING + jitter,
-        "amount": None if number % 31 == 0 else float(number % 83),
-        "items": number % 5,
-        "country": ("de", "fr", "it")[number % 3],
+        "at": feed.START + number * SPACING + draw.randrange(30_000),
+        "amount": None if draw.random() < 0.03 else float(draw.randrange(83)),
+        "items": draw.randrange(5),
+        "country": draw.choice(("de", "fr", "it")),
         # whole numbers that no float holds, seldom enough to be missing in many windows
-        "card": 2**63 - 1 - number if number % 400 == 0 else None,
+        "card": draw.randrange(2**62, 2**63) if draw.random() < 0.003 else None,
     }
 
 
-def stream(first: int, end: int) -> Iterator[bytes]:
-    """Events in time, and some beside them that the decoder rejects: no window counts those."""
-    for number in range(first, end):
-        yield as_json(event("e", number))
-        if number % 100 == 50:
-            yield as_json(event("rejected", number) | {"amount": "5.50"})
-        if number % 100 == 75:  # comes twice: both copies count
-            yield as_json(event("e", number))
+def is_beside(number: int) -> bool:
+    """Whether a message that the decoder rejects follows an event: it counts in no window."""
+    return random.Random(f"beside{number}").random() < 0.01  # noqa: S311
+
+
+def comes_twice(number: int) -> bool:
+    """Whether an event is sent again: both copies count in windows."""
+    return random.Random(f"twice{number}").random() < 0.01  # noqa: S311
 
 
 def fails(one: dict[str, Any]) -> bool:
     """Whether the transform rejects an event; it counts in windows nevertheless."""
     return bool(one["amount"] == failing.FAILS)
+
+
+def is_filtered(one: dict[str, Any]) -> bool:
+    """Whether the query's `keep` leaves an event out; it counts in windows nevertheless."""
+    return one["items"] == 4 and not fails(one)
+
+
+def with_copies(end: int) -> list[dict[str, Any]]:
+    """The events of [0, end), those that come twice as often."""
+    numbers = [number for number in range(end) for _ in range(1 + comes_twice(number))]
+    return [event("e", number) for number in numbers]
+
+
+def stream(first: int, end: int) -> Iterator[bytes]:
+    """The events of [first, end), with what comes beside them."""
+    for number in range(first, end):
+        yield as_json(event("e", number))
+        if is_beside(number):
+            yield as_json(event("rejected", number) | {"amount": "5.50"})
+        if comes_twice(number):
+            yield as_json(event("e", number))
 
 
 def label(number: int, value: object, hours: int = 2) -> bytes:
@@ -87,8 +109,8 @@ def test_windows_labels_and_the_audit(world: World, tmp_path: Path) -> None:
     kafka = world.config.local_kafka()
     topics = {what: world.topic(MODEL, what) for what in TOPICS}
     feed.make_topics(kafka, topics.values(), PARTITIONS)
-    late = [event("late", number) for number in range(LATE)]
-    late_first = [event("late first", number) for number in range(LATE)]
+    late = [event("late", number) | {"amount": 1.0} for number in range(LATE)]
+    late_first = [event("late first", number) | {"amount": 1.0} for number in range(LATE)]
     broken = [b"{}", b"oops", as_json(event("e", 0) | {"at": "noon"})]
     half = ON_TIME // 2
     feed.produce(kafka, topics["events"], stream(0, half))
@@ -105,22 +127,22 @@ def test_windows_labels_and_the_audit(world: World, tmp_path: Path) -> None:
         feed.produce(kafka, topics["events"], map(as_json, late))
         feed.produce(kafka, topics["events"], broken)
         wait_for(lambda: rows(job.config, LATE_ROWS) == [(2 * LATE,)], "the late rows")
-        rejected = len(broken) + ON_TIME // 100
+        rejected = len(broken) + sum(map(is_beside, range(ON_TIME)))
         wait_for(lambda: job.progress().rejected >= rejected, "the broken ones")
         waiting = wait_for(lambda: _steady(job), "only the tail to wait")
         assert waiting.ok, waiting.differences
         assert 0 < waiting.events.pending < 100  # within the minute that may be out of order
         sent = after_silences(job, topics["events"])
         job.drain()
-    on_time = [event("e", number) for number in range(sent)]
-    failed = sum(map(fails, on_time))
-    rejected = len(broken) + len(range(50, sent, 100)) + failed
-    copies = len(range(75, sent, 100))
+    on_time = with_copies(sent)
+    undecoded = len(broken) + sum(map(is_beside, range(sent)))
+    logged = [one for one in on_time if not fails(one) and not is_filtered(one)]
     report = proof(job.config, MODEL)
-    assert report.events.read == sent + 2 * LATE + rejected - failed + copies
-    assert report.events.duplicate == copies
-    assert report.events.filtered == sum(one["items"] == 4 and not fails(one) for one in on_time)
-    assert report.events.rejected == rejected
+    assert report.events.read == len(on_time) + 2 * LATE + undecoded
+    assert report.events.logged == len({one["id"] for one in logged}) + 2 * LATE
+    assert report.events.duplicate == len(logged) - len({one["id"] for one in logged})
+    assert report.events.filtered == sum(map(is_filtered, on_time))
+    assert report.events.rejected == undecoded + sum(map(fails, on_time))
     the_late_have_no_windows(world)
     labels_are_there_once(world, report.labels)
     windows_equal_history(world, path, sent, tmp_path)
@@ -211,10 +233,10 @@ def windows_equal_history(world: World, path: Path, sent: int, folder: Path) -> 
     config = Running(path, MODEL).config
     made = features_of_history(path, config, MODEL, lines, folder / "features.parquet")
     found = {one.reason: one.lines for one in left_out(made)}
-    events = [event("e", number) for number in range(sent)]
+    events = with_copies(sent)
     assert found == {
-        "filtered": sum(one["items"] == 4 and not fails(one) for one in events),
-        "wrong_type": len(range(50, sent, 100)),
+        "filtered": sum(map(is_filtered, events)),
+        "wrong_type": sum(map(is_beside, range(sent))),
         "transform_failed": sum(map(fails, events)),
         "malformed_json": 2,
         "empty": 1,
@@ -228,7 +250,7 @@ def windows_equal_history(world: World, path: Path, sent: int, folder: Path) -> 
     )
     # both copies of an event are rows of history, with the same features
     distinct = {tuple(row.values()): row for row in made.select(columns).to_pylist()}
-    assert len(distinct) == made.num_rows - len(range(75, sent, 100))
+    assert len(distinct) == len({row["event_id"] for row in distinct.values()}) < made.num_rows
     trained = pa.Table.from_pylist(list(distinct.values()), schema=served.schema)
     trained = trained.sort_by("event_id")
     assert served.drop_columns(["mean_1h"]).equals(trained.drop_columns(["mean_1h"]))
@@ -245,17 +267,15 @@ def windows_hold_what_they_should(world: World, on_time: list[dict[str, Any]]) -
         for one in on_time
         if one["card"] is not None and one["items"] < 4 and not fails(one)
     }
-    messages = [*on_time, *on_time[75::100]]
-    times = np.array([one["at"] for one in messages])
-    countries = np.array([one["country"] for one in messages])
-    cards = [one["card"] for one in messages]
+    times = np.array([one["at"] for one in on_time])
+    countries = np.array([one["country"] for one in on_time])
+    cards = [one["card"] for one in on_time]
     windows = {name: window for name, _, *window in found}
-    for one in on_time[::37]:
+    for one in on_time:
         hour = (times <= one["at"]) & (times >= one["at"] - 3_600_000)
         within = np.flatnonzero(hour & (countries == one["country"]))
         most = max((cards[i] for i in within if cards[i] is not None), default=None)
-        left_out = one["items"] == 4 or fails(one)
-        assert left_out or windows[one["id"]] == [len(within), most], one
+        assert one["items"] == 4 or fails(one) or windows[one["id"]] == [len(within), most], one
 
 
 @pytest.mark.long
@@ -283,7 +303,7 @@ def test_after_a_silence_of_all_partitions_nothing_is_late(
     report = proof(job.config, model)
     # a late event is kept, whatever the query says
     on_time = [event("e", number) for number in range(sent)]
-    assert report.events.filtered == sum(one["items"] == 4 and not fails(one) for one in on_time)
+    assert report.events.filtered == sum(map(is_filtered, on_time))
     late = rows(job.config, f"SELECT count(*) FROM driftline.prediction_{model} WHERE late")
     assert late == [(0,)]
 

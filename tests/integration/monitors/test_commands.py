@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from driftline.cli import app
-from tests.integration.monitors.conftest import Stream
+from tests.integration.monitors.conftest import Stream, monitors
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,45 @@ def test_an_open_incident_is_acknowledged(make_stream: Any, tmp_path: Path) -> N
     assert "known, fixed tomorrow" in shown
     assert " 1 h " in shown  # the window of what contributed
     assert "(acknowledged by " in typed(path, "alerts", "list").output
+
+
+def test_a_new_level_of_traffic_is_accepted(make_stream: Any, tmp_path: Path) -> None:
+    stream: Stream = make_stream(monitors=monitors(windows=["1 d"]))
+    for day in range(10):
+        stream.hour(24 * day, n=400, shift=40.0 if day == 2 else 0.0)
+    for day in (10, 11):
+        stream.hour(24 * day, n=4_000)
+    path = written(stream, tmp_path)
+    assert typed(path, "monitor", "--until-idle").exit_code == 0
+    alerts = json.loads(typed(path, "alerts", "list", "--json").output)["alerts"]
+    (volume,) = (one for one in alerts if one["state"] == "firing")
+    assert (volume["family"], volume["severity"]) == ("volume", "page")
+    number = str(volume["incident_id"])
+    accepted = typed(path, "alerts", "accept", number, "--reason", "a second shop")
+    assert accepted.exit_code == 0, accepted.output
+    assert "volume of fraud as since 2024-03-14 00:00 is usual from now on" in accepted.output
+    shown = typed(path, "alerts", "show", number).output
+    assert "accepted as usual by" in shown
+    assert "a second shop" in shown
+    titles = stream.sql("SELECT title, body FROM driftline.notification ORDER BY id")
+    assert any(f"driftline alerts accept {number}" in body for _, body in titles)
+    assert titles[-1][0].startswith("[resolved] fraud: volume")
+    for day in range(12, 18):
+        stream.hour(24 * day, n=4_000)
+    assert typed(path, "monitor", "--until-idle").exit_code == 0
+    assert "firing" not in typed(path, "alerts", "list", "--judged-within", "1 h").output
+    for day in (18, 19):
+        stream.hour(24 * day, n=400)  # what was usual before
+    assert typed(path, "monitor", "--until-idle").exit_code == 0
+    history = json.loads(typed(path, "alerts", "history", "--json").output)
+    volumes = [one["resolved_at"] is None for one in history if one["family"] == "volume"]
+    assert volumes == [True, False]
+    drift = next(one["id"] for one in history if one["family"] == "drift")
+    refused = typed(path, "alerts", "accept", str(drift))
+    assert refused.exit_code == 1
+    assert "compares with the reference: 'driftline reference set fraud" in str(refused.exception)
+    none = typed(path, "alerts", "accept", "99")
+    assert "no incident 99" in str(none.exception)
 
 
 def test_silences(path: Path, stream: Stream) -> None:

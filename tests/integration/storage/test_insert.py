@@ -4,18 +4,23 @@ from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from psycopg import sql
 
 from driftline.config import Config
 from driftline.errors import ServiceError
 from driftline.storage.connection import Connection, connect
 from driftline.storage.insert import Inserter
+from driftline.storage.rows import stream
 from tests import monitored
 
 # As TimescaleDB before 2.18.2 does in a compressed chunk (timescaledb #7672): what comes after the
 # first conflict of a statement is left out without a word.
 ENDS_EARLY = """
 CREATE TABLE driftline.odd (k int UNIQUE, source int, kafka_offset bigint);
-GRANT SELECT, INSERT ON driftline.odd TO PUBLIC;
+CREATE TABLE driftline.whole (k int UNIQUE, source int, kafka_offset bigint, n bigint);
+GRANT SELECT, INSERT ON driftline.odd, driftline.whole TO PUBLIC;
 CREATE FUNCTION driftline.begins() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN PERFORM set_config('test.ended', 'no', true); RETURN NULL; END $$;
 CREATE FUNCTION driftline.ends_early() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -104,3 +109,18 @@ def test_what_cannot_be_inserted_is_no_duplicate(connection: Connection, odd: Co
         inserter.insert(rows([2, 13, 14], 100))
     with connect(odd.local_postgres(), "migrate", autocommit=True) as owner:
         owner.execute("DROP TRIGGER refuses ON driftline.odd")
+
+
+@given(st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=20))
+@example([2**53 + 1, None, 2**63 - 1, -(2**63)])
+@settings(max_examples=30)
+def test_whole_numbers_are_stored_and_read_exactly(odd: Config, values: list[int | None]) -> None:
+    batch = rows(list(range(len(values))), 0).append_column("n", pa.array(values, pa.int64()))
+    with connect(odd.local_postgres(), "write") as connection:
+        inserter = Inserter(connection, "whole", ("k",))
+        inserter.insert(batch.slice(0, 1))
+        inserter.insert(batch)  # the careful way, as one is there already
+        query = sql.SQL("SELECT n FROM driftline.whole ORDER BY k").format()
+        found = pa.Table.from_batches(stream(connection, query, ()))
+        connection.rollback()
+    assert found["n"].to_pylist() == values

@@ -67,6 +67,16 @@ def test_a_replay_sends_each_once_to_its_partition_with_its_time(fed: Any) -> No
     assert len(values(fed)) == 16
 
 
+def test_whole_numbers_are_sent_again_exactly(world: Any) -> None:
+    numbers = [2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63), 2**63, 10**30]
+    events = [event | {"items": n} for event, n in zip(world.events(6), numbers, strict=True)]
+    world.log(events, world.produce_events(events), rejected=6)
+    assert rejected.replay(world.config, MODEL) == Replayed(6, 0)
+    sent = sorted(values(world).items())
+    assert [value for _, value in sent[6:]] == [value for _, value in sent[:6]]
+    assert [json.loads(value)["items"] for _, value in sent[6:]] == numbers
+
+
 def test_more_than_one_transaction_and_messages_without_a_value(
     fed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from driftline.profile.binning import Binning, Floats, NumericBins
 from driftline.profile.build import build
 from driftline.profile.profile import ColumnProfile
 from driftline.profile.recount import recount
+from driftline.storage.accepted import Level
 from driftline.storage.verdicts import Past
 from monitors.performance import estimated, realised
 from monitors.performance.estimated import Chances, Losses
@@ -172,7 +173,9 @@ def test_estimates_lie_where_metrics_do(scores: list[float], seed: int, metric: 
 
 def windows(values: Floats, rows: int = 1_000) -> list[Past]:
     ends = [START + timedelta(hours=i) for i in range(len(values))]
-    return [Past(end, 1, "ok", rows, float(v), None) for end, v in zip(ends, values, strict=True)]
+    return [
+        Past(end, 1, "ok", rows, float(v), None, None) for end, v in zip(ends, values, strict=True)
+    ]
 
 
 def auc(value: float, error: float = 0.01, rows: int = 1_000) -> Measured:
@@ -240,3 +243,39 @@ def test_windows_of_a_week_are_judged_once_there_are_eight() -> None:
     assert first == past[:8]
     assert realised.judge(auc(0.85), first, 0.05, 1).status == "ok"
     assert realised.judge(auc(0.70), first, 0.05, 1).status == "alarm"
+
+
+def folded(values: Floats, level: float) -> list[Past]:
+    """Windows that are judged one after another, each by those before it."""
+    past: list[Past] = []
+    for one in windows(values):
+        assert one.value is not None
+        said = realised.judge(auc(one.value), realised.baseline(past, MONTH), level, 1)
+        past.append(one._replace(status=said.status, p_value=said.p_value))
+    return past
+
+
+def test_a_change_before_a_window_can_alarm_does_not_become_usual() -> None:
+    """Ten windows support no level of one in a thousand, and a worse level begins then."""
+    rng = np.random.default_rng(8)
+    good, bad = rng.normal(0.85, 0.03, 10), rng.normal(0.55, 0.03, 30)
+    past = folded(np.concatenate((good, bad)), 1e-3)
+    assert {one.status for one in past} == {"not_calibrated"}
+    assert realised.baseline(past, MONTH) == past[:10]
+    odd = folded(np.concatenate((good[:3], bad[:1], good[3:])), 1e-3)
+    assert odd[3] not in realised.baseline(odd, MONTH)
+
+
+def test_good_windows_are_learned_from() -> None:
+    rng = np.random.default_rng(9)
+    learned = [
+        len(realised.baseline(folded(rng.normal(0.85, 0.03, 40), 1e-3), MONTH)) for _ in range(20)
+    ]
+    assert np.mean(learned) > 39.5
+
+
+def test_a_level_that_was_accepted_is_what_later_windows_are_compared_with() -> None:
+    past = windows(np.concatenate((np.full(20, 0.85), np.full(20, 0.75))))
+    past[20:30] = [one._replace(status="alarm") for one in past[20:30]]
+    level = Level(past[19].end, past[29].end)
+    assert realised.baseline(past, MONTH, level) == past[20:]
