@@ -9,6 +9,7 @@ from monitors.columns.largest_category import LargestCategory
 from monitors.columns.location import Location
 from monitors.columns.missing import Missing
 from monitors.columns.monitor import Monitor
+from monitors.columns.new_value import NewValue
 from monitors.columns.omnibus import Omnibus
 from monitors.columns.psi import Psi
 from monitors.columns.total_variation import TotalVariation
@@ -23,6 +24,7 @@ MONITORS: dict[str, Monitor] = {
         LargestCategory(),
         Missing(),
         Unexpected(),
+        NewValue(),
         Constant(),
         JensenShannon(),
         Psi(),

@@ -16,7 +16,7 @@ from driftline.errors import RegistryError
 from driftline.profile import blocks, sample
 from driftline.profile.binning import Binning
 from driftline.profile.build import build
-from driftline.profile.recount import reference
+from driftline.profile.recount import left_out, reference
 from registry import aliases, layout, manifest
 from registry.client import answering, connect
 from registry.download import require_allowed
@@ -239,7 +239,7 @@ def _write_reference(
 
 
 def _write_blocks(folder: Path, rows: pa.Table, times: pa.ChunkedArray, binning: Binning) -> None:
-    content = blocks.artifact(rows, times, binning)
+    content = blocks.artifact(left_out(rows, binning), times, binning)
     (folder / names.REFERENCE_BLOCKS_ARTIFACT).write_bytes(content)
 
 

@@ -12,7 +12,7 @@ from driftline import names
 from driftline.config import Model
 from driftline.monitoring import Monitors, WindowLength
 from driftline.profile.binning import Binning
-from monitors.columns.monitor import Monitor
+from monitors.columns.monitor import Monitor, takes
 
 #: Shares of a model's budget.
 SEQUENTIAL = 0.1
@@ -134,7 +134,7 @@ def _looks(
             check = settings.checks.get(monitor.name)
             fixed = check is not None and check.threshold is not None
             if (
-                binning.by_name[column].kind in monitor.kinds
+                takes(monitor, binning.by_name[column])
                 and alerts(settings, monitor, column)
                 and not fixed
             ):

@@ -2,7 +2,8 @@
 
 import hashlib
 import zlib
-from collections.abc import Collection, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -12,13 +13,15 @@ from scipy import special
 from driftline.monitoring import Monitors
 from driftline.profile.binning import Floats, Ints
 from driftline.storage.calibrations import Key, Law
+from monitors.calibration.autocorrelation import inflation
 from monitors.calibration.budget import Look
+from monitors.calibration.excess import Excess
 from monitors.calibration.null import Basis, Null
 from monitors.calibration.reference import Blocks, Reference, left_out
 from monitors.columns.counts import Counts
-from monitors.columns.monitor import Comparison, Monitor
+from monitors.columns.monitor import Comparison, Dispersed, Monitor
 
-_METHOD = 3  # grows when the same windows would give other laws
+_METHOD = 4  # grows when the same windows would give other laws
 SMALLEST = 50.0  # rows; the smallest size of window that a law is found for
 _STEP = np.sqrt(2.0)  # from one size to the next
 FEWEST = 8  # windows that say something of variation
@@ -68,17 +71,37 @@ class Calibrator:
             None when the monitor has no law without windows of the reference, and there are none.
         """
         if not self.reference.knows(look.seconds):
-            return self._declared(rows, df)
+            return self._declared(monitor, rows, df)
+        sizes = sizes_up_to(rows).tolist()
+        inside = bisect_right(sizes, self.reference.largest(look.seconds))
+        beyond = self._supported(monitor, look, sizes[inside:], level)
         best: Null | None = None
-        largest = self.reference.largest(look.seconds)  # no law is found beyond it
-        for size in sizes_up_to(min(rows, largest))[::-1]:
-            null = self._at(monitor, look.column, look.seconds, float(size))
+        for size in (*beyond[-1:], *sizes[:inside][::-1]):
+            null = self._at(monitor, look, size)
             if null is None:
                 continue
             best = null
             if null.attainable <= level:
-                return null.resized(min(rows, size * _STEP), df)
-        return best if best is not None else self._declared(rows, df)
+                break
+        declared = self._declared(monitor, rows, df)
+        if best is None:
+            return declared
+        best = best.resized(min(rows, best.size * _STEP), df)
+        if declared is None or len(sizes) == inside:
+            return best
+        vaguer = best.threshold(level) / best.size > declared.threshold(level) / rows
+        return declared if (vaguer or best.attainable > level) and not best.differs else best
+
+    def _supported(
+        self, monitor: Monitor, look: Look, sizes: Sequence[float], level: float
+    ) -> Sequence[float]:
+        """Those of ascending sizes that the reference can speak of at a level."""
+
+        def unsupported(size: float) -> bool:
+            null = self._at(monitor, look, size)
+            return null is None or null.attainable > level
+
+        return sizes[: bisect_left(sizes, True, key=unsupported)]
 
     def variation(self, monitor: Monitor, column: str, seconds: int) -> tuple[float, float] | None:
         """How much neighbouring windows of the reference resemble each other: the long-run
@@ -92,7 +115,7 @@ class Calibrator:
             return None
         found = monitor.compare(counts.take(usable), rest.take(usable))
         signed = found.sign * np.sqrt(np.maximum(found.statistic, 0.0))
-        return _inflation(signed), float(len(usable))
+        return inflation(signed), float(len(usable))
 
     def release(self) -> None:
         """Let go of the reference's windows, which only new laws need, and comparisons by time."""
@@ -118,21 +141,41 @@ class Calibrator:
             if key not in known
         }
 
-    def _declared(self, rows: float, df: float) -> Null | None:
+    def _declared(self, monitor: Monitor, rows: float, df: float) -> Null | None:
         """The law of a declared variation between windows, in standard deviations: it adds to one
         degree of freedom."""
         if not np.isfinite(df):
             return None
-        added = rows * self.settings.variation**2
+        added = rows * self.settings.variation**2 if monitor.varies else 0.0
         scale = df + added
         variance = 2 * (df - 1) + 2 * (1 + added) ** 2
-        return Null(rows, scale, 2 * scale**2 / variance, _DECLARED_BLOCKS, 0.0, "declared")
+        return Null(rows, scale, 2 * scale**2 / variance, _DECLARED_BLOCKS, 0.0, "declared", df)
 
-    def _at(self, monitor: Monitor, column: str, seconds: int, size: float) -> Null | None:
-        key = Key(monitor.name, column, seconds, size)
+    def _at(self, monitor: Monitor, look: Look, size: float) -> Null | None:
+        key = Key(monitor.name, look.column, look.seconds, size)
         if key not in self._found:
-            self._found[key] = self._find(monitor, column, seconds, size)
+            found = None
+            if size <= self.reference.largest(look.seconds):
+                found = self._find(monitor, look.column, look.seconds, size)
+            if found is None and (excess := self._excess(monitor, look, size)) is not None:
+                found = excess.null(size, self.settings.variation**2)
+            self._found[key] = found
         return self._found[key]
+
+    def _excess(self, monitor: Monitor, look: Look, rows: float) -> Excess | None:
+        """What the reference's windows differ by, at all rows that they have, in the cells that
+        suit windows of so many rows; None when it does not show it."""
+        pairs = self._pairs(look.column, look.seconds)
+        if pairs is None or not isinstance(monitor, Dispersed):
+            return None
+        counts, rest = pairs
+        usable = _usable(monitor, counts, rest, 1.0)
+        some = usable[_spread(len(usable), _MOST)]
+        squares, df = monitor.dispersion(counts.take(some), rest.take(some), rows)
+        known = np.isfinite(squares)
+        if known.sum() < FEWEST or df < 1:
+            return None
+        return Excess.of(squares[known], monitor.sizes(counts)[some][known], df)
 
     def _find(self, monitor: Monitor, column: str, seconds: int, size: float) -> Null | None:
         pairs = self._pairs(column, seconds)
@@ -193,8 +236,8 @@ def fit(found: Comparison, size: float, windows: int) -> Null | None:
         return None
     signed = found.sign * np.sqrt(np.maximum(found.statistic, 0.0))
     # the more strongly neighbours resemble each other, the fewer windows there really are
-    inflation = max(_inflation(found.statistic), _inflation(signed) ** 0.5)
-    blocks = max(min(windows / inflation, float(windows)), 1.0)
+    alike = max(inflation(found.statistic), inflation(signed) ** 0.5)
+    blocks = max(min(windows / alike, float(windows)), 1.0)
     mean, variance = float(statistic.mean()), float(statistic.var(ddof=1))
     df = float(found.df.mean())
     if not np.isfinite(df):
@@ -208,7 +251,7 @@ def fit(found: Comparison, size: float, windows: int) -> Null | None:
     surely = mean / df * freedom / float(special.chdtri(freedom, 1 - _SURE))
     independent = surely <= _MOSTLY_SAMPLING and spread >= _NO_OUTLIERS * df
     basis: Basis = "sampling" if independent else "windows"
-    return Null(size, scale, spread, blocks, blocks, basis)
+    return Null(size, scale, spread, blocks, blocks, basis, df)
 
 
 def each_with_the_others(values: Floats, rows: Floats) -> tuple[Floats, Floats]:
@@ -228,25 +271,6 @@ def _matched(scale: float, variance: float) -> float:
     """Degrees of freedom of a chi-squared law, divided by them and times `scale`, that has this
     variance."""
     return max(2 * scale**2 / variance, 0.1) if variance > 0 else 1.0
-
-
-def _inflation(series: Floats) -> float:
-    """1 + twice the sum of autocorrelations, up to the first pair that is not positive.
-
-    Geyer (1992), initial positive sequence.
-    """
-    known = np.isfinite(series)
-    if len(series) < 4 or not known.any():
-        return 1.0
-    series = np.where(known, series - series[known].mean(), 0.0)
-    energy = float(series @ series)
-    if energy == 0:
-        return 1.0
-    spectrum = np.fft.rfft(series, 2 * len(series))
-    rho = np.fft.irfft(spectrum * spectrum.conj())[: len(series) // 2] / energy
-    pairs = rho[1 : len(rho) - len(rho[1:]) % 2].reshape(-1, 2).sum(axis=1)
-    ends = np.flatnonzero(pairs <= 0)
-    return float(1 + 2 * pairs[: ends[0] if len(ends) else len(pairs)].sum())
 
 
 def _spread(n: int, most: int) -> Ints:

@@ -18,7 +18,7 @@ from monitors.calibration.decisions import Decisions, finite
 from monitors.calibration.reference import Reference
 from monitors.catalogue import MONITORS
 from monitors.columns.counts import Counts
-from monitors.columns.monitor import Comparison, Monitor
+from monitors.columns.monitor import Comparison, Monitor, takes
 from monitors.verdict import Status, Verdict, Window
 
 log = logging.getLogger(__name__)
@@ -76,8 +76,8 @@ class Judge:
 
     def _column(self, window: Window, current: Profile, column: str) -> list[Verdict]:
         """One failing column or monitor is shown as broken and stops no other."""
-        kind = self.reference.binning.by_name[column].kind
-        fitting = [monitor for monitor in self.monitors.values() if kind in monitor.kinds]
+        bins = self.reference.binning.by_name[column]
+        fitting = [monitor for monitor in self.monitors.values() if takes(monitor, bins)]
         verdicts = []
         try:
             now, before = self._pair(window, current, column)
@@ -171,6 +171,10 @@ class Judge:
         if (sizes > reach * (1 + 1e-9)).any():
             now = now.scaled(np.minimum(reach / sizes, 1.0))
             compared = monitor.compare(now, before)
+            nulls = [
+                None if null is None else null.resized(null.size, df)
+                for null, df in zip(nulls, compared.df.tolist(), strict=True)
+            ]
         check = self.settings.checks.get(monitor.name)
         fixed = None if check is None else check.threshold
         alerts = budget.alerts(self.settings, monitor, look.column)

@@ -1,6 +1,7 @@
 """The law of a statistic when nothing has changed, and what it can support."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -33,6 +34,9 @@ class Null:
             known.
         blocks: effective number of independent windows behind it.
         basis: where it comes from.
+        df: degrees of freedom of the statistic for independent rows; None when not known.
+        differs: windows differ by more than their rows, surely or by more than was declared; True
+            where that was not asked.
     """
 
     size: float
@@ -41,6 +45,8 @@ class Null:
     df2: float
     blocks: float
     basis: Basis
+    df: float | None = None
+    differs: bool = True
 
     @property
     def attainable(self) -> float:
@@ -63,10 +69,10 @@ class Null:
     def resized(self, size: float, df: float) -> "Null":
         """The law for windows of another size, by the law of variance components: what lies
         above the sampling part grows with the rows."""
-        sampling = df if np.isfinite(df) else 0.0
-        grown = sampling + max(self.scale - sampling, 0.0) * size / self.size
-        scale = grown if sampling else self.scale
-        return Null(size, scale, self.df1, self.df2, self.blocks, self.basis)
+        if self.df is None or not math.isfinite(df):
+            return replace(self, size=size)
+        excess = max(self.scale / self.df - 1, 0.0) * size / self.size
+        return replace(self, size=size, scale=df * (1 + excess), df=df)
 
     def to_dict(self) -> dict[str, Any]:
         """As the table `calibration` holds it."""

@@ -100,11 +100,6 @@ class Reference:
     total: Profile
     blocks: Blocks | BlocksElsewhere | None = None
 
-    @property
-    def provisional(self) -> bool:
-        """Its own variation in time is not known."""
-        return self.blocks is None
-
     @cached_property
     def _windows(self) -> dict[int, Blocks]:
         return {}
@@ -193,8 +188,7 @@ def left_out(windows: Blocks, counts: Counts, block: timedelta, matching: Matchi
     together = windows.starts // int(block.total_seconds())
     _, pair = np.unique(np.stack((keys, together)), axis=1, return_inverse=True)
     _, key = np.unique(keys, return_inverse=True)
-    rest = [_sum_by(key, part) - _sum_by(pair, part) for part in (counts.cells, counts.sums)]
-    return Counts(counts.bins, np.maximum(rest[0], 0), rest[1])
+    return counts.each(lambda part: _sum_by(key, part) - _sum_by(pair, part))
 
 
 def _sum_by(group: Ints, part: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -125,6 +125,7 @@ def _support(
     if null is None:
         return None
     typical = typical.scaled(np.array([min(null.size / size, 1.0)]))
+    null = null.resized(null.size, float(monitor.compare(typical, reference).df[0]))
     statistic = null.threshold(level)
     expected = float(compared.expected[0])
     honoured = null.attainable <= level
@@ -205,10 +206,12 @@ class Supported:
                 f"windows of {rows:,.0f} rows: these looks open at most {weekly:.3f} false "
                 f"incidents a week, {missed} of {len(mine)} of them are not calibrated"
             )
-        if any(one.basis == "declared" for one in looks):
+        if number := sum(one.basis == "declared" for one in looks):
             lines.append(
-                "no windows of the reference: a day-to-day variation was declared "
-                "(monitors.variation); verdicts are provisional and make tickets only"
+                f"{number} of {len(looks)} are provisional, and make tickets only: the reference "
+                "does not show how much such windows differ, and monitors.variation says it "
+                "instead; a reference with times, and with as many rows a window as live ones, "
+                "shows it (driftline reference set)"
             )
         if any(not one.honoured for one in looks):
             lines.append(

@@ -20,6 +20,7 @@ class ChiSquared:
     alerts: ClassVar[bool] = False
     weight: ClassVar[float] = 1.0
     unit: ClassVar[str] = "chi-squared"
+    varies: ClassVar[bool] = True
 
     def sizes(self, counts: Counts) -> Floats:
         """Rows with a value."""

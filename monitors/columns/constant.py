@@ -23,6 +23,7 @@ class Constant:
     alerts: ClassVar[bool] = True
     weight: ClassVar[float] = 0.25
     unit: ClassVar[str] = "share"
+    varies: ClassVar[bool] = False
 
     def sizes(self, counts: Counts) -> Floats:
         """Rows with a value."""

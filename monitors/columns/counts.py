@@ -1,5 +1,6 @@
 """One column of many windows at once: what column monitors compare."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -28,17 +29,23 @@ class Counts:
         cells: float64[m, cells]; fractions are allowed, a large window judged as a smaller one.
         sums: float64[m, bins + 2], of below, the bins and above, in the column's unit, values
             outside clipped to the limits; float64[m, 0] for the other kinds.
+        hashed: float64[m, h], the values of texts that share cells by their hash, all together one
+            of `cells`; None where there are none.
     """
 
     bins: ColumnBins
     cells: Floats
     sums: Floats
+    hashed: Floats | None = None
 
     @classmethod
     def of(cls, profile: Profile, column: str) -> "Counts":
         """The column of one profile, m = 1."""
-        one = profile.column(column)
-        return cls(one.bins, one.counts[None, :].astype(np.float64), one.sums[None, :])
+        if isinstance(profile.binning.column(column), CategoryBins):
+            one = profile.counts[None, :], profile.sums[None, :]
+            return cls.of_many(profile.binning, *one, column)
+        found = profile.column(column)
+        return cls(found.bins, found.counts[None, :].astype(np.float64), found.sums[None, :])
 
     @classmethod
     def of_many(cls, binning: Binning, counts: Ints, sums: Ints, column: str) -> "Counts":
@@ -51,7 +58,11 @@ class Counts:
         bins, place = binning.column(column), binning.cells[column]
         cells = np.concatenate((counts[:, place.summed], counts[:, place.plain]), axis=1)
         if not isinstance(bins, NumericBins):
-            return cls(bins, cells.astype(np.float64), np.zeros((len(counts), 0)))
+            found, nothing = cells.astype(np.float64), np.zeros((len(counts), 0))
+            if not isinstance(bins, CategoryBins):
+                return cls(bins, found, nothing)
+            hashed = found[:, bins.by_hash] if bins.hashed > 1 else None
+            return cls(bins, bins.joined(found), nothing, hashed)
         unit = scale.Scale.of(bins)
         inside = counts[:, place.summed]
         floors = scale.floors(Binning((bins,)))
@@ -120,13 +131,16 @@ class Counts:
 
     def take(self, which: Ints) -> "Counts":
         """Some of the windows."""
-        return Counts(self.bins, self.cells[which], self.sums[which])
+        return self.each(lambda part: part[which])
 
     def total(self) -> "Counts":
         """All windows as one."""
-        return Counts(
-            self.bins, self.cells.sum(axis=0, keepdims=True), self.sums.sum(axis=0, keepdims=True)
-        )
+        return self.each(lambda part: part.sum(axis=0, keepdims=True))
+
+    def each(self, of: Callable[[Floats], Floats]) -> "Counts":
+        """The same of cells, sums and hashed cells, float64[m, ...] each."""
+        hashed = None if self.hashed is None else of(self.hashed)
+        return Counts(self.bins, of(self.cells), of(self.sums), hashed)
 
     def scaled(self, factor: Floats) -> "Counts":
         """Each window as if it had so many times its rows.
@@ -134,7 +148,7 @@ class Counts:
         Args:
             factor: float64[m], each at most 1.
         """
-        return Counts(self.bins, self.cells * factor[:, None], self.sums * factor[:, None])
+        return self.each(lambda part: part * factor[:, None])
 
     def thinned(self, factor: Floats, rng: np.random.Generator) -> "Counts":
         """A random part of the rows of each window; a cell's mean stays.
@@ -144,6 +158,10 @@ class Counts:
         """
         cells = rng.binomial(self.cells.astype(np.int64), factor[:, None]).astype(np.float64)
         width = self.sums.shape[1]
+        if self.hashed is not None:
+            hashed = rng.binomial(self.hashed.astype(np.int64), factor[:, None]).astype(np.float64)
+            cells[:, self.joined] = hashed.sum(axis=1)
+            return Counts(self.bins, cells, self.sums, hashed)
         if not width:
             return Counts(self.bins, cells, self.sums)
         kept = np.divide(
@@ -165,6 +183,12 @@ class Counts:
         starts = np.concatenate(([0], self.bins.starts(level) + 1, [self.bins.bins + 1]))
         merged: Floats = np.add.reduceat(self.values, starts, axis=1)
         return merged
+
+    @property
+    def joined(self) -> int:
+        """Which of the cells of texts the hashed ones are together."""
+        assert isinstance(self.bins, CategoryBins)
+        return -2 if self.bins.pooled is not None else -3
 
     @property
     def _numeric(self) -> bool:

@@ -20,6 +20,7 @@ class Distance(ABC):
     alerts: ClassVar[bool] = False
     weight: ClassVar[float] = 1.0
     unit: ClassVar[str] = ""
+    varies: ClassVar[bool] = True
 
     @abstractmethod
     def distance(self, current: Counts, reference: Counts) -> Floats:

@@ -9,10 +9,11 @@ from driftline.monitoring import Family
 from driftline.profile.binning import Floats
 from monitors.columns.counts import Counts
 from monitors.columns.monitor import Comparison, moved, percent
-from monitors.columns.omnibus import pooled, rare_cells
+from monitors.columns.omnibus import apart, pooled, rare_cells
 from monitors.columns.rate import rate_z
 
 _TINY = 1e-300
+_SURE = 0.05  # doubt with which one of all categories varies by itself
 _GRID = np.geomspace(1e-5, 1, 200)  # where a threshold is looked for
 
 
@@ -28,6 +29,7 @@ class LargestCategory:
     alerts: ClassVar[bool] = True
     weight: ClassVar[float] = 1.0
     unit: ClassVar[str] = "share"
+    varies: ClassVar[bool] = True
 
     def sizes(self, counts: Counts) -> Floats:
         """Rows with a value."""
@@ -53,6 +55,22 @@ class LargestCategory:
         return Comparison(
             value, np.zeros(len(value)), statistic, np.ones(len(value)), np.sign(value)
         )
+
+    def dispersion(self, current: Counts, reference: Counts, rows: float) -> tuple[Floats, float]:
+        """Of the category that surely varies most by itself; where none does, of all together."""
+        now, before = pooled(current.values, reference.values, rows)
+        squares = apart(now, before)
+        if squares.shape[1] == 1:
+            return np.zeros(len(squares)), 1.0
+        shares = before / before.sum(axis=1, keepdims=True)
+        each = squares / (1 - shares)  # of one category alone, with a mean of 1
+        m, k = each.shape
+        surely = np.nanmean(each, axis=0) - 1
+        error = np.nanstd(each, axis=0) / np.sqrt(m)
+        most = int(np.argmax(surely / np.maximum(error, _TINY)))
+        if surely[most] > error[most] * float(special.ndtri(1 - _SURE / k)):
+            return each[:, most], 1.0
+        return squares.sum(axis=1) / (k - 1), 1.0
 
     def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
         """The growth of the commonest category's share at which it would alarm; a rarer one needs

@@ -24,6 +24,7 @@ class Location:
     alerts: ClassVar[bool] = True
     weight: ClassVar[float] = 1.0
     unit: ClassVar[str] = "the column's"
+    varies: ClassVar[bool] = True
 
     def sizes(self, counts: Counts) -> Floats:
         """Rows with a value."""
@@ -35,6 +36,13 @@ class Location:
         z = self._scores(means, current.present, reference)
         shape = means.shape
         return Comparison(means, np.broadcast_to(expected, shape), z**2, np.ones(shape), np.sign(z))
+
+    def dispersion(self, current: Counts, reference: Counts, rows: float) -> tuple[Floats, float]:
+        """The squared distance of the mean, in its variance."""
+        del rows
+        variance = _deviation(reference) ** 2 * (1 / current.present + 1 / reference.present)
+        squares = (current.means - reference.means) ** 2
+        return np.divide(squares, variance, out=np.zeros_like(squares), where=variance > 0), 1.0
 
     def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
         """The mean above which it would alarm."""

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from driftline.monitoring import Family
-from driftline.profile.binning import Floats
+from driftline.profile.binning import CategoryBins, ColumnBins, Floats
 from monitors.columns.counts import Counts
 
 
@@ -40,6 +40,7 @@ class Monitor(Protocol):
         alerts: it may open incidents unless the config says otherwise.
         weight: its share of the budget of its column.
         unit: of its value, for people.
+        varies: a variation between windows that is only declared applies to it.
     """
 
     name: ClassVar[str]
@@ -48,6 +49,7 @@ class Monitor(Protocol):
     alerts: ClassVar[bool]
     weight: ClassVar[float]
     unit: ClassVar[str]
+    varies: ClassVar[bool]
 
     def compare(self, current: Counts, reference: Counts) -> Comparison:
         """Compare m windows with m references, or all with one (m = 1)."""
@@ -66,9 +68,35 @@ class Monitor(Protocol):
         ...
 
 
+@runtime_checkable
+class Dispersed(Protocol):
+    """A monitor that can tell how much windows differ beyond their rows, however few these are."""
+
+    def dispersion(self, current: Counts, reference: Counts, rows: float) -> tuple[Floats, float]:
+        """A sum of squares of m windows against m references.
+
+        Args:
+            rows: of the windows that it is to speak of: they decide which cells are compared.
+
+        Returns:
+            float64[m], whose mean is the second number where rows are independent, also with one
+            row a window; NaN where a window has none. What windows differ by themselves adds to
+            it in proportion to their rows.
+        """
+        ...
+
+
+HASHED = "hashed"  # texts that share cells by their hash
 NUMBERS = frozenset({"numeric"})  # latencies have objectives instead
 TEXTS = frozenset({"category", "bool"})
 ALL = NUMBERS | TEXTS
+
+
+def takes(monitor: Monitor, bins: ColumnBins) -> bool:
+    """Whether a monitor looks at a column."""
+    if isinstance(bins, CategoryBins) and bins.hashed > 1 and HASHED in monitor.kinds:
+        return True
+    return bins.kind in monitor.kinds
 
 
 def number(value: float) -> str:

@@ -30,6 +30,7 @@ class Omnibus:
     alerts: ClassVar[bool] = True
     weight: ClassVar[float] = 1.0
     unit: ClassVar[str] = "G"
+    varies: ClassVar[bool] = True
 
     def sizes(self, counts: Counts) -> Floats:
         """Rows with a value."""
@@ -41,6 +42,12 @@ class Omnibus:
         statistic, df = g_statistic(now, before)
         nothing = np.zeros(len(statistic))
         return Comparison(statistic, df, statistic, np.maximum(df, 1.0), nothing)
+
+    def dispersion(self, current: Counts, reference: Counts, rows: float) -> tuple[Floats, float]:
+        """Pearson's statistic, whose mean does not depend on how few rows a cell has."""
+        now, before = suited(current, reference, rows)
+        squares = apart(now, before)
+        return squares.sum(axis=1), float(squares.shape[1] - 1)
 
     def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
         """The statistic itself."""
@@ -68,9 +75,14 @@ def _largest_change(current: Counts, reference: Counts) -> str:
     return f"{name} {moved(float(before[at]), float(now[at]), percent)}"
 
 
-def suited(current: Counts, reference: Counts) -> tuple[Floats, Floats]:
-    """The cells of both, float64[m, k] each, coarse enough for the windows' rows."""
-    rows = float(current.present.mean()) if len(current) else 0.0
+def suited(current: Counts, reference: Counts, rows: float | None = None) -> tuple[Floats, Floats]:
+    """The cells of both, float64[m, k] each, coarse enough for windows of some rows.
+
+    Args:
+        rows: default: of the windows themselves.
+    """
+    if rows is None:
+        rows = float(current.present.mean()) if len(current) else 0.0
     level = FINEST
     if isinstance(current.bins, NumericBins):
         level = int(np.clip(2 + np.floor(np.log2(max(rows, 1.0) / _SMALLEST * 1.01)), 1, _MOST))
@@ -92,6 +104,22 @@ def rare_cells(before: Floats, rows: float) -> npt.NDArray[np.bool_]:
     if rare.any() and expected[rare].sum() < _EXPECTED:
         rare[np.flatnonzero(~rare)[expected[~rare].argmin()]] = True
     return rare
+
+
+def apart(now: Floats, before: Floats) -> Floats:
+    """How far k cells of m windows are from what their references let expect, squared, so that
+    the sum over the cells is k - 1 in the mean of independent rows.
+
+    Args:
+        now, before: float64[m, k], counts of the cells.
+    """
+    n, known = now.sum(axis=1, keepdims=True), before.sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = n * before / known
+        squares: Floats = np.where(
+            (before == 0) & (n > 0), 0.0, (now - expected) ** 2 / (expected * (1 + n / known))
+        )
+    return squares
 
 
 def g_statistic(now: Floats, before: Floats) -> tuple[Floats, Floats]:

@@ -74,6 +74,7 @@ class Rate(ABC):
     alerts: ClassVar[bool] = True
     weight: ClassVar[float] = 0.5
     unit: ClassVar[str] = "share"
+    varies: ClassVar[bool] = True
     what: ClassVar[str]
 
     @abstractmethod
@@ -98,6 +99,16 @@ class Rate(ABC):
             np.ones(len(z)),
             np.sign(z),
         )
+
+    def dispersion(self, current: Counts, reference: Counts, rows: float) -> tuple[Floats, float]:
+        """The squared distance of the share, in its variance."""
+        del rows
+        share = self.hits(reference) / reference.rows
+        part = current.rows / reference.rows
+        with np.errstate(divide="ignore", invalid="ignore"):
+            variance = current.rows * share * (1 - share) * (1 + part)
+            squared: Floats = (self.hits(current) - current.rows * share) ** 2 / variance
+        return np.where(share > 0, squared, 0.0), 1.0
 
     def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
         """The share from which on it would alarm; None when even every row is not enough."""

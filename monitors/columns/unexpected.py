@@ -2,16 +2,23 @@
 
 from typing import ClassVar
 
+import numpy as np
+
 from driftline.profile.binning import Floats
 from monitors.columns.counts import Counts
+from monitors.columns.monitor import Comparison
 from monitors.columns.rate import Rate
+
+_SINGLE = 0.5  # of the rows of a reference, so many tell what the number of texts seen once does
 
 
 class Unexpected(Rate):
     """Share of rows whose value the reference hardly knows, from 0 to 1.
 
     Numbers: below or above the limits that are frozen with the bins, NaN or infinite (what could
-    not be read as the declared type was rejected before). Texts: values that the reference lacks.
+    not be read as the declared type was rejected before). Texts: values that the reference lacks;
+    as many are usual as its texts that occur once let expect (Good 1953). Their number varies more
+    than that of rows, by the texts that occur twice (Esty 1983): it counts as of half the rows.
     """
 
     name: ClassVar[str] = "unexpected"
@@ -21,3 +28,17 @@ class Unexpected(Rate):
     def hits(self, counts: Counts) -> Floats:
         """Rows with such a value."""
         return counts.unexpected
+
+    def compare(self, current: Counts, reference: Counts) -> Comparison:
+        """The normal score of the share, squared: chi-squared with one degree of freedom."""
+        return super().compare(current, _told(reference))
+
+    def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
+        """The share from which on it would alarm; None when even every row is not enough."""
+        return super().value_at(statistic, current, _told(reference))
+
+
+def _told(reference: Counts) -> Counts:
+    if reference.hashed is None:
+        return reference
+    return reference.scaled(np.full(len(reference), _SINGLE))

@@ -73,7 +73,7 @@ def reference_show(
     from driftline.config import load
     from driftline.storage.connection import connect
     from driftline.storage.references import lengths, read
-    from monitors.calibration.support import effective_windows
+    from monitors.calibration.support import effective_windows, supports, usual_rows
     from monitors.references.set_reference import champion
     from monitors.running.judges import Judges
 
@@ -88,9 +88,12 @@ def reference_show(
         ]
         judges = Judges(model, loaded.model(model))
         judges.refresh(connection)
-        worth = effective_windows(judges.of(connection, number, names.ALL_ROWS))
+        judge = judges.of(connection, number, names.ALL_ROWS)
+        worth = effective_windows(judge)
+        looks = supports(judge, usual_rows(judge))
     effective = [{"seconds": seconds, "windows": round(n, 1)} for seconds, n in worth.items()]
-    facts = {"provisional": not blocks, "blocks": blocks, "effective_windows": effective}
+    provisional = any(one.basis == "declared" for one in looks)
+    facts = {"provisional": provisional, "blocks": blocks, "effective_windows": effective}
     _print({**_facts(stored), **facts}, as_json)
 
 

@@ -15,7 +15,7 @@ from driftline.profile import sample
 from driftline.profile.binning import Binning
 from driftline.profile.blocks import Block
 from driftline.profile.profile import Profile
-from driftline.profile.recount import recount
+from driftline.profile.recount import left_out, recount
 from driftline.storage import binnings, promotions, reference_sample, references, windows
 from driftline.storage.connection import Connection, connect
 from driftline.storage.profiles import ProfileRow
@@ -121,13 +121,14 @@ def from_file(
         number = champion(connection, name) if version is None else version
         binning = _binning(connection, name, number)
         table = _read(path, binning, time_column)
+        seen = left_out(table, binning)
         found: list[Block] = []
         if time_column is not None:
             times = table.column(time_column)
             found = by_time.cut(
-                table, times, binning, seconds or by_time.seconds_for(times, shortest), segments
+                seen, times, binning, seconds or by_time.seconds_for(times, shortest), segments
             )
-        total = recount(table, binning)
+        total = recount(seen, binning)
         covered = references.covered(found)
         stored = StoredReference(name, number, total, "file", *covered, note=path.name)
         features = table.select(

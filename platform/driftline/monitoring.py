@@ -17,6 +17,7 @@ CHECKED = (
     "largest_category",
     "missing",
     "unexpected",
+    "new_value",
     "constant",
     "jensen_shannon",
     "psi",

@@ -28,6 +28,7 @@ COLUMNS: dict[str, Draw] = {
     "numeric": lambda rng, n: rng.lognormal(0, 1, n),
     "category": lambda rng, n: rng.choice(["a", "b", "c", "d"], n, p=[0.6, 0.3, 0.09, 0.01]),
     "bool": lambda rng, n: rng.random(n) < 0.3,
+    "hashed": lambda rng, n: rng.zipf(1.8, n).astype(str),
 }
 PAIRS = [
     pytest.param(monitor, kind, id=f"{monitor.name}-{kind}")
@@ -107,10 +108,12 @@ def test_many_windows_at_once_are_each_by_itself(monitor: Monitor, kind: str) ->
     known = reference(kind)
     before = Counts.of(known.total, "x")
     windows = [Counts.of(profile(known.binning, table(kind, 800, seed=s)), "x") for s in range(5)]
+    hashed = [one.hashed for one in windows if one.hashed is not None]
     together = Counts(
         before.bins,
         np.concatenate([one.cells for one in windows]),
         np.concatenate([one.sums for one in windows]),
+        np.concatenate(hashed) if hashed else None,
     )
     alone = [monitor.compare(one, before).statistic[0] for one in windows]
     assert np.allclose(monitor.compare(together, before).statistic, alone, rtol=1e-9, atol=1e-12)
@@ -140,7 +143,9 @@ def test_few_rows_are_insufficient(monitor: Monitor, kind: str, rows: int) -> No
 @pytest.mark.parametrize(("monitor", "kind"), PAIRS)
 def test_one_row_is_judged_when_the_config_asks_for_it(monitor: Monitor, kind: str) -> None:
     known = reference(kind)
-    usual = {"numeric": 1.0, "category": "a", "bool": False}[kind]  # the middle, the most frequent
+    usual = {"numeric": 1.0, "category": "a", "bool": False, "hashed": "1"}[
+        kind
+    ]  # the middle, the most frequent
     one = profile(known.binning, pa.array([usual]))
     verdict = judged(monitor, known, one, windows=[{"length": "1 d", "min_rows": 1}])
     assert verdict.status in ("ok", "not_calibrated")
@@ -150,7 +155,9 @@ def test_one_row_is_judged_when_the_config_asks_for_it(monitor: Monitor, kind: s
 @pytest.mark.parametrize(("monitor", "kind"), PAIRS)
 def test_a_reference_of_one_value(monitor: Monitor, kind: str) -> None:
     """The same value is no change; another one is, to the monitors that alert on it."""
-    same, other = {"numeric": (1.0, 2.0), "category": ("a", "b"), "bool": (True, False)}[kind]
+    same, other = {"numeric": (1.0, 2.0), "category": ("a", "b"), "bool": (True, False)}.get(
+        kind, ("a", "b")
+    )
     column = pa.chunked_array([pa.array([same] * 4_000)])
     binning = Binning((build_column("x", column),))
     parts = [profile(binning, column.slice(i * 100, 100)) for i in range(40)]
@@ -168,6 +175,7 @@ def test_a_reference_of_one_value(monitor: Monitor, kind: str) -> None:
         "numeric": ("unexpected",),
         "category": ("unexpected",),
         "bool": ("largest_category",),
+        "hashed": ("new_value",),
     }
     if monitor.name in sees[kind]:
         assert changed.status == "alarm"
@@ -193,8 +201,8 @@ def test_a_column_that_another_version_lacks_stops_no_other_column() -> None:
 def test_all_missing(monitor: Monitor, kind: str) -> None:
     known = reference(kind)
     current = profile(known.binning, pa.nulls(1_000, table(kind, 1).type))
-    wanted = {"missing": "alarm", "unexpected": "ok"}.get(monitor.name, "insufficient")
-    assert judged(monitor, known, current).status == wanted
+    wanted = {"missing": "alarm", "unexpected": "ok", "new_value": "ok"}
+    assert judged(monitor, known, current).status == wanted.get(monitor.name, "insufficient")
 
 
 @pytest.mark.parametrize(("monitor", "kind"), PAIRS)

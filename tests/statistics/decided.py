@@ -18,7 +18,7 @@ from driftline.profile.binning import Floats, Ints
 from monitors.calibration.judge import Judge
 from monitors.calibration.reference import Blocks, match_keys
 from monitors.columns.counts import Counts
-from monitors.columns.monitor import Monitor
+from monitors.columns.monitor import Monitor, takes
 from monitors.verdict import Status
 
 _ALIKE = 0.1  # in the logarithm of the rows
@@ -58,7 +58,7 @@ def decide(judge: Judge, windows: Blocks) -> Iterator[Decided]:
             for which in _alike(judge, windows, counts.rows)
         ]
         for monitor in judge.monitors.values():
-            if binning.by_name[column].kind in monitor.kinds:
+            if takes(monitor, binning.by_name[column]):
                 yield _decided(judge, monitor, windows, parts)
 
 

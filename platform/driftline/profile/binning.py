@@ -3,7 +3,8 @@
 Cells of one column, in its own order:
 
 - numeric and log: below, the bins, above, missing, invalid (NaN or infinite)
-- category: the categories, other (in the reference, but too rare), unseen, missing
+- category: the categories, other (in the reference, but too rare), unseen in some cells by its
+  hash, missing
 - bool: false, true, missing
 
 In a `Binning` the cells that carry sums (below, bins and above of numeric columns) of all columns
@@ -17,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +26,12 @@ import numpy.typing as npt
 from driftline.errors import SchemaError
 
 FORMAT = 1
+MOST_HASHED = 4_096  # cells of a text column that values share by their hash
 FINEST = 8  # the level of a coarsening that merges nothing
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Numbers = TypeVar("Numbers", Ints, Floats)
 
 # 128 bins an octave: each is between 0.39 % and 0.78 % wide, and a shift of the bits finds it.
 _LOG_SHIFT = 52 - 7
@@ -129,6 +132,8 @@ class CategoryBins:
         categories: the values that have a cell each, the most frequent first.
         pooled: the reference's other values, one cell together; None when there were too many
             to remember, and then a new value counts as `other`, never as `unseen`.
+        hashed: cells that share, by their hash, the values that are not known to have another, so
+            that one new value among many stands out; a power of 2.
     """
 
     kind: ClassVar[str] = "category"
@@ -137,14 +142,34 @@ class CategoryBins:
     name: str
     categories: tuple[str, ...]
     pooled: tuple[str, ...] | None = ()
+    hashed: int = 1
 
     @property
     def plain(self) -> int:
-        """The categories, other, unseen, missing."""
-        return len(self.categories) + 3
+        """The categories, other, the hashed cells, missing."""
+        return len(self.categories) + 2 + self.hashed
+
+    @property
+    def by_hash(self) -> slice:
+        """The hashed cells, in the column's order."""
+        first = len(self.categories) + 1
+        return slice(first, first + self.hashed)
+
+    def joined(self, cells: Numbers) -> Numbers:
+        """[..., k + 3], the categories, other, unseen and missing, of the column's cells.
+
+        Args:
+            cells: [..., plain].
+        """
+        other, hashed = cells[..., : -1 - self.hashed], cells[..., self.by_hash]
+        together = hashed.sum(axis=-1, keepdims=True)
+        if self.pooled is None and self.hashed > 1:
+            other = np.concatenate((other[..., :-1], other[..., -1:] + together), axis=-1)
+            together = np.zeros_like(together)
+        return np.concatenate((other, together, cells[..., -1:]), axis=-1)
 
     def labels(self) -> list[str]:
-        """One name a cell, in the column's order."""
+        """One name a joined cell, in the column's order."""
         return [*self.categories, "other", "unseen", "missing"]
 
 
@@ -263,7 +288,10 @@ class Binning:
 
 
 def _to_dict(column: ColumnBins) -> dict[str, Any]:
-    return {"kind": column.kind, **column.__dict__}
+    fields = dict(column.__dict__)
+    if fields.get("hashed") == 1:  # as before there were more: the id stays what it was
+        del fields["hashed"]
+    return {"kind": column.kind, **fields}
 
 
 _KINDS: dict[str, Callable[..., ColumnBins]] = {
@@ -294,7 +322,14 @@ def _is_sound(column: ColumnBins) -> bool:
             and all(0 < level <= FINEST for level in levels)
         )
     if isinstance(column, CategoryBins):
-        return _are(column.categories, str) and (column.pooled is None or _are(column.pooled, str))
+        hashed = column.hashed
+        return (
+            _are(column.categories, str)
+            and (column.pooled is None or _are(column.pooled, str))
+            and isinstance(hashed, int)
+            and 0 < hashed <= MOST_HASHED
+            and hashed.bit_count() == 1
+        )
     return True
 
 

@@ -23,6 +23,9 @@ BINS = 128  # 2**7 of equal mass, so that merging neighbours gives 64, 32, ...
 POINTS = 256  # a column with at most so many distinct values has a bin for each
 CATEGORIES = 1_000  # values of a text column that have a cell of their own
 REMEMBERED = 10_000  # values of a text column, with and without a cell, known as seen
+HASHED = 1_024  # cells that the values of a text column share that have none of their own ...
+FEW = 64  # ... where there are hardly any,
+TAIL = 1_000  # fewer than one row in so many
 BEYOND = 200  # one row in so many may lie outside the limits
 LARGEST = 1e300  # numbers beyond it are out of range, so that differences stay finite
 
@@ -82,7 +85,8 @@ def categorical(name: str, column: pa.ChunkedArray) -> CategoryBins:
     values, counts = table.field("values").to_pylist(), table.field("counts").to_pylist()
     ranked = [value for _, value in sorted(zip((-n for n in counts), values, strict=True))]
     pooled = tuple(sorted(ranked[CATEGORIES:])) if len(ranked) <= REMEMBERED else None
-    return CategoryBins(name, tuple(ranked[:CATEGORIES]), pooled)
+    has_tail = pooled is None or counts.count(1) * TAIL > sum(counts)
+    return CategoryBins(name, tuple(ranked[:CATEGORIES]), pooled, HASHED if has_tail else FEW)
 
 
 def numeric(name: str, values: Floats) -> NumericBins:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.errors import SchemaError
+from driftline.profile import text_hash
 from driftline.profile.binning import (
     Binning,
     BoolBins,
@@ -138,18 +139,24 @@ def _log(bins: LogBins, place: Cells) -> Coder:
 
 def _category(bins: CategoryBins, place: Cells) -> Coder:
     first, own = place.plain.start, len(bins.categories)
-    other, unseen, missing = first + own, first + own + 1, first + own + 2
+    other, missing = first + own, place.plain.stop - 1
     pooled = bins.pooled or ()
     known = pa.array([*bins.categories, *pooled], type=pa.string())
     cells_of = np.full(len(known) + 1, other, dtype=np.int64)
     cells_of[:own] = np.arange(first, other)
-    cells_of[-1] = other if bins.pooled is None else unseen  # index -1: found nowhere
+    single = bins.hashed == 1 and bins.pooled is None
+    cells_of[-1] = other if single else first + bins.by_hash.start  # index -1: found nowhere
 
     def code(column: pa.Array) -> Coded:
-        texts = column.dictionary if pa.types.is_dictionary(column.type) else column
-        found = pc.index_in(_text(bins.name, texts), known)
+        coded = pa.types.is_dictionary(column.type)
+        texts = _text(bins.name, column.dictionary if coded else column)
+        found = pc.index_in(texts, known)
         cells = cells_of.take(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), mode="wrap")
-        if texts is not column:
+        if bins.hashed > 1 and found.null_count:
+            unknown = pc.and_(found.is_null(), texts.is_valid())
+            which = unknown.to_numpy(zero_copy_only=False)
+            cells[which] += text_hash.buckets(texts.filter(unknown), bins.hashed)
+        if coded:
             cells = cells.take(pc.fill_null(column.indices, 0).to_numpy(zero_copy_only=False))
         if column.null_count:
             cells[column.is_null().to_numpy(zero_copy_only=False)] = missing

@@ -26,7 +26,7 @@ class ColumnProfile:
 
     Attributes:
         bins: what the cells mean, and in which order they stand.
-        counts: int64[cells].
+        counts: int64[cells]; of text, hashed cells are joined.
         sums: float64[bins + 2] for numeric columns, of below, the bins and above, in the column's
             own unit, values outside clipped to the limits; empty for the other kinds.
     """
@@ -204,6 +204,8 @@ class Profile:
         """
         bins, place = self.binning.column(name), self.binning.cells[name]
         counts = np.concatenate((self.counts[place.summed], self.counts[place.plain]))
+        if isinstance(bins, CategoryBins):
+            counts = bins.joined(counts)
         if not isinstance(bins, NumericBins):
             return ColumnProfile(bins, counts, np.zeros(0))
         unit = scale.Scale.of(bins)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline import names
-from driftline.profile import scale
+from driftline.profile import scale, text_hash
 from driftline.profile.binning import (
     Binning,
     BoolBins,
@@ -22,6 +22,8 @@ from driftline.profile.binning import (
 )
 from driftline.profile.count import OTHER, TOP, escaped
 from driftline.profile.profile import Profile
+
+_UNKNOWN = "\0"  # at the end of a text: hardly any has it
 
 
 def recount(rows: pa.Table | pa.RecordBatch, binning: Binning) -> Profile:
@@ -62,7 +64,42 @@ def labels(column: pa.ChunkedArray, bins: ColumnBins) -> pa.ChunkedArray:
 
 def reference(features: pa.Table, score: npt.ArrayLike, binning: Binning) -> Profile:
     """The profile of the data that a model version was trained or judged on."""
-    return recount(features.append_column(names.SCORE, pa.array(score, type=pa.float64())), binning)
+    rows = left_out(features, binning)
+    return recount(rows.append_column(names.SCORE, pa.array(score, type=pa.float64())), binning)
+
+
+def left_out(rows: pa.Table, binning: Binning) -> pa.Table:
+    """The rows that a binning was made of, as each of them looks to the others.
+
+    A text that occurs once is known from that row alone: to all others it is unseen. The share of
+    such rows is the chance that a further row has an unseen text (Good 1953), so these texts get a
+    suffix that makes them unknown. In rows that the binning was not made of, which lack some of
+    its texts or have others, texts are unseen or not by themselves: they stay.
+
+    Args:
+        rows: n rows.
+        binning: what the cells mean.
+
+    >>> from driftline.profile.build import build
+    >>> rows = pa.table({"c": ["a", "a", "b"]})
+    >>> left_out(rows, build(rows, [0.0, 0.0, 0.0]))["c"].to_pylist()
+    ['a', 'a', 'b\\x00']
+    """
+    for bins in binning.columns:
+        if isinstance(bins, CategoryBins) and bins.hashed > 1 and bins.name in rows.column_names:
+            place = rows.column_names.index(bins.name)
+            rows = rows.set_column(place, bins.name, _left_out(rows.column(place), bins))
+    return rows
+
+
+def _left_out(column: pa.ChunkedArray, bins: CategoryBins) -> pa.ChunkedArray:
+    texts = column.cast(pa.string())
+    table = pc.value_counts(texts.drop_null().combine_chunks())
+    values, counts = table.field("values"), table.field("counts")
+    if bins.pooled is None or {*values.to_pylist()} != {*bins.categories, *bins.pooled}:
+        return column
+    once = pc.is_in(texts, value_set=values.filter(pc.equal(counts, 1)))
+    return pc.if_else(once, pc.binary_join_element_wise(texts, _UNKNOWN, ""), texts)
 
 
 def _count_numbers(
@@ -94,10 +131,14 @@ def _texts(bins: CategoryBins, column: pa.ChunkedArray) -> list[int]:
     seen = Counter(column.cast(pa.string()).to_pylist())
     missing = seen.pop(None, 0)
     own = [seen.pop(category, 0) for category in bins.categories]
-    if bins.pooled is None:
+    if bins.pooled is None and bins.hashed == 1:
         return [*own, seen.total(), 0, missing]
-    other = sum(seen.pop(value, 0) for value in bins.pooled)
-    return [*own, other, seen.total(), missing]
+    other = sum(seen.pop(value, 0) for value in bins.pooled or ())
+    hashed = [0] * bins.hashed
+    buckets = text_hash.buckets(pa.array(seen, pa.string()), bins.hashed)
+    for n, bucket in zip(seen.values(), buckets.tolist(), strict=True):
+        hashed[bucket] += n
+    return [*own, other, *hashed, missing]
 
 
 def _bools(column: pa.ChunkedArray) -> list[int]:

@@ -116,11 +116,13 @@ def test_what_cannot_be_inserted_is_no_duplicate(connection: Connection, odd: Co
 @settings(max_examples=30)
 def test_whole_numbers_are_stored_and_read_exactly(odd: Config, values: list[int | None]) -> None:
     batch = rows(list(range(len(values))), 0).append_column("n", pa.array(values, pa.int64()))
-    with connect(odd.local_postgres(), "write") as connection:
+    with (
+        connect(odd.local_postgres(), "write") as connection,
+        connection.transaction(force_rollback=True),
+    ):
         inserter = Inserter(connection, "whole", ("k",))
         inserter.insert(batch.slice(0, 1))
         inserter.insert(batch)  # the careful way, as one is there already
         query = sql.SQL("SELECT n FROM driftline.whole ORDER BY k").format()
         found = pa.Table.from_batches(stream(connection, query, ()))
-        connection.rollback()
     assert found["n"].to_pylist() == values

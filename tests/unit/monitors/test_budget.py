@@ -16,7 +16,7 @@ from monitors.stream import pulse, version_against_version
 BINNING = Binning(
     (
         NumericBins("x", (0.0, 1.0), ()),
-        CategoryBins("c", ("a",)),
+        CategoryBins("c", ("a",), (), 64),
         BoolBins("b"),
         NumericBins("score", (0.0, 1.0), ()),
         LogBins("lag_ms"),

@@ -80,17 +80,43 @@ def test_sizes() -> None:
     assert sizes_up_to(100).round(1).tolist() == [50, 70.7, 100]
 
 
-def test_a_larger_window_is_judged_as_the_largest_that_is_known() -> None:
+def test_what_windows_differ_by_grows_with_the_rows_of_larger_ones() -> None:
     rng = np.random.default_rng(4)
     made = stream({"x": Column("normal")}, 1_000, effects(60, 0.3, 0, 0, rng), np.zeros(1), rng)
     calibrator = Calibrator(Monitors(), made.reference)
     null = calibrator.null(MONITORS["location"], LOOK, 50_000, 1, 0.01)
     assert null is not None
-    assert 700 < null.size < 1_500
+    assert (null.size, null.basis) == (50_000, "windows")
+    assert null.scale == pytest.approx(1 + 50_000 * 0.3**2, rel=0.5)
+
+
+def test_a_larger_window_is_judged_as_the_largest_that_the_level_is_supported_for() -> None:
+    rng = np.random.default_rng(4)
+    made = stream({"x": Column("normal")}, 100, np.zeros(60), np.zeros(1), rng)
+    calibrator = Calibrator(Monitors(variation=1.0), made.reference)
+    null = calibrator.null(MONITORS["location"], LOOK, 50_000, 1, 1e-5)
+    assert null is not None
+    assert 100 < null.size < 1_000
+    assert null.basis == "sampling"
+    # that they may differ by little, unseen, is in it
+    assert null.threshold(1e-5) > 1.2 * stats.chi2.isf(1e-5, 1)
+
+
+def test_where_little_is_known_what_was_declared_may_say_more() -> None:
+    rng = np.random.default_rng(4)
+    made = stream({"x": Column("normal")}, 10, np.zeros(20), np.zeros(1), rng)
+    null = Calibrator(Monitors(), made.reference).null(MONITORS["location"], LOOK, 5_000, 1, 1e-5)
+    assert null is not None
+    assert (null.size, null.basis) == (5_000, "declared")
+    differing = stream({"x": Column("normal")}, 10, effects(20, 1.0, 0, 0, rng), np.zeros(1), rng)
+    calibrator = Calibrator(Monitors(), differing.reference)
+    surely = calibrator.null(MONITORS["location"], LOOK, 5_000, 1, 1e-2)
+    assert surely is not None
+    assert surely.basis == "windows"
 
 
 def test_between_sizes_the_variation_grows_with_the_rows() -> None:
-    null = Null(100, 5.0, 1, 50, 50, "windows").resized(140, 1)
+    null = Null(100, 5.0, 1, 50, 50, "windows", df=1).resized(140, 1)
     assert null.scale == pytest.approx(1 + 4 * 1.4)
 
 

@@ -77,7 +77,6 @@ def test_blocks_are_read_when_they_are_needed() -> None:
 
     reference = Reference(BINNING, Profile.of(BINNING), BlocksElsewhere(HOUR, 48, read))
     assert reference.knows(DAY)
-    assert not reference.provisional
     assert reads == []
     assert (reference.windows(DAY), reference.windows(HOUR)) == (reference.windows(DAY), hours)
     assert reads == [48]
@@ -88,5 +87,4 @@ def test_blocks_are_read_when_they_are_needed() -> None:
 
 def test_without_blocks_there_are_no_windows() -> None:
     reference = Reference(BINNING, Profile.of(BINNING))
-    assert reference.provisional
     assert reference.windows(DAY) is None

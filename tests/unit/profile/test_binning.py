@@ -3,6 +3,7 @@
 import json
 from itertools import pairwise
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -15,6 +16,7 @@ BINNING = Binning(
         NumericBins("x", (0.1, 1.0, 2.5), (1,)),
         CategoryBins("c", ("ä", ""), ("z",)),
         CategoryBins("many", ("a",), None),
+        CategoryBins("hashed", ("a",), ("b",), 4),
         BoolBins("b"),
         LogBins("lag_ms"),
     )
@@ -42,7 +44,29 @@ def test_summed_cells_come_first_and_all_cells_are_placed_once() -> None:
 
 def test_every_cell_has_a_label() -> None:
     for bins in BINNING.columns:
-        assert len(bins.labels()) == bins.summed + bins.plain
+        cells = np.arange(bins.summed + bins.plain)
+        joined = bins.joined(cells) if isinstance(bins, CategoryBins) else cells
+        assert len(bins.labels()) == len(joined)
+
+
+def test_hashed_cells_are_joined_to_what_they_hold() -> None:
+    seen = CategoryBins("c", ("a",), ("b",), 4)
+    assert seen.joined(np.array([[7, 5, 1, 2, 3, 4, 9]])).tolist() == [[7, 5, 10, 9]]
+    unknown = CategoryBins("c", ("a",), None, 4)
+    assert unknown.joined(np.array([7, 0, 1, 2, 3, 4, 9])).tolist() == [7, 10, 0, 9]
+
+
+def test_a_binning_from_before_there_were_hashed_cells_keeps_its_id() -> None:
+    text = Binning((CategoryBins("c", ("a",), ("b",)),)).to_json()
+    assert "hashed" not in text
+    assert Binning.from_json(text).to_json() == text
+
+
+@pytest.mark.parametrize("hashed", [0, 3, 8_192, "4", None])
+def test_cells_by_hash_are_a_power_of_two(hashed: object) -> None:
+    column = {"kind": "category", "name": "c", "categories": [], "pooled": [], "hashed": hashed}
+    with pytest.raises(SchemaError, match="has no such bins"):
+        Binning.from_json(json.dumps({"format": 1, "columns": [column]}))
 
 
 def test_another_format_is_refused() -> None:
@@ -58,7 +82,8 @@ def test_text_that_is_no_binning_is_refused(text: str) -> None:
 
 
 def test_unknown_column_names_what_there_is() -> None:
-    with pytest.raises(SchemaError, match=r"no column 'y' in binning .* \(there: x, c, many, b"):
+    there = r"\(there: x, c, many, hashed, b"
+    with pytest.raises(SchemaError, match=rf"no column 'y' in binning .* {there}"):
         BINNING.column("y")
 
 
