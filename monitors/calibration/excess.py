@@ -12,7 +12,6 @@ Windows must not be added up to get more rows: that averages out what hours diff
 import math
 from dataclasses import dataclass
 
-import numpy as np
 from scipy import special
 
 from driftline.profile.binning import Floats

@@ -126,6 +126,9 @@ class LateTruth:
         said = verdicts.revisions(
             connection, self._name, length.seconds, realised.name(metric), since=floor
         )
+        if not live:
+            # what was measured for the last time is measured again: the settings may have changed
+            anew |= {end for end in mine if said.get(end) == len(ages) - 1}
         looks = []
         for one in judged.between(connection, self._name, length.seconds, floor, _after(clock)):
             passed = len(ages) if ended else bisect_right(ages, clock - one.end)
@@ -134,7 +137,11 @@ class LateTruth:
                 looks.append(_Look(one, passed - 1, one.end in said, passed == len(ages)))
         first = [look for look in looks if look.one.end in mine]
         if not live:
-            return [look for look in first if not look.one.live or look.one.end < awaited]
+            return [
+                look
+                for look in first
+                if not look.one.live or look.one.end < awaited or look.one.end in anew
+            ]
         rest = [look for look in looks if look.one.end not in mine]
         self.more |= len(rest) > _AT_ONCE
         return sorted(first + rest[:_AT_ONCE], key=lambda look: look.one.end)

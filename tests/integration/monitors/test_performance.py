@@ -255,3 +255,28 @@ def test_the_panels_show_them(measured: tuple[Stream, Runner]) -> None:
         "estimated_auc (reference)",
     }
     assert all(share == pytest.approx(1) for _, share in found["Label coverage"][0])
+
+
+def test_a_changed_baseline_reaches_the_past_by_backfill(make_stream: Any) -> None:
+    """What was measured for the last time is measured again, as if it had always been so."""
+
+    def run(baseline: str) -> Stream:
+        settings = monitors(performance={**SETTINGS, "baseline": baseline})
+        stream: Stream = make_stream(labels=LABELS, monitors=settings)
+        for number in range(24):
+            stream.hour(number, n=150)
+            label(stream, number)
+        Runner(stream.config).run(until_idle=True)
+        return stream
+
+    def details(stream: Stream) -> list[Any]:
+        return stream.sql(
+            "SELECT window_end, status, detail FROM driftline.verdict"
+            " WHERE monitor = 'realised_auc' ORDER BY 1"
+        )
+
+    short, long = run("10 h"), run("20 h")
+    assert details(short) != details(long)
+    changed = short.with_model(monitors=long.section.monitors.model_dump(mode="json"))
+    backfill(changed, short.name, START, START + 24 * HOUR)
+    assert details(short) == details(long)
