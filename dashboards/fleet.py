@@ -11,7 +11,7 @@ from grafana_foundation_sdk.builders import table as table_panel
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
 from dashboards import style, variables
-from dashboards.board import Panel, Query, Section, board, describe, steps, table
+from dashboards.board import Panel, Query, Section, board, describe, table
 from dashboards.scope import WINDOW, Scope
 from driftline import names
 
@@ -64,7 +64,7 @@ def models() -> Panel:
 def firing() -> Panel:
     """Models with a firing alert."""
     return describe(
-        style.figure(stat.Panel()).thresholds(steps((None, "green"), (1, "red"))),
+        style.figure(stat.Panel()).thresholds(style.from_zero((0, "green"), (1, "red"))),
         "firing",
         "Models firing",
         "Models with at least one firing alert, of any family.",
@@ -77,7 +77,7 @@ def firing() -> Panel:
 def paging() -> Panel:
     """Alerts that wake somebody up."""
     return describe(
-        style.figure(stat.Panel()).thresholds(steps((None, "green"), (1, "dark-red"))),
+        style.figure(stat.Panel()).thresholds(style.from_zero((0, "green"), (1, "dark-red"))),
         "paging",
         "Pages",
         "Firing alerts that page somebody; the others are tickets.",
@@ -92,7 +92,7 @@ def paging() -> Panel:
 def unjudged() -> Panel:
     """Models whose monitors are behind or fail."""
     return describe(
-        style.figure(stat.Panel()).thresholds(steps((None, "green"), (1, "orange"))),
+        style.figure(stat.Panel()).thresholds(style.from_zero((0, "green"), (1, "orange"))),
         "unjudged",
         "Monitors failing",
         "Models whose windows could not be judged; their error is on the pipeline dashboard.",
@@ -124,11 +124,11 @@ def overview() -> Panel:
     """One line a model."""
     state = [
         ("ok", "ok", "green"),
-        ("no data", "no data", "text"),
+        ("no data", "no data", "#7f8894"),
         ("pending", "pending", "orange"),
         ("broken", "broken", "purple"),
         ("firing", "firing", "red"),
-        ("unwatched", "unwatched", "text"),
+        ("unwatched", "unwatched", "#7f8894"),
     ]
     panel = style.listing(table_panel.Panel())
     panel = panel.override_by_name("model", style.linked("Open the model", _OPEN_MODEL))
@@ -271,7 +271,7 @@ def versions() -> Panel:
         ("promoted", "promoted", "green"),
         ("forced", "forced", "orange"),
         ("rolled_back", "rolled back", "red"),
-        ("refused", "refused", "text"),
+        ("refused", "refused", "#7f8894"),
     ]
     panel = style.listing(table_panel.Panel()).override_by_name("decision", style.pill(*decided))
     return describe(

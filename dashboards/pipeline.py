@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import table as table_panel
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
 from dashboards import style, variables
-from dashboards.board import Panel, Query, Section, board, coloured, describe, mapped, steps, table
+from dashboards.board import Panel, Query, Section, board, coloured, describe, mapped, table
 from dashboards.scope import WINDOW, Scope
 from driftline import names
 
@@ -38,7 +38,7 @@ def proof(scope: Scope) -> Panel:
     agrees = mapped(("0", "agrees", "green"))
     panel = style.figure(stat.Panel()).unit("short").mappings(agrees)
     return describe(
-        panel.thresholds(steps((None, "red"), (0, "green"), (1, "red"))),
+        panel.thresholds(style.from_zero((-1e15, "red"), (0, "green"), (1, "red"))),
         "proof",
         "Logged = profiled",
         "Predictions in the ledger minus predictions in the profiles, of all time. Both are "
@@ -53,7 +53,7 @@ def rejected_share(scope: Scope) -> Panel:
     """The share of rejected messages."""
     panel = style.figure(stat.Panel()).unit("percentunit").decimals(2)
     return describe(
-        panel.thresholds(steps((None, "green"), (0.01, "orange"), (0.05, "red"))),
+        panel.thresholds(style.from_zero((0, "green"), (0.01, "orange"), (0.05, "red"))),
         "rejected share",
         "Rejected",
         "Share of the messages of this range that were rejected, of those that were not repeats.",
@@ -70,7 +70,7 @@ def beat() -> Panel:
     return describe(
         style.figure(stat.Panel())
         .unit("s")
-        .thresholds(steps((None, "green"), (60, "orange"), (300, "red"))),
+        .thresholds(style.from_zero((0, "green"), (60, "orange"), (300, "red"))),
         "beat",
         "Last heartbeat of a runner",
         "Seconds since the last heartbeat of any runner of the monitors.",
@@ -85,7 +85,7 @@ def behind() -> Panel:
     return describe(
         style.figure(stat.Panel())
         .unit("s")
-        .thresholds(steps((None, "green"), (600, "orange"), (3600, "red"))),
+        .thresholds(style.from_zero((0, "green"), (600, "orange"), (3600, "red"))),
         "behind",
         "Monitor lag, worst model",
         "How long the oldest window that could be judged has waited.",

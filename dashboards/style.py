@@ -8,9 +8,10 @@ from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 
-from dashboards.board import mapped
+from dashboards.board import mapped, steps
 
 Mapping = tuple[str, str, str]
+_LONGEST_LABEL = 24  # of a bar; 0, the SDK's default, is none at all
 
 # Worse is larger: of several verdicts of a bucket the largest is shown.
 STATES: tuple[Mapping, ...] = (
@@ -30,10 +31,10 @@ STATUSES: tuple[Mapping, ...] = (
     ("ok", "ok", "green"),
     ("alarm", "alarm", "red"),
     ("broken", "broken", "purple"),
-    ("shown", "shown", "text"),
-    ("insufficient", "too few rows", "text"),
+    ("shown", "shown", "#7f8894"),
+    ("insufficient", "too few rows", "#7f8894"),
     ("not_calibrated", "not calibrated", "blue"),
-    ("no_data", "no data", "text"),
+    ("no_data", "no data", "#7f8894"),
 )
 SEVERITIES: tuple[Mapping, ...] = (("page", "page", "dark-red"), ("ticket", "ticket", "orange"))
 
@@ -48,7 +49,14 @@ def figure(panel: stat.Panel) -> stat.Panel:
         .color_mode(common.BigValueColorMode.VALUE)
         .text_mode(common.BigValueTextMode.AUTO)
         .justify_mode(common.BigValueJustifyMode.AUTO)
+        .thresholds(from_zero())
     )
+
+
+def from_zero(*values: tuple[float, str]) -> dashboard_builders.ThresholdsConfig:
+    """Colours of a number that is not negative; without a number, and what is said instead of it,
+    it has none. A figure without thresholds would be green, and red from 80 on."""
+    return steps((None, "text"), *values)
 
 
 def text_figure(panel: stat.Panel) -> stat.Panel:
@@ -62,7 +70,7 @@ def lines(panel: timeseries.Panel) -> timeseries.Panel:
     return (
         panel.draw_style(common.GraphDrawStyle.LINE)
         .line_width(2)
-        .fill_opacity(6)
+        .fill_opacity(0)
         .show_points(common.VisibilityMode.AUTO)
         .legend(_legend())
         .tooltip(_all_series())
@@ -117,7 +125,10 @@ def timeline(panel: statetimeline.Panel) -> statetimeline.Panel:
     """A line of coloured stretches for each series."""
     return (
         panel.mappings(mapped(*STATES))
-        .color_scheme(dashboard_builders.FieldColor().mode(dashboard.FieldColorModeId.THRESHOLDS))
+        # by thresholds Grafana would ignore the colours of the mappings when it merges values
+        .color_scheme(
+            dashboard_builders.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC)
+        )
         .merge_values(True)
         .show_value(common.VisibilityMode.NEVER)
         .row_height(0.9)
@@ -129,7 +140,19 @@ def timeline(panel: statetimeline.Panel) -> statetimeline.Panel:
 
 def listing(panel: table_panel.Panel) -> table_panel.Panel:
     """A table that is read line by line."""
-    return panel.cell_height(common.TableCellHeight.SM).filterable(True)
+    return (
+        panel.cell_height(common.TableCellHeight.SM)
+        .filterable(True)
+        # what is said where there are no rows would stand in every empty cell
+        .override_by_regexp("/.*/", [DynamicConfigValue("noValue", "-")])
+        .override_by_field_type(
+            "time",
+            [
+                DynamicConfigValue("unit", "time:YYYY-MM-DD HH:mm"),
+                DynamicConfigValue("custom.width", 150),
+            ],
+        )
+    )
 
 
 def ranking(panel: barchart.Panel) -> barchart.Panel:
@@ -138,6 +161,7 @@ def ranking(panel: barchart.Panel) -> barchart.Panel:
         panel.orientation(common.VizOrientation.HORIZONTAL)
         .show_value(common.VisibilityMode.AUTO)
         .bar_width(0.8)
+        .x_tick_label_max_length(_LONGEST_LABEL)
         .fill_opacity(80)
         .legend(build.VizLegendOptions().show_legend(False))
     )
@@ -153,6 +177,7 @@ def shares(panel: barchart.Panel) -> barchart.Panel:
         .group_width(0.85)
         .fill_opacity(75)
         .x_tick_label_rotation(-45)
+        .x_tick_label_max_length(_LONGEST_LABEL)
         .legend(_legend())
     )
 

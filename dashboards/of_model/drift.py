@@ -5,11 +5,13 @@ from grafana_foundation_sdk.builders import table as table_panel
 
 from dashboards import style, variables
 from dashboards.board import Panel, Query, coloured, describe, table
+from dashboards.of_model import states
 from dashboards.of_model.histogram import against_reference
 from dashboards.scope import COLUMN, SEGMENT, VERSIONS, WINDOW, Scope
 from driftline import names
 
-_COLUMNS = 25  # in the timeline; those with most alarms
+_COLUMNS = 20  # in the timeline; those with most alarms
+_NO_VERDICT = "No drift verdict in this range: run 'driftline monitor', or choose another window"
 
 
 def panels(scope: Scope) -> list[Panel]:
@@ -29,20 +31,28 @@ def timeline(scope: Scope) -> Panel:
         "Drift of each column",
         f"The worst verdict of the drift monitors in each window; of more than {_COLUMNS} columns "
         "those with most alarms. A click on a column chooses it for the panels below.",
-        Query(f"""\
-WITH seen AS MATERIALIZED (
+        states.by_window(
+            f"""\
+WITH found AS MATERIALIZED (
   SELECT window_end, "column", status FROM driftline.verdict
-   WHERE {scope.windows} AND family = 'drift' AND {SEGMENT} AND "column" <> ''),
-listed AS (
-  SELECT "column" FROM seen GROUP BY 1
-   ORDER BY count(*) FILTER (WHERE status = 'alarm') DESC, 1 LIMIT {_COLUMNS})
-SELECT $__timeGroup(window_end, $__interval) AS time, "column" AS metric,
-       max({style.RANK}) AS status
-  FROM seen JOIN listed USING ("column")
- GROUP BY 1, 2 ORDER BY 1, 2"""),
-        size=(24, 10),
-        empty="No drift verdict in this range: run 'driftline monitor', or choose another window",
+   WHERE {scope.windows} AND family = 'drift' AND {SEGMENT} AND "column" <> '')
+SELECT window_end, "column" AS metric, {style.RANK} AS status
+  FROM found JOIN (SELECT "column" FROM found GROUP BY 1
+                    ORDER BY count(*) FILTER (WHERE status = 'alarm') DESC, 1
+                    LIMIT {_COLUMNS}) AS listed USING ("column")""",
+            _NO_VERDICT,
+        ),
+        size=(24, _height(scope)),
+        empty=_NO_VERDICT,
     )
+
+
+def _height(scope: Scope) -> int:
+    """Rows of the grid, so that the names of all columns can be read."""
+    known = _COLUMNS
+    if scope.section is not None:
+        known = min(_COLUMNS, len(scope.section.input.fields) + 1)
+    return max(6, 4 + known * 2 // 3)
 
 
 def histogram(scope: Scope) -> Panel:
@@ -83,7 +93,7 @@ def effect(scope: Scope) -> Panel:
     return describe(
         style.lines(timeseries.Panel()).decimals(1),
         "effect",
-        "$column: effect by monitor",
+        "$column: how far from its reference, by monitor",
         "The change in standard units of what the reference's own windows show, signed where "
         "the monitor knows a direction.",
         Query(f"""\

@@ -1,14 +1,20 @@
 """The bins of a column: over time, and now against the reference."""
 
 from dashboards.board import Query, table
+from dashboards.macros import quoted
 from dashboards.scope import COLUMN, SEGMENT, VERSIONS, WINDOW, Scope
 from driftline import names
 
+EMPTY = "No window judged in this range"
+# Grafana sorts series by their names, so a bin's number leads its label, in digits without a width.
+_IN_ORDER = "translate(bin::int::bit(9)::text, '01', U&'\\200B\\200C')"
 MARK = " ◂ objective"  # behind the label of a bin; the preview draws a line there
 
 
 def by_time(scope: Scope, column: str, limit: str | None = None) -> Query:
     """The share of each bin in each window: a series a bin, named so that they sort from low up.
+
+    Without any row Grafana's page shows an error, so there is always one.
 
     Bins at either end that nothing fell into are left out: those of latencies reach to an hour.
 
@@ -17,8 +23,8 @@ def by_time(scope: Scope, column: str, limit: str | None = None) -> Query:
     """
     marked = "false" if limit is None else _holds(limit)
     return Query(f"""\
-SELECT time, lpad(bin::text, 3, '0') || '  ' || label
-         || CASE WHEN marked THEN '{MARK}' ELSE '' END AS metric,
+WITH shown AS (
+SELECT time, bin, {_IN_ORDER} || label || CASE WHEN marked THEN '{MARK}' ELSE '' END AS metric,
        count / nullif(sum(count) OVER (PARTITION BY time), 0) AS share
   FROM (SELECT *, {_ends("count > 0 OR marked")}
           FROM (SELECT time, bin, label, count, {marked} AS marked
@@ -30,7 +36,12 @@ SELECT time, lpad(bin::text, 3, '0') || '  ' || label
                          WHERE {scope.windows} AND "column" = '{column}' AND {SEGMENT}
                            AND role = '{names.SERVED}' AND {VERSIONS}
                          GROUP BY 1, 2) AS cells) AS known) AS trimmed
- WHERE bin BETWEEN low AND high
+ WHERE bin BETWEEN low AND high)
+SELECT time, metric, share FROM (
+  SELECT time, bin, metric, share FROM shown
+   UNION ALL
+  SELECT $__timeTo()::timestamptz, 0, {quoted(EMPTY)}, NULL
+   WHERE NOT EXISTS (SELECT FROM shown)) AS drawn
  ORDER BY time, bin""")
 
 

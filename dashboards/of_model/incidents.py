@@ -5,9 +5,12 @@ from grafana_foundation_sdk.builders import table as table_panel
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
 from dashboards import style
-from dashboards.board import Panel, Query, describe, table
+from dashboards.board import Panel, describe, table
 from dashboards.macros import quoted
+from dashboards.of_model import states
 from dashboards.scope import Scope
+
+_NO_VERDICT = "No verdict in this range"
 
 
 def panels(scope: Scope) -> list[Panel]:
@@ -22,13 +25,13 @@ def timeline(scope: Scope) -> Panel:
         "families",
         "Verdicts by family",
         "The worst verdict of each family of monitors in each window, over all rows.",
-        Query(f"""\
-SELECT $__timeGroup(window_end, $__interval) AS time, family AS metric, max({style.RANK}) AS status
-  FROM driftline.verdict
- WHERE {scope.windows} AND segment = ''
- GROUP BY 1, 2 ORDER BY 1, 2"""),
+        states.by_window(
+            f"SELECT window_end, family AS metric, {style.RANK} AS status FROM driftline.verdict"
+            f" WHERE {scope.windows} AND segment = ''",
+            _NO_VERDICT,
+        ),
         size=(24, 7),
-        empty="No verdict in this range",
+        empty=_NO_VERDICT,
     )
 
 

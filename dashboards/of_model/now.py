@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.builders import stat
 
 from dashboards import style
-from dashboards.board import Panel, describe, mapped, steps, table
+from dashboards.board import Panel, describe, mapped, table
 from dashboards.scope import WINDOW, Scope
 from driftline import names
 
@@ -75,7 +75,7 @@ SELECT rows FROM driftline.judged_window
 def drifting(scope: Scope) -> Panel:
     """Columns in alarm."""
     return describe(
-        style.figure(stat.Panel()).thresholds(steps((None, "green"), (1, "orange"))),
+        style.figure(stat.Panel()).thresholds(style.from_zero((0, "green"), (1, "orange"))),
         "drifting",
         "Columns in alarm",
         "Columns with a drift verdict 'alarm' in the last judged window of the range.",

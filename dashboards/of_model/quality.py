@@ -5,10 +5,12 @@ from grafana_foundation_sdk.builders import table as table_panel
 
 from dashboards import style
 from dashboards.board import Panel, Query, describe, table
+from dashboards.of_model import states
 from dashboards.scope import SEGMENT, WINDOW, Scope
 from driftline import names
 
 _COLUMNS = 12
+_NO_VERDICT = "No quality verdict in this range"
 
 
 def panels(scope: Scope) -> list[Panel]:
@@ -47,14 +49,15 @@ def timeline(scope: Scope) -> Panel:
         "quality timeline",
         "Quality of each column",
         "The worst verdict of the data quality monitors in each window.",
-        Query(f"""\
-SELECT $__timeGroup(window_end, $__interval) AS time,
-       CASE "column" WHEN '' THEN 'stream' ELSE "column" END AS metric, max({style.RANK}) AS status
-  FROM driftline.verdict
- WHERE {scope.windows} AND family = 'quality' AND {SEGMENT}
- GROUP BY 1, 2 ORDER BY 1, 2"""),
+        states.by_window(
+            f"""\
+SELECT window_end, CASE "column" WHEN '' THEN 'stream' ELSE "column" END AS metric,
+       {style.RANK} AS status
+  FROM driftline.verdict WHERE {scope.windows} AND family = 'quality' AND {SEGMENT}""",
+            _NO_VERDICT,
+        ),
         size=(12, 9),
-        empty="No quality verdict in this range",
+        empty=_NO_VERDICT,
     )
 
 

@@ -40,7 +40,7 @@ def decisions(scope: Scope) -> Panel:
         ("promoted", "promoted", "green"),
         ("forced", "forced", "orange"),
         ("rolled_back", "rolled back", "red"),
-        ("refused", "refused", "text"),
+        ("refused", "refused", "#7f8894"),
     )
     panel = style.listing(table_panel.Panel()).override_by_name("decision", style.pill(*decided))
     return describe(

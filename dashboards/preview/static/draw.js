@@ -1,6 +1,6 @@
 // One function for each kind of chart; all take (element, panel, data, page).
 
-import { PALETTE, bin, colour, cssColour, mapping, number, overridden, withAlpha } from "./format.js";
+import { PALETTE, bin, colour, cssColour, mapping, number, overridden, threshold, withAlpha } from "./format.js";
 
 const LONGEST = 200;  // characters of a text
 const CONFIG = { displayModeBar: false, responsive: false, doubleClick: false, scrollZoom: false };
@@ -70,7 +70,7 @@ const MARK = " ◂ objective";  // behind the label of the bin that the limit is
 export function heatmap(element, panel, data, page) {
   const bins = data.answers[0];
   const grid = regular(bins, data.interval);
-  const labels = bins.map((one) => one.name.replace(/^\d{3} {2}/, ""));
+  const labels = bins.map((one) => one.name.replace(/^[\u200b\u200c]+/, ""));
   const names = labels.map((one) => bin(one.replace(MARK, "")));
   const marked = labels.findIndex((one) => one.endsWith(MARK));
   const warm = panel.options?.color?.scheme === "Oranges";
@@ -96,7 +96,12 @@ export function heatmap(element, panel, data, page) {
 export function stateTimeline(element, panel, data, page) {
   const rows = [...data.answers[0]].reverse();
   const grid = regular(rows, data.interval);
-  const states = Object.entries(panel.fieldConfig.defaults.mappings[0].options).map(([value, shown]) => ({ value: Number(value), ...shown }));
+  const defaults = panel.fieldConfig.defaults;
+  // as Grafana does: merged by thresholds, the colours of the mappings are ignored
+  const plain = defaults.color?.mode === "thresholds" && panel.options?.mergeValues !== false;
+  const states = Object.entries(defaults.mappings[0].options).map(([value, shown]) => ({
+    value: Number(value), ...shown, ...(plain ? { color: threshold(defaults.thresholds?.steps, Number(value)) } : {}),
+  }));
   const low = Math.min(...states.map((one) => one.value));
   const span = states.length;
   const scale = states.flatMap((one, at) => [[at / span, colour(one.color)], [(at + 1) / span, colour(one.color)]]);
@@ -143,7 +148,8 @@ export function barchart(element, panel, data, page) {
   const { columns, rows } = data.answers[0];
   const names = rows.map((row) => String(row[0]));
   const flat = panel.options?.orientation === "horizontal";
-  const short = names.map((name) => cut(bin(name)));
+  const most = panel.options?.xTickLabelMaxLength ?? LONGEST;
+  const short = names.map((name) => (name.length > most ? `${name.slice(0, most)}...` : cut(bin(name))));
   const traces = columns.slice(1).map((column, at) => {
     const field = overridden(panel, column.name);
     const values = rows.map((row) => row[at + 1]);

@@ -58,7 +58,10 @@ export function instant(ms) {
   return new Date(ms).toISOString().slice(0, 16).replace("T", " ");
 }
 
-export function threshold(steps, value) {
+// What Grafana takes where a panel has none.
+const STEPS = [{ value: null, color: "green" }, { value: 80, color: "red" }];
+
+export function threshold(steps = STEPS, value) {
   let found = steps[0]?.color;
   for (const step of steps) if (step.value === null || step.value === undefined || value >= step.value) found = step.color;
   return found;
@@ -72,18 +75,23 @@ export function mapping(field, value) {
   return null;
 }
 
-export function overridden(panel, name) {
-  // The field settings of one series or column: the panel's own, with those of its name on top.
+export function overridden(panel, name, kind) {
+  // The field settings of one series or column: the panel's own, with those that match it on top.
   const defaults = panel.fieldConfig?.defaults ?? {};
   const field = { ...defaults, custom: { ...defaults.custom } };
   for (const one of panel.fieldConfig?.overrides ?? []) {
-    if (one.matcher.options !== name) continue;
+    if (!matches(one.matcher, name, kind)) continue;
     for (const { id, value } of one.properties) {
       if (id.startsWith("custom.")) field.custom[id.slice(7)] = value;
       else field[id] = value;
     }
   }
   return field;
+}
+
+function matches({ id, options }, name, kind) {
+  if (id === "byRegexp") return new RegExp(options.replace(/^\/|\/$/g, "")).test(name);
+  return id === "byType" ? options === kind : options === name;
 }
 
 export function bin(label) {

@@ -8,7 +8,7 @@ export function stat(element, panel, data) {
   const value = rows[0][at];
   const field = overridden(panel, columns[at].name);
   const mapped = mapping(field, value);
-  const shade = mapped?.color ?? threshold(field.thresholds?.steps ?? [], value);
+  const shade = mapped?.color ?? threshold(field.thresholds?.steps, value);
   const shown = document.createElement("div");
   shown.className = "figure";
   shown.textContent = mapped?.text ?? (typeof value === "number" ? number(value, field) : String(value));
@@ -57,8 +57,9 @@ function line(panel, columns, row, page) {
   columns.forEach((column, at) => {
     const cell = made.insertCell();
     if (column.kind === "number") cell.className = "number";
-    const field = overridden(panel, column.name);
+    const field = overridden(panel, column.name, column.kind);
     const value = row[at];
+    if (value === null) cell.append(field.noValue ?? "");
     if (value === null || value === "") return;
     const text = shown(column, field, value);
     cell.title = text;

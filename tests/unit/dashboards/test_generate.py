@@ -20,6 +20,7 @@ from driftline import names
 from driftline.cli import app
 from driftline.config import Config, Model
 from tests import monitored
+from tests.unit.dashboards import grafana_draws
 
 GOLDEN = Path(__file__).parents[2] / "data" / "dashboards"
 BOARDS = generate(monitored.config(Config()))
@@ -75,6 +76,14 @@ def test_panels_do_not_overlap(board: dict[str, Any]) -> None:
         assert max(xs) < 24
         assert not cells & taken
         taken |= cells
+
+
+@pytest.mark.parametrize(("board", "panel"), ALL)
+def test_a_real_grafana_draws_it_as_it_is_meant(
+    board: dict[str, Any], panel: dict[str, Any]
+) -> None:
+    del board
+    assert grafana_draws.faults(panel) == []
 
 
 @pytest.mark.parametrize(("board", "panel"), ALL)
