@@ -18,11 +18,12 @@ from driftline import names
 _LISTED = 200  # models in a table, at most; those in trouble come first
 _DRAWN = 10  # models in a chart
 
-# The last judged window of each model that is chosen, by the index of judged_window.
+# The last judged window of each model that is chosen, by the index of judged_window. Whatever the
+# range: a page that is opened on the last days must not call a replay of older ones quiet.
 _LAST_WINDOW = f"""\
 CROSS JOIN LATERAL (
   SELECT window_end, rows FROM driftline.judged_window
-   WHERE model = chosen.model AND window_seconds = {WINDOW} AND $__timeFilter(window_end)
+   WHERE model = chosen.model AND window_seconds = {WINDOW}
    ORDER BY window_end DESC LIMIT 1) AS latest"""
 
 # One row a model: the worst of its states.
@@ -40,6 +41,7 @@ def fleet(scope: Scope) -> dict[str, Any]:
         "All models: who is in trouble, what drifts, what serves.",
         variables=[variables.window(scope)],
         links=variables.links(),
+        time=scope.range,
         sections=[
             Section("Now", [models(), firing(), paging(), unjudged(), traffic_now()]),
             Section("Models", [overview(), traffic(), drift()]),
@@ -116,7 +118,7 @@ SELECT sum(latest.rows) AS predictions
   FROM (SELECT name AS model FROM driftline.model) AS chosen
  {_LAST_WINDOW}"""),
         size=(5, 4),
-        empty="No window judged in this range",
+        empty="No window was judged yet",
     )
 
 
@@ -131,26 +133,32 @@ def overview() -> Panel:
         ("unwatched", "unwatched", "#7f8894"),
     ]
     panel = style.listing(table_panel.Panel())
-    panel = panel.override_by_name("model", style.linked("Open the model", _OPEN_MODEL))
+    panel = panel.override_by_name("model", style.linked("Open the model", _OPEN_AT_LAST_WINDOW))
     panel = panel.override_by_name("state", style.pill(*state))
+    for name in ("from", "to"):
+        panel = panel.override_by_name(name, [DynamicConfigValue("custom.hidden", True)])
     panel = panel.override_by_name("monitor lag", [DynamicConfigValue("unit", "s")])
     return describe(
         panel,
         "overview",
         "Models",
         f"The {_LISTED} models in most trouble: worst state of their alerts, version that serves, "
-        "rows of the last window, and the column whose drift stands out most in it.",
+        "rows of the last window, whatever the range, and the column whose drift stands out most "
+        "in it.",
         table(f"""\
 SELECT chosen.model, coalesce((ARRAY['ok','no data','pending','broken','firing'])[chosen.rank],
        'unwatched') AS state, coalesce(chosen.firing, '') AS firing, serving.version AS version,
        latest.window_end AS "last window", latest.rows, worst.look AS "worst drift",
-       worst.effect, progress.lag_seconds AS "monitor lag"
+       worst.effect, progress.lag_seconds AS "monitor lag",
+       coalesce((extract(epoch FROM latest.window_end - interval '7 days') * 1000)::bigint::text,
+                'now-7d') AS "from",
+       coalesce((extract(epoch FROM latest.window_end) * 1000)::bigint::text, 'now') AS "to"
   FROM (SELECT name AS model, rank, firing FROM driftline.model
           LEFT JOIN ({_STATES}) AS states ON states.model = model.name
          ORDER BY rank DESC NULLS LAST, name LIMIT {_LISTED}) AS chosen
   LEFT JOIN LATERAL (
     SELECT window_end, rows FROM driftline.judged_window
-     WHERE model = chosen.model AND window_seconds = {WINDOW} AND $__timeFilter(window_end)
+     WHERE model = chosen.model AND window_seconds = {WINDOW}
      ORDER BY window_end DESC LIMIT 1) AS latest ON true
   LEFT JOIN LATERAL (
     SELECT "column" AS look, effect FROM driftline.verdict
@@ -188,7 +196,7 @@ SELECT $__timeGroup(judged.window_end, $__interval) AS time, chosen.model AS met
    ) AS judged
  GROUP BY 1, 2 ORDER BY 1, 2"""),
         size=(12, 9),
-        empty="No window judged in this range",
+        empty="No window in this range: the table above says when the last ones were",
     )
 
 
@@ -212,7 +220,7 @@ SELECT chosen.model || ' · ' || worst.look AS "column", worst.effect
  WHERE worst.effect IS NOT NULL
  ORDER BY worst.effect DESC LIMIT 15"""),
         size=(12, 9),
-        empty="No column of any model is in alarm",
+        empty="No column is in alarm in the last window of its model",
     )
 
 
@@ -287,6 +295,10 @@ SELECT decided_at AS time, model, version, previous, kind AS decision, decided_b
     )
 
 
+_OPEN_AT_LAST_WINDOW = (
+    f"/d/{names.MODELS_UID}?var-model=${{__value.text:percentencode}}"
+    "&from=${__data.fields.from}&to=${__data.fields.to}"
+)
 _OPEN_MODEL = (
     f"/d/{names.MODELS_UID}?var-model=${{__value.text:percentencode}}&${{__url_time_range}}"
 )

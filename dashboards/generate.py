@@ -2,7 +2,7 @@
 
 import json
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -89,6 +89,7 @@ def _scope(config: Config, models: dict[str, Model], uid: str) -> Scope:
         limits=_limits(models),
         runbooks=_runbooks(models),
         preview=config.grafana.preview_url,
+        range=_range(models.values()),
     )
 
 
@@ -102,6 +103,19 @@ def _seconds(models: Any) -> tuple[int, ...]:
     sections = [section.monitors for section in models] or [Monitors()]
     lengths = [window.seconds for section in sections for window in section.windows]
     return tuple(sorted(set(lengths), key=lambda seconds: (-lengths.count(seconds), seconds)))
+
+
+def _range(models: Iterable[Model]) -> tuple[str, str]:
+    """The last week; where all are replays of the past, the past that they accept.
+
+    With milliseconds: Grafana reads a shorter time in an address as a number.
+    """
+    accepted = [one.input.accept for one in models]
+    since = [one.since for one in accepted if one.since is not None]
+    until = [one.until for one in accepted if one.until is not None]
+    if not accepted or len(since) < len(accepted) or len(until) < len(accepted):
+        return "now-7d", "now"
+    return f"{min(since):%Y-%m-%dT%H:%M:%S.000Z}", f"{max(until):%Y-%m-%dT%H:%M:%S.000Z}"
 
 
 def _limits(models: dict[str, Model]) -> dict[str, float]:

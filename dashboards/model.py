@@ -36,7 +36,7 @@ def model(scope: Scope) -> dict[str, Any]:
         ],
         annotations=annotations.of(scope),
         links=variables.links(),
-        time=_range(scope),
+        time=scope.range,
         tags=[] if scope.section is None else [team_tag(scope.section.team)],
         sections=[
             Section("Now", now.panels(scope)),
@@ -51,12 +51,3 @@ def model(scope: Scope) -> dict[str, Any]:
             Section("Incidents", incidents.panels(scope)),
         ],
     )
-
-
-def _range(scope: Scope) -> tuple[str, str]:
-    """The last week; of a replay of the past, the past that it accepts."""
-    if scope.section is not None:
-        accepted = scope.section.input.accept
-        if accepted.since is not None and accepted.until is not None:
-            return f"{accepted.since:%Y-%m-%dT%H:%M:%SZ}", f"{accepted.until:%Y-%m-%dT%H:%M:%SZ}"
-    return "now-7d", "now"

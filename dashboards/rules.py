@@ -16,7 +16,6 @@ from grafana_foundation_sdk.models.alerting import (
     Rule,
 )
 
-from dashboards.board import panel_id
 from dashboards.macros import quoted
 from dashboards.uids import FLEET_FOLDER, RULE_GROUP, folder_uid, rule_title, rule_uid, written
 from driftline import names
@@ -42,11 +41,14 @@ _INCIDENT = """SELECT m.model, {family} AS family, {team} AS team,
   coalesce(i.id::text, '') AS incident, coalesce(i.version::text, '') AS version,
   coalesce(to_char(i.since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"'), '') AS since,
   coalesce(told.columns, '') AS columns, coalesce(told.numbers, '') AS numbers,
+  coalesce(round(extract(epoch FROM i.since - around.span) * 1000)::text, 'now-7d') AS "from",
+  coalesce(round(extract(epoch FROM i.last + around.span) * 1000)::text, 'now') AS "to",
   coalesce(jsonb_array_length(i.contributors), 0)::float8 AS value
 FROM unnest(ARRAY[{models}]) AS m (model)
 LEFT JOIN LATERAL (
-  SELECT id, version, since, contributors FROM driftline.incident
+  SELECT id, version, since, last, contributors FROM driftline.incident
   WHERE model = m.model AND family = {family} ORDER BY opened_at DESC LIMIT 1) AS i ON true
+LEFT JOIN LATERAL (SELECT greatest(i.last - i.since, interval '6 hours') AS span) AS around ON true
 LEFT JOIN LATERAL (
   SELECT string_agg(name, ', ' ORDER BY place) AS columns,
     string_agg(name || ': ' || detail, '; ' ORDER BY place) AS numbers
@@ -109,9 +111,11 @@ def _rule(
         "version": "{{ $values.I.Labels.version }}",
         "columns": "{{ $values.I.Labels.columns }}",
         "numbers": "{{ $values.I.Labels.numbers }}",
-        "dashboard": f"{address(settings)}/d/{names.MODELS_UID}?var-model={{{{ $labels.model }}}}",
-        "__dashboardUid__": names.MODELS_UID,
-        "__panelId__": str(panel_id("incidents")),
+        # no __dashboardUid__: the link that Grafana makes of it has neither model nor range
+        "dashboard": (
+            f"{address(settings)}/d/{names.MODELS_UID}?var-model={{{{ $labels.model }}}}"
+            "&from={{ $values.I.Labels.from }}&to={{ $values.I.Labels.to }}"
+        ),
     }
     if runbook := _runbook(config, models):
         annotations["runbook_url"] = runbook

@@ -28,6 +28,7 @@ class Scope:
         preview: address of the preview, which serves reports.
         name: the model, None when the reader chooses one.
         section: its part of the config, None likewise.
+        range: from and to, as Grafana takes them.
     """
 
     uid: str
@@ -37,6 +38,7 @@ class Scope:
     preview: str = ""
     name: str | None = None
     section: Model | None = None
+    range: tuple[str, str] = ("now-7d", "now")
 
     @property
     def model(self) -> str:

@@ -261,10 +261,11 @@ function all() {
   load({ push: true });
 }
 
-function address(url, value) {
+function address(url, value, fields = {}) {
   if (url === "${__value.raw}") return web(String(value));
   const filled = url
     .replace(/\$\{__value\.(?:text|raw)(?::percentencode)?\}/g, () => encodeURIComponent(value))
+    .replace(/\$\{__data\.fields\.(\w+)\}/g, (_, name) => encodeURIComponent(fields[name] ?? ""))
     .replace(/\$\{__url_time_range\}/g, () => new URLSearchParams({ from: page.from, to: page.to }).toString())
     .replace(/\$\{(\w+):queryparam\}/g, (_, name) => `var-${name}=${encodeURIComponent(page.values[name] ?? "")}`);
   const report = /\/reports\/\d+$/.exec(filled);

@@ -12,7 +12,7 @@ export function stat(element, panel, data) {
   const shown = document.createElement("div");
   shown.className = "figure";
   shown.textContent = mapped?.text ?? (typeof value === "number" ? number(value, field) : String(value));
-  shown.style.color = shade ? colour(shade) : cssColour("--text");
+  shown.style.color = shade && shade !== "text" ? colour(shade) : cssColour("--text");
   element.replaceChildren(shown);
 }
 
@@ -25,6 +25,7 @@ export function table(element, panel, data, page) {
   const grid = document.createElement("table");
   const head = grid.createTHead().insertRow();
   columns.forEach((column, at) => {
+    if (hidden(panel, column)) return;
     const cell = document.createElement("th");
     cell.scope = "col";
     if (column.kind === "number") cell.className = "number";
@@ -47,6 +48,8 @@ export function table(element, panel, data, page) {
   element.replaceChildren(box);
 }
 
+const hidden = (panel, column) => overridden(panel, column.name, column.kind).custom.hidden === true;
+
 function compare(a, b) {
   if (a === null || b === null) return (a === null ? 0 : 1) - (b === null ? 0 : 1);
   return typeof a === "number" ? a - b : String(a).localeCompare(String(b));
@@ -54,7 +57,9 @@ function compare(a, b) {
 
 function line(panel, columns, row, page) {
   const made = document.createElement("tr");
+  const fields = Object.fromEntries(columns.map((column, at) => [column.name, row[at]]));
   columns.forEach((column, at) => {
+    if (hidden(panel, column)) return;
     const cell = made.insertCell();
     if (column.kind === "number") cell.className = "number";
     const field = overridden(panel, column.name, column.kind);
@@ -63,7 +68,7 @@ function line(panel, columns, row, page) {
     if (value === null || value === "") return;
     const text = shown(column, field, value);
     cell.title = text;
-    cell.append(content(field, value, text, page));
+    cell.append(content(field, value, text, page, fields));
   });
   return made;
 }
@@ -75,7 +80,7 @@ function shown(column, field, value) {
   return typeof value === "number" ? number(value, field) : String(value);
 }
 
-function content(field, value, text, page) {
+function content(field, value, text, page, fields) {
   const how = field.custom.cellOptions?.type;
   if (how === "color-background") {
     const pill = document.createElement("span");
@@ -95,7 +100,7 @@ function content(field, value, text, page) {
   const link = field.links?.[0];
   if (!link) return document.createTextNode(text);
   const anchor = document.createElement("a");
-  anchor.href = page.address(link.url, value);
+  anchor.href = page.address(link.url, value, fields);
   anchor.textContent = /^https?:/.test(text) ? link.title : /^\d+$/.test(text) ? `${link.title} ${text}` : text;
   if (link.targetBlank || anchor.pathname.startsWith("/reports/")) {
     anchor.target = "_blank";

@@ -10,7 +10,6 @@ from typing import Any, get_args
 import psycopg
 import pytest
 
-from dashboards.board import panel_id
 from dashboards.rules import HEARTBEAT, rules
 from driftline.config import Config
 from driftline.monitoring import Family, Severity
@@ -137,9 +136,8 @@ def test_annotations_name_the_columns_and_by_how_much(config: Config, store: Sto
             "country: in device=web, 28 % missing, 1 % in the reference; "
             "amount: mean 9, 3 in the reference; rejected: 29 % of messages were rejected"
         ),
-        "dashboard": "/d/driftline-models?var-model=fraud",
-        "__dashboardUid__": "driftline-models",
-        "__panelId__": str(panel_id("incidents")),
+        # six hours around the incident
+        "dashboard": "/d/driftline-models?var-model=fraud&from=1772323200000&to=1772370000000",
     }
     set_alert(config, "quality", "page", state="ok")
     (ended,) = [
