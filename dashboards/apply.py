@@ -16,6 +16,11 @@ from driftline.storage.grafana_state import GrafanaState
 log = logging.getLogger("driftline.grafana")
 
 
+_USERS = ("dashboard", "rule")
+_USED = ("datasource", "contact_point", "mute_timing")
+_NAMED = 3  # in a message
+
+
 @dataclass
 class Outcome:
     """What was done.
@@ -144,12 +149,33 @@ class Run:
 
     def _delete(self, step: Step) -> None:
         assert step.live is not None
-        reason = step.kind.delete(self.server, step.uid, step.live, step.remembered or {})
+        reason = self._used(step) or step.kind.delete(
+            self.server, step.uid, step.live, step.remembered or {}
+        )
         if reason is None:
             self.state.forget(step.key)
             self.outcome.done.append(step)
         else:
             self.outcome.kept.append((step, reason))
+
+    def _used(self, step: Step) -> str | None:
+        """What others use that had to stay, stays: a rule without its data source alarms for ever,
+        and nobody is told by one without its contact point."""
+        if step.kind.name not in _USED:
+            return None
+        failed = {one.key for one, _ in self.outcome.failed}
+        left = [
+            f"{one.kind.name} {one.uid}"
+            for one in self.outcome.plan.steps
+            if one.kind.name in _USERS
+            and one.key not in self.wanted
+            and one.action != "forget"
+            and (one.action == "nothing" or one.key in failed)
+        ]
+        more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+        return (
+            f"as these stay, which may use it: {', '.join(left[:_NAMED])}{more}" if left else None
+        )
 
 
 def _lane(step: Step) -> str:

@@ -79,6 +79,9 @@ def export(
     grafana: Annotated[
         str, typer.Option("--grafana", help="Version of the Grafana that reads them.")
     ] = "11.0",
+    provisioning: Annotated[
+        str, typer.Option("--provisioning", help="Where that Grafana has what is in the folder.")
+    ] = "/etc/grafana/provisioning",
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Write provisioning files (JSON and YAML), for a Grafana that is configured from Git."""
@@ -91,7 +94,7 @@ def export(
 
     loaded, version = load(config), version_of(grafana)
     made = wanted(loaded, pages(loaded), version, secrets=False)
-    written, removed = write(loaded, made, folder)
+    written, removed = write(loaded, made, folder, provisioning)
     failed = [failure(one.kind, one.uid, one.failed) for one in made if one.failed is not None]
     _print([*failed, *(f"removed {path}" for path in removed)])
     _print([f"wrote {counted(len(written), 'file')} to {folder}"])

@@ -15,6 +15,7 @@ from driftline.config import Config
 from driftline.errors import ConfigError
 
 _HEADER = "# Written by 'driftline dashboards export': change driftline.yaml instead.\n"
+PROVISIONING = "/etc/grafana/provisioning"
 _RULES = "alerting/rules.yaml"
 
 
@@ -25,7 +26,9 @@ class Exported(NamedTuple):
     removed: list[Path]
 
 
-def export(config: Config, wanted: Iterable[Wanted], folder: Path) -> Exported:
+def export(
+    config: Config, wanted: Iterable[Wanted], folder: Path, provisioning: str = PROVISIONING
+) -> Exported:
     """Write everything as Grafana's own provisioning reads it, and remove what is written no more.
 
     Secrets are not in the files: Grafana fills in `$NAME` and `$__file{PATH}`.
@@ -34,6 +37,7 @@ def export(config: Config, wanted: Iterable[Wanted], folder: Path) -> Exported:
         config: of the rules' interval and organisation.
         wanted: made without secrets; of what failed, the file is left as it is.
         folder: gets `dashboards/`, and YAML for `datasources`, `alerting`, `dashboards`.
+        provisioning: where Grafana has what is in the folder.
 
     Raises:
         ConfigError: the folders' title does not do, or the rules of an earlier time, which are to
@@ -48,7 +52,8 @@ def export(config: Config, wanted: Iterable[Wanted], folder: Path) -> Exported:
     failed = {one.uid for one in objects if one.failed is not None}
     pages = _pages_before(folder)
     kept = [path for path in pages if path.stem in failed]
-    run = _Run(config, _by_kind(objects), folder, {path.parent.name for path in kept})
+    stays = {path.parent.name for path in kept}
+    run = _Run(config, _by_kind(objects), folder, stays, provisioning.rstrip("/") + "/dashboards")
     files = {folder / name: text for name, text in run.files()}
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,12 +115,14 @@ class _Run:
         kinds: the objects of each kind.
         folder: with the files of an earlier time.
         kept: folders of pages there that stay, since they could not be generated anew.
+        pages: where Grafana finds the folder `dashboards`.
     """
 
     config: Config
     kinds: dict[str, list[Wanted]]
     folder: Path
     kept: set[str]
+    pages: str
 
     def files(self) -> Iterator[tuple[str, str]]:
         """Name and text of each."""
@@ -151,10 +158,10 @@ def _providers(run: _Run) -> Content:
             {
                 "name": uid,
                 "orgId": run.org,
-                "folder": title,
+                "folder": _escaped(title),
                 "type": "file",
                 "allowUiUpdates": run.editable,
-                "options": {"path": f"/etc/grafana/provisioning/dashboards/{uid}"},
+                "options": {"path": _escaped(f"{run.pages}/{uid}")},
             }
             for uid, title in run.titles.items()
             if uid in used
@@ -167,7 +174,7 @@ def _data_sources(run: _Run) -> Content:
         {
             "uid": one.uid,
             "orgId": run.org,
-            **one.content,
+            **_escaped(one.content),
             "secureJsonData": dict(one.secrets),
             "editable": run.editable,
         }
@@ -184,12 +191,12 @@ def _rules(run: _Run) -> Content:
             for key, value in one.content.items()
             if key not in ("folderUID", "ruleGroup", "orgID")
         }
-        folders.setdefault(one.content["folderUID"], []).append(_escaped(rule))
+        folders.setdefault(one.content["folderUID"], []).append(_escaped_rule(rule))
     groups = [
         {
             "orgId": run.org,
             "name": RULE_GROUP,
-            "folder": run.titles[uid],
+            "folder": _escaped(run.titles[uid]),
             "interval": written(run.config.grafana.interval),
             "rules": rules,
         }
@@ -205,7 +212,7 @@ def _contact_points(run: _Run) -> Content:
     rows = [
         {
             "orgId": run.org,
-            "name": one.content["name"],
+            "name": _escaped(one.content["name"]),
             "receivers": [
                 {
                     "uid": one.uid,
@@ -228,8 +235,15 @@ def _mute_timings(run: _Run) -> Content:
     return {"muteTimes": rows} if rows else None
 
 
+def _escaped_rule(rule: Json) -> Json:
+    """Grafana fills in no variables in annotations and queries, and would deliver `$$` as it is."""
+    made = {key: _escaped(one) for key, one in rule.items() if key not in ("annotations", "data")}
+    queries = [{**_escaped(query), "model": query["model"]} for query in rule["data"]]
+    return {**made, "annotations": rule["annotations"], "data": queries}
+
+
 def _escaped(value: Any) -> Any:
-    """Grafana reads `$` in these files as the start of a variable."""
+    """Grafana reads `$` in these files as the start of a variable, in all but a few places."""
     if isinstance(value, dict):
         return {key: _escaped(one) for key, one in value.items()}
     if isinstance(value, list):

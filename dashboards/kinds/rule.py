@@ -7,6 +7,12 @@ from dashboards.server import GrafanaError, Server
 from dashboards.tree import pruned
 
 _SERVERS_OWN = ("id", "uid", "updated", "provenance", "orgID", "version")
+# What driftline sends; of what later servers know beside it, a value that does nothing is no edit.
+_SENT = (
+    *("title", "ruleGroup", "folderUID", "condition", "data", "noDataState", "execErrState"),
+    *("for", "annotations", "labels", "isPaused", "notification_settings"),
+)
+_DOES_NOTHING = ("0s", 0, False)
 
 
 class Rule:
@@ -23,7 +29,11 @@ class Rule:
 
     def tree(self, live: Json, secrets: Collection[str]) -> Json:  # noqa: ARG002
         """See `Kind`; queries by their refId."""
-        tree: Json = pruned({key: one for key, one in live.items() if key not in _SERVERS_OWN})
+        tree: Json = {
+            key: one
+            for key, one in pruned(live).items()
+            if key not in _SERVERS_OWN and (key in _SENT or one not in _DOES_NOTHING)
+        }
         tree["data"] = {query["refId"]: query for query in tree["data"]}
         return tree
 

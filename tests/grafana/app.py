@@ -96,6 +96,7 @@ class StandIn:
     _under_way: int = 0
     _rules_of: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _transaction: threading.Lock = field(default_factory=threading.Lock)
 
     def app(self) -> Starlette:
         """To be served."""
@@ -162,7 +163,8 @@ class StandIn:
             body = _parsed(raw) if method in ("POST", "PUT") else {}
             query = request.query_params
             call = Call(self.store, method, path, match, query, body, provenance, role)
-            answer = handler(call)
+            with self._transaction:
+                answer = handler(call)
             return Response(status_code=204) if status == 204 else JSONResponse(answer, status)
         raise refused(404, "Not found")
 

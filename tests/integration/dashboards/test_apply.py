@@ -379,10 +379,43 @@ def test_destroy_removes_its_own_and_nothing_else(driver: Driver) -> None:
     assert outcome.ok
     assert set(store.dashboards) == {"theirs", "driftline-models"}
     assert set(store.folders) == {"driftline", "driftline-team-growth"}
-    assert (store.rules, store.data_sources, store.contact_points) == ([], {}, [])
-    assert "others have something in it (1 dashboard)" in "\n".join(outcome_lines(outcome))
+    assert store.rules == []
+    # the page that stays still has its data
+    assert set(store.data_sources) == {"driftline-timescaledb"}
+    told = "\n".join(outcome_lines(outcome))
+    assert "others have something in it (1 dashboard)" in told
+    assert "datasource driftline-timescaledb: stays, as these stay, which may use it: d" in told
     driver.destroy(force=True)
     assert set(store.dashboards) == {"theirs"}
+    assert (store.data_sources, store.contact_points) == ({}, [])
+
+
+def test_a_rule_that_stays_keeps_its_data_source(driver: Driver) -> None:
+    driver.apply()
+    store = driver.stand_in.store
+    uid = store.rules[3]["uid"]
+    rule(driver, uid)["for"] = "10m"
+    assert driver.destroy().ok
+    assert [one["uid"] for one in store.rules] == [uid]
+    assert (len(store.data_sources), len(store.contact_points)) == (1, 1)
+    driver.destroy(force=True)
+    assert (store.rules, store.data_sources, store.contact_points) == ([], {}, [])
+
+
+def test_what_a_later_server_adds_to_a_rule_is_no_edit(driver: Driver) -> None:
+    """12.2 always answers `keep_firing_for: "0s"` and `record: null`."""
+    driver.apply()
+    for one in driver.stand_in.store.rules:
+        one.update(keep_firing_for="0s", record=None, missingSeriesEvalsToResolve=0)
+    plan = driver.plan()
+    assert not plan.differs
+    assert [edit.where for step in plan.steps for edit in step.edits] == []
+    driver.stand_in.store.rules[0]["keep_firing_for"] = "5m"
+    edits = [edit.where for step in driver.plan().steps for edit in step.edits]
+    assert edits == ["keep_firing_for"]
+    driver.stand_in.store.rules[0]["keep_firing_for"] = "0s"
+    assert driver.destroy().ok
+    assert driver.stand_in.store.rules == []
 
 
 def test_what_was_there_before_is_taken_over_and_never_deleted(driver: Driver) -> None:

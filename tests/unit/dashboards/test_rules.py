@@ -139,7 +139,7 @@ def test_provisioning_files_are_whole(tmp_path: Path) -> None:
         "driftline payments": 14,
     }
     annotation = groups[1]["rules"][0]["annotations"]["summary"]
-    assert annotation == "{{ $$labels.model }}: {{ $$labels.family }} alarm"
+    assert annotation == "{{ $labels.model }}: {{ $labels.family }} alarm"
 
 
 def test_one_rule_for_each_family_and_severity_of_a_team() -> None:
