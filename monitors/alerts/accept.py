@@ -20,9 +20,7 @@ def accept(config: Config, number: int, by: str, reason: str) -> Incident:
         DriftlineError: there is no such incident, or its monitors do not learn from the stream.
     """
     with connect(config.local_postgres(), "write") as connection:
-        found = incidents.get(connection, number)
-        if found is None:
-            raise DriftlineError(f"no incident {number}: 'driftline alerts history' lists them")
+        found = incidents.require(connection, number)
         _require_learning(found)
         accepted.accept(connection, number, by, reason)
         if found.resolved_at is None:

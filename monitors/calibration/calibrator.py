@@ -16,7 +16,7 @@ from driftline.storage.calibrations import Key, Law
 from monitors.calibration.autocorrelation import inflation
 from monitors.calibration.budget import Look
 from monitors.calibration.excess import Excess
-from monitors.calibration.null import Basis, Null
+from monitors.calibration.null import MOSTLY_SAMPLING, Basis, Null, freedom
 from monitors.calibration.reference import Blocks, Reference, left_out
 from monitors.columns.counts import Counts
 from monitors.columns.monitor import Comparison, Dispersed, Monitor
@@ -26,8 +26,7 @@ SMALLEST = 50.0  # rows; the smallest size of window that a law is found for
 _STEP = np.sqrt(2.0)  # from one size to the next
 FEWEST = 8  # windows that say something of variation
 _MOST = 600  # windows of a reference that are compared; more take time and add little
-_MOSTLY_SAMPLING = 2.0  # a spread of at most so many times that of independent rows ...
-_SURE = 0.05  # ... with this much doubt, is taken for theirs
+_SURE = 0.05  # doubt with which a spread is mostly that of independent rows ...
 _NO_OUTLIERS = 0.4  # ... unless a few windows stand out, so that fewer degrees of freedom fit
 _DECLARED_BLOCKS = 10.0  # degrees of freedom of a variation that was only declared
 
@@ -142,14 +141,11 @@ class Calibrator:
         }
 
     def _declared(self, monitor: Monitor, rows: float, df: float) -> Null | None:
-        """The law of a declared variation between windows, in standard deviations: it adds to one
-        degree of freedom."""
+        """The law of a declared variation between windows, in standard deviations."""
         if not np.isfinite(df):
             return None
-        added = rows * self.settings.variation**2 if monitor.varies else 0.0
-        scale = df + added
-        variance = 2 * (df - 1) + 2 * (1 + added) ** 2
-        return Null(rows, scale, 2 * scale**2 / variance, _DECLARED_BLOCKS, 0.0, "declared", df)
+        scale = df + (rows * self.settings.variation**2 if monitor.varies else 0.0)
+        return Null(rows, scale, freedom(df, scale), _DECLARED_BLOCKS, 0.0, "declared", df)
 
     def _at(self, monitor: Monitor, look: Look, size: float) -> Null | None:
         key = Key(monitor.name, look.column, look.seconds, size)
@@ -249,7 +245,7 @@ def fit(found: Comparison, size: float, windows: int) -> Null | None:
     spread = min(_matched(scale, variance) * doubt, df)
     freedom = max(blocks * df, 1.0)
     surely = mean / df * freedom / float(special.chdtri(freedom, 1 - _SURE))
-    independent = surely <= _MOSTLY_SAMPLING and spread >= _NO_OUTLIERS * df
+    independent = surely <= MOSTLY_SAMPLING and spread >= _NO_OUTLIERS * df
     basis: Basis = "sampling" if independent else "windows"
     return Null(size, scale, spread, blocks, blocks, basis, df)
 

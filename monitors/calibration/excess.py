@@ -16,10 +16,9 @@ from scipy import special
 
 from driftline.profile.binning import Floats
 from monitors.calibration.autocorrelation import inflation
-from monitors.calibration.null import Basis, Null
+from monitors.calibration.null import MOSTLY_SAMPLING, Basis, Null, freedom
 
-_MOSTLY_SAMPLING = 2.0  # at most so many times the spread of independent rows ...
-_DOUBT = 1.645  # ... with 5 % of doubt, in standard errors, is taken for theirs
+_DOUBT = 1.645  # 5 %, in standard errors
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,8 @@ class Excess:
     def null(self, size: float, declared: float) -> Null:
         """The law for windows of some rows.
 
-        What windows differ by counts as one thing that moves them all: it adds to one degree of
-        freedom, which makes the longest tail. How much that is has the normal law of an estimate
-        that is known not to be negative; F has a factor of the same mean and variance.
+        How much windows differ has the normal law of an estimate that is known not to be negative;
+        F has a factor of the same mean and variance.
 
         Args:
             size: the rows.
@@ -71,11 +69,10 @@ class Excess:
             df2 = min(df2, 4 + 2 * mean**2 / variance)
             mean *= (df2 - 2) / df2
         scale = self.df * max(mean, 1.0)
-        spread = 2 * (self.df - 1) + 2 * (1 + scale - self.df) ** 2
-        sampling = max(ratio, 1.0) + _DOUBT * error <= _MOSTLY_SAMPLING
+        sampling = max(ratio, 1.0) + _DOUBT * error <= MOSTLY_SAMPLING
         basis: Basis = "sampling" if sampling else "windows"
         return Null(
-            *(size, scale, 2 * scale**2 / spread, df2, self.blocks, basis, self.df),
+            *(size, scale, freedom(self.df, scale), df2, self.blocks, basis, self.df),
             differs=bool(self.per_row > min(_DOUBT * self.error, declared)),
         )
 

@@ -16,6 +16,17 @@ Basis = Literal["sampling", "windows", "declared"]
 
 _PER_BLOCK = 10.0  # a level of one in ten times the effective blocks can be supported
 _DEEPEST = 1e-9
+MOSTLY_SAMPLING = 2.0  # a spread of at most so many times that of independent rows is theirs
+
+
+def freedom(df: float, scale: float) -> float:
+    """Degrees of freedom of a statistic with so many of its own, when what is above them counts as
+    one thing that moves them all: it adds to one degree of freedom, which makes the longest tail.
+
+    >>> freedom(1.0, 4.0), freedom(7.0, 7.0)
+    (1.0, 7.0)
+    """
+    return 2 * scale**2 / (2 * (df - 1) + 2 * (1 + scale - df) ** 2)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from driftline.profile.binning import Floats
 from monitors.calibration import budget
 from monitors.calibration.calibrator import Calibrator
 from monitors.catalogue import MONITORS
+from monitors.columns.monitor import takes
 from monitors.verdict import Status, Verdict, Window
 
 NAME = "slow_drift"
@@ -119,7 +120,7 @@ class Sequential:
         return [
             name
             for name in budget.watched(self.settings, binning)
-            if binning.by_name[name].kind in MONITORS[SOURCE].kinds
+            if takes(MONITORS[SOURCE], binning.by_name[name])
         ]
 
     @property

@@ -20,7 +20,7 @@ from monitors.calibration.null import Basis, Null
 from monitors.calibration.sequential import Sequential
 from monitors.catalogue import MONITORS
 from monitors.columns.counts import Counts
-from monitors.columns.monitor import Monitor
+from monitors.columns.monitor import Monitor, takes
 from monitors.running.judges import Judges
 
 _NAMED = 8  # columns
@@ -165,6 +165,11 @@ def _detectable(
     return found * null.scale / null.df1
 
 
+def provisional(looks: Iterable[Support]) -> int:
+    """How many looks are judged by a variation that was only declared."""
+    return sum(one.basis == "declared" for one in looks)
+
+
 @dataclass(frozen=True)
 class Supported:
     """What the reference of one version supports.
@@ -206,7 +211,7 @@ class Supported:
                 f"windows of {rows:,.0f} rows: these looks open at most {weekly:.3f} false "
                 f"incidents a week, {missed} of {len(mine)} of them are not calibrated"
             )
-        if number := sum(one.basis == "declared" for one in looks):
+        if number := provisional(looks):
             lines.append(
                 f"{number} of {len(looks)} are provisional, and make tickets only: the reference "
                 "does not show how much such windows differ, and monitors.variation says it "
@@ -296,7 +301,7 @@ def effective_windows(judge: Judge) -> dict[int, float]:
         variations = [
             judge.calibrator.variation(MONITORS["location"], name, length.seconds)
             for name in judge.columns
-            if judge.reference.binning.by_name[name].kind in MONITORS["location"].kinds
+            if takes(MONITORS["location"], judge.reference.binning.by_name[name])
         ]
         counts = [0.0 if one is None else one[1] / one[0] for one in variations]
         found[length.seconds] = min(counts, default=0.0)

@@ -3,12 +3,12 @@
 from typing import ClassVar
 
 import numpy as np
-from scipy import special
 
 from driftline.monitoring import Family
 from driftline.profile.binning import Floats
 from monitors.columns.counts import Counts
 from monitors.columns.monitor import ALL, Comparison, moved, percent
+from monitors.columns.rate import score_of
 
 
 class Constant:
@@ -36,7 +36,7 @@ class Constant:
             shares = reference.values / reference.present[:, None]
             chance = np.minimum((shares ** n[:, None]).sum(axis=1), 1.0)
             value = fullest / n
-        score = special.ndtri(np.maximum(np.where(np.isnan(chance), 1.0, chance), 1e-300) / 2) ** 2
+        score = score_of(np.where(np.isnan(chance), 1.0, chance))
         expected = np.broadcast_to(shares.max(axis=1, initial=0), value.shape)
         constant = (n > 0) & (fullest >= n)
         return Comparison(

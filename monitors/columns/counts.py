@@ -160,7 +160,8 @@ class Counts:
         width = self.sums.shape[1]
         if self.hashed is not None:
             hashed = rng.binomial(self.hashed.astype(np.int64), factor[:, None]).astype(np.float64)
-            cells[:, self.joined] = hashed.sum(axis=1)
+            assert isinstance(self.bins, CategoryBins)
+            cells[:, self.bins.hashed_in] = hashed.sum(axis=1)
             return Counts(self.bins, cells, self.sums, hashed)
         if not width:
             return Counts(self.bins, cells, self.sums)
@@ -183,12 +184,6 @@ class Counts:
         starts = np.concatenate(([0], self.bins.starts(level) + 1, [self.bins.bins + 1]))
         merged: Floats = np.add.reduceat(self.values, starts, axis=1)
         return merged
-
-    @property
-    def joined(self) -> int:
-        """Which of the cells of texts the hashed ones are together."""
-        assert isinstance(self.bins, CategoryBins)
-        return -2 if self.bins.pooled is not None else -3
 
     @property
     def _numeric(self) -> bool:

@@ -10,7 +10,7 @@ from driftline.profile.binning import Floats
 from monitors.columns.counts import Counts
 from monitors.columns.monitor import Comparison, moved, percent
 from monitors.columns.omnibus import apart, pooled, rare_cells
-from monitors.columns.rate import rate_z
+from monitors.columns.rate import rate_z, score_of
 
 _TINY = 1e-300
 _SURE = 0.05  # doubt with which one of all categories varies by itself
@@ -46,7 +46,7 @@ class LargestCategory:
         chance = np.minimum(2 * special.ndtr(-np.abs(score)) * z.shape[1], 1.0)
         far = chance < _TINY
         bonferroni = score**2 - 2 * np.log(z.shape[1])
-        statistic = np.where(far, bonferroni, special.ndtri(np.maximum(chance, _TINY) / 2) ** 2)
+        statistic = np.where(far, bonferroni, score_of(chance))
         with np.errstate(divide="ignore", invalid="ignore"):
             change = now / now.sum(axis=1, keepdims=True) - before / before.sum(
                 axis=1, keepdims=True

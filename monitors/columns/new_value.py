@@ -14,10 +14,10 @@ from driftline.monitoring import Family
 from driftline.profile.binning import CategoryBins, Floats
 from monitors.columns.counts import Counts
 from monitors.columns.monitor import HASHED, Comparison, moved, percent
+from monitors.columns.rate import score_of
 
 _ERRORS = 3.0  # standard errors of a cell's rows in the reference
 _MISSED = 0.1  # chance that the reference lacks a text that is more frequent than allowed for
-_TINY = 1e-300
 _GRID = np.geomspace(1e-5, 1, 200)  # where a threshold is looked for
 
 
@@ -47,12 +47,12 @@ class NewValue:
         now, before = _hashed(current), _hashed(reference)
         chances = _chances(now, current.rows, before, reference.rows)
         at, rest = chances.argmin(axis=1), np.arange(len(now))
-        chance = np.clip(chances[rest, at] * now.shape[1], _TINY, 1.0)
+        score = score_of(chances[rest, at] * now.shape[1])
         with np.errstate(divide="ignore", invalid="ignore"):
             value = now[rest, at] / current.rows
             shares = np.broadcast_to(before / reference.rows[:, None], now.shape)
         one = np.ones(len(now))
-        return Comparison(value, shares[rest, at], special.ndtri(chance / 2) ** 2, one, one)
+        return Comparison(value, shares[rest, at], score, one, one)
 
     def dispersion(self, current: Counts, reference: Counts, rows: float) -> tuple[Floats, float]:
         """None: what windows differ by is within what a cell may hold."""
@@ -65,8 +65,7 @@ class NewValue:
         usual = np.broadcast_to(before.mean(axis=1, keepdims=True), (len(_GRID), 1))
         rows = np.broadcast_to(current.rows, len(_GRID))
         chances = _chances(_GRID[:, None] * rows[:, None], rows, usual, reference.rows)[:, 0]
-        scores = special.ndtri(np.clip(chances * before.shape[1], _TINY, 1.0) / 2) ** 2
-        above = np.flatnonzero(scores >= statistic)
+        above = np.flatnonzero(score_of(chances * before.shape[1]) >= statistic)
         return float(_GRID[above[0]]) if len(above) else None
 
     def describe(self, current: Counts, reference: Counts) -> str:

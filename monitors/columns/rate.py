@@ -65,6 +65,16 @@ def _score(x: Floats, n: Floats, p: Floats, more: npt.NDArray[np.bool_]) -> Floa
     return scored
 
 
+def score_of(chance: Floats) -> Floats:
+    """A chance as a chi-squared score with one degree of freedom; 0 where it is 1 or more.
+
+    >>> score_of(np.array([0.05, 1.0, 3.0])).round(2)
+    array([3.84, 0.  , 0.  ])
+    """
+    score: Floats = special.ndtri(np.clip(chance, _TINY, 1.0) / 2) ** 2
+    return score
+
+
 class Rate(ABC):
     """A monitor of the share of rows that have a flaw; the value is that share."""
 

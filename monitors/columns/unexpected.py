@@ -9,7 +9,7 @@ from monitors.columns.counts import Counts
 from monitors.columns.monitor import Comparison
 from monitors.columns.rate import Rate
 
-_SINGLE = 0.5  # of the rows of a reference, so many tell what the number of texts seen once does
+_WORTH = 0.5  # of the rows of a reference, so many tell what the number of texts seen once does
 
 
 class Unexpected(Rate):
@@ -31,14 +31,14 @@ class Unexpected(Rate):
 
     def compare(self, current: Counts, reference: Counts) -> Comparison:
         """The normal score of the share, squared: chi-squared with one degree of freedom."""
-        return super().compare(current, _told(reference))
+        return super().compare(current, _of_fewer_rows(reference))
 
     def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
         """The share from which on it would alarm; None when even every row is not enough."""
-        return super().value_at(statistic, current, _told(reference))
+        return super().value_at(statistic, current, _of_fewer_rows(reference))
 
 
-def _told(reference: Counts) -> Counts:
+def _of_fewer_rows(reference: Counts) -> Counts:
     if reference.hashed is None:
         return reference
-    return reference.scaled(np.full(len(reference), _SINGLE))
+    return reference.scaled(np.full(len(reference), _WORTH))

@@ -7,6 +7,7 @@ from driftline.profile.profile import Profile
 from driftline.profile.trimmed import trim
 from monitors.catalogue import MONITORS
 from monitors.columns.counts import Counts
+from monitors.columns.monitor import takes
 
 #: Distances that are shown, by their monitors.
 DISTANCES = ("jensen_shannon", "psi", "wasserstein", "kolmogorov_smirnov")
@@ -61,7 +62,7 @@ def _known() -> Sequence[str]:
 
 def _distance(key: str, now: Counts, before: Counts) -> float | None:
     monitor = MONITORS[key]
-    if now.bins.kind not in monitor.kinds or not now.present[0] or not before.present[0]:
+    if not takes(monitor, now.bins) or not now.present[0] or not before.present[0]:
         return None
     return float(monitor.compare(now, before).value[0])
 

@@ -73,7 +73,7 @@ def reference_show(
     from driftline.config import load
     from driftline.storage.connection import connect
     from driftline.storage.references import lengths, read
-    from monitors.calibration.support import effective_windows, supports, usual_rows
+    from monitors.calibration.support import effective_windows, provisional, supports, usual_rows
     from monitors.references.set_reference import champion
     from monitors.running.judges import Judges
 
@@ -92,8 +92,11 @@ def reference_show(
         worth = effective_windows(judge)
         looks = supports(judge, usual_rows(judge))
     effective = [{"seconds": seconds, "windows": round(n, 1)} for seconds, n in worth.items()]
-    provisional = any(one.basis == "declared" for one in looks)
-    facts = {"provisional": provisional, "blocks": blocks, "effective_windows": effective}
+    facts = {
+        "provisional": provisional(looks) > 0,
+        "blocks": blocks,
+        "effective_windows": effective,
+    }
     _print({**_facts(stored), **facts}, as_json)
 
 

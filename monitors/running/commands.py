@@ -180,13 +180,11 @@ def alerts_show(
     """Show one incident with everything that contributed."""
     from driftline.config import load
     from driftline.storage.connection import connect
-    from driftline.storage.incidents import get
+    from driftline.storage.incidents import require
     from monitors.alerts.messages import length as length_text
 
     with connect(load(config).local_postgres(), "read") as connection:
-        found = get(connection, incident)
-    if found is None:
-        raise DriftlineError(f"no incident {incident}: 'driftline alerts history' lists them")
+        found = require(connection, incident)
     if as_json:
         _echo(asdict(found))
         return

@@ -1,7 +1,7 @@
 """Which windows of event time have ended, and which of them are to be judged, or judged again."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -70,11 +70,6 @@ def touched(length: Length, minutes: Ints, first: datetime, last: datetime) -> l
         stop = min(int(end) - 1 + length.reach, high)
         found.update(range(start, stop + 1, length.step))
     return [_time(second) for second in sorted(found)]
-
-
-def before(end: datetime, back: timedelta, times: int) -> list[datetime]:
-    """The ends that lie 1, 2, ... `times` steps back, oldest first."""
-    return [end - i * back for i in range(times, 0, -1)]
 
 
 def of(length: WindowLength) -> Length:

@@ -15,8 +15,8 @@ from driftline.storage.verdicts import Known
 from monitors.calibration import budget
 from monitors.running.fresh import Fresh, row
 from monitors.running.schedule import Length
-from monitors.stream import usual, volume
-from monitors.stream.usual import Earlier
+from monitors.stream import volume
+from monitors.stream.usual import Earlier, Lookback
 from monitors.verdict import Verdict
 
 _DAY = timedelta(days=1)
@@ -48,14 +48,14 @@ def judge(
         budget.stream(settings, budget.VOLUME),
         accepted.levels(connection, model, "volume"),
     )
-    since = min(fresh) - rhythm.back
+    since = min(fresh) - rhythm.lookback.total
     rows = judged.at_times(connection, model, length.seconds, fresh, step=step, since=since)
     before = verdicts.known(connection, model, length.seconds, volume.NAME, sorted(rows))
     said: dict[datetime, list[Verdict]] = {}
     for times in _by_phase(sorted(rows), step):
         for end, verdict in rhythm.judge({t: rows[t] for t in times}, before, fresh).items():
             said[end] = [verdict]
-            if end not in before or before[end].detail != verdict.detail:
+            if before.get(end, _NOTHING).detail != verdict.detail:
                 verdicts.say(
                     connection, model, length.seconds, end, [row(verdict)], monitor=volume.NAME
                 )
@@ -69,7 +69,7 @@ class Rhythm:
     Attributes:
         length: of the windows.
         step: from one to the next.
-        accept_after: alarms that go on for so long are a new level.
+        accept_after: alarms that last for so long are a new level.
         level: the false-alarm rate of one window.
         accepted: levels that people have accepted.
     """
@@ -81,14 +81,10 @@ class Rhythm:
     accepted: Sequence[Level] = ()
 
     @property
-    def back(self) -> timedelta:
-        """How far before a window its verdict looks."""
-        return self._compared + usual.reach(self.accept_after)
-
-    @property
-    def _compared(self) -> timedelta:
-        """As many days as are compared are left when a change has gone on for so long."""
-        return volume.DAYS * self.step + self.accept_after
+    def lookback(self) -> Lookback:
+        """What a window is compared with."""
+        span = volume.DAYS * self.step
+        return Lookback(self.length, span, self.accept_after, self.accepted)
 
     def judge(
         self,
@@ -105,20 +101,18 @@ class Rhythm:
         past: list[Earlier] = []
         said: dict[datetime, Verdict] = {}
         changed: datetime | None = None
+        lookback = self.lookback
         for end, count in rows.items():
             known = before.get(end, _NOTHING)
-            if end in fresh or (changed is not None and end - changed <= self.back):
-                said[end] = verdict = self._one(end, count, past)
+            if end in fresh or (changed is not None and end - changed <= lookback.total):
+                said[end] = verdict = self._one(end, count, lookback.usual(past, end))
                 changed = end if verdict.detail != known.detail else changed
                 known = Known(verdict.status, verdict.threshold, verdict.detail)
             past.append(Earlier(end, float(count), count, known.status, known.threshold))
         return said
 
-    def _one(self, end: datetime, count: int, past: Sequence[Earlier]) -> Verdict:
-        seen = [one for one in past if one.end >= end - self.back]
-        known = usual.learned(seen, end, self.length, self.accept_after, self.accepted)
-        known = [one for one in known if one.end >= end - self._compared]
-        known = [one for one in known if not self._disagrees(one, known)][-volume.DAYS :]
+    def _one(self, end: datetime, count: int, usual: Sequence[Earlier]) -> Verdict:
+        known = [one for one in usual if not self._disagrees(one, usual)][-volume.DAYS :]
         return self._compare(end, count, known)
 
     def _disagrees(self, one: Earlier, known: Sequence[Earlier]) -> bool:

@@ -10,8 +10,8 @@ from driftline.storage.connection import Connection
 from monitors.calibration import budget
 from monitors.running.fresh import Fresh, row
 from monitors.running.schedule import Length
-from monitors.stream import usual, version_against_version
-from monitors.stream.usual import Earlier
+from monitors.stream import version_against_version
+from monitors.stream.usual import Earlier, Lookback
 from monitors.stream.version_against_version import NAME, WINDOWS
 from monitors.verdict import Status, Verdict
 
@@ -33,10 +33,13 @@ def judge(
         The verdicts of all of them, by end.
     """
     oldest = min(one.end for one in mine)
-    compared = timedelta(seconds=length.step * WINDOWS) + settings.accept_after
-    back = compared + usual.reach(settings.accept_after)
-    before = verdicts.said(connection, model, length.seconds, NAME, oldest - back)
-    levels = accepted.levels(connection, model, "drift")
+    lookback = Lookback(
+        timedelta(seconds=length.seconds),
+        timedelta(seconds=length.step * WINDOWS),
+        settings.accept_after,
+        accepted.levels(connection, model, "drift"),
+    )
+    before = verdicts.said(connection, model, length.seconds, NAME, oldest - lookback.total)
     stored = {end: [_verdict(one) for one in rows] for end, rows in before.items()}
     pairs_of = stored | {one.end: list(one.pairs) for one in mine}
     level = budget.stream(settings, budget.VERSIONS)
@@ -45,10 +48,8 @@ def judge(
     past: dict[tuple[int, int], list[Earlier]] = {}
 
     def known(pair: Verdict, end: datetime) -> list[tuple[float, int]]:
-        seen = [one for one in past.get(_key(pair), ()) if one.end >= end - back]
-        window = timedelta(seconds=length.seconds)
-        learned = usual.learned(seen, end, window, settings.accept_after, levels)
-        return [(one.value, one.rows) for one in learned if one.end >= end - compared][-WINDOWS:]
+        usual = lookback.usual(past.get(_key(pair), ()), end)
+        return [(one.value, one.rows) for one in usual][-WINDOWS:]
 
     for end, pairs in sorted(pairs_of.items()):
         judged = pairs

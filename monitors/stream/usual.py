@@ -7,7 +7,7 @@ stream for all of it, and alarm ever more often. So alarms are of two kinds:
 - One or two in a row are outliers, as any stream has them. They are learned from, but count as no
   farther off than where the alarm begins: an outage of a day must not hide the next one.
 - Three in a row are a change. Its windows are left out, until a person accepts the new level
-  (`driftline alerts accept`), or the alarms have gone on for `monitors.accept_after` without a week
+  (`driftline alerts accept`), or the alarms have lasted for `monitors.accept_after` without a week
   free of them: from then on windows are compared with those since the change.
 
 What a window is compared with follows from a bounded stretch before it, so that windows that are
@@ -15,6 +15,7 @@ judged in any order get the same verdicts.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
@@ -52,9 +53,37 @@ def learns(monitor: str) -> bool:
     return monitor in _LEARNING or monitor.startswith(names.REALISED)
 
 
-def reach(accept_after: timedelta) -> timedelta:
-    """How far back the rule reads, before the oldest window that another is compared with."""
-    return accept_after + _CALM
+@dataclass(frozen=True)
+class Lookback:
+    """Which earlier windows a monitor reads, and which of them it compares with.
+
+    Attributes:
+        length: of the windows.
+        span: of what is compared, while nothing changes.
+        accept_after: alarms that last for so long are a new level.
+        accepted: levels of people, in any order.
+    """
+
+    length: timedelta
+    span: timedelta
+    accept_after: timedelta
+    accepted: Sequence[Level] = ()
+
+    @property
+    def total(self) -> timedelta:
+        """How far before a window its verdict looks."""
+        return self._compared + self.accept_after + _CALM
+
+    @property
+    def _compared(self) -> timedelta:
+        """The span is still there when a change has lasted until it is accepted."""
+        return self.span + self.accept_after
+
+    def usual(self, past: Sequence[Earlier], end: datetime) -> list[Earlier]:
+        """What a window that ends at `end` is compared with, of all windows before it."""
+        read = [one for one in past if one.end >= end - self.total]
+        found = learned(read, end, self.length, self.accept_after, self.accepted)
+        return [one for one in found if one.end >= end - self._compared]
 
 
 def learned(

@@ -155,18 +155,21 @@ class CategoryBins:
         first = len(self.categories) + 1
         return slice(first, first + self.hashed)
 
+    @property
+    def hashed_in(self) -> int:
+        """The joined cell that holds the hashed ones: unseen, or other where that is not known."""
+        return -2 if self.pooled is not None or self.hashed == 1 else -3
+
     def joined(self, cells: Numbers) -> Numbers:
         """[..., k + 3], the categories, other, unseen and missing, of the column's cells.
 
         Args:
             cells: [..., plain].
         """
-        other, hashed = cells[..., : -1 - self.hashed], cells[..., self.by_hash]
-        together = hashed.sum(axis=-1, keepdims=True)
-        if self.pooled is None and self.hashed > 1:
-            other = np.concatenate((other[..., :-1], other[..., -1:] + together), axis=-1)
-            together = np.zeros_like(together)
-        return np.concatenate((other, together, cells[..., -1:]), axis=-1)
+        own, missing = cells[..., : self.by_hash.start], cells[..., -1:]
+        joined: Numbers = np.concatenate((own, np.zeros_like(missing), missing), axis=-1)
+        joined[..., self.hashed_in] += cells[..., self.by_hash].sum(axis=-1)
+        return joined
 
     def labels(self) -> list[str]:
         """One name a joined cell, in the column's order."""

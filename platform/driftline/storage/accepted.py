@@ -36,18 +36,15 @@ def before(levels: Sequence[Level], end: datetime) -> Level | None:
     return max((one for one in levels if one.until < end), key=attrgetter("until"), default=None)
 
 
-def accept(connection: Connection, incident: int, by: str, reason: str) -> Level:
+def accept(connection: Connection, incident: int, by: str, reason: str) -> None:
     """What an incident of a level says is usual, since its first window."""
-    row = connection.execute(
+    connection.execute(
         """INSERT INTO driftline.accepted_level
              (model, family, since, until, incident_id, accepted_by, reason)
            SELECT i.model, i.family, i.since,
                   greatest(i.last, (SELECT max(window_end) FROM driftline.judged_window AS j
                                      WHERE j.model = i.model)),
                   i.id, %s, %s
-             FROM driftline.incident AS i WHERE i.id = %s
-           RETURNING since, until""",
+             FROM driftline.incident AS i WHERE i.id = %s""",
         (by, reason, incident),
-    ).fetchone()
-    assert row is not None
-    return Level(*row)
+    )

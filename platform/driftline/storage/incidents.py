@@ -7,6 +7,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from driftline.errors import DriftlineError
 from driftline.storage.connection import Connection
 
 _COLUMNS = (
@@ -83,6 +84,18 @@ def get(connection: Connection, number: int) -> Incident | None:
         [number],
     ).fetchone()
     return None if row is None else Incident(*row)
+
+
+def require(connection: Connection, number: int) -> Incident:
+    """One incident.
+
+    Raises:
+        DriftlineError: there is none of this number.
+    """
+    found = get(connection, number)
+    if found is None:
+        raise DriftlineError(f"no incident {number}: 'driftline alerts history' lists them")
+    return found
 
 
 def history(connection: Connection, model: str | None, limit: int) -> list[Incident]:
