@@ -3,21 +3,18 @@
 import json
 import os
 import random
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
-from psycopg import sql
 from xdist.scheduler.loadfile import LoadFileScheduling
 
 from driftline.config import Config
-from driftline.services.public_rights import REVOKE
 from driftline.services.stack import Stack
-from tests import monitored, serving
-from tests.databases import superuser
+from tests import databases, monitored, serving
+from tests.databases import Databases
 from tests.leftovers import pytest_configure, pytest_sessionfinish
 
 __all__ = ["pytest_configure", "pytest_sessionfinish"]  # hooks
@@ -101,6 +98,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     kept = os.environ.get("DRIFTLINE_TEST_STATE")
     running = Stack(Path(kept) if kept else tmp_path_factory.mktemp("stack") / "state")
     running.up()
+    databases.settle(running)
     yield running
     if not kept:
         running.down()
@@ -123,39 +121,16 @@ def addresses(stack: Stack) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def empty_database(stack: Stack) -> Iterator[Callable[[], Config]]:
     """Makes databases as the stack does: owned by `migrate`, with the extension, else empty."""
-    made: list[str] = []
-    config = Config(state=stack.folder)
-    address = config.local_postgres()
+    config, made = Config(state=stack.folder), Databases(stack)
 
     def make() -> Config:
-        name = f"test_{uuid.uuid4().hex[:12]}"
-        made.append(name)
-        identifier = sql.Identifier(name)
-        with superuser(stack, config, "postgres") as connection:
-            for statement in (
-                "CREATE DATABASE {} OWNER driftline_migrate",
-                "REVOKE ALL ON DATABASE {} FROM PUBLIC",
-                "GRANT CONNECT ON DATABASE {} TO driftline_write, driftline_read",
-            ):
-                connection.execute(sql.SQL(statement).format(identifier))
-        with superuser(stack, config, name) as connection:
-            connection.execute("CREATE EXTENSION timescaledb")
-            connection.execute(REVOKE)
-        return config.model_copy(
-            update={
-                "postgres": address.model_copy(update={"database": name}),
-                "kafka": config.local_kafka(),
-            }
-        )
+        address = config.local_postgres()
+        postgres = address.model_copy(update={"database": made.make()})
+        return config.model_copy(update={"postgres": postgres, "kafka": config.local_kafka()})
 
     yield make
-    if "DRIFTLINE_TEST_STATE" not in os.environ:
-        return  # they go with the stack
-    with superuser(stack, config, "postgres") as connection:
-        for name in made:
-            connection.execute(
-                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-            )
+    if "DRIFTLINE_TEST_STATE" in os.environ:  # else they go with the stack
+        made.drop()
 
 
 @pytest.fixture(scope="session")
