@@ -62,7 +62,7 @@ class Databases:
     @cached_property
     def _template(self) -> str:
         """To which nobody can connect, or it could not be copied."""
-        name = self._create("template1")
+        name = self._create("template0")
         with superuser(self._stack, self._config, name) as connection:
             connection.execute("CREATE EXTENSION timescaledb")
             connection.execute(REVOKE)

@@ -21,7 +21,7 @@ from monitors.calibration.reference import Blocks, Reference, left_out
 from monitors.columns.counts import Counts
 from monitors.columns.monitor import Comparison, Dispersed, Monitor
 
-_METHOD = 4  # grows when the same windows would give other laws
+_METHOD = 5  # grows when the same windows would give other laws
 SMALLEST = 50.0  # rows; the smallest size of window that a law is found for
 _STEP = np.sqrt(2.0)  # from one size to the next
 FEWEST = 8  # windows that say something of variation

@@ -7,7 +7,7 @@ import numpy as np
 from driftline.monitoring import Family
 from driftline.profile.binning import Floats
 from monitors.columns.counts import Counts
-from monitors.columns.monitor import ALL, Comparison, moved, percent
+from monitors.columns.monitor import NUMBERS, TEXTS, Comparison, moved, percent
 from monitors.columns.rate import score_of
 
 
@@ -19,7 +19,7 @@ class Constant:
 
     name: ClassVar[str] = "constant"
     family: ClassVar[Family] = "quality"
-    kinds: ClassVar[frozenset[str]] = ALL
+    kinds: ClassVar[frozenset[str]] = frozenset({NUMBERS, TEXTS})
     alerts: ClassVar[bool] = True
     weight: ClassVar[float] = 0.25
     unit: ClassVar[str] = "share"

@@ -8,7 +8,7 @@ import numpy as np
 from driftline.monitoring import Family
 from driftline.profile.binning import Floats
 from monitors.columns.counts import Counts
-from monitors.columns.monitor import ALL, Comparison, number
+from monitors.columns.monitor import BOOL, NUMBERS, TEXT, Comparison, number
 
 
 class Distance(ABC):
@@ -16,7 +16,7 @@ class Distance(ABC):
 
     name: ClassVar[str]
     family: ClassVar[Family] = "drift"
-    kinds: ClassVar[frozenset[str]] = ALL
+    kinds: ClassVar[frozenset[str]] = frozenset({NUMBERS, TEXT, BOOL})
     alerts: ClassVar[bool] = False
     weight: ClassVar[float] = 1.0
     unit: ClassVar[str] = ""

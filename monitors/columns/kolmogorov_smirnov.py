@@ -17,7 +17,7 @@ class KolmogorovSmirnov(Distance):
     """
 
     name: ClassVar[str] = "kolmogorov_smirnov"
-    kinds: ClassVar[frozenset[str]] = NUMBERS
+    kinds: ClassVar[frozenset[str]] = frozenset({NUMBERS})
 
     def distance(self, current: Counts, reference: Counts) -> Floats:
         """float64[m]."""

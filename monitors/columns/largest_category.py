@@ -8,7 +8,7 @@ from scipy import special
 from driftline.monitoring import Family
 from driftline.profile.binning import Floats
 from monitors.columns.counts import Counts
-from monitors.columns.monitor import Comparison, moved, percent
+from monitors.columns.monitor import TEXT, Comparison, moved, percent
 from monitors.columns.omnibus import apart, pooled, rare_cells
 from monitors.columns.rate import rate_z, score_of
 
@@ -25,7 +25,7 @@ class LargestCategory:
 
     name: ClassVar[str] = "largest_category"
     family: ClassVar[Family] = "drift"
-    kinds: ClassVar[frozenset[str]] = frozenset({"category"})
+    kinds: ClassVar[frozenset[str]] = frozenset({TEXT})
     alerts: ClassVar[bool] = True
     weight: ClassVar[float] = 1.0
     unit: ClassVar[str] = "share"
@@ -63,7 +63,8 @@ class LargestCategory:
         if squares.shape[1] == 1:
             return np.zeros(len(squares)), 1.0
         shares = before / before.sum(axis=1, keepdims=True)
-        each = squares / (1 - shares)  # of one category alone, with a mean of 1
+        # of one category alone, with a mean of 1; what the reference always has varies by nothing
+        each = np.divide(squares, 1 - shares, out=np.zeros_like(squares), where=shares < 1)
         m, k = each.shape
         surely = np.nanmean(each, axis=0) - 1
         error = np.nanstd(each, axis=0) / np.sqrt(m)

@@ -20,7 +20,7 @@ class Location:
 
     name: ClassVar[str] = "location"
     family: ClassVar[Family] = "drift"
-    kinds: ClassVar[frozenset[str]] = NUMBERS
+    kinds: ClassVar[frozenset[str]] = frozenset({NUMBERS})
     alerts: ClassVar[bool] = True
     weight: ClassVar[float] = 1.0
     unit: ClassVar[str] = "the column's"

@@ -1,11 +1,17 @@
 """The contract of a column monitor: compare windows with their references."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
 from driftline.monitoring import Family
-from driftline.profile.binning import CategoryBins, ColumnBins, Floats
+from driftline.profile.binning import (
+    BoolBins,
+    CategoryBins,
+    ColumnBins,
+    Floats,
+    NumericBins,
+)
 from monitors.columns.counts import Counts
 
 
@@ -86,17 +92,32 @@ class Dispersed(Protocol):
         ...
 
 
+# what a column must have for a monitor to be able to alarm; latencies have objectives instead
+NUMBER, NUMBERS = "number", "numbers"  # at least one in the reference; at least two
+TEXT, TEXTS = "text", "texts"
+REMEMBERED = "remembered"  # texts of which all that the reference has are known
 HASHED = "hashed"  # texts that share cells by their hash
-NUMBERS = frozenset({"numeric"})  # latencies have objectives instead
-TEXTS = frozenset({"category", "bool"})
-ALL = NUMBERS | TEXTS
+BOOL = "bool"
+ALL = frozenset({NUMBER, TEXT, BOOL})
 
 
 def takes(monitor: Monitor, bins: ColumnBins) -> bool:
-    """Whether a monitor looks at a column."""
-    if isinstance(bins, CategoryBins) and bins.hashed > 1 and HASHED in monitor.kinds:
-        return True
-    return bins.kind in monitor.kinds
+    """Whether a monitor looks at a column: only where something could make it alarm."""
+    return not monitor.kinds.isdisjoint(_kinds(bins))
+
+
+def _kinds(bins: ColumnBins) -> Iterator[str]:
+    match bins:
+        case NumericBins():
+            yield from (NUMBER, NUMBERS) if bins.bins > 1 else (NUMBER,)
+        case CategoryBins():
+            yield from (TEXT, TEXTS) if len(bins.categories) > 1 else (TEXT,)
+            if bins.pooled is not None:
+                yield REMEMBERED
+            if bins.hashed > 1:
+                yield HASHED
+        case BoolBins():
+            yield BOOL
 
 
 def number(value: float) -> str:

@@ -9,7 +9,8 @@ from scipy import special
 from driftline.monitoring import Family
 from driftline.profile.binning import FINEST, CategoryBins, Floats, NumericBins
 from monitors.columns.counts import Counts
-from monitors.columns.monitor import ALL, Comparison, moved, number, percent
+from monitors.columns.monitor import BOOL, NUMBERS, TEXT, Comparison, moved, number, percent
+from monitors.columns.rate import rate_z
 
 _SMALLEST = 150.0  # rows that 4 bins are for; twice the rows have twice the bins ...
 _MOST = 5  # ... up to 32 bins: more only spread the power
@@ -26,7 +27,7 @@ class Omnibus:
 
     name: ClassVar[str] = "omnibus"
     family: ClassVar[Family] = "drift"
-    kinds: ClassVar[frozenset[str]] = ALL
+    kinds: ClassVar[frozenset[str]] = frozenset({NUMBERS, TEXT, BOOL})
     alerts: ClassVar[bool] = True
     weight: ClassVar[float] = 1.0
     unit: ClassVar[str] = "G"
@@ -96,12 +97,15 @@ def pooled(now: Floats, before: Floats, rows: float) -> tuple[Floats, Floats]:
 
 
 def rare_cells(before: Floats, rows: float) -> npt.NDArray[np.bool_]:
-    """Which of k cells are pooled in a window of so many rows, bool[k]; none where all would be."""
+    """Which of k cells are pooled in a window of so many rows, bool[k]; none where all would be.
+
+    The most frequent is none of them: what is pooled with it can't be told from it.
+    """
     expected = rows * before.sum(axis=0) / max(before.sum(), 1.0)
     rare: npt.NDArray[np.bool_] = expected < _EXPECTED
     if rare.all():
         return np.zeros_like(rare)
-    if rare.any() and expected[rare].sum() < _EXPECTED:
+    if rare.any() and expected[rare].sum() < _EXPECTED and (~rare).sum() > 1:
         rare[np.flatnonzero(~rare)[expected[~rare].argmin()]] = True
     return rare
 
@@ -125,17 +129,23 @@ def apart(now: Floats, before: Floats) -> Floats:
 def g_statistic(now: Floats, before: Floats) -> tuple[Floats, Floats]:
     """G of m pairs of samples, corrected, and its degrees of freedom.
 
+    Of two cells one may be rare, and then G has another law: their share's exact score is taken.
+
     Args:
         now, before: float64[m or 1, k], counts of the cells.
 
     Returns:
         float64[m] each; 0 and 0 where one of the samples is empty.
 
-    >>> g, df = g_statistic(np.array([[30.0, 20.0]]), np.array([[500.0, 500.0]]))
+    >>> g, df = g_statistic(np.array([[30.0, 20.0, 10.0]]), np.array([[500.0, 500.0, 500.0]]))
     >>> g.round(2), df
-    (array([1.9]), array([1.]))
+    (array([9.97]), array([2.]))
     """
     n, known = now.sum(axis=1, keepdims=True), before.sum(axis=1, keepdims=True)
+    some = (n[:, 0] > 0) & (known[:, 0] > 0)
+    if now.shape[1] == 2:
+        score = rate_z(now[:, 0], n[:, 0], before[:, 0], known[:, 0])
+        return np.where(some, score**2, 0.0), np.where(some, 1.0, 0.0)
     total, cell = n + known, now + before
     with np.errstate(divide="ignore", invalid="ignore"):
         g = 2 * (
@@ -148,7 +158,6 @@ def g_statistic(now: Floats, before: Floats) -> tuple[Floats, Floats]:
         rows = (total / n + total / known)[:, 0] - 1
         correction = 1 + rows * inverse / (6 * total[:, 0] * np.maximum(df, 1))
         statistic = np.nansum(g, axis=1) / correction
-    some = (n[:, 0] > 0) & (known[:, 0] > 0)
     return np.where(some, np.maximum(statistic, 0.0), 0.0), np.where(some, df, 0.0)
 
 

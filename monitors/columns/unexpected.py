@@ -4,9 +4,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from driftline.profile.binning import Floats
+from driftline.profile.binning import CategoryBins, Floats
 from monitors.columns.counts import Counts
-from monitors.columns.monitor import Comparison
+from monitors.columns.monitor import NUMBER, REMEMBERED, Comparison
 from monitors.columns.rate import Rate
 
 _WORTH = 0.5  # of the rows of a reference, so many tell what the number of texts seen once does
@@ -22,7 +22,7 @@ class Unexpected(Rate):
     """
 
     name: ClassVar[str] = "unexpected"
-    kinds: ClassVar[frozenset[str]] = frozenset({"numeric", "category"})
+    kinds: ClassVar[frozenset[str]] = frozenset({NUMBER, REMEMBERED})
     what: ClassVar[str] = "values unseen in the reference, out of its range or not finite"
 
     def hits(self, counts: Counts) -> Floats:
@@ -39,6 +39,6 @@ class Unexpected(Rate):
 
 
 def _of_fewer_rows(reference: Counts) -> Counts:
-    if reference.hashed is None:
+    if not isinstance(reference.bins, CategoryBins):
         return reference
     return reference.scaled(np.full(len(reference), _WORTH))

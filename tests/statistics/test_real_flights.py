@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from monitors.catalogue import MONITORS
+from monitors.columns.monitor import NUMBER, NUMBERS
 from monitors.verdict import Window
 from tests.statistics.flights_judged import (
     DAY,
@@ -81,7 +82,7 @@ def test_days_are_decided_together_as_each_is_by_itself() -> None:
 
 def test_a_warm_summer_after_a_cold_winter_is_found_every_week() -> None:
     """At 1 % for the column: a share of it for each monitor that alerts on numbers."""
-    watching = [m.name for m in MONITORS.values() if m.alerts and "numeric" in m.kinds]
+    watching = [m.name for m in MONITORS.values() if m.alerts and {NUMBER, NUMBERS} & m.kinds]
     level = 0.01 / len(watching)
     days, decided = judged(WINTER, level)
     fired = np.any(

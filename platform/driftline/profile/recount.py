@@ -86,7 +86,7 @@ def left_out(rows: pa.Table, binning: Binning) -> pa.Table:
     ['a', 'a', 'b\\x00']
     """
     for bins in binning.columns:
-        if isinstance(bins, CategoryBins) and bins.hashed > 1 and bins.name in rows.column_names:
+        if isinstance(bins, CategoryBins) and bins.name in rows.column_names:
             place = rows.column_names.index(bins.name)
             rows = rows.set_column(place, bins.name, _left_out(rows.column(place), bins))
     return rows

@@ -272,7 +272,9 @@ def _ensure_database(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
     found = "SELECT 1 FROM pg_database WHERE datname = %s"
     if connection.execute(found, [DATABASE]).fetchone() is None:
         owner = sql.Identifier(ROLES["migrate"])
-        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner))
+        # not of template1, which TimescaleDB's scheduler may have open just then
+        create = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0")
+        connection.execute(create.format(name, owner))
     connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
     guests = sql.SQL(", ").join(sql.Identifier(ROLES[role]) for role in ("write", "read"))
     connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, guests))

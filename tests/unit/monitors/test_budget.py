@@ -15,8 +15,8 @@ from monitors.stream import pulse, version_against_version
 
 BINNING = Binning(
     (
-        NumericBins("x", (0.0, 1.0), ()),
-        CategoryBins("c", ("a",), (), 64),
+        NumericBins("x", (0.0, 0.5, 1.0), (1,)),
+        CategoryBins("c", ("a", "b"), (), 64),
         BoolBins("b"),
         NumericBins("score", (0.0, 1.0), ()),
         LogBins("lag_ms"),
