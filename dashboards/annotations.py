@@ -1,5 +1,6 @@
 """Events over all charts of a model's dashboard: promotions, incidents, what was filled in late."""
 
+from dashboards import palette
 from dashboards.board import Annotation
 from dashboards.scope import WINDOW, Scope
 
@@ -28,7 +29,7 @@ SELECT bucket AS time, bucket AS timeend, 'version ' || version || ' serves' AS 
                  ORDER BY bucket, sum(rows) DESC, version) AS most) AS seen
  WHERE version <> before
  ORDER BY 1 DESC""",
-        "blue",
+        palette.SERVED,
     )
 
 
@@ -41,7 +42,7 @@ SELECT since AS time, last AS timeend, summary AS text, severity AS tags
   FROM driftline.incident
  WHERE model = {scope.model} AND since <= $__timeTo() AND last >= $__timeFrom()
  ORDER BY since DESC""",
-        "red",
+        palette.ALARM,
     )
 
 
@@ -66,5 +67,5 @@ SELECT min(start) AS time, max(window_end) AS timeend,
                            AND $__timeFilter(window_end) AND revision > 0) AS revised) AS marked)
        AS banded
  GROUP BY band ORDER BY 1 DESC""",
-        "purple",
+        palette.BROKEN,
     )

@@ -13,6 +13,7 @@ from dashboards.uids import FLEET_FOLDER, RULE_GROUP, written
 from driftline import names
 from driftline.config import Config
 from driftline.errors import ConfigError
+from driftline.settings import Secret
 
 _HEADER = "# Written by 'driftline dashboards export': change driftline.yaml instead.\n"
 PROVISIONING = "/etc/grafana/provisioning"
@@ -40,14 +41,15 @@ def export(
         provisioning: where Grafana has what is in the folder.
 
     Raises:
-        ConfigError: the folders' title does not do, or the rules of an earlier time, which are to
-            be deleted, cannot be read.
+        ConfigError: the folders' title or a secret does not do, or the rules of an earlier time,
+            which are to be deleted, cannot be read.
     """
     if "/" in config.grafana.folder:
         raise ConfigError(
             f"grafana.folder {config.grafana.folder!r} has a slash, at which Grafana splits the "
             "folders of files: choose a title without"
         )
+    _check_secrets(config)
     objects = list(wanted)
     failed = {one.uid for one in objects if one.failed is not None}
     pages = _pages_before(folder)
@@ -63,6 +65,30 @@ def export(
     for path in removed:
         path.unlink()
     return Exported(list(files), removed)
+
+
+def _check_secrets(config: Config) -> None:
+    """Where they can be read here: Grafana makes a number of a variable with digits in it."""
+    for name, point in config.grafana.contact_points.items():
+        for setting, secret in point.settings.items():
+            if isinstance(secret, Secret) and _is_no_text(secret):
+                raise ConfigError(
+                    f"the secret of grafana.contact_points.{name}.settings.{setting} is a number "
+                    "or a truth to Grafana, which does not start with such a file: take a secret "
+                    "with other characters, or bring it there by 'driftline dashboards apply'"
+                )
+
+
+def _is_no_text(secret: Secret) -> bool:
+    try:
+        text = secret.read().strip().lower()
+    except ConfigError:
+        return False  # Grafana's machine alone has it
+    try:
+        float(text.replace("_", ""))
+    except ValueError:
+        return text in ("t", "f", "true", "false")
+    return True
 
 
 def _by_kind(objects: list[Wanted]) -> dict[str, list[Wanted]]:

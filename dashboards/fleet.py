@@ -10,7 +10,7 @@ from grafana_foundation_sdk.builders import barchart, stat, timeseries
 from grafana_foundation_sdk.builders import table as table_panel
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
-from dashboards import style, variables
+from dashboards import palette, style, variables
 from dashboards.board import Panel, Query, Section, board, describe, table
 from dashboards.scope import WINDOW, Scope
 from driftline import names
@@ -66,7 +66,7 @@ def models() -> Panel:
 def firing() -> Panel:
     """Models with a firing alert."""
     return describe(
-        style.figure(stat.Panel()).thresholds(style.from_zero((0, "green"), (1, "red"))),
+        style.figure(stat.Panel()).thresholds(style.from_zero((0, palette.OK), (1, palette.ALARM))),
         "firing",
         "Models firing",
         "Models with at least one firing alert, of any family.",
@@ -79,7 +79,7 @@ def firing() -> Panel:
 def paging() -> Panel:
     """Alerts that wake somebody up."""
     return describe(
-        style.figure(stat.Panel()).thresholds(style.from_zero((0, "green"), (1, "dark-red"))),
+        style.figure(stat.Panel()).thresholds(style.from_zero((0, palette.OK), (1, palette.ALARM))),
         "paging",
         "Pages",
         "Firing alerts that page somebody; the others are tickets.",
@@ -94,7 +94,9 @@ def paging() -> Panel:
 def unjudged() -> Panel:
     """Models whose monitors are behind or fail."""
     return describe(
-        style.figure(stat.Panel()).thresholds(style.from_zero((0, "green"), (1, "orange"))),
+        style.figure(stat.Panel()).thresholds(
+            style.from_zero((0, palette.OK), (1, palette.BROKEN))
+        ),
         "unjudged",
         "Monitors failing",
         "Models whose windows could not be judged; their error is on the pipeline dashboard.",
@@ -124,17 +126,9 @@ SELECT sum(latest.rows) AS predictions
 
 def overview() -> Panel:
     """One line a model."""
-    state = [
-        ("ok", "ok", "green"),
-        ("no data", "no data", "#7f8894"),
-        ("pending", "pending", "orange"),
-        ("broken", "broken", "purple"),
-        ("firing", "firing", "red"),
-        ("unwatched", "unwatched", "#7f8894"),
-    ]
     panel = style.listing(table_panel.Panel())
     panel = panel.override_by_name("model", style.linked("Open the model", _OPEN_AT_LAST_WINDOW))
-    panel = panel.override_by_name("state", style.pill(*state))
+    panel = panel.override_by_name("state", style.pill(*style.ALERTS))
     for name in ("from", "to"):
         panel = panel.override_by_name(name, [DynamicConfigValue("custom.hidden", True)])
     panel = panel.override_by_name("monitor lag", [DynamicConfigValue("unit", "s")])
@@ -274,14 +268,9 @@ SELECT chosen.model, seen.monitor AS metric, seen.value, seen.expected, seen.thr
 
 def versions() -> Panel:
     """The latest decisions."""
-    decided = [
-        ("first", "first", "blue"),
-        ("promoted", "promoted", "green"),
-        ("forced", "forced", "orange"),
-        ("rolled_back", "rolled back", "red"),
-        ("refused", "refused", "#7f8894"),
-    ]
-    panel = style.listing(table_panel.Panel()).override_by_name("decision", style.pill(*decided))
+    panel = style.listing(table_panel.Panel()).override_by_name(
+        "decision", style.pill(*style.DECISIONS)
+    )
     return describe(
         panel,
         "versions",

@@ -7,8 +7,11 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from driftline.errors import DriftlineError
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("driftline.grafana")
 EVERY_SECONDS = 60.0
+NOT_TOLD = 4  # exit code of a command that is done, but of which Grafana does not know yet
+_PATIENCE = timedelta(seconds=3)
 
 
 def followed(command: Callable[..., None]) -> Callable[..., None]:
@@ -36,6 +41,7 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
     """A command with the option `config` that silences or ends a silence: Grafana does at once.
 
     An alert that fires is a 1 all the while, so that Grafana never takes a silence for its end.
+    What is done here holds whatever becomes of Grafana; that it was not told has an exit code.
     """
 
     @functools.wraps(command)
@@ -43,8 +49,17 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
         from driftline.config import load
 
         command(*arguments, config=config, **options)
-        if (loaded := load(config)).grafana.url is not None:
-            _sync(loaded)
+        if (loaded := load(config)).grafana.url is None:
+            return
+        try:
+            _tell(_impatient(loaded), _PATIENCE)
+        except DriftlineError as error:
+            typer.echo(
+                f"this is done, but Grafana does not know it yet and notifies as before: {error}\n"
+                "The runner tries again every minute, 'driftline dashboards silences' at once.",
+                err=True,
+            )
+            raise typer.Exit(NOT_TOLD) from None
 
     return with_grafana
 
@@ -74,13 +89,24 @@ def following(config: "Config", every: float = EVERY_SECONDS) -> Iterator[None]:
         _sync(config)
 
 
-def _sync(config: "Config") -> None:
+def _impatient(config: "Config") -> "Config":
+    """For a person who waits for the answer."""
+    timeout = min(config.grafana.timeout, _PATIENCE)
+    waits = {"patience": min(config.grafana.patience, _PATIENCE), "timeout": timeout}
+    return config.model_copy(update={"grafana": config.grafana.model_copy(update=waits)})
+
+
+def _tell(config: "Config", patience: timedelta | None = None) -> None:
     from dashboards.session import session
     from dashboards.silences import sync
 
+    with session(config) as grafana:
+        sync(grafana.server, grafana.connection, grafana.state, patience)
+
+
+def _sync(config: "Config") -> None:
     try:
-        with session(config) as grafana:
-            sync(grafana.server, grafana.connection, grafana.state)
+        _tell(config)
     except DriftlineError as error:
         log.warning("Grafana's silences are not in step: %s", error)
     except Exception:  # whatever it is, the runner goes on

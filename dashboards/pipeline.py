@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders import barchart, stat, timeseries
 from grafana_foundation_sdk.builders import table as table_panel
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
-from dashboards import style, variables
+from dashboards import palette, style, variables
 from dashboards.board import Panel, Query, Section, board, coloured, describe, mapped, table
 from dashboards.scope import WINDOW, Scope
 from driftline import names
@@ -35,10 +35,12 @@ def pipeline(scope: Scope) -> dict[str, Any]:
 
 def proof(scope: Scope) -> Panel:
     """Whether the ledger and the profiles agree."""
-    agrees = mapped(("0", "agrees", "green"))
+    agrees = mapped(("0", "agrees", palette.OK))
     panel = style.figure(stat.Panel()).unit("short").mappings(agrees)
     return describe(
-        panel.thresholds(style.from_zero((-1e15, "red"), (0, "green"), (1, "red"))),
+        panel.thresholds(
+            style.from_zero((-1e15, palette.ALARM), (0, palette.OK), (1, palette.ALARM))
+        ),
         "proof",
         "Logged = profiled",
         "Predictions in the ledger minus predictions in the profiles, of all time. Both are "
@@ -53,7 +55,9 @@ def rejected_share(scope: Scope) -> Panel:
     """The share of rejected messages."""
     panel = style.figure(stat.Panel()).unit("percentunit").decimals(2)
     return describe(
-        panel.thresholds(style.from_zero((0, "green"), (0.01, "orange"), (0.05, "red"))),
+        panel.thresholds(
+            style.from_zero((0, palette.OK), (0.01, palette.PENDING), (0.05, palette.ALARM))
+        ),
         "rejected share",
         "Rejected",
         "Share of the messages of this range that were rejected, of those that were not repeats.",
@@ -70,7 +74,7 @@ def beat() -> Panel:
     return describe(
         style.figure(stat.Panel())
         .unit("s")
-        .thresholds(style.from_zero((0, "green"), (60, "orange"), (300, "red"))),
+        .thresholds(style.from_zero((0, palette.OK), (60, palette.PENDING), (300, palette.ALARM))),
         "beat",
         "Last heartbeat of a runner",
         "Seconds since the last heartbeat of any runner of the monitors.",
@@ -85,7 +89,9 @@ def behind() -> Panel:
     return describe(
         style.figure(stat.Panel())
         .unit("s")
-        .thresholds(style.from_zero((0, "green"), (600, "orange"), (3600, "red"))),
+        .thresholds(
+            style.from_zero((0, palette.OK), (600, palette.PENDING), (3600, palette.ALARM))
+        ),
         "behind",
         "Monitor lag, worst model",
         "How long the oldest window that could be judged has waited.",
@@ -129,16 +135,16 @@ SELECT $__timeGroup(committed_at, $__interval) AS time, sum(logged) AS logged,
 
 
 _OUTCOMES = (
-    ("logged", "#5794f2"),
-    ("duplicate", "#8a93a6"),
-    ("rejected", "#e0525d"),
-    ("filtered", "#b877d9"),
+    ("logged", palette.SERVED),
+    ("duplicate", palette.EXPECTED),
+    ("rejected", palette.ALARM),
+    ("filtered", palette.BROKEN),
 )
 
 
 def lag(scope: Scope) -> Panel:
     """From Kafka to the score, in the latest windows."""
-    panel = style.shares(barchart.Panel()).unit("ms")
+    panel = style.shares(barchart.Panel()).unit("short").axis_label("seconds")
     return describe(
         panel,
         "lag",
@@ -147,7 +153,8 @@ def lag(scope: Scope) -> Panel:
         "whatever the range.",
         table(f"""\
 SELECT to_char(window_end AT TIME ZONE 'UTC', 'MM-DD HH24:MI') AS "window", p50, p95, p99
-  FROM (SELECT window_end, max(p50) AS p50, max(p95) AS p95, max(p99) AS p99
+  FROM (SELECT window_end, max(p50) / 1000 AS p50, max(p95) / 1000 AS p95,
+               max(p99) / 1000 AS p99
           FROM (SELECT window_end AS latest FROM driftline.judged_window
                  WHERE model = {scope.model} AND window_seconds = {WINDOW}
                  ORDER BY window_end DESC LIMIT 24) AS chosen

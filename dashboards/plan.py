@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dashboards.kinds import KINDS, Kind, Sent, Wanted
+from dashboards.kinds.kind import EDITABLE, LOCKED, check_provenance, provenance
 from dashboards.merge import MISSING, Change, Path, changes, merge
 from dashboards.server import GrafanaError, Server
 from driftline.errors import DriftlineError
@@ -102,7 +103,7 @@ def plan(
         for uid in uids:
             three = (kind, live.get(uid), applied.get((kind.name, uid)))
             if uid in mine:
-                steps.append(step_for(state, *three, mine[uid], force=force))
+                steps.append(step_for(server, state, *three, wanted=mine[uid], force=force))
             else:
                 gone.append(_removal(*three, uid, force=force))
     return Plan([*steps, *reversed(gone)], server.requests - before)
@@ -116,12 +117,13 @@ def _sorted(wanted: Iterable[Wanted]) -> dict[str, dict[str, Wanted]]:
 
 
 def step_for(
+    server: Server,
     state: GrafanaState,
     kind: Kind,
     live: Json | GrafanaError | None,
     last: Applied | None,
-    wanted: Wanted,
     *,
+    wanted: Wanted,
     force: bool,
 ) -> Step:
     """The step for one object that is wanted."""
@@ -150,6 +152,11 @@ def step_for(
     changed = state.changed_secrets(last, wanted.secrets)
     changed |= kind.missing_secrets(live, wanted.secrets)
     moved = list(changes(there, merged.value))
+    if kind.lockable:
+        try:
+            moved += _locked(server, f"{kind.name} {wanted.uid!r}", live)
+        except GrafanaError as error:
+            return Step(kind, wanted.uid, wanted.title, "nothing", failed=error)
     left = [] if force else merged.conflicts
     plain = wanted.content if merged.value == ours else None
     remembered = _remembered(base, ours, left)
@@ -170,6 +177,20 @@ def step_for(
         made=made,
         settled=last == note,
     )
+
+
+def _locked(server: Server, what: str, live: Json) -> list[Change]:
+    """The change of who may edit it, as `grafana.provenance` asks for.
+
+    Raises:
+        GrafanaError: it is locked, which can't be undone.
+    """
+    found, wanted = provenance(live), server.settings.provenance
+    if found == LOCKED:
+        check_provenance(server, what, live)
+    if found != EDITABLE or found == wanted:
+        return []
+    return [Change(("provenance",), found, wanted)]
 
 
 def _base(last: Applied | None, there: Json) -> tuple[Any, bool]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dashboards import lacking
+from dashboards.kinds.policy import CONTINUES
 from dashboards.server import Call, GrafanaError, Server
 from dashboards.wanted import NEWEST, OLDEST, supported
 from driftline.config import Config
@@ -13,6 +14,7 @@ _DATABASE = "read the database through Grafana"
 _READS: dict[str, Call] = {
     "read dashboards": lambda api: api.search.search_dashboards(limit=1),
     "read alert rules": lambda api: api.alertingprovisioning.get_alertrules_all(),
+    "read contact points": lambda api: api.alertingprovisioning.get_contactpoints(),
 }
 # Each with a body that Grafana refuses: who lacks the right is refused before the body is read.
 _WRITES: dict[str, Call] = {
@@ -69,6 +71,7 @@ def check(config: Config) -> list[Right]:
         token,
         *(_tried(server, name, call) for name, call in _READS.items()),
         *(_tried(server, name, call) for name, call in _WRITES.items() if _needed(config, name)),
+        *([_root(server)] if _needed(config, _POLICIES) else []),
         _source(server),
     ]
 
@@ -89,14 +92,21 @@ def _tried(server: Server, name: str, call: Call) -> Right:
 
 
 def _hint(name: str, error: GrafanaError) -> str:
-    if error.status != 403:
-        return str(error)
-    if name == _SOURCES:
-        return (
-            f"{error}; data sources need the role Admin: give it, or make the source by hand and "
-            "set grafana.data_source.manage: false"
+    if error.status == 403 and name == _SOURCES:
+        return f"{error}, or make the source by hand and set grafana.data_source.manage: false"
+    return str(error)
+
+
+def _root(server: Server) -> Right:
+    """Whether the policies can be written back as they are read."""
+    name = "read policies"
+    try:
+        tree = server.call(
+            name, lambda api: api.alertingprovisioning.get_notification_policy_tree()
         )
-    return f"{error}; the role Editor is enough for this"
+    except GrafanaError as error:
+        return Right(name, False, _hint(name, error))
+    return Right(name, not tree.get("continue"), CONTINUES if tree.get("continue") else "")
 
 
 def _source(server: Server) -> Right:

@@ -161,10 +161,17 @@ class Server:
 
     def _said(self, error: GrafanaException) -> str:
         body = error.response
-        text = str(body.get("message", "")) if isinstance(body, dict) else str(body or "")
+        text = _message(body) if isinstance(body, dict) else str(body or "")
         for secret in self._hidden:
             text = text.replace(secret, "***")
         return text[:500]
+
+
+def _message(body: Json) -> str:
+    """What went wrong, and its cause where there is one."""
+    extra = body.get("extra")
+    cause = extra.get("Error") if isinstance(extra, dict) else None
+    return f"{body.get('message', '')} {cause}" if cause else str(body.get("message", ""))
 
 
 def _search(api: GrafanaApi, query: Json) -> Any:
@@ -175,9 +182,15 @@ def _way_out(status: int, said: str) -> str:
     if status == 401:
         return f"refuses the token ({said}): make a new one and set grafana.token"
     if status == 403:
-        return f"lacks a right ({said}): give the service account the role Editor, or Admin"
+        role = "Admin" if "datasources:" in said else "Editor"
+        return f"lacks a right ({said}): give the service account the role {role}"
     if status == 412:
         return f"says that somebody else changed it meanwhile ({said}): run it again"
     if status in _BUSY:
         return f"is busy (HTTP {status} {said}): try again later"
+    if "configuration in the storage is corrupted" in said:
+        return (
+            f"can't read its own Alertmanager ({said}): roll it back to an earlier version in "
+            "Grafana, under Alerting, Settings"
+        )
     return f"answers HTTP {status} {said!r}"

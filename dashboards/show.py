@@ -2,10 +2,11 @@
 
 import difflib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from dashboards.apply import Outcome
-from dashboards.merge import ORDER, Change
+from dashboards.merge import ORDER, Change, changes
 from dashboards.plan import Plan, Step
 from driftline.errors import DriftlineError
 
@@ -23,13 +24,12 @@ def _step(step: Step) -> list[str]:
     lines = []
     if step.action not in ("nothing", "forget"):
         lines.append(f"{_SIGNS[step.action]} {step.kind.name} {step.uid}: {_doing(step)}")
-        lines += [f"    {_change(change)}" for change in step.changes]
+        lines += [f"    {line}" for change in step.changes for line in _lines_of(change)]
         lines += [f"    {name}: (secret)" for name in sorted(step.secrets)]
     lines += _failed(step)
     lines += _conflicts(step)
-    for edit in step.edits:
-        lines.append(f"= {step.kind.name} {step.uid}: edited in Grafana, kept: {_change(edit)}")
-    return lines
+    kept = f"= {step.kind.name} {step.uid}: edited in Grafana, kept: "
+    return [*lines, *(kept + line for edit in step.edits for line in _lines_of(edit))]
 
 
 def failure(kind: str, uid: str, error: DriftlineError) -> str:
@@ -43,7 +43,8 @@ def _failed(step: Step) -> list[str]:
 
 def _conflicts(step: Step) -> list[str]:
     name = f"{step.kind.name} {step.uid}"
-    return [f"! {name}: conflict, left as it is: {_change(one)}" for one in step.conflicts]
+    left = f"! {name}: conflict, left as it is: "
+    return [left + line for one in step.conflicts for line in _lines_of(one)]
 
 
 def _doing(step: Step) -> str:
@@ -52,11 +53,23 @@ def _doing(step: Step) -> str:
     return f"{step.action}{title}{again}"
 
 
-def _change(change: Change) -> str:
+def _lines_of(change: Change) -> list[str]:
+    """What a change is, by element where it is one of a list."""
     old, new = change.old, change.new
     if change.path[-1:] == (ORDER,):
-        return f"{change.where}: {_places(old, old)} -> {_places(old, new)}"
-    return f"{change.where}: {_short(old)} -> {_short(new)}"
+        return [f"{change.where}: {_places(old, old)} -> {_places(old, new)}"]
+    if not isinstance(old, list) or not isinstance(new, list):
+        return [f"{change.where}: {_short(old)} -> {_short(new)}"]
+    if len(old) == len(new):
+        return [line for one in _elements(change) for line in _lines_of(one)]
+    gone = [f"{change.where}: without {_short(one)}" for one in old if one not in new]
+    added = [f"{change.where}: with {_short(one)}" for one in new if one not in old]
+    return [*gone, *added] or [f"{change.where}: {len(old)} -> {len(new)} elements"]
+
+
+def _elements(change: Change) -> Iterator[Change]:
+    for at, (old, new) in enumerate(zip(change.old, change.new, strict=True)):
+        yield from changes(old, new, (*change.path, str(at)))
 
 
 def _places(old: list[str], new: list[str]) -> str:

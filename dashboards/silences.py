@@ -67,16 +67,22 @@ class Synced:
     ended: int
 
 
-def sync(server: Server, connection: Connection, state: GrafanaState) -> Synced:
+def sync(
+    server: Server, connection: Connection, state: GrafanaState, patience: timedelta | None = None
+) -> Synced:
     """Make those that Grafana lacks, end those that are over here.
 
     Safe to run at any time, and again. One that a person ended in Grafana is not made anew, and
     one of which Grafana's answer was lost is found again.
 
+    Args:
+        patience: how long to wait for others who speak to this Grafana; default: until they end.
+
     Raises:
         GrafanaError: the server does not answer, or the token may not.
+        ServiceError: others take longer.
     """
-    with state.locked():
+    with state.locked(patience):
         run = _Run(server, state, datetime.now(UTC))
         known = _known(state)
         wanted = {one.uid: one for one in _wanted(connection, run.now)}

@@ -8,6 +8,7 @@ from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 
+from dashboards import palette
 from dashboards.board import mapped, steps
 
 Mapping = tuple[str, str, str]
@@ -15,28 +16,47 @@ _LONGEST_LABEL = 24  # of a bar; 0, the SDK's default, is none at all
 
 # Worse is larger: of several verdicts of a bucket the largest is shown.
 STATES: tuple[Mapping, ...] = (
-    ("0", "no data", "#5a6270"),
-    ("1", "only shown", "#7f8894"),
-    ("2", "too few rows", "#8a8f98"),
-    ("3", "not calibrated", "#6f8fc0"),
-    ("4", "ok", "#4f9d69"),
-    ("5", "alarm", "#e0525d"),
-    ("6", "broken", "#a352cc"),
+    ("0", "no data", palette.FAINT),
+    ("1", "only shown", palette.NEUTRAL),
+    ("2", "too few rows", palette.NEUTRAL),
+    ("3", "not calibrated", palette.NOT_CALIBRATED),
+    ("4", "ok", palette.OK),
+    ("5", "alarm", palette.ALARM),
+    ("6", "broken", palette.BROKEN),
 )
 RANK = (
     "array_position(ARRAY['no_data','shown','insufficient','not_calibrated','ok','alarm',"
     "'broken'], status) - 1"
 )
 STATUSES: tuple[Mapping, ...] = (
-    ("ok", "ok", "green"),
-    ("alarm", "alarm", "red"),
-    ("broken", "broken", "purple"),
-    ("shown", "shown", "#7f8894"),
-    ("insufficient", "too few rows", "#7f8894"),
-    ("not_calibrated", "not calibrated", "blue"),
-    ("no_data", "no data", "#7f8894"),
+    ("ok", "ok", palette.OK),
+    ("alarm", "alarm", palette.ALARM),
+    ("broken", "broken", palette.BROKEN),
+    ("shown", "shown", palette.NEUTRAL),
+    ("insufficient", "too few rows", palette.NEUTRAL),
+    ("not_calibrated", "not calibrated", palette.NOT_CALIBRATED),
+    ("no_data", "no data", palette.NEUTRAL),
 )
-SEVERITIES: tuple[Mapping, ...] = (("page", "page", "dark-red"), ("ticket", "ticket", "orange"))
+SEVERITIES: tuple[Mapping, ...] = (
+    ("page", "page", palette.ALARM),
+    ("ticket", "ticket", palette.PENDING),
+)
+# Of an alert, from good to bad.
+ALERTS: tuple[Mapping, ...] = (
+    ("ok", "ok", palette.OK),
+    ("no data", "no data", palette.NEUTRAL),
+    ("pending", "pending", palette.PENDING),
+    ("broken", "broken", palette.BROKEN),
+    ("firing", "firing", palette.ALARM),
+    ("unwatched", "unwatched", palette.NEUTRAL),
+)
+DECISIONS: tuple[Mapping, ...] = (
+    ("first", "first", palette.SERVED),
+    ("promoted", "promoted", palette.OK),
+    ("forced", "forced", palette.PENDING),
+    ("rolled_back", "rolled back", palette.ALARM),
+    ("refused", "refused", palette.NEUTRAL),
+)
 
 
 def figure(panel: stat.Panel) -> stat.Panel:
@@ -78,11 +98,13 @@ def lines(panel: timeseries.Panel) -> timeseries.Panel:
 
 
 def stacked(panel: timeseries.Panel) -> timeseries.Panel:
-    """Bars on each other."""
+    """Counts, as bars on each other; the axis has no steps below 1, however few there are."""
     return (
         panel.draw_style(common.GraphDrawStyle.BARS)
         .line_width(0)
         .fill_opacity(80)
+        .axis_soft_min(0)
+        .axis_soft_max(10)
         .stacking(build.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
         .legend(_legend())
         .tooltip(_all_series())

@@ -110,17 +110,42 @@ def _place(panel: Json) -> tuple[int, int]:
 
 def _panel(panel: Json) -> Json:
     kept = {key: value for key, value in panel.items() if key != "pluginVersion"}
-    if kept.get("transparent") is False:
-        del kept["transparent"]
+    kept = _without(_without_bases(kept), ui.PANEL)
     kind = kept.get("type", "")
     if kind != "row":
-        kept = _without(kept, ui.DEFAULTS.get(kind, ui.ANY_TYPE))
+        kept = _without(kept, _defaults(kind, kept))
     if "datasource" in kept:
         kept["datasource"] = _renamed(kept["datasource"])
     if "targets" in kept:
         targets = [_target(target) for target in kept["targets"]]
         kept["targets"] = _by_name(targets, "refId")
     return kept
+
+
+def _defaults(kind: str, panel: Json) -> Json:
+    """What a panel of a kind has by default, with what its own field makes default."""
+    field = panel.get("fieldConfig", {}).get("defaults", {})
+    more = dict(ui.RANGES.get((kind, field.get("unit", "")), {}))
+    more |= {key: field[key] for key in ui.THROWN_AWAY.get(kind, ()) if key in field}
+    usual = ui.DEFAULTS.get(kind, ui.ANY_TYPE)
+    config = usual["fieldConfig"]
+    return {
+        **usual,
+        "fieldConfig": {**config, "defaults": {**config["defaults"], **more}},
+    }
+
+
+def _without_bases(value: Any) -> Any:
+    """Without the value of the first step of thresholds, which holds from minus infinity on."""
+    if isinstance(value, list):
+        return [_without_bases(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    plain = {key: _without_bases(one) for key, one in value.items()}
+    if isinstance(steps := plain.get("steps"), list) and steps and isinstance(steps[0], dict):
+        first = {key: one for key, one in steps[0].items() if key != "value"}
+        plain["steps"] = [first, *steps[1:]]
+    return plain
 
 
 def _target(target: Json) -> Json:

@@ -90,7 +90,8 @@ def _check_routing(settings: Grafana, version: tuple[int, int]) -> None:
 def _folders(config: Config) -> list[Wanted]:
     title = config.grafana.folder
     folders = {FLEET_FOLDER: title}
-    folders |= {folder_uid(team): f"{title} {team}" for team in teams(config)}
+    for team in teams(config):  # the default team is called as the default folder
+        folders[folder_uid(team)] = f"{title} {'models' if team == title else team}"
     return [Wanted("folder", uid, title, {"title": title}) for uid, title in folders.items()]
 
 

@@ -11,11 +11,14 @@ from dashboards.kinds.kind import (
 )
 from dashboards.server import GrafanaError, Server
 
+_IN_USE = (409, 500)  # the latter is 11.0's answer
+
 
 class ContactPoint:
     """One integration with a contact point of its own."""
 
     name = "contact_point"
+    lockable = True
 
     def read(self, server: Server, uids: Collection[str]) -> dict[str, Json | GrafanaError]:
         """See `Kind`; one request."""
@@ -66,14 +69,14 @@ class ContactPoint:
         )
 
     def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
-        """See `Kind`; Grafana answers 500 for one that is in use."""
+        """See `Kind`."""
         try:
             server.call(
                 f"delete the contact point {uid!r}",
                 lambda api: api.alertingprovisioning.delete_contactpoint(uid),
             )
         except GrafanaError as error:
-            if error.status != 500:
+            if error.status not in _IN_USE:
                 raise
             return "a rule or a policy still sends to it"
         return None

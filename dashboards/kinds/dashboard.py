@@ -8,11 +8,14 @@ from dashboards.kinds.kind import Json, Sent
 from dashboards.server import GrafanaError, Server
 from dashboards.tree import from_tree, to_tree
 
+_OTHER_SCHEMA = 406
+
 
 class Dashboard:
     """A dashboard and the folder that it is in."""
 
     name = "dashboard"
+    lockable = False
 
     def read(self, server: Server, uids: Collection[str]) -> dict[str, Json | GrafanaError]:
         """See `Kind`; one request each, some at a time."""
@@ -23,7 +26,7 @@ class Dashboard:
                     f"read the dashboard {uid!r}", lambda api: api.dashboard.get_dashboard(uid)
                 )
             except GrafanaError as error:
-                return error
+                return error if error.status != _OTHER_SCHEMA else _of_other_schema(uid)
 
         with ThreadPoolExecutor(server.settings.concurrency) as pool:
             found = zip(uids, pool.map(one, uids), strict=True)
@@ -72,6 +75,16 @@ class Dashboard:
             f"delete the dashboard {uid!r}", lambda api: api.dashboard.delete_dashboard(uid)
         )
         return None
+
+
+def _of_other_schema(uid: str) -> GrafanaError:
+    """To write it in the classic schema would throw away what the person made of it."""
+    return GrafanaError(
+        f"dashboard {uid!r} was saved in Grafana's new schema (v2), which driftline can't merge "
+        "with: it stays as it is. To have driftline's page again, save this one as a copy, delete "
+        "it, and run it again",
+        _OTHER_SCHEMA,
+    )
 
 
 def _checked(live: Any) -> Json | GrafanaError:

@@ -14,6 +14,7 @@ class DataSource:
     """A PostgreSQL data source; settings that driftline does not name are left as they are."""
 
     name = "datasource"
+    lockable = False
 
     def read(self, server: Server, uids: Collection[str]) -> dict[str, Json | GrafanaError]:
         """See `Kind`; one request each."""

@@ -11,6 +11,7 @@ class Folder:
     """A folder, of which driftline says the title only."""
 
     name = "folder"
+    lockable = False
 
     def read(self, server: Server, uids: Collection[str]) -> dict[str, Json | GrafanaError]:
         """See `Kind`; one request."""

@@ -9,6 +9,7 @@ from driftline.errors import DriftlineError
 
 Json = dict[str, Any]
 REDACTED = "[REDACTED]"
+EDITABLE, LOCKED = "editable", "locked"  # of `grafana.provenance`
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,15 @@ class Sent:
 
 
 class Kind(Protocol):
-    """A kind of objects: how they are read, compared, written and deleted."""
+    """A kind of objects: how they are read, compared, written and deleted.
+
+    Attributes:
+        name: of the kind.
+        lockable: its objects are editable or locked by `grafana.provenance`.
+    """
 
     name: str
+    lockable: bool
 
     def read(self, server: Server, uids: Collection[str]) -> dict[str, Json | GrafanaError]:
         """Those of the uids that are there; an error stands for one that can't be read."""
@@ -71,21 +78,29 @@ class Kind(Protocol):
         """Remove; the reason when it has to stay."""
 
 
+def provenance(live: Json | None) -> str:
+    """Who may edit an alerting object: `editable`, `locked`, or what it comes from."""
+    found = str((live or {}).get("provenance") or "")
+    return {"": EDITABLE, "api": LOCKED}.get(found, found)
+
+
 def check_provenance(server: Server, what: str, live: Json | None) -> None:
     """See that an alerting object may be written the way that the config says.
 
     Raises:
         GrafanaError: it is from a file, or it is locked and cannot become editable.
     """
-    provenance = (live or {}).get("provenance") or ""
-    if provenance in ("", "api") and (provenance == "" or server.settings.provenance == "locked"):
+    found = provenance(live)
+    if found in (EDITABLE, server.settings.provenance):
         return
-    way_out = (
-        "set grafana.provenance: locked, or delete it in Grafana"
-        if provenance == "api"
-        else "change it where it comes from"
+    if found == LOCKED:
+        raise GrafanaError(
+            f"{what} is locked, and Grafana does not make it editable again: set "
+            "grafana.provenance: locked, or delete it in Grafana, and it is made anew"
+        )
+    raise GrafanaError(
+        f"{what} is provisioned ({found!r}) and may not be edited: change it where it comes from"
     )
-    raise GrafanaError(f"{what} is provisioned ({provenance!r}) and may not be edited: {way_out}")
 
 
 def changed_meanwhile(what: str) -> GrafanaError:

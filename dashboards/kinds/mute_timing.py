@@ -13,6 +13,7 @@ class MuteTiming:
     """A mute timing, whose name is its uid."""
 
     name = "mute_timing"
+    lockable = True
 
     def read(self, server: Server, uids: Collection[str]) -> dict[str, Json | GrafanaError]:
         """See `Kind`; one request."""

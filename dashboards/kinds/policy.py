@@ -8,6 +8,11 @@ from dashboards.merge import ORDER
 from dashboards.server import GrafanaError, Server
 
 UID = "policies"
+#: Grafana 12 takes such a tree, and then nothing of its Alertmanager can be read any more.
+CONTINUES = (
+    "the root of the policies has 'continue: true', which corrupts Grafana's Alertmanager when it "
+    "is written: remove it where the policies come from"
+)
 PREFIX = "driftline "  # of the names of our alerts, which our routes match
 
 
@@ -20,6 +25,7 @@ class Policy:
     """
 
     name = "policy"
+    lockable = False
 
     def read(self, server: Server, uids: Collection[str]) -> dict[str, Json | GrafanaError]:
         """See `Kind`; one request."""
@@ -58,6 +64,8 @@ class Policy:
                 f"the policies are provisioned ({provenance!r}) by somebody else: add driftline's "
                 "routes there, or use grafana.routing.mode: notification_settings"
             )
+        if now.get("continue"):
+            raise GrafanaError(CONTINUES)
         _, others = _split(now)
         body = {key: value for key, value in now.items() if key not in ("provenance", "routes")}
         body["routes"] = [*ours, *others]

@@ -19,6 +19,7 @@ class Rule:
     """An alert rule of the provisioning API."""
 
     name = "rule"
+    lockable = True
 
     def read(self, server: Server, uids: Collection[str]) -> dict[str, Json | GrafanaError]:
         """See `Kind`; one request for all."""

@@ -12,6 +12,7 @@ class RuleGroup:
     """A group of a folder; its uid is `FOLDER/GROUP`."""
 
     name = "rule_group"
+    lockable = False
 
     def read(self, server: Server, uids: Collection[str]) -> dict[str, Json | GrafanaError]:
         """See `Kind`; one request each."""

@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.builders import barchart, timeseries
 from grafana_foundation_sdk.builders import table as table_panel
 
-from dashboards import style
+from dashboards import palette, style
 from dashboards.board import Panel, Query, coloured, describe, table
 from dashboards.of_model.sample import POINTS, SLOTS, rows
 from dashboards.scope import SEGMENT, WINDOW, Scope, rows_of, shadows_of
@@ -15,8 +15,9 @@ _NONE = "No other version scores: 'driftline models shadow' or 'challenge'"
 
 def panels(scope: Scope) -> list[Panel]:
     """The section."""
-    first = [scores(scope), distributions(scope)]
-    return [*first, versions(scope), *([difference(scope)] if scope.name is not None else [])]
+    if scope.name is None:
+        return [scores(scope), distributions(scope), versions(scope, 24)]
+    return [scores(scope), distributions(scope), versions(scope, 12), difference(scope)]
 
 
 def scores(scope: Scope) -> Panel:
@@ -41,7 +42,7 @@ SELECT $__timeGroup(window_end, $__interval) AS time,
 def distributions(scope: Scope) -> Panel:
     """The scores of the last window that another version scored too."""
     return describe(
-        style.shares(barchart.Panel()).override_by_name(*coloured("served", "#5794f2")),
+        style.shares(barchart.Panel()).override_by_name(*coloured("served", palette.SERVED)),
         "version distributions",
         "Scores of the same window",
         "Share of each bin of the score: what was served, and what the other versions would have "
@@ -61,7 +62,7 @@ SELECT label AS score, {_share("= 'served'")} AS served, {_share("<> 'served'")}
     )
 
 
-def versions(scope: Scope) -> Panel:
+def versions(scope: Scope, width: int) -> Panel:
     """Each version over the range."""
     return describe(
         style.listing(table_panel.Panel()),
@@ -76,7 +77,7 @@ SELECT version, role, sum(rows) FILTER (WHERE "column" = '{names.SCORE}') AS row
   FROM driftline.window_stat
  WHERE {scope.windows} AND "column" IN ('{names.SCORE}', '{names.INFERENCE_MS}') AND {SEGMENT}
  GROUP BY 1, 2 ORDER BY 1 DESC, 2"""),
-        size=(12, 9),
+        size=(width, 9),
         empty="No window judged in this range",
     )
 

@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.builders import barchart, statetimeline, timeseries
 from grafana_foundation_sdk.builders import table as table_panel
 
-from dashboards import style, variables
+from dashboards import palette, style, variables
 from dashboards.board import Panel, Query, coloured, describe, table
 from dashboards.of_model import states
 from dashboards.of_model.histogram import against_reference
@@ -31,17 +31,7 @@ def timeline(scope: Scope) -> Panel:
         "Drift of each column",
         f"The worst verdict of the drift monitors in each window; of more than {_COLUMNS} columns "
         "those with most alarms. A click on a column chooses it for the panels below.",
-        states.by_window(
-            f"""\
-WITH found AS MATERIALIZED (
-  SELECT window_end, "column", status FROM driftline.verdict
-   WHERE {scope.windows} AND family = 'drift' AND {SEGMENT} AND "column" <> '')
-SELECT window_end, "column" AS metric, {style.RANK} AS status
-  FROM found JOIN (SELECT "column" FROM found GROUP BY 1
-                    ORDER BY count(*) FILTER (WHERE status = 'alarm') DESC, 1
-                    LIMIT {_COLUMNS}) AS listed USING ("column")""",
-            _NO_VERDICT,
-        ),
+        states.of_columns(scope, "drift", _COLUMNS, _NO_VERDICT),
         size=(24, _height(scope)),
         empty=_NO_VERDICT,
     )
@@ -58,7 +48,7 @@ def _height(scope: Scope) -> int:
 def histogram(scope: Scope) -> Panel:
     """The chosen column against the reference."""
     return describe(
-        style.shares(barchart.Panel()).override_by_name(*coloured("reference", "#8a93a6")),
+        style.shares(barchart.Panel()).override_by_name(*coloured("reference", palette.EXPECTED)),
         "histogram",
         "$column: reference against current",
         "Share of each bin in the reference and in the last judged window of the range: zoom to "

@@ -53,7 +53,7 @@ def incidents(scope: Scope) -> Panel:
         table(f"""\
 SELECT id, severity, family, since, last, extract(epoch FROM last - since)::float8 AS duration,
        resolved_at AS resolved, summary, resolution, report_id AS report,
-       {_runbook(scope)} AS runbook, coalesce(acknowledged_by, '') AS acknowledged
+       {runbook(scope, "incident.model")} AS runbook, coalesce(acknowledged_by, '') AS acknowledged
   FROM driftline.incident
  WHERE model = {scope.model} AND since <= $__timeTo() AND last >= $__timeFrom()
  ORDER BY opened_at DESC LIMIT 100"""),
@@ -81,11 +81,12 @@ SELECT id AS report, since, until, rows FROM driftline.report
     )
 
 
-def _runbook(scope: Scope) -> str:
+def runbook(scope: Scope, model: str) -> str:
+    """SQL of a model's runbook; empty where it has none."""
     if not scope.runbooks:
         return "''"
     known = ", ".join(f"({quoted(name)}, {quoted(url)})" for name, url in scope.runbooks.items())
     return (
         f"coalesce((SELECT url FROM (VALUES {known}) AS runbook (name, url)"
-        " WHERE name = incident.model), '')"
+        f" WHERE name = {model}), '')"
     )

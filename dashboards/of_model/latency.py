@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders import heatmap, timeseries
 
-from dashboards import style
+from dashboards import palette, style
 from dashboards.board import Panel, Query, coloured, describe
 from dashboards.macros import quoted
 from dashboards.of_model.histogram import by_time
@@ -20,7 +20,7 @@ def inference(scope: Scope) -> Panel:
     panel = style.lines(timeseries.Panel()).unit("ms")
     dashed = {"fill": "dash", "dash": [8, 6]}
     panel = panel.override_by_name(
-        *coloured("objective", "red", lineStyle=dashed, fillOpacity=0, lineWidth=1)
+        *coloured("objective", palette.ALARM, lineStyle=dashed, fillOpacity=0, lineWidth=1)
     )
     return describe(
         panel,
@@ -52,21 +52,22 @@ def distribution(scope: Scope) -> Panel:
 def lag(scope: Scope) -> Panel:
     """From the broker to the score."""
     return describe(
-        style.lines(timeseries.Panel()).unit("ms"),
+        style.lines(timeseries.Panel()).unit("short").axis_label("seconds"),
         "lag",
         "End-to-end lag",
         "From Kafka's time of the message to the score, percentiles of each window. A replay of "
         "old messages shows how old they were.",
-        Query(_percentiles(scope, names.LAG_MS)),
+        Query(_percentiles(scope, names.LAG_MS, per_unit=1_000)),
         size=(8, 9),
         empty="No window judged in this range",
     )
 
 
-def _percentiles(scope: Scope, column: str) -> str:
+def _percentiles(scope: Scope, column: str, per_unit: int = 1) -> str:
+    """Of milliseconds, in units of so many."""
     return f"""\
-SELECT $__timeGroup(window_end, $__interval) AS time, max(p50) AS p50, max(p95) AS p95,
-       max(p99) AS p99
+SELECT $__timeGroup(window_end, $__interval) AS time, max(p50) / {per_unit} AS p50,
+       max(p95) / {per_unit} AS p95, max(p99) / {per_unit} AS p99
   FROM driftline.window_stat
  WHERE {scope.windows} AND "column" = '{column}' AND {SEGMENT}
    AND role = '{names.SERVED}' AND {VERSIONS}

@@ -1,17 +1,32 @@
 """What stands now: state, version, traffic, drift, latency, labels."""
 
 from grafana_foundation_sdk.builders import stat
+from grafana_foundation_sdk.builders import table as table_panel
+from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
-from dashboards import style
+from dashboards import palette, style
 from dashboards.board import Panel, describe, mapped, table
+from dashboards.macros import quoted
+from dashboards.of_model.incidents import runbook
 from dashboards.scope import WINDOW, Scope
 from driftline import names
+
+_WAYS = {
+    "drift": "see Drift; if it is meant to be so: driftline alerts accept",
+    "quality": "see Data quality; mend what sends the events",
+    "latency": "see Latency; give the job more workers, or roll the version back",
+    "volume": "see Traffic; ask who sends the events",
+    "performance": "see Performance; roll the version back, or train it anew",
+    "registry": "driftline models show",
+    "pipeline": "driftline doctor",
+}
 
 
 def panels(scope: Scope) -> list[Panel]:
     """The section."""
     return [
         state(scope),
+        alerts(scope),
         version(scope),
         predictions(scope),
         drifting(scope),
@@ -23,11 +38,7 @@ def panels(scope: Scope) -> list[Panel]:
 def state(scope: Scope) -> Panel:
     """The worst of the model's alerts."""
     states = mapped(
-        ("1", "ok", "green"),
-        ("2", "no data", "text"),
-        ("3", "pending", "orange"),
-        ("4", "broken", "purple"),
-        ("5", "firing", "red"),
+        *((str(rank), text, colour) for rank, (_, text, colour) in enumerate(style.ALERTS[:5], 1))
     )
     return describe(
         style.figure(stat.Panel()).mappings(states),
@@ -37,8 +48,43 @@ def state(scope: Scope) -> Panel:
         table(f"""\
 SELECT max(array_position(ARRAY['ok','no_data','pending','broken','firing'], state)) AS state
   FROM driftline.alert WHERE model = {scope.model}"""),
-        size=(4, 4),
-        empty="Not watched yet",
+        size=(5, 7),
+        empty="Not watched yet: start 'driftline monitor'",
+    )
+
+
+def alerts(scope: Scope) -> Panel:
+    """Each family: since when it is as it is, what changed, what to do."""
+    panel = style.listing(table_panel.Panel())
+    panel = panel.override_by_name("state", style.pill(*style.ALERTS))
+    panel = panel.override_by_name("severity", style.pill(*style.SEVERITIES))
+    panel = panel.override_by_name("what changed", [DynamicConfigValue("custom.width", 420)])
+    panel = panel.override_by_name(
+        "runbook", style.linked("Runbook", "${__value.raw}", new_tab=True)
+    )
+    ways = " ".join(f"WHEN {quoted(family)} THEN {quoted(way)}" for family, way in _WAYS.items())
+    return describe(
+        panel,
+        "alerts",
+        "What is wrong, since when, what to do",
+        "The alert of each family of monitors, the worst first, whatever the range. 'driftline "
+        "alerts silence' and 'ack' keep it quiet while somebody looks.",
+        table(f"""\
+SELECT replace(alert.state, '_', ' ') AS state, alert.family, alert.since,
+       CASE WHEN alert.state IN ('firing', 'broken') THEN alert.severity ELSE '' END AS severity,
+       CASE alert.state WHEN 'ok' THEN '' ELSE alert.summary END AS "what changed",
+       CASE WHEN alert.state NOT IN ('ok', 'no_data')
+            THEN CASE alert.family {ways} ELSE '' END ELSE '' END AS "what to do",
+       CASE WHEN alert.state IN ('firing', 'broken') THEN {runbook(scope, "alert.model")}
+            ELSE '' END AS runbook,
+       coalesce(incident.acknowledged_by, '') AS acknowledged
+  FROM driftline.alert
+  LEFT JOIN driftline.incident ON incident.id = alert.incident_id
+ WHERE alert.model = {scope.model}
+ ORDER BY array_position(ARRAY['firing','broken','pending','no_data','ok'], alert.state),
+          alert.severity, alert.since DESC"""),
+        size=(19, 7),
+        empty="Not watched yet: start 'driftline monitor'",
     )
 
 
@@ -52,7 +98,7 @@ def version(scope: Scope) -> Panel:
         table(f"""\
 SELECT version FROM driftline.promotion
  WHERE model = {scope.model} AND kind <> 'refused' ORDER BY id DESC LIMIT 1"""),
-        size=(4, 4),
+        size=(5, 4),
         empty="None was promoted",
     )
 
@@ -67,7 +113,7 @@ def predictions(scope: Scope) -> Panel:
         table(f"""\
 SELECT rows FROM driftline.judged_window
  WHERE {scope.windows} ORDER BY window_end DESC LIMIT 1"""),
-        size=(4, 4),
+        size=(5, 4),
         empty="No window judged",
     )
 
@@ -75,7 +121,7 @@ SELECT rows FROM driftline.judged_window
 def drifting(scope: Scope) -> Panel:
     """Columns in alarm."""
     return describe(
-        style.figure(stat.Panel()).thresholds(style.from_zero((0, "green"), (1, "orange"))),
+        style.figure(stat.Panel()).thresholds(style.from_zero((0, palette.OK), (1, palette.ALARM))),
         "drifting",
         "Columns in alarm",
         "Columns with a drift verdict 'alarm' in the last judged window of the range.",
@@ -84,7 +130,7 @@ SELECT count(DISTINCT "column") FILTER (WHERE status = 'alarm') AS columns
   FROM driftline.verdict
  WHERE model = {scope.model} AND window_seconds = {WINDOW} AND window_end = {scope.last}
    AND family = 'drift'"""),
-        size=(4, 4),
+        size=(5, 4),
         empty="No window judged",
     )
 
@@ -100,7 +146,7 @@ def inference(scope: Scope) -> Panel:
 SELECT max(p99) AS p99 FROM driftline.window_stat
  WHERE model = {scope.model} AND window_seconds = {WINDOW} AND window_end = {scope.last}
    AND "column" = '{names.INFERENCE_MS}' AND segment = '' AND role = '{names.SERVED}'"""),
-        size=(4, 4),
+        size=(5, 4),
         empty="No window judged",
     )
 

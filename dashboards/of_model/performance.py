@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders import timeseries
 
-from dashboards import style
+from dashboards import palette, style
 from dashboards.board import Panel, Query, coloured, describe
 from dashboards.of_model import realised
 from dashboards.scope import SEGMENT, WINDOW, Scope
@@ -64,10 +64,10 @@ def _banded() -> timeseries.Panel:
     hidden = {"lineWidth": 0, "fillOpacity": 0, "showPoints": "never"}
     band = {**hidden, "fillBelowTo": "low", "fillOpacity": 22}
     panel = style.lines(timeseries.Panel()).decimals(3)
-    panel = panel.override_by_name(*coloured("realised", "#5794f2", fillOpacity=0))
-    panel = panel.override_by_name(*coloured("high", "#5794f2", **band))
-    panel = panel.override_by_name(*coloured("low", "#5794f2", **hidden))
-    return panel.override_by_name(*coloured("estimated", "orange", fillOpacity=0))
+    panel = panel.override_by_name(*coloured("realised", palette.SERVED, fillOpacity=0))
+    panel = panel.override_by_name(*coloured("high", palette.SERVED, **band))
+    panel = panel.override_by_name(*coloured("low", palette.SERVED, **hidden))
+    return panel.override_by_name(*coloured("estimated", palette.PENDING, fillOpacity=0))
 
 
 def verdicts(scope: Scope) -> Panel:

@@ -10,6 +10,7 @@ from dashboards.scope import SEGMENT, WINDOW, Scope
 from driftline import names
 
 _COLUMNS = 12
+_STRIPES = 12  # columns of the timeline, whose names can be read
 _NO_VERDICT = "No quality verdict in this range"
 
 
@@ -48,14 +49,9 @@ def timeline(scope: Scope) -> Panel:
         style.timeline(statetimeline.Panel()),
         "quality timeline",
         "Quality of each column",
-        "The worst verdict of the data quality monitors in each window.",
-        states.by_window(
-            f"""\
-SELECT window_end, CASE "column" WHEN '' THEN 'stream' ELSE "column" END AS metric,
-       {style.RANK} AS status
-  FROM driftline.verdict WHERE {scope.windows} AND family = 'quality' AND {SEGMENT}""",
-            _NO_VERDICT,
-        ),
+        f"The worst verdict of the data quality monitors in each window; of more than {_STRIPES} "
+        "columns those with most alarms.",
+        states.of_columns(scope, "quality", _STRIPES, _NO_VERDICT),
         size=(12, 9),
         empty=_NO_VERDICT,
     )

@@ -1,10 +1,31 @@
 """State timelines: what each window was, from its start to its end."""
 
+from dashboards import style
 from dashboards.board import Query
 from dashboards.macros import quoted
-from dashboards.scope import WINDOW
+from dashboards.scope import SEGMENT, WINDOW, Scope
 
 _WINDOW = f"make_interval(secs => {WINDOW}::int)"
+
+
+def of_columns(scope: Scope, family: str, most: int, empty: str) -> Query:
+    """The worst verdict of a family on each column, of those with most alarms.
+
+    Parameters:
+        most: how many, so that their names can be read.
+        empty: as of `by_window`.
+    """
+    return by_window(
+        f"""\
+WITH found AS MATERIALIZED (
+  SELECT window_end, CASE "column" WHEN '' THEN 'all together' ELSE "column" END AS look, status
+    FROM driftline.verdict WHERE {scope.windows} AND family = {quoted(family)} AND {SEGMENT})
+SELECT window_end, look AS metric, {style.RANK} AS status
+  FROM found JOIN (SELECT look FROM found GROUP BY 1
+                    ORDER BY count(*) FILTER (WHERE status = 'alarm') DESC, 1
+                    LIMIT {most}) AS listed USING (look)""",
+        empty,
+    )
 
 
 def by_window(verdicts: str, empty: str) -> Query:

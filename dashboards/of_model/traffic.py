@@ -35,14 +35,9 @@ SELECT $__timeGroup(bucket, $__interval) AS time, 'version ' || version AS metri
 
 def decisions(scope: Scope) -> Panel:
     """Who decided what, and why."""
-    decided = (
-        ("first", "first", "blue"),
-        ("promoted", "promoted", "green"),
-        ("forced", "forced", "orange"),
-        ("rolled_back", "rolled back", "red"),
-        ("refused", "refused", "#7f8894"),
+    panel = style.listing(table_panel.Panel()).override_by_name(
+        "decision", style.pill(*style.DECISIONS)
     )
-    panel = style.listing(table_panel.Panel()).override_by_name("decision", style.pill(*decided))
     return describe(
         panel,
         "decisions",

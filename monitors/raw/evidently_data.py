@@ -7,7 +7,7 @@ case, here and, by the environment, in every child process.
 # ruff: noqa: PLC0415 - heavy
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from driftline import names
 from driftline.storage.window_sample import LABEL
-from monitors.raw.raw_columns import is_number
+from monitors.raw.raw_columns import is_number, is_rounded
 
 if TYPE_CHECKING:
     from evidently import DataDefinition, Dataset
@@ -85,8 +85,11 @@ def _definition(table: pa.Table, columns: list[str], *, labelled: bool = False) 
     )
 
 
-def _series(column: pa.ChunkedArray) -> "pd.Series[float] | pd.Series[str]":
-    """Infinities as missing: Evidently's bins fail on them."""
+def _series(column: pa.ChunkedArray) -> "pd.Series[Any]":
+    """Infinities as missing: Evidently's bins fail on them; whole numbers as exact as they are."""
+    if is_rounded(column):
+        exact: pd.Series[Any] = column.to_pandas(types_mapper={column.type: pd.Int64Dtype()}.get)
+        return exact
     if is_number(column.type):
         values = column.cast(pa.float64(), safe=False).to_numpy()
         return pd.Series(np.where(np.isfinite(values), values, np.nan))

@@ -8,10 +8,11 @@ One HTML page that needs nothing else: Evidently puts its scripts, styles and da
 import html
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from driftline.errors import DriftlineError
 from monitors.raw import evidently_data, raw_columns
@@ -74,7 +75,22 @@ def make(
             f"Evidently can't make the report: {type(error).__name__}: {error}"
         ) from error
     numbers = {"drifted": _drifted(compared), **(_performance_numbers(performance))}
-    return Page(_page(title, facts, compared, performance), numbers)
+    known = [*facts, *_rounded(current, reference, columns)]
+    return Page(_page(title, known, compared, performance), numbers)
+
+
+def _rounded(
+    current: pa.Table, reference: pa.Table, columns: list[str]
+) -> Iterator[tuple[str, str]]:
+    """The limits of whole numbers that a browser can't show: Evidently's figures are floats."""
+    for name in columns:
+        both = {"now": current[name], "reference": reference[name]}
+        if any(map(raw_columns.is_rounded, both.values())):
+            limits = {when: pc.min_max(column) for when, column in both.items()}
+            exact = "; ".join(
+                f"{when} {one['min']} to {one['max']}" for when, one in limits.items()
+            )
+            yield f"{name}, exactly", f"{exact}. Its figures below are rounded to 16 digits."
 
 
 def _compare(current: pa.Table, reference: pa.Table, columns: list[str]) -> "Snapshot":

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from driftline import names
 from driftline.storage.window_sample import LABEL
+
+_EXACT = 2**53  # up to here each whole number is a float64
 
 
 def shared(current: pa.Table, reference: pa.Table) -> list[str]:
@@ -28,6 +31,18 @@ def _has_values(column: pa.ChunkedArray) -> bool:
     if not is_number(column.type):
         return bool(column.null_count < len(column))
     return bool(np.isfinite(column.cast(pa.float64(), safe=False).to_numpy()).any())
+
+
+def is_rounded(column: pa.ChunkedArray) -> bool:
+    """Whether some of its whole numbers are none as float64.
+
+    >>> is_rounded(pa.chunked_array([[2**53 + 1]])), is_rounded(pa.chunked_array([[7, None]]))
+    (True, False)
+    """
+    if not pa.types.is_integer(column.type) or column.null_count == len(column):
+        return False
+    limits = pc.min_max(column)
+    return max(abs(limits["min"].as_py()), abs(limits["max"].as_py())) > _EXACT
 
 
 def is_number(kind: pa.DataType) -> bool:

@@ -169,7 +169,7 @@ export function barchart(element, panel, data, page) {
   const longest = Math.max(...short.map((name) => name.length));
   const margin = flat
     ? { l: Math.min(element.clientWidth * 0.5, 18 + longest * 6.8), r: 60, t: 6, b: 26 }
-    : { l: 54, r: 14, t: 30, b: Math.min(96, 26 + longest * 5) };
+    : { l: panel.fieldConfig.defaults.custom?.axisLabel ? 70 : 54, r: 14, t: 30, b: Math.min(96, 26 + longest * 5) };
   plot(element, traces, {
     ...layout(page, panel), barmode: "group", bargap: flat ? 0.35 : 0.18, bargroupgap: 0.04, margin,
     hovermode: "closest", showlegend: !flat && traces.length > 1,
@@ -190,11 +190,11 @@ function plot(element, traces, made, page) {
 
 const utc = (text) => (typeof text === "number" ? text : Date.parse(`${text.replace(" ", "T").slice(0, 23)}Z`));
 
-function layout(page) {
+function layout(page, panel) {
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: "zoom",
     font: { family: getComputedStyle(document.body).fontFamily, size: 11.5, color: cssColour("--soft") },
-    margin: { l: 56, r: 16, t: 12, b: 38 },
+    margin: { l: panel.fieldConfig.defaults.custom?.axisLabel ? 72 : 56, r: 16, t: 12, b: 38 },
     legend: { orientation: "h", x: 0, y: 0.005, yref: "container", yanchor: "bottom", font: { size: 11.5 }, traceorder: "normal" },
     hoverlabel: { bgcolor: cssColour("--hover"), bordercolor: cssColour("--line"), font: { color: cssColour("--text"), size: 12 }, namelength: -1 },
     uirevision: page.revision,
@@ -210,9 +210,9 @@ function timeAxis(page) {
 }
 
 function valueAxis(panel) {
-  const { unit, min, max } = panel.fieldConfig.defaults;
+  const { unit, min, max, custom } = panel.fieldConfig.defaults;
   const made = { tickformat: unit === "percentunit" ? ".0%" : unit === "bytes" ? ".2s" : ",~r" };
-  if (unit === "short") made.tickformat = ",~r";
+  if (custom?.axisLabel) made.title = { text: escape(custom.axisLabel), standoff: 6, font: { size: 11.5 } };
   if (unit === "ms" || unit === "s") { made.tickformat = ",~r"; made.ticksuffix = ` ${unit}`; }
   if (min !== undefined && max !== undefined) made.range = [min, max * 1.03];
   else if (min !== undefined) made.rangemode = "tozero";
@@ -223,7 +223,7 @@ function objective(at) {
   if (at < 0) return [];
   return [{
     type: "line", xref: "paper", yref: "y", x0: 0, x1: 1, y0: at, y1: at, name: "objective",
-    line: { color: colour("red"), width: 1.4, dash: "dash" },
+    line: { color: "#d55e00", width: 1.4, dash: "dash" },
   }];
 }
 

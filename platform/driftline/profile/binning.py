@@ -341,8 +341,13 @@ def _are(values: object, kind: type | tuple[type, ...]) -> bool:
 
 
 def _interval_labels(edges: tuple[float, ...]) -> list[str]:
-    inner = [f"[{a:.6g}, {b:.6g})" for a, b in pairwise(edges)]
-    return [f"< {edges[0]:.6g}", *inner, f">= {edges[-1]:.6g}"]
+    """With as few digits as tell the edges apart, but four."""
+    for digits in range(4, 18):
+        short = [f"{edge:.{digits}g}" for edge in edges]
+        if len({*short}) == len(edges):
+            break
+    inner = [f"[{a}, {b})" for a, b in pairwise(short)]
+    return [f"< {short[0]}", *inner, f">= {short[-1]}"]
 
 
 _LOG_EDGES = tuple(

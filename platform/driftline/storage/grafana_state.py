@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -46,9 +47,10 @@ class GrafanaState:
         self._one_at_a_time = threading.Lock()
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Let nobody else apply to this Grafana; waits for who does."""
-        with locks.session(self._connection, "grafana", f"{self._place[0]} {self._place[1]}"):
+    def locked(self, patience: timedelta | None = None) -> Iterator[None]:
+        """Let nobody else apply to this Grafana; waits for who does, at most so long."""
+        place = f"{self._place[0]} {self._place[1]}"
+        with locks.session(self._connection, "grafana", place, patience):
             yield
 
     def load(self) -> dict[Key, Applied]:

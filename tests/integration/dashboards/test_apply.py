@@ -693,9 +693,23 @@ def test_locked_rules_cannot_become_editable(driver: Driver) -> None:
     driver.change(provenance="locked")
     driver.apply()
     assert {one["provenance"] for one in driver.stand_in.store.rules} == {"api"}
-    driver.change(provenance="editable", heartbeat="1 min")
-    ((_, error),) = driver.apply().failed
-    assert "set grafana.provenance: locked, or delete it in Grafana" in str(error)
+    driver.change(provenance="editable")
+    failed = driver.apply().failed
+    assert {step.kind.name for step, _ in failed} == {"rule", "contact_point"}
+    for _, error in failed:
+        assert "set grafana.provenance: locked, or delete it in Grafana" in str(error)
+
+
+def test_editable_rules_become_locked(driver: Driver) -> None:
+    driver.apply()
+    store = driver.stand_in.store
+    assert {one["provenance"] for one in [*store.rules, *store.contact_points]} == {""}
+    driver.change(provenance="locked")
+    changed = [step for step in driver.plan().steps if step.action == "update"]
+    assert {change.where for step in changed for change in step.changes} == {"provenance"}
+    assert driver.apply().ok
+    assert {one["provenance"] for one in [*store.rules, *store.contact_points]} == {"api"}
+    assert not driver.plan().differs
 
 
 def test_an_old_server_must_route_by_policies(driver: Driver) -> None:

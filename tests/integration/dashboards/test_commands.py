@@ -194,7 +194,7 @@ def test_the_doctor_says_which_right_is_missing(driver: Driver, file: Path, doct
     code, problems = doctor()
     assert (code, list(problems)) == (1, ["can't write data sources"])
     assert "Permissions needed: datasources:create" in problems["can't write data sources"]
-    assert "data sources need the role Admin" in problems["can't write data sources"]
+    assert "the role Admin, or make the source by hand" in problems["can't write data sources"]
     driver.stand_in.store.tokens = {TOKEN: "Viewer"}
     code, problems = doctor()
     assert code == 1
@@ -203,7 +203,7 @@ def test_the_doctor_says_which_right_is_missing(driver: Driver, file: Path, doct
         *("can't write contact points", "can't write mute timings", "can't silence alerts"),
         "can't write data sources",
     }
-    assert "the role Editor is enough for this" in problems["can't silence alerts"]
+    assert "give the service account the role Editor" in problems["can't silence alerts"]
 
 
 def test_the_doctor_says_that_the_token_is_over(driver: Driver, doctor: Doctor) -> None:

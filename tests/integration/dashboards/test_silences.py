@@ -400,12 +400,19 @@ def test_an_acknowledgement_is_at_once_a_silence(driver: Driver, file: Path) -> 
     assert fires(driver)
 
 
+@pytest.mark.parametrize(("status", "why"), [(503, "is busy"), (403, "lacks a right")])
 def test_a_silence_holds_when_grafana_is_away(
-    driver: Driver, file: Path, caplog: pytest.LogCaptureFixture
+    driver: Driver, file: Path, status: int, why: str
 ) -> None:
-    driver.stand_in.faults.answers = [503] * 100
-    typed(file, "silence", "fraud", "--for", "2 h")
-    assert "Grafana's silences are not in step: " in caplog.text
+    """Who asked for it is told, by the exit code too, and does not wait for long."""
+    driver.stand_in.faults.answers = [status] * 100
+    words = ("alerts", "silence", "fraud", "--for", "2 h", "--config", str(file))
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 4
+    assert "fraud all families for 2 h" in result.stdout
+    assert "Grafana does not know it yet" in result.stderr
+    assert why in result.stderr
+    assert len(driver.stand_in.faults.answers) > 90
     driver.stand_in.faults.answers = []
     assert synced(driver) == Synced(1, 0)
     assert active(driver) == [{"model": "fraud"}]

@@ -8,9 +8,12 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from dashboards import palette
+
 Panel = dict[str, Any]
 
 NEUTRAL = ("text", "transparent")
+_PALETTE = {value for value in vars(palette).values() if str(value).startswith("#")}
 # What a query gives where nothing is there: no row at all breaks some panels in the browser.
 _ALWAYS_A_ROW = re.compile(r"WHERE NOT EXISTS \(SELECT FROM \w+\)")
 _EVERY_FIELD = {"id": "byRegexp", "options": "/.*/"}
@@ -88,6 +91,13 @@ def _fills(panel: Panel) -> Iterator[str]:
         yield "faint areas below every line"
 
 
+def _colours(panel: Panel) -> Iterator[str]:
+    """Grafana's own green and red, beside ours, are other colours, and alike to some."""
+    for colour in re.findall(r"'(?:color|fixedColor)': '([^']+)'", str(panel["fieldConfig"])):
+        if colour not in (*_PALETTE, *NEUTRAL):
+            yield f"{colour} is no colour of a state"
+
+
 def _times(panel: Panel) -> Iterator[str]:
     """An address with a range: ISO times need milliseconds, `2013-03-31T00:00:00Z` is of 1970."""
     for address in re.findall(r"(?:from|to)=(\d{4}-\d\d-\d\dT[^&\"]*)", str(panel)):
@@ -103,5 +113,6 @@ _RULES: tuple[Callable[[Panel], Iterator[str]], ...] = (
     _colours_of_figures,
     _no_rows,
     _fills,
+    _colours,
     _times,
 )

@@ -201,12 +201,31 @@ def _delivered(value: Any) -> Any:
     return "$".join(re.sub(r"\$\w+|\$\{\w+\}", "", part) for part in value.split("$$"))
 
 
+NOTE = "$$ 'q' \"{{ .Alerts }}\" 123"
+
+
+@pytest.mark.parametrize("secret", ["12345678", "1e5", "true", "-3"])
+def test_a_secret_that_grafana_takes_for_a_number_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    """It would not start with the file. One that is not set here may be a text there."""
+    settings = {"url": "https://x.example", "authorization_credentials": {"env": "HOOK"}}
+    odd = config({"fraud": "p"}, contact_points={"ops": {"type": "webhook", "settings": settings}})
+    assert exported(odd, tmp_path).written
+    monkeypatch.setenv("HOOK", "a" + secret)
+    assert exported(odd, tmp_path).written
+    monkeypatch.setenv("HOOK", secret)
+    with pytest.raises(ConfigError, match=r"contact_points\.ops\.settings\.auth") as refused:
+        exported(odd, tmp_path)
+    assert secret not in str(refused.value)
+
+
 def test_grafana_delivers_what_was_meant(tmp_path: Path) -> None:
     odd = config(
         {"fraud": "payments"},
         folder="costs $5 of ${HOME}",
         contact_points={
-            "ops": {"type": "email", "settings": {"addresses": "a$b@example.com", "note": "$$ 'q'"}}
+            "ops": {"type": "email", "settings": {"addresses": "a$b@example.com", "note": NOTE}}
         },
         routing={"routes": [{"contact_point": "ops"}]},
         data_source={"name": "driftline $1", "user": "re$der"},
@@ -222,7 +241,7 @@ def test_grafana_delivers_what_was_meant(tmp_path: Path) -> None:
         assert {key: by_uid[uid][key] for key in rule} == rule
         assert "$$" not in str(rule["annotations"]) + str([one["model"] for one in rule["data"]])
     (point,) = _delivered(content(tmp_path, "alerting/contact-points.yaml"))["contactPoints"]
-    assert point["receivers"][0]["settings"] == {"addresses": "a$b@example.com", "note": "$$ 'q'"}
+    assert point["receivers"][0]["settings"] == {"addresses": "a$b@example.com", "note": NOTE}
     (source,) = _delivered(content(tmp_path, "datasources/driftline.yaml"))["datasources"]
     assert (source["name"], source["user"]) == ("driftline $1", "re$der")
     providers = _delivered(content(tmp_path, "dashboards/driftline.yaml"))["providers"]

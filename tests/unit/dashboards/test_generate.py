@@ -67,7 +67,7 @@ def test_ids_are_unique(board: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board["uid"])
-def test_panels_do_not_overlap(board: dict[str, Any]) -> None:
+def test_panels_do_not_overlap_and_leave_no_hole(board: dict[str, Any]) -> None:
     taken: set[tuple[int, int]] = set()
     for panel in board["panels"]:
         at = panel["gridPos"]
@@ -76,6 +76,7 @@ def test_panels_do_not_overlap(board: dict[str, Any]) -> None:
         assert max(xs) < 24
         assert not cells & taken
         taken |= cells
+    assert len(taken) == 24 * (max(y for _, y in taken) + 1)
 
 
 @pytest.mark.parametrize(("board", "panel"), ALL)

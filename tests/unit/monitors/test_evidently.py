@@ -9,8 +9,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from driftline.errors import ConfigError, DriftlineError
 from driftline.monitoring import Evidently
@@ -239,3 +242,27 @@ def test_usage_data_is_off_here_and_in_children() -> None:
     ]
     assert importing
     assert not [path for path in importing if "silence()" not in path.read_text()]
+
+
+@given(
+    st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), min_size=1).filter(
+        lambda values: any(value is not None for value in values)
+    )
+)
+def test_evidently_gets_whole_numbers_as_they_are(values: list[int | None]) -> None:
+    held = evidently_data.dataset(pa.table({"k": values}), ["k"]).as_dataframe()["k"]
+    assert [None if pd.isna(value) else int(value) for value in held] == values
+
+
+def test_the_report_says_whole_numbers_exactly() -> None:
+    """Evidently's own figures are floats, and a browser's numbers are too."""
+    rng = np.random.default_rng(0)
+    start = 2**53 + 1
+    made = []
+    for n in (300, 200):
+        cards = pa.array([None, *(start + 2 * rng.integers(0, 50, n - 2)), start + 100])
+        made.append(rows(n).append_column("card", cards))
+    current, reference = made
+    page = evidently_report.make(current, reference, "cards", [])
+    assert f"now {start} to {start + 100}; reference {start} to {start + 100}" in page.html
+    assert "amount, exactly" not in page.html
