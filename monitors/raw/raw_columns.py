@@ -42,7 +42,7 @@ def is_rounded(column: pa.ChunkedArray) -> bool:
     if not pa.types.is_integer(column.type) or column.null_count == len(column):
         return False
     limits = pc.min_max(column)
-    return max(abs(limits["min"].as_py()), abs(limits["max"].as_py())) > _EXACT
+    return bool(max(abs(limits["min"].as_py()), abs(limits["max"].as_py())) > _EXACT)
 
 
 def is_number(kind: pa.DataType) -> bool:
