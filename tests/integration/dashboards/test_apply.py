@@ -695,7 +695,7 @@ def test_locked_rules_cannot_become_editable(driver: Driver) -> None:
     assert {one["provenance"] for one in driver.stand_in.store.rules} == {"api"}
     driver.change(provenance="editable")
     failed = driver.apply().failed
-    assert {step.kind.name for step, _ in failed} == {"rule", "contact_point"}
+    assert {step.kind.name for step, _ in failed} == {"rule", "contact_point", "mute_timing"}
     for _, error in failed:
         assert "set grafana.provenance: locked, or delete it in Grafana" in str(error)
 

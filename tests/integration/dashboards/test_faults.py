@@ -130,7 +130,7 @@ def test_doctor_names_the_missing_right(driver: Driver) -> None:
     driver.stand_in.store.tokens = {TOKEN: "Editor"}
     (missing,) = [right for right in check(driver.config) if not right.ok]
     assert missing.name == "write data sources"
-    assert "give it, or make the source by hand and set grafana.data_source.manage: false" in (
+    assert "or make the source by hand and set grafana.data_source.manage: false" in (
         missing.detail
     )
     driver.stand_in.store.version = "10.2.0"
