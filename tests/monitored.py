@@ -541,6 +541,11 @@ def _alerts(connection: Connection, name: str, hours: list[Hour]) -> None:
         ),
     )
     connection.execute(
+        "UPDATE driftline.alert SET incident_id = incident.id, summary = incident.summary"
+        "  FROM driftline.incident WHERE alert.state = 'firing' AND resolved_at IS NULL"
+        "   AND incident.model = alert.model AND incident.family = alert.family"
+    )
+    connection.execute(
         "INSERT INTO driftline.monitor_progress (model, shard, clock, judged_until, lag_seconds)"
         " VALUES (%s, 0, %s, %s, 4.2)",
         [name, end, end],

@@ -70,16 +70,18 @@ def alerts(scope: Scope) -> Panel:
         "The alert of each family of monitors, the worst first, whatever the range. 'driftline "
         "alerts silence' and 'ack' keep it quiet while somebody looks.",
         table(f"""\
-SELECT replace(alert.state, '_', ' ') AS state, alert.family, alert.since,
+SELECT replace(alert.state, '_', ' ') AS state,
        CASE WHEN alert.state IN ('firing', 'broken') THEN alert.severity ELSE '' END AS severity,
-       CASE alert.state WHEN 'ok' THEN '' ELSE alert.summary END AS "what changed",
+       alert.family, coalesce(incident.since, alert.since) AS since,
+       CASE alert.state WHEN 'ok' THEN ''
+            ELSE coalesce(nullif(alert.summary, ''), incident.summary, '') END AS "what changed",
        CASE WHEN alert.state NOT IN ('ok', 'no_data')
             THEN CASE alert.family {ways} ELSE '' END ELSE '' END AS "what to do",
        CASE WHEN alert.state IN ('firing', 'broken') THEN {runbook(scope, "alert.model")}
             ELSE '' END AS runbook,
        coalesce(incident.acknowledged_by, '') AS acknowledged
   FROM driftline.alert
-  LEFT JOIN driftline.incident ON incident.id = alert.incident_id
+  LEFT JOIN driftline.incident ON incident.id = alert.incident_id AND alert.state <> 'ok'
  WHERE alert.model = {scope.model}
  ORDER BY array_position(ARRAY['firing','broken','pending','no_data','ok'], alert.state),
           alert.severity, alert.since DESC"""),
