@@ -15,7 +15,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 COMPILE := pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command 'make lock' --group dev pyproject.toml
-PYTEST := $(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder tests
+PYTEST := $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests
 say = @echo "==> $(1)"
 
 .PHONY: help demo test test-all test-fast simulate check bench venv lock tools browser screenshots clean
