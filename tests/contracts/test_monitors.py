@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -51,12 +52,18 @@ PAIRS = [
 
 def reference(kind: str, n: int = 20_000, days: int = 40) -> Reference:
     """A reference of many days; without blocks when days is 0."""
+    return Reference(*counted(kind, n, days))
+
+
+@cache
+def counted(kind: str, n: int, days: int) -> tuple[Binning, Profile, Blocks | None]:
+    """Its binning, all rows and the days."""
     column = pa.chunked_array([table(kind, n)])
     binning = Binning((build_column("x", column),))
     rows = left_out(pa.table({"x": column}), binning)
     column, total = rows["x"], recount(rows, binning)
     if not days:
-        return Reference(binning, total)
+        return binning, total, None
     parts = [profile(binning, column.slice(i * n // days, n // days)) for i in range(days)]
     blocks = Blocks(
         DAY,
@@ -64,7 +71,7 @@ def reference(kind: str, n: int = 20_000, days: int = 40) -> Reference:
         np.stack([part.counts for part in parts]),
         np.stack([part.sums for part in parts]),
     )
-    return Reference(binning, total, blocks)
+    return binning, total, blocks
 
 
 def profile(binning: Binning, values: pa.Array | pa.ChunkedArray) -> Profile:
