@@ -95,7 +95,9 @@ def _recorded(version: str, scenario: str) -> list[dict[str, Any]]:
             exchange["status"] = None
         if isinstance(exchange.get("response_body"), dict):  # 12.2 leaves it out of most errors
             exchange["response_body"].pop("traceID", None)
-    for exchange in reversed(_read("api-12.2", scenario)):
+    for exchange in reversed(
+        _read("api-12.2", scenario)
+    ):  # from the end: places stay what they are
         if "index" in exchange:
             exchanges[exchange["index"]] |= exchange
         else:

@@ -142,11 +142,11 @@ class StandIn:
         except RefusedError as error:
             if error.body == "":
                 return Response(status_code=error.status)
-            return JSONResponse(self._said(error.body), error.status)
+            return JSONResponse(self._said(error), error.status)
 
-    def _said(self, body: Json) -> Json:
-        untraced = self.store.traits.untraced
-        return {key: one for key, one in body.items() if not untraced or key != "traceID"}
+    def _said(self, error: RefusedError) -> Json:
+        traced = error.status == 401 or not self.store.traits.untraced
+        return {key: one for key, one in error.body.items() if traced or key != "traceID"}
 
     def _routed(self, request: Request, raw: bytes) -> Response:
         path = request.scope["raw_path"].decode()

@@ -176,9 +176,9 @@ def _shown_timing(store: Store, timing: Json) -> Json:
 def timings(store: Store) -> list[Json]:
     """GET mute-timings."""
     found = [_shown_timing(store, one) for one in store.mute_timings]
-    return (
-        sorted(found, key=lambda one: str(one["name"])) if store.traits.timing_versions else found
-    )
+    if store.traits.timing_versions:
+        found.sort(key=lambda one: str(one["name"]))
+    return found
 
 
 def timing(store: Store, name: str) -> Json:
@@ -319,7 +319,6 @@ def set_policies(store: Store, body: Json, provenance: str) -> Json:
     tree = _route(body)
     if body.get("continue"):
         store.refuse("root continues")
-        store.corrupted = True
     known = {point["name"] for point in store.contact_points} | {DEFAULT_RECEIVER}
     for name in _receivers(tree):
         if name and name not in known:
@@ -330,6 +329,7 @@ def set_policies(store: Store, body: Json, provenance: str) -> Json:
         raise store.refusal("route wrong", why=why)
     if store.policies.get("provenance") and not provenance:
         store.refuse("provenance dropped")
+    store.corrupted = "continue" in tree
     tree.pop("provenance", None)
     store.policies = tree | ({"provenance": provenance} if provenance else {})
     return {"message": "policies updated"}

@@ -57,8 +57,9 @@ def content(store: Store, rule: Json, before: str = "") -> None:
 
 
 def _notifies(store: Store, settings: Json) -> None:
-    receivers = {one["name"] for one in store.contact_points} | {DEFAULT_RECEIVER, None}
-    if settings.get("receiver") not in receivers:
+    receivers = {one["name"] for one in store.contact_points} | {DEFAULT_RECEIVER}
+    receiver = settings.get("receiver")
+    if receiver and receiver not in receivers:
         raise traced(500, "Internal Server Error")
     timings = {one["name"] for one in store.mute_timings}
     if set(settings.get("active_time_intervals") or []) - timings:

@@ -8,7 +8,7 @@ class Traits:
     """Of one version.
 
     Attributes:
-        untraced: errors have no `traceID`.
+        untraced: errors other than 401 have no `traceID`.
         org: of a folder; 11 leaves it 0.
         whole_parents: the parents of a folder say their versions.
         names_org: rows of a search say the organisation and whether they are deleted, and have
