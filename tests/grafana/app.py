@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tests.grafana import evaluate, folders, pages, receivers, rules, silences, sources
-from tests.grafana.store import Json, RefusedError, Store, bad_data, refused
+from tests.grafana.store import Json, RefusedError, Store, bad_data, new_uid, refused
 
 PROVISIONING = "/api/v1/provisioning"
 _PROVENANCE = "alert.provisioning.provenance:write"
@@ -142,7 +142,11 @@ class StandIn:
         except RefusedError as error:
             if error.body == "":
                 return Response(status_code=error.status)
-            return JSONResponse(error.body, error.status)
+            return JSONResponse(self._said(error), error.status)
+
+    def _said(self, error: RefusedError) -> Json:
+        traced = error.status == 401 or not self.store.traits.untraced
+        return {key: one for key, one in error.body.items() if traced or key != "traceID"}
 
     def _routed(self, request: Request, raw: bytes) -> Response:
         path = request.scope["raw_path"].decode()
@@ -158,7 +162,10 @@ class StandIn:
             match = re.fullmatch(pattern, path)
             if match is None or method != request.method:
                 continue
-            _allow(role, right)
+            if not _allowed(role, right):
+                raise _denied(self.store, f"{method} {pattern}", right, match)
+            if self.store.corrupted and re.match(_CONFIGURATION, path):
+                raise self.store.refusal("configuration corrupted")
             provenance = "" if "x-disable-provenance" in request.headers else "api"
             body = _parsed(raw) if method in ("POST", "PUT") else {}
             query = request.query_params
@@ -202,17 +209,22 @@ def _unauthorized(message: str, number: str) -> RefusedError:
 _RANK = {"Viewer": 0, "Editor": 1, "Admin": 2}
 
 
-def _allow(role: str, right: str) -> None:
-    """`right` is the least role, and behind a colon the permission that its lack names."""
-    least, _, permission = right.partition(" ")
-    if _RANK[role] < _RANK[least]:
-        text = "You'll need additional permissions to perform this action. Permissions needed:"
-        body = {
-            "accessErrorId": "ACE0000000000",
-            "message": f"{text} {permission}",
-            "title": "Access denied",
-        }
-        raise RefusedError(403, body)
+def _allowed(role: str, right: str) -> bool:
+    """`right` is the least role, and behind a space the permission that its lack names."""
+    return _RANK[role] >= _RANK[right.partition(" ")[0]]
+
+
+def _denied(store: Store, route: str, right: str, match: re.Match[str]) -> RefusedError:
+    if route == f"DELETE {_PAGE}" and match[1] not in store.dashboards:
+        store.refuse("page to delete unknown")
+    permission = right.partition(" ")[2]
+    text = "You'll need additional permissions to perform this action. Permissions needed:"
+    body = {
+        "accessErrorId": "ACE0000000000",
+        "message": f"{text} {store.traits.permissions.get(permission, permission)}",
+        "title": "Access denied",
+    }
+    return RefusedError(403, body)
 
 
 def _parsed(raw: bytes) -> Any:
@@ -241,6 +253,7 @@ def _account(call: Call) -> Json:
         "role": role,
         "tokens": 0,
         "avatarUrl": "",
+        **({"uid": new_uid()} if call.store.traits.account_uids else {}),
     }
 
 
@@ -271,6 +284,9 @@ _PAGE = rf"/api/dashboards/uid/{_UID}"
 _SOURCE = rf"/api/datasources/uid/{_UID}"
 _SILENCE = rf"{ALERTS}/silence/{_UID}"
 _POLICIES = f"{PROVISIONING}/policies"
+_ALERTMANAGER = "/api/alertmanager/grafana/config/api/v1/alerts"
+# what cannot be read any more when the configuration is corrupted
+_CONFIGURATION = f"{_POINTS}|{_TIMINGS}|{_POLICIES}"
 
 # method, path, least role (and the permission that is named), status, handler
 ROUTES: list[tuple[str, str, str, int, Handler]] = [
@@ -325,10 +341,11 @@ ROUTES: list[tuple[str, str, str, int, Handler]] = [
         202,
         _of(receivers.update_timing, "1", "body", "provenance"),
     ),
-    ("DELETE", f"{_TIMINGS}/{_UID}", _NOTIFY, 204, _of(receivers.delete_timing, "1")),
+    ("DELETE", f"{_TIMINGS}/{_UID}", _NOTIFY, 204, _of(receivers.delete_timing, "1", "query")),
     ("GET", _POLICIES, "Viewer", 200, _of(receivers.policies)),
     ("PUT", _POLICIES, _NOTIFY, 202, _of(receivers.set_policies, "body", "provenance")),
     ("DELETE", _POLICIES, _NOTIFY, 202, _of(receivers.reset_policies)),
+    ("DELETE", _ALERTMANAGER, "Admin", 202, _of(receivers.reset)),
     ("GET", _RULES, "Viewer", 200, lambda call: [rules.shown(one) for one in call.store.rules]),
     (
         "GET",

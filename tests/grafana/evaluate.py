@@ -117,7 +117,10 @@ def _rule(store: Store, rule: Json) -> list[Instance]:
         return _without_values(store, rule, "NoData", rule["noDataState"])
     firing = "Pending" if seconds(rule["for"]) else "Alerting"
     values = found[condition["expression"]]
-    above = {key: float(math.isnan(value) or value > limit) for key, value in values.items()}
+    above = {
+        key: float(value > limit or (math.isnan(value) and store.traits.null_fires))
+        for key, value in values.items()
+    }
     found[rule["condition"]] = above
     return [
         Instance(uid, key, firing if fires else "Normal", _annotations(rule, dict(key), found))

@@ -4,8 +4,6 @@ from typing import Any
 
 from tests.grafana.store import Json, Store, legal_uid, new_uid, now, refused, slug, traced
 
-_MISMATCH = (412, "the folder has been changed by someone else")
-
 
 def _not_found() -> Exception:
     return refused(404, "folder not found", status="not-found")
@@ -15,7 +13,7 @@ def _shown(store: Store, folder: Json) -> Json:
     shown = {
         "id": folder["id"],
         "uid": folder["uid"],
-        "orgId": 0,
+        "orgId": store.traits.org,
         "title": folder["title"],
         "url": f"/dashboards/f/{folder['uid']}/{slug(folder['title'])}",
         "hasAcl": False,
@@ -25,8 +23,9 @@ def _shown(store: Store, folder: Json) -> Json:
     }
     if folder["parent"]:
         parent = _shown(store, store.folders[folder["parent"]])
+        whole = store.traits.whole_parents
         shown["parentUid"] = folder["parent"]
-        shown["parents"] = [{k: v for k, v in parent.items() if k != "version"}]
+        shown["parents"] = [{k: v for k, v in parent.items() if whole or k != "version"}]
     return shown
 
 
@@ -55,11 +54,11 @@ def create(store: Store, body: Json) -> Json:
     if uid == "general":
         raise traced(500, "Folder API error")
     if parent and parent not in store.folders:
-        raise _not_found()
+        raise store.refusal("folder unknown")
     if uid in store.folders:
-        raise refused(*_MISMATCH, status="version-mismatch")
+        raise store.refusal("folder uid taken")
     if any(o["title"] == title and o["parent"] == parent for o in store.folders.values()):
-        raise refused(409, "a folder with the same name already exists in the current location")
+        store.refuse("folder title taken")
     store.folders[uid] = {
         "id": store.next_id(),
         "uid": uid,
@@ -85,7 +84,7 @@ def update(store: Store, uid: str, body: Json) -> Json:
         raise _not_found()
     folder = store.folders[uid]
     if not body.get("overwrite") and body.get("version") != folder["version"]:
-        raise refused(*_MISMATCH, status="version-mismatch")
+        raise store.refusal("folder changed")
     folder |= {"title": body["title"], "version": folder["version"] + 1, "updated": now()}
     return _shown(store, folder)
 
@@ -103,7 +102,7 @@ def counts(store: Store, uid: str) -> Json:
 def delete(store: Store, uid: str, query: Any) -> Json:
     """DELETE /api/folders/UID."""
     if uid not in store.folders:
-        raise _not_found()
+        raise store.refusal("folder unknown")
     if counts(store, uid)["alertrule"] and query.get("forceDeleteRules") != "true":
         message = "Folder cannot be deleted: folder is not empty"
         more = {"messageId": "folder.not-empty", "statusCode": 400, "traceID": ""}

@@ -15,6 +15,8 @@ def get(store: Store, uid: str) -> Json:
     if uid not in store.dashboards:
         raise _not_found()
     page = store.dashboards[uid]
+    if page.get("api"):
+        store.refuse("page of schema v2", api=page["api"], uid=uid)
     name = slug(page["content"]["title"])
     folder = store.folders.get(page["folderUid"])
     return {
@@ -41,6 +43,7 @@ def get(store: Store, uid: str) -> Json:
             ),
             "provisioned": page.get("provisioned", False),
             "provisionedExternalId": "",
+            **({"apiVersion": store.traits.page_api} if store.traits.page_api else {}),
         },
         "dashboard": {
             **copy.deepcopy(page["content"]),
@@ -67,7 +70,7 @@ def save(store: Store, body: Json) -> Json:
         raise refused(400, "folder not found")
     numbers = {page["id"] for page in store.dashboards.values()}
     if content.get("id") is not None and content["id"] not in numbers:
-        raise refused(404, "Dashboard not found", status="not-found")
+        store.refuse("page id unknown")
     page = store.dashboards.get(uid)
     if page is not None:
         if page.get("provisioned"):  # not recorded
@@ -75,22 +78,18 @@ def save(store: Store, body: Json) -> Json:
         if not body.get("overwrite") and content.get("version") != page["version"]:
             text = "The dashboard has been changed by someone else"
             raise refused(412, text, status="version-mismatch")
-    elif same := _titled(store, title, folder):
+    elif store.traits.unique_titles and (same := _titled(store, title, folder)):
         if not body.get("overwrite"):
-            text = "A dashboard with the same name in the folder already exists"
-            raise refused(412, text, status="name-exists")
+            store.refuse("page title taken")
         uid, page = same, store.dashboards[same]
     uid = uid or new_uid()
     if page is None:
         page = {"id": store.next_id(), "version": 0, "created": now()}
         store.dashboards[uid] = page
     kept = {key: one for key, one in content.items() if key not in ("id", "uid", "version")}
-    page |= {
-        "content": copy.deepcopy(kept),
-        "folderUid": folder,
-        "version": page["version"] + 1,
-        "updated": now(),
-    }
+    unchanged = (page.get("content"), page.get("folderUid")) == (kept, folder)
+    version = page["version"] + (not unchanged or store.traits.counts_saves)
+    _write(page, kept, folder)
     return {
         "folderUid": folder,
         "id": page["id"],
@@ -98,8 +97,29 @@ def save(store: Store, body: Json) -> Json:
         "status": "success",
         "uid": uid,
         "url": f"/d/{uid}/{slug(title)}",
-        "version": page["version"],
+        "version": version,
     }
+
+
+def _write(page: Json, content: Json, folder: str, api: str = "") -> None:
+    page |= {
+        "content": copy.deepcopy(content),
+        "folderUid": folder,
+        "version": page["version"] + 1,
+        "updated": now(),
+        "api": api,
+    }
+
+
+def turn_v2(store: Store, uid: str, api: str = "v2alpha1") -> None:
+    """What saving it in the page of a version with dynamic dashboards does to a dashboard.
+
+    A save by `save` replaces it by a classic one again.
+    """
+    page = store.dashboards[uid]
+    kept = {key: page["content"][key] for key in ("title", "tags") if key in page["content"]}
+    layout = {"kind": "GridLayout", "spec": {"items": []}}
+    _write(page, {**kept, "elements": {}, "layout": layout}, page["folderUid"], api)
 
 
 def _titled(store: Store, title: str, folder: str) -> str | None:
@@ -117,7 +137,8 @@ def delete(store: Store, uid: str) -> Json:
         raise _not_found()
     page = store.dashboards.pop(uid)
     title = page["content"]["title"]
-    return {"id": page["id"], "message": f"Dashboard {title} deleted", "title": title}
+    which = {"uid": uid} if store.traits.names_org else {"id": page["id"]}
+    return {**which, "message": f"Dashboard {title} deleted", "title": title}
 
 
 def search(store: Store, query: Any) -> list[Json]:
@@ -126,7 +147,7 @@ def search(store: Store, query: Any) -> list[Json]:
     uids, folders = query.getlist("dashboardUIDs"), query.getlist("folderUIDs")
     rows: list[Json] = []
     if kind in (None, "dash-folder") and not tags and not uids and not folders:
-        rows += [_folder(one) for one in store.folders.values()]
+        rows += [_folder(store, one) for one in store.folders.values()]
     if kind in (None, "dash-db"):
         for uid, page in store.dashboards.items():
             inside = page["folderUid"] or "general"
@@ -139,8 +160,12 @@ def search(store: Store, query: Any) -> list[Json]:
     if text := query.get("query"):
         rows = [row for row in rows if text.lower() in row["title"].lower()]
     limit, number = int(query.get("limit", 1000)), int(query.get("page", 1))
-    rows.sort(key=lambda row: str(row["title"]))
+    rows.sort(key=lambda row: str(row["title"]).lower())
     return rows[limit * (number - 1) : limit * number]
+
+
+def _organisation(store: Store) -> Json:
+    return {"orgId": 1, "isDeleted": False} if store.traits.names_org else {}
 
 
 def _row(store: Store, uid: str, page: Json) -> Json:
@@ -156,18 +181,20 @@ def _row(store: Store, uid: str, page: Json) -> Json:
         "tags": page["content"].get("tags", []),
         "isStarred": False,
         "sortMeta": 0,
+        **_organisation(store),
     }
     if folder := store.folders.get(page["folderUid"]):
+        shown = slug(folder["title"]) if store.traits.names_org else folder["title"]
         row |= {
             "folderId": folder["id"],
             "folderUid": folder["uid"],
             "folderTitle": folder["title"],
-            "folderUrl": f"/dashboards/f/{folder['uid']}/{folder['title']}",
+            "folderUrl": f"/dashboards/f/{folder['uid']}/{shown}",
         }
     return row
 
 
-def _folder(folder: Json) -> Json:
+def _folder(store: Store, folder: Json) -> Json:
     name = slug(folder["title"])
     return {
         "id": folder["id"],
@@ -180,4 +207,5 @@ def _folder(folder: Json) -> Json:
         "tags": [],
         "isStarred": False,
         "sortMeta": 0,
+        **_organisation(store),
     }

@@ -1,10 +1,12 @@
 """The stand-in's contact points, mute timings and policies, as recorded in 12, 13 and 14."""
 
+import hashlib
+import json
 import re
 import zoneinfo
 from typing import Any
 
-from tests.grafana.rule_checks import check_uid
+from tests.grafana.rule_checks import DEFAULT_RECEIVER, check_uid
 from tests.grafana.store import Json, Store, bad_data, new_uid, refused, traced
 
 _SECRET = {
@@ -29,14 +31,16 @@ _DEFAULT_POINT = {
     "disableResolveMessage": False,
 }
 _DEFAULT_POLICY: Json = {
-    "receiver": "grafana-default-email",
+    "receiver": DEFAULT_RECEIVER,
     "group_by": ["grafana_folder", "alertname"],
 }
 _REDACTED = "[REDACTED]"
 
 
-def _shown(point: Json) -> Json:
-    hidden = dict.fromkeys(_SECRET[point["type"]], _REDACTED)
+def _shown(store: Store, point: Json) -> Json:
+    every = not store.traits.set_secrets_only
+    keys = [key for key in _SECRET[point["type"]] if every or point["settings"].get(key)]
+    hidden = dict.fromkeys(keys, _REDACTED)
     shown = {
         "uid": point["uid"],
         "name": point["name"],
@@ -48,17 +52,17 @@ def _shown(point: Json) -> Json:
 
 
 def points(store: Store, name: str | None) -> list[Json] | None:
-    """GET contact-points; null when no name matches."""
-    rows = [_DEFAULT_POINT, *map(_shown, store.contact_points)]
+    """GET contact-points; null in 11 when no name matches."""
+    rows = [_DEFAULT_POINT, *(_shown(store, one) for one in store.contact_points)]
     rows.sort(key=lambda one: str(one["name"]))
     found = [one for one in rows if name is None or one["name"] == name]
-    return found or None
+    return found or ([] if store.traits.empty_list else None)
 
 
-def _check(body: Json, name: str, uid: str) -> None:
+def _check(store: Store, body: Json, name: str, uid: str) -> None:
     settings, kind = body.get("settings"), body.get("type")
     if not settings and settings != {}:
-        raise traced(400, "invalid object specification: settings should not be empty")
+        raise store.refusal("point without settings")
     where = (
         "invalid object specification: failed to validate integration "
         f'"{name}" (UID {uid}) of type "{kind}": '
@@ -79,16 +83,11 @@ def _check(body: Json, name: str, uid: str) -> None:
 def create_point(store: Store, body: Json, provenance: str) -> Json:
     """POST contact-points."""
     uid, name = body.get("uid") or "", body.get("name", "")
-    _check(body, name, uid)
+    _check(store, body, name, uid)
     check_uid(uid, "invalid object specification\ncannot create contact point with UID")
     for one in store.contact_points:
         if one["uid"] == uid:
-            raise traced(
-                500,
-                f"receiver configuration with UID '{uid}' already exist in contact point "
-                f"'{one['name']}'. Please use unique identifiers for receivers across all "
-                "contact points",
-            )
+            raise store.refusal("point uid taken", uid=uid, name=one["name"])
     point = {
         "uid": uid or new_uid(),
         "name": name,
@@ -98,7 +97,7 @@ def create_point(store: Store, body: Json, provenance: str) -> Json:
         "provenance": provenance,
     }
     store.contact_points.append(point)
-    return {key: one for key, one in _shown(point).items() if key != "provenance"}
+    return {key: one for key, one in _shown(store, point).items() if key != "provenance"}
 
 
 def update_point(store: Store, uid: str, body: Json, provenance: str) -> Json:
@@ -107,7 +106,7 @@ def update_point(store: Store, uid: str, body: Json, provenance: str) -> Json:
     if point is None:
         text = f"object not found: contact point with uid '{uid}' not found"
         raise traced(404, text)
-    _check(body, body["name"], uid)
+    _check(store, body, body["name"], uid)
     if point["provenance"] == "api" and not provenance:
         raise traced(500, "cannot change provenance from 'api' to ''")
     settings = dict(body["settings"])
@@ -149,8 +148,10 @@ def delete_point(store: Store, uid: str) -> Json:
             if rule.get("notification_settings")
         }
         alone = sum(one["name"] == point["name"] for one in store.contact_points) == 1
-        if alone and point["name"] in used | set(_receivers(policies(store))):
-            raise traced(500, "failed to delete contact point")
+        if alone and point["name"] in _receivers(policies(store)):
+            raise store.refusal("point used by policy")
+        if alone and point["name"] in used:
+            raise store.refusal("point used by rule")
         store.contact_points.remove(point)
     return {"message": "contactpoint deleted"}
 
@@ -160,31 +161,32 @@ def _receivers(route: Json) -> list[str]:
     return [route.get("receiver", ""), *inner]
 
 
-def _timing_error(status: int, key: str, text: str) -> Exception:
-    more = {
-        "messageId": f"alerting.notifications.time-intervals.{key}",
-        "statusCode": status,
-        "traceID": "",
-    }
-    return refused(status, text, **more)
+def _timing_version(timing: Json) -> str:
+    content = json.dumps([timing["name"], timing["time_intervals"]])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _shown_timing(timing: Json) -> Json:
+def _shown_timing(store: Store, timing: Json) -> Json:
     shown = {"name": timing["name"], "time_intervals": timing["time_intervals"]}
+    if store.traits.timing_versions:
+        shown["version"] = _timing_version(timing)
     return shown | ({"provenance": timing["provenance"]} if timing["provenance"] else {})
 
 
 def timings(store: Store) -> list[Json]:
     """GET mute-timings."""
-    return [_shown_timing(one) for one in store.mute_timings]
+    found = [_shown_timing(store, one) for one in store.mute_timings]
+    if store.traits.timing_versions:
+        found.sort(key=lambda one: str(one["name"]))
+    return found
 
 
 def timing(store: Store, name: str) -> Json:
     """GET mute-timings/NAME."""
     for one in store.mute_timings:
         if one["name"] == name:
-            return _shown_timing(one)
-    raise _timing_error(404, "notFound", "Not found")
+            return _shown_timing(store, one)
+    raise store.refusal("timing unknown")
 
 
 _DAY = "(sunday|monday|tuesday|wednesday|thursday|friday|saturday)"
@@ -240,35 +242,56 @@ def create_timing(store: Store, body: Json, provenance: str) -> Json:
             "Time interval with this name already exists. Use a different name or update "
             "existing one."
         )
-        raise _timing_error(400, "nameExists", text)
+        more = {"messageId": "alerting.notifications.time-intervals.nameExists"}
+        raise refused(400, text, **more, statusCode=400, traceID="")
     made = {"name": body["name"], "time_intervals": intervals, "provenance": provenance}
     store.mute_timings.append(made)
-    return _shown_timing(made)
+    return _shown_timing(store, made)
 
 
 def update_timing(store: Store, name: str, body: Json, provenance: str) -> Json:
     """PUT mute-timings/NAME."""
-    intervals = _intervals({**body, "name": name})
-    if not store.mute_timings:
+    versioned = store.traits.timing_versions
+    given = {"name": name, **body} if versioned else {**body, "name": name}
+    intervals = _intervals(given)
+    if not store.mute_timings and not versioned:
         return {"name": "", "time_intervals": None}
     for one in store.mute_timings:
-        if one["name"] == name:
+        if one["name"] == given["name"]:
+            _unchanged(store, one, body.get("version"))
+            if one["provenance"] and not provenance:
+                store.refuse("provenance dropped")
             one |= {"time_intervals": intervals, "provenance": provenance}
-            return _shown_timing(one)
-    raise _timing_error(404, "notFound", "Not found")
+            return _shown_timing(store, one)
+    raise store.refusal("timing unknown")
 
 
-def delete_timing(store: Store, name: str) -> None:
+def _unchanged(store: Store, timing: Json, version: str | None) -> None:
+    if version and version != _timing_version(timing):
+        store.refuse("timing changed")
+
+
+def delete_timing(store: Store, name: str, query: Any) -> None:
     """DELETE mute-timings/NAME."""
+    for one in store.mute_timings:
+        if one["name"] == name:
+            _unchanged(store, one, query.get("version"))
     if name in _muted(store.policies):
-        text = "Time interval is used by one or many notification policies"
-        raise _timing_error(409, "used", text)
+        raise store.refusal("timing used by policy")
+    if uids := [rule["uid"] for rule in store.rules if name in _muted_by(rule)]:
+        store.refuse("timing used by rules", uids=uids)
     store.mute_timings = [one for one in store.mute_timings if one["name"] != name]
 
 
 def _muted(route: Json) -> set[str]:
     found = set(route.get("mute_time_intervals") or [])
     return found.union(*(_muted(one) for one in route.get("routes") or []))
+
+
+def _muted_by(rule: Json) -> list[str]:
+    settings = rule.get("notification_settings") or {}
+    keys = ("mute_time_intervals", "active_time_intervals")
+    return [name for key in keys for name in settings.get(key) or []]
 
 
 def policies(store: Store) -> Json:
@@ -282,23 +305,31 @@ def reset_policies(store: Store) -> Json:
     return _DEFAULT_POLICY
 
 
+def reset(store: Store) -> Json:
+    """DELETE of the whole configuration."""
+    store.corrupted = False
+    store.contact_points, store.mute_timings, store.policies = [], [], {}
+    return {"message": "configuration deleted; the default is applied"}
+
+
 def set_policies(store: Store, body: Json, provenance: str) -> Json:
     """PUT policies: the whole tree."""
     if not body.get("receiver") or "mute_time_intervals" in body:
         raise bad_data()
     tree = _route(body)
     if body.get("continue"):
-        text = "change would result in an invalid configuration state: "
-        raise traced(500, f"{text}cannot have continue in root route")
-    known = {point["name"] for point in store.contact_points} | {"grafana-default-email"}
+        store.refuse("root continues")
+    known = {point["name"] for point in store.contact_points} | {DEFAULT_RECEIVER}
     for name in _receivers(tree):
         if name and name not in known:
-            text = f"invalid object specification: receiver '{name}' does not exist"
-            raise traced(400, text)
+            raise store.refusal("route wrong", why=f"receiver '{name}' does not exist")
     timings_ = {one["name"] for one in store.mute_timings}
     for name in sorted(_muted(tree) - timings_):
-        text = f"invalid object specification: mute time interval '{name}' does not exist"
-        raise traced(400, text)
+        why = f"mute time interval '{name}' does not exist"
+        raise store.refusal("route wrong", why=why)
+    if store.policies.get("provenance") and not provenance:
+        store.refuse("provenance dropped")
+    store.corrupted = "continue" in tree
     tree.pop("provenance", None)
     store.policies = tree | ({"provenance": provenance} if provenance else {})
     return {"message": "policies updated"}

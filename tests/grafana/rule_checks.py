@@ -2,10 +2,14 @@
 
 import re
 
-from tests.grafana.store import Json, Store, bad_data, legal_uid, refused, traced
+from tests.grafana.store import Json, Store, bad_data, legal_uid, traced
 
-_NO_DATA = ("NoData", "OK", "Alerting", "KeepLast")
-_ERROR = ("Error", "OK", "Alerting", "KeepLast")
+# in the order in which they are checked
+_STATES = (
+    ("execErrState", "Error", ("Error", "OK", "Alerting", "KeepLast")),
+    ("noDataState", "NoData", ("NoData", "OK", "Alerting", "KeepLast")),
+)
+DEFAULT_RECEIVER = "grafana-default-email"
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
@@ -30,8 +34,13 @@ def check(store: Store, rule: Json) -> None:
 def content(store: Store, rule: Json, before: str = "") -> None:
     """Raise what the server says of the rule itself, wherever it is."""
     seconds(rule.get("for", "0s"))
-    if rule.get("noDataState") not in _NO_DATA or rule.get("execErrState") not in _ERROR:
-        raise traced(500, "Internal Server Error")
+    if store.traits.rule_fields:
+        seconds(rule.get("keep_firing_for", "0s"))
+    for key, state, options in _STATES:
+        if rule.get(key) not in options:
+            raise store.refusal("rule state", state=state, option=rule.get(key, ""))
+    if rule.get("missingSeriesEvalsToResolve") == 0:
+        store.refuse("rule series")
     if not rule.get("data"):
         raise traced(400, f"{before}invalid alert rule: no queries or expressions are found")
     if not rule.get("title"):
@@ -40,31 +49,30 @@ def content(store: Store, rule: Json, before: str = "") -> None:
         text = "name length should not be greater than 190"
         raise traced(400, f"{before}invalid alert rule: {text}")
     for query in rule["data"]:
-        _range(query)
+        _range(store, query)
     annotations = rule.get("annotations") or {}
     if "__panelId__" in annotations and "__dashboardUid__" not in annotations:
-        raise traced(500, "Internal Server Error")
-    receiver = (rule.get("notification_settings") or {}).get("receiver")
-    if receiver and receiver not in {one["name"] for one in store.contact_points}:
-        raise traced(500, "Internal Server Error")
+        raise store.refusal("rule panel alone")
+    _notifies(store, rule.get("notification_settings") or {})
 
 
-def _range(query: Json) -> None:
-    window = query.get("relativeTimeRange")
+def _notifies(store: Store, settings: Json) -> None:
+    receivers = {one["name"] for one in store.contact_points} | {DEFAULT_RECEIVER}
+    receiver = settings.get("receiver")
+    if receiver and receiver not in receivers:
+        raise traced(500, "Internal Server Error")
+    timings = {one["name"] for one in store.mute_timings}
+    if set(settings.get("active_time_intervals") or []) - timings:
+        store.refuse("rule timing unknown")
+
+
+def _range(store: Store, query: Json) -> None:
     if query.get("datasourceUid") == "__expr__":
         return
-    if not window or window["from"] <= window["to"]:
-        raise traced(500, "Internal Server Error")
-
-
-def conflict(uid: str, title: str, folder: str, before: str = "") -> Exception:
-    """Of a title or a uid that is taken."""
-    text = (
-        f"{before}[alerting.alert-rule.conflict] conflicting alert rule found [rule_uid: '{uid}', "
-        f"title: '{title}', namespace_uid: '{folder}']: rule title under the same organisation "
-        "and folder should be unique"
-    )
-    return refused(400, text, traceID="")
+    window = query.get("relativeTimeRange") or {"from": 0, "to": 0}
+    start, end = window["from"], window["to"]
+    if start <= end:
+        raise store.refusal("rule range", start=start, end=end, ref=query["refId"])
 
 
 def check_interval(interval: object) -> int:

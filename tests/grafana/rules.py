@@ -3,10 +3,11 @@
 import copy
 
 from tests.grafana import rule_checks
-from tests.grafana.store import Json, RefusedError, Store, new_uid, now, refused, traced
+from tests.grafana.store import Json, RefusedError, Store, new_uid, now, traced
 
 _DEFAULT_INTERVAL = 60
 _FIELDS = ("title", "condition", "noDataState", "execErrState")
+_SERIES = "missingSeriesEvalsToResolve"
 
 
 def _stored(store: Store, body: Json, folder: str, group: str, provenance: str) -> Json:
@@ -37,12 +38,24 @@ def _stored(store: Store, body: Json, folder: str, group: str, provenance: str) 
         "isPaused": body.get("isPaused", False),
         "provenance": provenance,
         "notification_settings": body.get("notification_settings"),
+        **(_later(body) if store.traits.rule_fields else {}),
+    }
+
+
+def _later(body: Json) -> Json:
+    """What version 12 added; a recording rule has no condition and no states."""
+    record = body.get("record")
+    return {
+        "keep_firing_for": rule_checks.written(body.get("keep_firing_for", "0s")),
+        _SERIES: body.get(_SERIES),
+        "record": record,
+        **(dict.fromkeys(("condition", "noDataState", "execErrState"), "") if record else {}),
     }
 
 
 def shown(rule: Json) -> Json:
     """As it is read: what is empty is left out."""
-    hidden = ("provenance", "annotations", "labels")
+    hidden = ("provenance", "annotations", "labels", _SERIES)
     return {key: one for key, one in copy.deepcopy(rule).items() if one or key not in hidden}
 
 
@@ -58,10 +71,10 @@ def find(store: Store, uid: str) -> Json:
     raise _unknown()
 
 
-def _unique(store: Store, title: str, folder: str, uid: str, before: str = "") -> None:
+def _unique(store: Store, title: str, folder: str, uid: str) -> None:
     for rule in store.rules:
         if rule["title"] == title and rule["folderUID"] == folder and rule["uid"] != uid:
-            raise rule_checks.conflict(uid, title, folder, before)
+            store.refuse("rule title taken", uid=uid, title=title, folder=folder)
 
 
 def create(store: Store, body: Json, provenance: str) -> Json:
@@ -70,10 +83,12 @@ def create(store: Store, body: Json, provenance: str) -> Json:
     uid = body.get("uid") or ""
     rule_checks.check_uid(uid, "invalid alert rule\ncannot create rule with UID")
     if uid and any(rule["uid"] == uid for rule in store.rules):
-        raise rule_checks.conflict(uid, body["title"], body["folderUID"])
+        values = {"uid": uid, "title": body["title"], "folder": body["folderUID"]}
+        raise store.refusal("rule uid taken", **values)
     _unique(store, body["title"], body["folderUID"], uid)
     rule = _stored(store, body, body["folderUID"], body.get("ruleGroup", ""), provenance)
     store.rules.append(rule)
+    store.positions.pop(rule["uid"], None)
     store.intervals.setdefault((rule["folderUID"], rule["ruleGroup"]), _DEFAULT_INTERVAL)
     return shown(rule)
 
@@ -98,25 +113,23 @@ def delete(store: Store, uid: str, provenance: str) -> None:
     for rule in store.rules:
         if rule["uid"] == uid:
             if rule["provenance"] and not provenance:
-                raise traced(500, "Internal Server Error")
+                raise store.refusal("rule to be deleted as editable")
             store.rules.remove(rule)
             return
 
 
 def _in_group(store: Store, folder: str, group: str) -> list[Json]:
-    return [r for r in store.rules if (r["folderUID"], r["ruleGroup"]) == (folder, group)]
-
-
-def _no_group() -> Exception:
-    more = {"messageId": "alerting.alert-rule.notFound", "statusCode": 404, "traceID": ""}
-    return refused(404, "Not found", **more)
+    found = [r for r in store.rules if (r["folderUID"], r["ruleGroup"]) == (folder, group)]
+    if store.traits.keeps_order:
+        found.sort(key=lambda rule: store.positions.get(rule["uid"], 1))
+    return found
 
 
 def group(store: Store, folder: str, name: str) -> Json:
     """GET folder/F/rule-groups/G."""
     rules = _in_group(store, folder, name)
     if not rules:
-        raise _no_group()
+        raise store.refusal("group unknown")
     return {
         "title": name,
         "folderUid": folder,
@@ -132,7 +145,7 @@ def put_group(store: Store, folder: str, name: str, body: Json, provenance: str)
     known = {rule["uid"] for rule in store.rules}
     uids = [rule["uid"] for rule in given if rule.get("uid")]
     if set(uids) - known:
-        raise traced(500, "Internal Server Error")
+        store.refuse("group uid unknown")
     for uid in uids:
         if uids.count(uid) > 1:
             text = (
@@ -146,13 +159,14 @@ def put_group(store: Store, folder: str, name: str, body: Json, provenance: str)
     for rule in given:
         rule_checks.content(store, rule, before if rule in new else "")
         if titles.count(rule["title"]) > 1:
-            raise rule_checks.conflict("<uid>", rule["title"], folder, before)
+            store.refuse("group title twice", uid="<uid>", title=rule["title"], folder=folder)
     if given:
         gone = [r for r in _in_group(store, folder, name) if r["uid"] not in uids]
         store.rules = [rule for rule in store.rules if rule not in gone]
-    for rule in given:
+    for position, rule in enumerate(given, 1):
         made = _stored(store, rule, folder, name, provenance)
-        if rule.get("uid"):
+        store.positions[made["uid"]] = position
+        if made["uid"] in known:
             old = find(store, rule["uid"])
             old |= {**made, "id": old["id"]}
         else:
@@ -167,7 +181,8 @@ def put_group(store: Store, folder: str, name: str, body: Json, provenance: str)
         }
         for r in given
     ]
-    rules = [{k: v for k, v in one.items() if k != "provenance"} for one in echoed]
+    unsaid = ("provenance", _SERIES)
+    rules = [{k: v for k, v in one.items() if v or k not in unsaid} for one in echoed]
     return {
         "title": name,
         "folderUid": folder,
@@ -180,5 +195,5 @@ def delete_group(store: Store, folder: str, name: str) -> None:
     """DELETE folder/F/rule-groups/G."""
     rules = _in_group(store, folder, name)
     if not rules:
-        raise _no_group()
+        raise store.refusal("group unknown")
     store.rules = [rule for rule in store.rules if rule not in rules]

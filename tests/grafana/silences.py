@@ -7,10 +7,6 @@ from datetime import UTC, datetime
 from tests.grafana.store import Json, Store, bad_data, now, traced
 
 
-def _not_found() -> Exception:
-    return traced(404, "silence not found")
-
-
 def _time(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
@@ -18,7 +14,7 @@ def _time(text: str) -> datetime:
         raise bad_data() from None
 
 
-def _check(body: Json) -> None:
+def _check(store: Store, body: Json) -> None:
     before = "silence failed validation: validation failure list:\nvalidation failure list:\n"
     if "startsAt" in body:
         _time(body["startsAt"])
@@ -31,27 +27,24 @@ def _check(body: Json) -> None:
             try:
                 re.compile(one["value"])
             except re.error:
-                text = (
-                    "unable to save silence: silence invalid: invalid label matcher 0: invalid "
-                    f'regular expression "{one["value"]}": error parsing regexp: missing closing '
-                    f"): `{one['value']}`: unable to create silence"
+                why = (
+                    f'invalid label matcher 0: invalid regular expression "{one["value"]}": '
+                    f"error parsing regexp: missing closing ): `{one['value']}`"
                 )
-                raise traced(400, text) from None
+                raise store.refusal("silence invalid", why=why) from None
     if _time(body["endsAt"]) <= max(_time(body["startsAt"]), datetime.now(UTC)):
-        raise traced(400, "start time must be before end time: unable to create silence")
+        raise store.refusal("silence ends first")
     if not any(one["value"] for one in body["matchers"]):
-        text = "at least one matcher must not match the empty string"
-        raise traced(
-            400, f"unable to save silence: silence invalid: {text}: unable to create silence"
-        )
+        why = "at least one matcher must not match the empty string"
+        raise store.refusal("silence invalid", why=why)
 
 
 def create(store: Store, body: Json) -> Json:
     """POST silences: one with an id is an update."""
-    _check(body)
+    _check(store, body)
     old = body.get("id")
-    if old and old not in store.silences:
-        raise _not_found()
+    if old:
+        get(store, old)
     matchers = [{"isEqual": True, **one} for one in body["matchers"]]
     number = old
     if not old or not _same(store.silences[old], body, matchers):
@@ -100,7 +93,7 @@ def _pattern(matcher: Json) -> re.Pattern[str]:
 def get(store: Store, number: str) -> Json:
     """GET silence/ID."""
     if number not in store.silences:
-        raise _not_found()
+        raise store.refusal("silence unknown", uid=number)
     return store.silences[number]
 
 

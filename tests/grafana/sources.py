@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.grafana.store import Json, Store, bad_data, new_uid, refused, traced
+from tests.grafana.store import Json, Store, bad_data, legal_uid, new_uid, refused, traced
 
 _NEW = "grafana-postgresql-datasource"
 
@@ -11,8 +11,10 @@ def _not_found() -> Exception:
     return refused(404, "Data source not found")
 
 
-def _shown(source: Json) -> Json:
-    secure = {key: True for key, value in source["secure"].items() if value}
+def _shown(store: Store, source: Json) -> Json:
+    read_only = source.get("readOnly", False)
+    hidden = read_only and not store.traits.set_secrets_only
+    secure = {key: True for key, value in source["secure"].items() if value and not hidden}
     kind = source["type"]
     logo = (
         f"public/app/plugins/datasource/{kind}/img/postgresql_logo.svg"
@@ -28,7 +30,7 @@ def _shown(source: Json) -> Json:
         "basicAuthUser": "",
         "withCredentials": False,
         "secureJsonFields": secure,
-        "readOnly": source.get("readOnly", False),
+        "readOnly": read_only,
     }
 
 
@@ -52,6 +54,8 @@ def create(store: Store, body: Json) -> Json:
         raise bad_data()
     new = _stored(body)
     uid = body.get("uid") or new_uid()
+    if not legal_uid(uid) or len(uid) > 40:
+        store.refuse("source uid illegal")
     if any(one["name"] == new["name"] for one in store.data_sources.values()):
         raise traced(409, "data source with the same name already exists")
     if uid in store.data_sources:
@@ -64,7 +68,7 @@ def create(store: Store, body: Json) -> Json:
     }
     new["isDefault"] = new["isDefault"] or not store.data_sources
     store.data_sources[uid] = new
-    return _answer(new, "Datasource added")
+    return _answer(store, new, "Datasource added")
 
 
 def provision(store: Store, body: Json, *, editable: bool) -> None:
@@ -73,9 +77,9 @@ def provision(store: Store, body: Json, *, editable: bool) -> None:
     store.data_sources[uid]["readOnly"] = not editable
 
 
-def _answer(source: Json, message: str) -> Json:
+def _answer(store: Store, source: Json, message: str) -> Json:
     return {
-        "datasource": _shown(source),
+        "datasource": _shown(store, source),
         "id": source["id"],
         "message": message,
         "name": source["name"],
@@ -86,7 +90,7 @@ def get(store: Store, uid: str) -> Json:
     """GET /api/datasources/uid/UID."""
     if uid not in store.data_sources:
         raise _not_found()
-    return _shown(store.data_sources[uid])
+    return _shown(store, store.data_sources[uid])
 
 
 def update(store: Store, uid: str, body: Json) -> Json:
@@ -103,7 +107,7 @@ def update(store: Store, uid: str, body: Json) -> Json:
     old |= _stored(body)
     old["secure"] |= body.get("secureJsonData", {})
     old["version"] = body.get("version", 0) + 1
-    return _answer(old, "Datasource updated")
+    return _answer(store, old, "Datasource updated")
 
 
 def delete(store: Store, uid: str) -> Json:

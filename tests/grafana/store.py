@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from tests.grafana import refusals, versions
+
 Json = dict[str, Any]
 VERSION = "11.0.0"
 
@@ -42,7 +44,9 @@ class Store:
     Attributes:
         tokens: role by token.
         expired: those of them whose time is over.
-        version: that it says it has.
+        version: that it says it has, and as which it behaves: one of 11 or 12.
+        corrupted: whether the Alertmanager's configuration cannot be read any more.
+        positions: of rules in their groups, by uid; 1 unless a group said it.
         connect: opens the database of the one data source, as the account that it has.
     """
 
@@ -60,7 +64,25 @@ class Store:
     silences: dict[str, Json] = field(default_factory=dict)
     states: dict[tuple[str, str], str] = field(default_factory=dict)
     connect: Callable[[], Any] | None = None
+    corrupted: bool = False
+    positions: dict[str, int] = field(default_factory=dict)
     last_id: int = 0
+
+    @property
+    def traits(self) -> versions.Traits:
+        """Of its version."""
+        return versions.traits(self.version)
+
+    def refusal(self, what: str, **values: Any) -> RefusedError:
+        """The answer of this version to `what`, which every version refuses."""
+        found = refusals.refusal(self.version, what, values)
+        assert found is not None, f"{self.version} does not refuse {what!r}"
+        return RefusedError(*found)
+
+    def refuse(self, what: str, **values: Any) -> None:
+        """Raise it, unless this version does not mind."""
+        if refusals.refusal(self.version, what, values) is not None:
+            raise self.refusal(what, **values)
 
     def next_id(self) -> int:
         """A number that nothing else has."""
