@@ -22,6 +22,8 @@ from tests.grafana.serving import served
 from tests.grafana.store import Store
 
 TOKEN = "glsa_planted_token"
+OLD, NEW = "11.0.0", "12.2.0"  # versions that were recorded
+BOTH = pytest.mark.parametrize("version", [OLD, NEW])
 
 
 def model(team: str, **more: Any) -> Model:
@@ -120,11 +122,18 @@ def grafana_database(empty_database: Callable[[], Config]) -> Config:
 
 
 @pytest.fixture
+def version() -> str:
+    """Of the stand-in; tests of what versions do otherwise ask for both."""
+    return NEW
+
+
+@pytest.fixture
 def driver(
-    grafana_database: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    grafana_database: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> Iterator[Driver]:
     """Two teams, three models, a contact point with a secret."""
     stand_in = StandIn()
+    stand_in.store.version = version
     stand_in.store.tokens = {TOKEN: "Admin"}
     monkeypatch.setenv("HOOK_SECRET", "planted-hook-secret")
     (tmp_path / "token").write_text(TOKEN)

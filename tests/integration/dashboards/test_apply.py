@@ -16,8 +16,17 @@ from dashboards.show import as_json, diff_of, lines_of, outcome_lines
 from dashboards.wanted import wanted
 from driftline.errors import ConfigError
 from driftline.storage.connection import connect
+from tests.grafana import pages
 from tests.hostile_reader import holding
-from tests.integration.dashboards.conftest import TOKEN, Driver, Others, model, page, panel
+from tests.integration.dashboards.conftest import (
+    BOTH,
+    TOKEN,
+    Driver,
+    Others,
+    model,
+    page,
+    panel,
+)
 
 SECRETS = (TOKEN, "planted-hook-secret")
 
@@ -47,6 +56,7 @@ def conflicts(driver: Driver, **options: Any) -> list[str]:
     return [c.where for step in driver.plan(**options).steps for c in step.conflicts]
 
 
+@BOTH
 def test_everything_is_made_and_a_second_plan_is_empty(driver: Driver) -> None:
     first = driver.plan()
     assert first.differs
@@ -79,6 +89,7 @@ def test_an_unchanged_plan_makes_few_requests(driver: Driver) -> None:
     assert driver.plan().requests == 4 + 1 + 2 + 3
 
 
+@BOTH
 def test_edits_of_people_survive_and_ours_arrive(driver: Driver) -> None:
     driver.apply()
     edit(driver, "driftline-fleet", lambda page: page["panels"][0].update(title="My name"))
@@ -99,6 +110,7 @@ def test_edits_of_people_survive_and_ours_arrive(driver: Driver) -> None:
     assert not driver.plan().differs
 
 
+@BOTH
 def test_conflicts_are_listed_and_left_unless_forced(driver: Driver) -> None:
     driver.apply()
     edit(driver, "driftline-fleet", lambda page: page["panels"][0].update(title="Theirs"))
@@ -143,6 +155,7 @@ def test_a_dashboard_moved_by_hand_stays_there(driver: Driver, others: Others) -
     assert others.lost == []
 
 
+@BOTH
 def test_a_folder_deleted_by_hand_comes_back_with_all_in_it(driver: Driver, others: Others) -> None:
     driver.apply()
     store = driver.stand_in.store
@@ -180,6 +193,7 @@ def test_a_folder_of_an_earlier_version_is_renamed(driver: Driver) -> None:
     assert not driver.plan().differs
 
 
+@BOTH
 def test_a_rule_edited_by_hand_keeps_the_edit(driver: Driver, others: Others) -> None:
     driver.apply()
     found = rule(driver, "driftline-drift-page-growth")
@@ -300,6 +314,7 @@ def test_a_page_is_in_the_folder_of_its_team(driver: Driver) -> None:
     }
 
 
+@BOTH
 def test_a_secret_is_sent_when_it_changes_and_only_then(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -354,6 +369,7 @@ def test_secrets_are_nowhere(
         assert not [text for text in texts if secret in text]
 
 
+@BOTH
 def test_what_is_not_wanted_any_more_is_removed(driver: Driver) -> None:
     driver.apply()
     store = driver.stand_in.store
@@ -367,6 +383,7 @@ def test_what_is_not_wanted_any_more_is_removed(driver: Driver) -> None:
     assert not driver.plan().differs
 
 
+@BOTH
 def test_destroy_removes_its_own_and_nothing_else(driver: Driver) -> None:
     driver.apply()
     store = driver.stand_in.store
@@ -390,6 +407,7 @@ def test_destroy_removes_its_own_and_nothing_else(driver: Driver) -> None:
     assert (store.data_sources, store.contact_points) == ({}, [])
 
 
+@BOTH
 def test_a_rule_that_stays_keeps_its_data_source(driver: Driver) -> None:
     driver.apply()
     store = driver.stand_in.store
@@ -400,6 +418,69 @@ def test_a_rule_that_stays_keeps_its_data_source(driver: Driver) -> None:
     assert (len(store.data_sources), len(store.contact_points)) == (1, 1)
     driver.destroy(force=True)
     assert (store.rules, store.data_sources, store.contact_points) == ([], {}, [])
+
+
+@BOTH
+def test_a_contact_point_that_others_use_stays(driver: Driver) -> None:
+    """Of which the versions say so in other words; it goes when nobody uses it any more."""
+    driver.apply()
+    store = driver.stand_in.store
+    receiver = store.contact_points[0]["name"]
+    store.policies = {
+        "receiver": "grafana-default-email",
+        "routes": [{"receiver": receiver, "object_matchers": [["team", "=", "theirs"]]}],
+    }
+    outcome = driver.destroy()
+    assert outcome.ok
+    assert [(step.uid, why) for step, why in outcome.kept if step.kind.name == "contact_point"] == [
+        (store.contact_points[0]["uid"], "a rule or a policy still sends to it")
+    ]
+    store.policies["routes"] = []
+    assert driver.destroy().ok
+    assert store.contact_points == []
+
+
+def test_a_page_in_the_new_schema_is_named_and_left_alone(driver: Driver) -> None:
+    """A save by the old API would throw away what the person made of it."""
+    driver.apply()
+    store = driver.stand_in.store
+    pages.turn_v2(store, "driftline-models")
+    theirs = copy.deepcopy(store.dashboards["driftline-models"])
+    driver.pages = [page("driftline-fleet", panel(1)), page("driftline-models", panel(1))]
+    for outcome in (driver.apply(), driver.apply(force=True), driver.destroy(force=True)):
+        ((step, error),) = outcome.failed
+        assert step.uid == "driftline-models"
+        assert "saved in Grafana's new schema (v2)" in str(error)
+        assert "save this one as a copy, delete it, and run it again" in str(error)
+        assert store.dashboards["driftline-models"] == theirs
+
+
+def test_a_page_that_turns_to_the_new_schema_meanwhile(driver: Driver) -> None:
+    driver.apply()
+    store = driver.stand_in.store
+    driver.pages = [page("driftline-fleet", panel(1)), page("driftline-models", panel(1))]
+
+    def meanwhile(line: str) -> None:
+        if (
+            line == "POST /api/dashboards/db"
+            and "elements" not in (store.dashboards["driftline-models"]["content"])
+        ):
+            pages.turn_v2(store, "driftline-models")
+
+    driver.stand_in.faults.before = meanwhile
+    ((_, error),) = driver.apply().failed
+    assert "new schema" in str(error)
+    assert "elements" in store.dashboards["driftline-models"]["content"]
+
+
+def test_a_root_that_continues_is_not_written(driver: Driver) -> None:
+    """Grafana 12 would take it, and then could not read anything of its Alertmanager."""
+    driver.apply()
+    store = driver.stand_in.store
+    store.policies = {"receiver": "grafana-default-email", "continue": True}
+    driver.route_by("policies")
+    assert "'continue: true'" in str(driver.apply().failed[0][1])
+    assert not store.corrupted
 
 
 def test_what_a_later_server_adds_to_a_rule_is_no_edit(driver: Driver) -> None:
@@ -433,6 +514,7 @@ def test_what_was_there_before_is_taken_over_and_never_deleted(driver: Driver) -
     assert set(store.dashboards) == before
 
 
+@BOTH
 def test_someone_saves_between_our_read_and_our_write(driver: Driver) -> None:
     driver.apply()
 
@@ -473,6 +555,7 @@ def test_a_reader_that_holds_all_it_can_stops_no_apply(driver: Driver) -> None:
     assert [step.key for step in driver.plan().steps if step.differs] == []
 
 
+@BOTH
 def test_routes_are_merged_into_the_policy_tree(driver: Driver) -> None:
     driver.apply()
     store = driver.stand_in.store
@@ -689,6 +772,7 @@ def test_a_provisioned_policy_tree_is_refused(driver: Driver, provenance: str) -
     assert driver.stand_in.store.policies == tree
 
 
+@BOTH
 def test_locked_rules_cannot_become_editable(driver: Driver) -> None:
     driver.change(provenance="locked")
     driver.apply()
@@ -700,6 +784,7 @@ def test_locked_rules_cannot_become_editable(driver: Driver) -> None:
         assert "set grafana.provenance: locked, or delete it in Grafana" in str(error)
 
 
+@BOTH
 def test_editable_rules_become_locked(driver: Driver) -> None:
     driver.apply()
     store = driver.stand_in.store

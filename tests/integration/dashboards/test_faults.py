@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from dashboards.apply import apply
+from dashboards.kinds.policy import CONTINUES
 from dashboards.rights import check
 from dashboards.server import GrafanaError
 from dashboards.session import Session
 from tests.grafana import sources
-from tests.integration.dashboards.conftest import TOKEN, Driver
+from tests.integration.dashboards.conftest import BOTH, NEW, OLD, TOKEN, Driver
 
 _SOURCE = "driftline-timescaledb"
 
@@ -137,7 +138,7 @@ def test_doctor_names_the_missing_right(driver: Driver) -> None:
     assert "work with Grafana 10.2" in [
         right.name for right in check(driver.config) if not right.ok
     ]
-    driver.stand_in.store.version = "11.0.0"
+    driver.stand_in.store.version = NEW
     driver.stand_in.store.tokens = {TOKEN: "Viewer"}
     lacking = [right.name for right in check(driver.config) if not right.ok]
     assert "write alert rules" in lacking
@@ -145,6 +146,20 @@ def test_doctor_names_the_missing_right(driver: Driver) -> None:
     driver.stand_in.store.tokens = {}
     assert [right.name for right in check(driver.config) if not right.ok] == ["use the token"]
     assert (dict(driver.stand_in.store.dashboards), list(driver.stand_in.store.rules)) == before
+
+
+def test_doctor_finds_a_corrupted_alertmanager(driver: Driver) -> None:
+    driver.route_by("policies")
+    driver.apply()
+    assert [right for right in check(driver.config) if not right.ok] == []
+    driver.stand_in.store.policies["continue"] = True
+    (found,) = [right for right in check(driver.config) if not right.ok]
+    assert (found.name, found.detail) == ("read policies", CONTINUES)
+    driver.stand_in.store.corrupted = True
+    found = next(right for right in check(driver.config) if not right.ok)
+    assert found.name == "read contact points"
+    assert "roll it back to an earlier version in Grafana" in found.detail
+    assert "cannot have continue in root route" in found.detail
 
 
 def test_a_busy_server_is_asked_again(driver: Driver) -> None:
@@ -237,14 +252,19 @@ def test_a_first_apply_that_crashed_leaves_no_conflict(
     assert driver.stand_in.store.folders == {}
 
 
-def test_a_dashboard_of_the_same_title_is_not_overwritten(driver: Driver) -> None:
+@BOTH
+def test_a_dashboard_of_the_same_title_is_not_overwritten(driver: Driver, version: str) -> None:
+    """Version 11 refuses a second one of a title, 12 has both."""
     driver.apply()
     store = driver.stand_in.store
     theirs = {**store.dashboards.pop("driftline-fleet")}
     store.dashboards["theirs"] = theirs
-    ((step, error),) = driver.apply().failed
-    assert step.uid == "driftline-fleet"
-    assert "A dashboard with the same name in the folder already exists" in str(error)
+    failed = {step.uid: str(error) for step, error in driver.apply().failed}
+    if version == OLD:
+        assert set(failed) == {"driftline-fleet"}
+        assert "A dashboard with the same name in the folder" in failed["driftline-fleet"]
+    else:
+        assert failed == {}
     assert store.dashboards["theirs"] is theirs
 
 
