@@ -44,8 +44,8 @@ def fleet(scope: Scope) -> dict[str, Any]:
         time=scope.range,
         sections=[
             Section("Now", [models(), firing(), paging(), unjudged(), traffic_now()]),
-            Section("Models", [overview(), traffic(), drift()]),
             Section("Incidents", [incidents()]),
+            Section("Models", [overview(), traffic(), drift()]),
             Section("Performance and versions", [performance(), versions()]),
         ],
     )

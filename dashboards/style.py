@@ -92,7 +92,7 @@ def lines(panel: timeseries.Panel) -> timeseries.Panel:
         .line_width(2)
         .fill_opacity(0)
         .show_points(common.VisibilityMode.AUTO)
-        .legend(_legend())
+        .legend(_legend().calcs(["lastNotNull", "max"]))
         .tooltip(_all_series())
     )
 
