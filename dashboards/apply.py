@@ -134,9 +134,15 @@ class Run:
         """The step as it is after somebody else's change in between."""
         live = step.kind.read(self.server, [step.uid]).get(step.uid)
         last = self.state.load().get(step.key)
-        three = (step.kind, live, last)
-        wanted = self.wanted[step.key]
-        return step_for(self.server, self.state, *three, wanted=wanted, force=self.force)
+        return step_for(
+            self.server,
+            self.state,
+            step.kind,
+            live,
+            last,
+            wanted=self.wanted[step.key],
+            force=self.force,
+        )
 
     def _remember(self, step: Step) -> None:
         if step.failed is not None:

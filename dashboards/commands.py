@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from driftline import names
+
 ConfigPath = Annotated[
     Path, typer.Option("--config", "-c", help="The config file.", envvar="DRIFTLINE_CONFIG")
 ]
@@ -81,7 +83,7 @@ def export(
     ] = "11.0",
     provisioning: Annotated[
         str, typer.Option("--provisioning", help="Where that Grafana has what is in the folder.")
-    ] = "/etc/grafana/provisioning",
+    ] = names.GRAFANA_PROVISIONING,
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Write provisioning files (JSON and YAML), for a Grafana that is configured from Git."""

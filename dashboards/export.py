@@ -16,7 +16,6 @@ from driftline.errors import ConfigError
 from driftline.settings import Secret
 
 _HEADER = "# Written by 'driftline dashboards export': change driftline.yaml instead.\n"
-PROVISIONING = "/etc/grafana/provisioning"
 _RULES = "alerting/rules.yaml"
 
 
@@ -28,7 +27,10 @@ class Exported(NamedTuple):
 
 
 def export(
-    config: Config, wanted: Iterable[Wanted], folder: Path, provisioning: str = PROVISIONING
+    config: Config,
+    wanted: Iterable[Wanted],
+    folder: Path,
+    provisioning: str = names.GRAFANA_PROVISIONING,
 ) -> Exported:
     """Write everything as Grafana's own provisioning reads it, and remove what is written no more.
 

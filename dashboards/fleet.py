@@ -27,8 +27,8 @@ CROSS JOIN LATERAL (
    ORDER BY window_end DESC LIMIT 1) AS latest"""
 
 # One row a model: the worst of its states.
-_STATES = """\
-SELECT model, max(array_position(ARRAY['ok','no_data','pending','broken','firing'], state)) AS rank,
+_STATES = f"""\
+SELECT model, max({style.ALERT_RANK}) AS rank,
        string_agg(family, ', ' ORDER BY family) FILTER (WHERE state = 'firing') AS firing
   FROM driftline.alert GROUP BY model"""
 

@@ -91,9 +91,12 @@ def following(config: "Config", every: float = EVERY_SECONDS) -> Iterator[None]:
 
 def _impatient(config: "Config") -> "Config":
     """For a person who waits for the answer."""
-    timeout = min(config.grafana.timeout, _PATIENCE)
-    waits = {"patience": min(config.grafana.patience, _PATIENCE), "timeout": timeout}
-    return config.model_copy(update={"grafana": config.grafana.model_copy(update=waits)})
+    grafana = config.grafana
+    waits = {
+        "patience": min(grafana.patience, _PATIENCE),
+        "timeout": min(grafana.timeout, _PATIENCE),
+    }
+    return config.model_copy(update={"grafana": grafana.model_copy(update=waits)})
 
 
 def _tell(config: "Config", patience: timedelta | None = None) -> None:

@@ -28,6 +28,8 @@ RANK = (
     "array_position(ARRAY['no_data','shown','insufficient','not_calibrated','ok','alarm',"
     "'broken'], status) - 1"
 )
+# Of an alert's state: the places of the first of `ALERTS`, from 1 on.
+ALERT_RANK = "array_position(ARRAY['ok','no_data','pending','broken','firing'], state)"
 STATUSES: tuple[Mapping, ...] = (
     ("ok", "ok", palette.OK),
     ("alarm", "alarm", palette.ALARM),

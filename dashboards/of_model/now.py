@@ -46,7 +46,7 @@ def state(scope: Scope) -> Panel:
         "State",
         "The worst state of the model's alerts, of all families.",
         table(f"""\
-SELECT max(array_position(ARRAY['ok','no_data','pending','broken','firing'], state)) AS state
+SELECT max({style.ALERT_RANK}) AS state
   FROM driftline.alert WHERE model = {scope.model}"""),
         size=(5, 7),
         empty="Not watched yet: start 'driftline monitor'",
@@ -83,8 +83,7 @@ SELECT replace(alert.state, '_', ' ') AS state,
   FROM driftline.alert
   LEFT JOIN driftline.incident ON incident.id = alert.incident_id AND alert.state <> 'ok'
  WHERE alert.model = {scope.model}
- ORDER BY array_position(ARRAY['firing','broken','pending','no_data','ok'], alert.state),
-          alert.severity, alert.since DESC"""),
+ ORDER BY {style.ALERT_RANK} DESC, alert.severity, alert.since DESC"""),
         size=(19, 7),
         empty="Not watched yet: start 'driftline monitor'",
     )

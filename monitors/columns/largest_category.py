@@ -60,8 +60,6 @@ class LargestCategory:
         """Of the category that surely varies most by itself; where none does, of all together."""
         now, before = pooled(current.values, reference.values, rows)
         squares = apart(now, before)
-        if squares.shape[1] == 1:
-            return np.zeros(len(squares)), 1.0
         shares = before / before.sum(axis=1, keepdims=True)
         # of one category alone, with a mean of 1; what the reference always has varies by nothing
         each = np.divide(squares, 1 - shares, out=np.zeros_like(squares), where=shares < 1)

@@ -84,6 +84,7 @@ def shadow_table(model: str) -> str:
 
 # In Grafana.
 DATASOURCE_UID = "driftline-timescaledb"
+GRAFANA_PROVISIONING = "/etc/grafana/provisioning"  # of a package or image
 FLEET_UID = "driftline-fleet"
 MODELS_UID = "driftline-models"  # one for all models that have none of their own
 PIPELINE_UID = "driftline-pipeline"
