@@ -8,6 +8,7 @@ from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
 from dashboards import palette, style, variables
 from dashboards.board import Panel, Query, Section, board, coloured, describe, mapped, table
+from dashboards.pipeline_problems import LAG_SECONDS, REJECTED, SILENT_SECONDS, problems
 from dashboards.scope import WINDOW, Scope
 from driftline import names
 
@@ -25,7 +26,17 @@ def pipeline(scope: Scope) -> dict[str, Any]:
         links=variables.links(),
         time=("now-6h", "now"),
         sections=[
-            Section("Now", [proof(scope), rejected_share(scope), beat(), behind(), size()]),
+            Section(
+                "Now",
+                [
+                    problems(scope, _sources(scope), _accounts(scope)),
+                    proof(scope),
+                    rejected_share(scope),
+                    beat(),
+                    behind(),
+                    size(),
+                ],
+            ),
             Section("Events", [throughput(scope), lag(scope)]),
             Section("Proof and rejects", [accounts(scope), reasons(scope)]),
             Section("Monitors and store", [monitors(), runners(), tables()]),
@@ -46,7 +57,7 @@ def proof(scope: Scope) -> Panel:
         "Predictions in the ledger minus predictions in the profiles, of all time. Both are "
         "written in one transaction, so it is 0; 'driftline audit --deep' counts every cell.",
         table(f"SELECT logged - profiled AS difference FROM ({_accounts(scope)}) AS accounts"),
-        size=(4, 4),
+        size=(5, 4),
         empty="No events yet",
     )
 
@@ -56,7 +67,9 @@ def rejected_share(scope: Scope) -> Panel:
     panel = style.figure(stat.Panel()).unit("percentunit").decimals(2)
     return describe(
         panel.thresholds(
-            style.from_zero((0, palette.OK), (0.01, palette.PENDING), (0.05, palette.ALARM))
+            style.from_zero(
+                (0, palette.OK), (REJECTED[0], palette.PENDING), (REJECTED[1], palette.ALARM)
+            )
         ),
         "rejected share",
         "Rejected",
@@ -74,9 +87,15 @@ def beat() -> Panel:
     return describe(
         style.figure(stat.Panel())
         .unit("s")
-        .thresholds(style.from_zero((0, palette.OK), (60, palette.PENDING), (300, palette.ALARM))),
+        .thresholds(
+            style.from_zero(
+                (0, palette.OK),
+                (SILENT_SECONDS[0], palette.PENDING),
+                (SILENT_SECONDS[1], palette.ALARM),
+            )
+        ),
         "beat",
-        "Last heartbeat of a runner",
+        "Runner heartbeat",
         "Seconds since the last heartbeat of any runner of the monitors.",
         table("SELECT extract(epoch FROM now() - max(beat_at)) AS seconds FROM driftline.runner"),
         size=(5, 4),
@@ -90,10 +109,12 @@ def behind() -> Panel:
         style.figure(stat.Panel())
         .unit("s")
         .thresholds(
-            style.from_zero((0, palette.OK), (600, palette.PENDING), (3600, palette.ALARM))
+            style.from_zero(
+                (0, palette.OK), (LAG_SECONDS[0], palette.PENDING), (LAG_SECONDS[1], palette.ALARM)
+            )
         ),
         "behind",
-        "Monitor lag, worst model",
+        "Worst monitor lag",
         "How long the oldest window that could be judged has waited.",
         table("SELECT max(lag_seconds) AS lag FROM driftline.monitor_progress"),
         size=(5, 4),
@@ -109,7 +130,7 @@ def size() -> Panel:
         "Database size",
         "All of the database, with its indexes.",
         table("SELECT pg_database_size(current_database()) AS bytes"),
-        size=(5, 4),
+        size=(4, 4),
     )
 
 

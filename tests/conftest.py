@@ -12,6 +12,8 @@ from hypothesis import settings
 from xdist.scheduler.loadfile import LoadFileScheduling
 
 from driftline.config import Config
+from driftline.private_files import private_folder
+from driftline.services.files import file_lock
 from driftline.services.stack import Stack
 from tests import databases, monitored, serving
 from tests.databases import Databases
@@ -90,18 +92,32 @@ os.environ.pop("COLUMNS", None)
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A running stack with its own data; stopped at the end.
+def stack(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Stack]:
+    """The running stack of all workers, with its own data; the last one to leave stops it.
 
     `DRIFTLINE_TEST_STATE` names a state folder whose stack is used, and left running, instead.
     """
-    kept = os.environ.get("DRIFTLINE_TEST_STATE")
-    running = Stack(Path(kept) if kept else tmp_path_factory.mktemp("stack") / "state")
-    running.up()
-    databases.settle(running)
+    if kept := os.environ.get("DRIFTLINE_TEST_STATE"):
+        yield _running(Path(kept))
+        return
+    base = tmp_path_factory.getbasetemp()
+    folder = private_folder((base if worker_id == "master" else base.parent) / "stack")
+    using = private_folder(folder / "using") / worker_id
+    with file_lock(folder / "lock"):
+        using.touch()
+        running = _running(folder / "state")
     yield running
-    if not kept:
-        running.down()
+    with file_lock(folder / "lock"):
+        using.unlink()
+        if not any(using.parent.iterdir()):
+            running.down()
+
+
+def _running(state: Path) -> Stack:
+    stack = Stack(state)
+    stack.up()
+    databases.settle(stack)
+    return stack
 
 
 @pytest.fixture(scope="session")

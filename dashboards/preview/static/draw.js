@@ -21,7 +21,7 @@ export function timeseries(element, panel, data, page) {
     shapes: shapes(page),
     annotations: marks(page),
     xaxis: timeAxis(page),
-    yaxis: { ...axis(), rangemode: bars ? "tozero" : "normal", ...valueAxis(panel) },
+    yaxis: { ...axis(), rangemode: bars ? "tozero" : "normal", ...valueAxis(panel), ...softLimits(panel, list, bars) },
     ...legended(element, traces),
   }, page);
 }
@@ -217,6 +217,18 @@ function valueAxis(panel) {
   if (min !== undefined && max !== undefined) made.range = [min, max * 1.03];
   else if (min !== undefined) made.rangemode = "tozero";
   return made;
+}
+
+// Limits that the axis keeps as long as the values stay within them; bars stand on each other.
+function softLimits(panel, list, stacked) {
+  const { axisSoftMin: low, axisSoftMax: high } = panel.fieldConfig.defaults.custom ?? {};
+  if (low === undefined || high === undefined) return {};
+  const heights = new Map();
+  for (const { x, y } of list) {
+    x.forEach((time, at) => heights.set(stacked ? time : heights.size, (stacked && heights.get(time) || 0) + y[at]));
+  }
+  const all = [...heights.values()];
+  return all.every((value) => value >= low && value <= high) ? { range: [low, high] } : {};
 }
 
 function objective(at) {

@@ -95,3 +95,42 @@ def test_the_objective_is_marked_in_the_bin_that_it_is_in(
             if marked == "[":
                 low, high = one[1:].removesuffix(MARK).rstrip(")").split(", ")
                 assert float(low) <= limit < float(high)
+
+
+_FAULTS = {
+    "proof": ("UPDATE driftline.profile SET rows = rows + 5 WHERE model = 'fraud'", "firing"),
+    "rejects": ("UPDATE driftline.ledger SET rejected = logged + 1", "firing"),
+    "runners": ("UPDATE driftline.runner SET beat_at = now() - interval '1 hour'", "broken"),
+    "monitors": ("UPDATE driftline.monitor_progress SET failed_since = now()", "broken"),
+    "lag of the monitors": ("UPDATE driftline.monitor_progress SET lag_seconds = 900", "pending"),
+    "events": ("UPDATE driftline.ledger SET committed_at = now() - interval '1 h'", "no data"),
+    "alert of family volume": (
+        "UPDATE driftline.alert SET state = 'firing', summary = 'half as many' "
+        "WHERE family = 'volume'",
+        "firing",
+    ),
+}
+
+
+@pytest.mark.parametrize("part", _FAULTS)
+def test_the_pipeline_begins_with_what_is_wrong(monitored_store: Config, part: str) -> None:
+    """What is wrong stands first, with its cause and a way out; without faults all is well."""
+    where = f"{names.PIPELINE_UID}/What is wrong, since when, what to do/A"
+    (asked,) = [one for one in ALL if str(one) == where]
+    now = datetime.now(UTC)
+    statement = asked.over(now - timedelta(days=4), now + timedelta(minutes=1)).encode()
+    fault, state = _FAULTS[part]
+    with connect(monitored_store.postgres, "migrate") as connection:
+        connection.execute("UPDATE driftline.ledger SET rejected = 0, committed_at = now()")
+        connection.execute("UPDATE driftline.runner SET beat_at = now()")
+        connection.execute("UPDATE driftline.monitor_progress SET failed_since = NULL")
+        well = connection.execute(statement).fetchall()
+        connection.execute(fault.encode())
+        wrong = connection.execute(statement).fetchall()
+        connection.rollback()
+    assert {(row[0], *row[2:]) for row in well} == {("ok", None, "", "")}
+    assert set(_FAULTS) <= {row[1] for row in well}
+    first, *others = wrong
+    assert first[:2] == (state, part)
+    assert all(first[3:])
+    assert {row[0] for row in others} == {"ok"}

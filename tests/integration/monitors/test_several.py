@@ -51,9 +51,10 @@ def test_killed_in_the_middle(stream: Stream, stack: Stack, tmp_path: Path) -> N
     )
     child = start(stream.config, tmp_path)
     try:
-        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = %s"
+        database = stream.config.postgres.database
         with superuser(stack, Config(state=stack.folder), "postgres") as connection:
-            wait_for(lambda: connection.execute(waiting).fetchall())
+            wait_for(lambda: connection.execute(waiting, [database]).fetchall())
     finally:
         child.send_signal(signal.SIGKILL)
         child.wait()
