@@ -14,14 +14,14 @@ from benchmarks import events
 from driftline import names
 from driftline.config import Config, load
 from driftline.demo.train import train
+from driftline.registry import aliases
+from driftline.registry.client import connect as connect_registry
+from driftline.registry.register import Training, register
 from driftline.services.stack import Stack
 from driftline.storage.connection import connect
 from driftline.storage.forget import forget
 from driftline.storage.schema import migrate
 from driftline.streaming.features import FeatureDefinition
-from registry import aliases
-from registry.client import connect as connect_registry
-from registry.register import Training, register
 
 MODEL = "bench"  # in the registry; every variant serves the same version
 REFERENCE_ROWS = 50_000

@@ -4,12 +4,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dashboards.apply import apply
-from dashboards.generate import generate
-from dashboards.plan import plan
-from dashboards.session import session
-from dashboards.wanted import wanted
 from driftline.config import Config, Model
+from driftline.dashboards.apply import apply
+from driftline.dashboards.generate import generate
+from driftline.dashboards.plan import plan
+from driftline.dashboards.session import session
+from driftline.dashboards.wanted import wanted
 from driftline.grafana import Grafana
 from driftline.storage import schema
 from tests.grafana.app import StandIn

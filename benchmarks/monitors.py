@@ -20,6 +20,8 @@ import yaml
 
 from driftline import names
 from driftline.config import Config, Model
+from driftline.monitors.running.schedule import Length
+from driftline.monitors.running.watch import Due, Watch
 from driftline.profile.binning import Binning
 from driftline.profile.blocks import Block
 from driftline.profile.build import build
@@ -28,8 +30,6 @@ from driftline.profile.recount import reference
 from driftline.storage import dirty, hours, references, schema, versions
 from driftline.storage.connection import Connection, connect
 from driftline.storage.references import StoredReference
-from monitors.running.schedule import Length
-from monitors.running.watch import Due, Watch
 from tests.integration.monitors.conftest import model_version
 
 DAY = datetime(2024, 5, 1, tzinfo=UTC)

@@ -20,12 +20,12 @@ import pyarrow as pa
 from benchmarks import events
 from benchmarks.bench import Bench, Variant
 from driftline.config import load
+from driftline.registry.loaders import saved_model
 from driftline.streaming.decode import DECODERS
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.lineup import Lineup, Served
 from driftline.streaming.process import Messages, Process
 from driftline.streaming.supervise import job_environment
-from registry.loaders import saved_model
 
 ROWS = 10_000  # messages in a batch of the stream
 CALL_ROWS = 1_000  # rows of the bare call

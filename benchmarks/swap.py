@@ -9,12 +9,12 @@ from benchmarks import events
 from benchmarks.bench import MODEL, Bench, Variant
 from benchmarks.job import job
 from driftline import names
+from driftline.registry import aliases
+from driftline.registry.client import connect as connect_registry
+from driftline.registry.promote import promote, rollback
 from driftline.storage.connection import Connection, connect
 from driftline.storage.promotions import events as version_events
 from driftline.streaming.watch import Progress, Watch
-from registry import aliases
-from registry.client import connect as connect_registry
-from registry.promote import promote, rollback
 
 TOPIC = "bench-swap"
 

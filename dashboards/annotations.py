@@ -1,8 +1,8 @@
 """Events over all charts of a model's dashboard: promotions, incidents, what was filled in late."""
 
-from dashboards import palette
-from dashboards.board import Annotation
-from dashboards.scope import WINDOW, Scope
+from driftline.dashboards import palette
+from driftline.dashboards.board import Annotation
+from driftline.dashboards.scope import WINDOW, Scope
 
 
 def of(scope: Scope) -> list[Annotation]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
-from dashboards.kinds import Wanted
-from dashboards.plan import Plan, Step, plan, step_for
-from dashboards.server import GrafanaError, Server
+from driftline.dashboards.kinds import Wanted
+from driftline.dashboards.plan import Plan, Step, plan, step_for
+from driftline.dashboards.server import GrafanaError, Server
 from driftline.errors import DriftlineError
 from driftline.storage.grafana_state import GrafanaState
 

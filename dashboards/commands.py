@@ -30,11 +30,11 @@ def show_plan(
     force: Force = False, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False
 ) -> None:
     """Show what apply would do; exit code 2 when Grafana is not as generated."""
-    from dashboards.plan import plan
-    from dashboards.session import session
-    from dashboards.show import as_json as to_json
-    from dashboards.show import lines_of
     from driftline.config import load
+    from driftline.dashboards.plan import plan
+    from driftline.dashboards.session import session
+    from driftline.dashboards.show import as_json as to_json
+    from driftline.dashboards.show import lines_of
 
     with session(load(config)) as grafana:
         made = plan(grafana.server, grafana.state, grafana.wanted(), force=force)
@@ -46,10 +46,10 @@ def show_plan(
 @dashboards.command()
 def diff(force: Force = False, config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Show in full what apply would change; exit code 2 when it would change anything."""
-    from dashboards.plan import plan
-    from dashboards.session import session
-    from dashboards.show import diff_of
     from driftline.config import load
+    from driftline.dashboards.plan import plan
+    from driftline.dashboards.session import session
+    from driftline.dashboards.show import diff_of
 
     with session(load(config)) as grafana:
         made = plan(grafana.server, grafana.state, grafana.wanted(), force=force)
@@ -61,11 +61,11 @@ def diff(force: Force = False, config: ConfigPath = DEFAULT_CONFIG) -> None:
 @dashboards.command()
 def apply(force: Force = False, config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Bring Grafana to what is generated; what people edited there stays."""
-    from dashboards.apply import apply as carry_out
-    from dashboards.session import session
-    from dashboards.show import outcome_lines
-    from dashboards.silences import sync
     from driftline.config import load
+    from driftline.dashboards.apply import apply as carry_out
+    from driftline.dashboards.session import session
+    from driftline.dashboards.show import outcome_lines
+    from driftline.dashboards.silences import sync
 
     with session(load(config)) as grafana:
         outcome = carry_out(grafana.server, grafana.state, grafana.wanted(), force=force)
@@ -87,12 +87,12 @@ def export(
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Write provisioning files (JSON and YAML), for a Grafana that is configured from Git."""
-    from dashboards.export import export as write
-    from dashboards.generate import pages
-    from dashboards.show import failure
-    from dashboards.wanted import version_of, wanted
     from driftline.config import load
     from driftline.console import counted
+    from driftline.dashboards.export import export as write
+    from driftline.dashboards.generate import pages
+    from driftline.dashboards.show import failure
+    from driftline.dashboards.wanted import version_of, wanted
 
     loaded, version = load(config), version_of(grafana)
     made = wanted(loaded, pages(loaded), version, secrets=False)
@@ -111,11 +111,11 @@ def destroy(
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Remove from Grafana what driftline made there, and nothing else."""
-    from dashboards.apply import apply as carry_out
-    from dashboards.session import session
-    from dashboards.show import outcome_lines
-    from dashboards.silences import end_all
     from driftline.config import load
+    from driftline.dashboards.apply import apply as carry_out
+    from driftline.dashboards.session import session
+    from driftline.dashboards.show import outcome_lines
+    from driftline.dashboards.silences import end_all
 
     loaded = load(config)
     if not yes:
@@ -131,10 +131,10 @@ def destroy(
 @dashboards.command()
 def silences(config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Bring Grafana's silences in step with silences and acknowledgements of driftline."""
-    from dashboards.session import session
-    from dashboards.silences import sync
     from driftline.config import load
     from driftline.console import counted
+    from driftline.dashboards.session import session
+    from driftline.dashboards.silences import sync
 
     with session(load(config)) as grafana:
         synced = sync(grafana.server, grafana.connection, grafana.state)

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from dashboards.kinds.kind import Json, Wanted
-from dashboards.uids import FLEET_FOLDER, RULE_GROUP, written
 from driftline import names
 from driftline.config import Config
+from driftline.dashboards.kinds.kind import Json, Wanted
+from driftline.dashboards.uids import FLEET_FOLDER, RULE_GROUP, written
 from driftline.errors import ConfigError
 from driftline.settings import Secret
 

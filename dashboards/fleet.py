@@ -10,10 +10,10 @@ from grafana_foundation_sdk.builders import barchart, stat, timeseries
 from grafana_foundation_sdk.builders import table as table_panel
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
-from dashboards import palette, style, variables
-from dashboards.board import Panel, Query, Section, board, describe, table
-from dashboards.scope import WINDOW, Scope
 from driftline import names
+from driftline.dashboards import palette, style, variables
+from driftline.dashboards.board import Panel, Query, Section, board, describe, table
+from driftline.dashboards.scope import WINDOW, Scope
 
 _LISTED = 200  # models in a table, at most; those in trouble come first
 _DRAWN = 10  # models in a chart

@@ -100,8 +100,8 @@ def _impatient(config: "Config") -> "Config":
 
 
 def _tell(config: "Config", patience: timedelta | None = None) -> None:
-    from dashboards.session import session
-    from dashboards.silences import sync
+    from driftline.dashboards.session import session
+    from driftline.dashboards.silences import sync
 
     with session(config) as grafana:
         sync(grafana.server, grafana.connection, grafana.state, patience)

@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dashboards.fleet import fleet
-from dashboards.model import model
-from dashboards.pipeline import pipeline
-from dashboards.scope import Scope
 from driftline import names
 from driftline.config import Config, Model
+from driftline.dashboards.fleet import fleet
+from driftline.dashboards.model import model
+from driftline.dashboards.pipeline import pipeline
+from driftline.dashboards.scope import Scope
 from driftline.errors import DriftlineError
 from driftline.monitoring import Monitors
 

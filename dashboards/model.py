@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from dashboards import annotations, variables
-from dashboards.board import Section, board
-from dashboards.of_model import (
+from driftline.dashboards import annotations, variables
+from driftline.dashboards.board import Section, board
+from driftline.dashboards.of_model import (
     challenger,
     drift,
     incidents,
@@ -16,8 +16,8 @@ from dashboards.of_model import (
     segments,
     traffic,
 )
-from dashboards.scope import Scope
-from dashboards.uids import team_tag
+from driftline.dashboards.scope import Scope
+from driftline.dashboards.uids import team_tag
 
 
 def model(scope: Scope) -> dict[str, Any]:

@@ -6,11 +6,20 @@ from grafana_foundation_sdk.builders import barchart, stat, timeseries
 from grafana_foundation_sdk.builders import table as table_panel
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
-from dashboards import palette, style, variables
-from dashboards.board import Panel, Query, Section, board, coloured, describe, mapped, table
-from dashboards.pipeline_problems import LAG_SECONDS, REJECTED, SILENT_SECONDS, problems
-from dashboards.scope import WINDOW, Scope
 from driftline import names
+from driftline.dashboards import palette, style, variables
+from driftline.dashboards.board import (
+    Panel,
+    Query,
+    Section,
+    board,
+    coloured,
+    describe,
+    mapped,
+    table,
+)
+from driftline.dashboards.pipeline_problems import LAG_SECONDS, REJECTED, SILENT_SECONDS, problems
+from driftline.dashboards.scope import WINDOW, Scope
 
 _LISTED = 100
 _SOURCES = "source IN (SELECT id FROM driftline.source WHERE model = {model} AND stream = 'events')"

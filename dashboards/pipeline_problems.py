@@ -3,9 +3,9 @@
 from grafana_foundation_sdk.builders import table as table_panel
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
-from dashboards import style
-from dashboards.board import Panel, describe, table
-from dashboards.scope import Scope
+from driftline.dashboards import style
+from driftline.dashboards.board import Panel, describe, table
+from driftline.dashboards.scope import Scope
 from driftline.monitoring import PIPELINE
 
 # Shares of rejected messages and seconds, each from where a person is needed and from where soon.

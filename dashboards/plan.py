@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dashboards.kinds import KINDS, Kind, Sent, Wanted
-from dashboards.kinds.kind import EDITABLE, LOCKED, check_provenance, provenance
-from dashboards.merge import MISSING, Change, Path, changes, merge
-from dashboards.server import GrafanaError, Server
+from driftline.dashboards.kinds import KINDS, Kind, Sent, Wanted
+from driftline.dashboards.kinds.kind import EDITABLE, LOCKED, check_provenance, provenance
+from driftline.dashboards.merge import MISSING, Change, Path, changes, merge
+from driftline.dashboards.server import GrafanaError, Server
 from driftline.errors import DriftlineError
 from driftline.storage.grafana_state import Applied, GrafanaState, Key
 

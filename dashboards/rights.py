@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from dashboards import lacking
-from dashboards.kinds.policy import CONTINUES
-from dashboards.server import Call, GrafanaError, Server
-from dashboards.wanted import NEWEST, OLDEST, supported
 from driftline.config import Config
+from driftline.dashboards import lacking
+from driftline.dashboards.kinds.policy import CONTINUES
+from driftline.dashboards.server import Call, GrafanaError, Server
+from driftline.dashboards.wanted import NEWEST, OLDEST, supported
 
 _SOURCES = "write data sources"
 _POLICIES = "write policies"

@@ -16,10 +16,17 @@ from grafana_foundation_sdk.models.alerting import (
     Rule,
 )
 
-from dashboards.macros import quoted
-from dashboards.uids import FLEET_FOLDER, RULE_GROUP, folder_uid, rule_title, rule_uid, written
 from driftline import names
 from driftline.config import Config
+from driftline.dashboards.macros import quoted
+from driftline.dashboards.uids import (
+    FLEET_FOLDER,
+    RULE_GROUP,
+    folder_uid,
+    rule_title,
+    rule_uid,
+    written,
+)
 from driftline.grafana import Grafana, Route
 from driftline.monitoring import Family, Severity
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from dashboards.macros import quoted
 from driftline import names
 from driftline.config import Model
+from driftline.dashboards.macros import quoted
 
 WINDOW = "${window:sqlstring}"
 COLUMN = "${column:sqlstring}"

@@ -10,7 +10,7 @@ from typing import Any
 from grafana_client import GrafanaApi
 from grafana_client.client import GrafanaException, GrafanaTimeoutError
 
-from dashboards import lacking
+from driftline.dashboards import lacking
 from driftline.errors import ConfigError, ServiceError
 from driftline.grafana import Grafana
 from driftline.grafana_api import client

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from dashboards.generate import PageError, pages
-from dashboards.kinds import Wanted
-from dashboards.server import Server
-from dashboards.wanted import wanted
 from driftline.config import Config
+from driftline.dashboards.generate import PageError, pages
+from driftline.dashboards.kinds import Wanted
+from driftline.dashboards.server import Server
+from driftline.dashboards.wanted import wanted
 from driftline.errors import ConfigError
 from driftline.storage.connection import Connection, connect
 from driftline.storage.grafana_state import GrafanaState

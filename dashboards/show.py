@@ -5,9 +5,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from dashboards.apply import Outcome
-from dashboards.merge import ORDER, Change, changes
-from dashboards.plan import Plan, Step
+from driftline.dashboards.apply import Outcome
+from driftline.dashboards.merge import ORDER, Change, changes
+from driftline.dashboards.plan import Plan, Step
 from driftline.errors import DriftlineError
 
 _SIGNS = {"create": "+", "update": "~", "delete": "-", "forget": " ", "nothing": " "}

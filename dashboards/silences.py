@@ -7,9 +7,9 @@ from typing import Any
 
 from grafana_client import GrafanaApi
 
-from dashboards import lacking
-from dashboards.server import GrafanaError, Server
-from dashboards.uids import RULES
+from driftline.dashboards import lacking
+from driftline.dashboards.server import GrafanaError, Server
+from driftline.dashboards.uids import RULES
 from driftline.storage.connection import Connection
 from driftline.storage.grafana_state import Applied, GrafanaState
 

@@ -8,8 +8,8 @@ from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 
-from dashboards import palette
-from dashboards.board import mapped, steps
+from driftline.dashboards import palette
+from driftline.dashboards.board import mapped, steps
 
 Mapping = tuple[str, str, str]
 _LONGEST_LABEL = 24  # of a bar; 0, the SDK's default, is none at all

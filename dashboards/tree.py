@@ -7,7 +7,7 @@ out of collapsed rows; what the page of Grafana rewrites by itself is taken out.
 from collections.abc import Mapping
 from typing import Any
 
-from dashboards import ui_defaults as ui
+from driftline.dashboards import ui_defaults as ui
 
 Json = dict[str, Any]
 ROW = "row"  # on a panel: the id of the row that it stands under

@@ -3,9 +3,9 @@
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import dashboard as model
 
-from dashboards.board import DATASOURCE
-from dashboards.scope import ALL_ROWS, WINDOW, Scope, length
 from driftline import names
+from driftline.dashboards.board import DATASOURCE
+from driftline.dashboards.scope import ALL_ROWS, WINDOW, Scope, length
 
 _EVERY = "$__all"
 

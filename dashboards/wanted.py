@@ -3,13 +3,13 @@
 import re
 from collections.abc import Iterable
 
-from dashboards.generate import PageError
-from dashboards.kinds.kind import Json, Wanted
-from dashboards.kinds.policy import PREFIX
-from dashboards.kinds.policy import UID as POLICIES
-from dashboards.rules import HEARTBEAT_TITLE, POSTGRES, rules, teams
-from dashboards.uids import FLEET_FOLDER, RULE_GROUP, folder_uid, team_tag, written
 from driftline.config import Config
+from driftline.dashboards.generate import PageError
+from driftline.dashboards.kinds.kind import Json, Wanted
+from driftline.dashboards.kinds.policy import PREFIX
+from driftline.dashboards.kinds.policy import UID as POLICIES
+from driftline.dashboards.rules import HEARTBEAT_TITLE, POSTGRES, rules, teams
+from driftline.dashboards.uids import FLEET_FOLDER, RULE_GROUP, folder_uid, team_tag, written
 from driftline.errors import ConfigError
 from driftline.grafana import ContactPoint, Grafana, MuteInterval, Route
 from driftline.settings import Secret

@@ -1,20 +1,20 @@
 """All column monitors. To add one: its file, its line here, its test."""
 
-from monitors.columns.chi_squared import ChiSquared
-from monitors.columns.constant import Constant
-from monitors.columns.hellinger import Hellinger
-from monitors.columns.jensen_shannon import JensenShannon
-from monitors.columns.kolmogorov_smirnov import KolmogorovSmirnov
-from monitors.columns.largest_category import LargestCategory
-from monitors.columns.location import Location
-from monitors.columns.missing import Missing
-from monitors.columns.monitor import Monitor
-from monitors.columns.new_value import NewValue
-from monitors.columns.omnibus import Omnibus
-from monitors.columns.psi import Psi
-from monitors.columns.total_variation import TotalVariation
-from monitors.columns.unexpected import Unexpected
-from monitors.columns.wasserstein import Wasserstein
+from driftline.monitors.columns.chi_squared import ChiSquared
+from driftline.monitors.columns.constant import Constant
+from driftline.monitors.columns.hellinger import Hellinger
+from driftline.monitors.columns.jensen_shannon import JensenShannon
+from driftline.monitors.columns.kolmogorov_smirnov import KolmogorovSmirnov
+from driftline.monitors.columns.largest_category import LargestCategory
+from driftline.monitors.columns.location import Location
+from driftline.monitors.columns.missing import Missing
+from driftline.monitors.columns.monitor import Monitor
+from driftline.monitors.columns.new_value import NewValue
+from driftline.monitors.columns.omnibus import Omnibus
+from driftline.monitors.columns.psi import Psi
+from driftline.monitors.columns.total_variation import TotalVariation
+from driftline.monitors.columns.unexpected import Unexpected
+from driftline.monitors.columns.wasserstein import Wasserstein
 
 MONITORS: dict[str, Monitor] = {
     monitor.name: monitor

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from driftline import names
 from driftline.config import Registry
 from driftline.errors import RegistryError
-from registry.client import NOT_THERE, answering
+from driftline.registry.client import NOT_THERE, answering
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

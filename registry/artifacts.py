@@ -35,7 +35,7 @@ def read(folder: Path) -> Artifacts:
     """Read and check all of a version's artifacts.
 
     Args:
-        folder: of the version, as `registry.cache.fetch` gives it.
+        folder: of the version, as `driftline.registry.cache.fetch` gives it.
 
     Raises:
         RegistryError: one cannot be read, or they do not fit together.

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from driftline.errors import RegistryError
-from registry import layout
-from registry.client import answering
-from registry.download import download
+from driftline.registry import layout
+from driftline.registry.client import answering
+from driftline.registry.download import download
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,7 +30,7 @@ def fetch(client: "MlflowClient", name: str, version: int, folder: Path) -> Path
     """The files of a version, downloaded once; checked against the version's digest each time.
 
     Args:
-        client: see `registry.client.connect`.
+        client: see `driftline.registry.client.connect`.
         name: the registered model.
         version: its version.
         folder: the cache; many processes may share it.

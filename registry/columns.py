@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.errors import RegistryError
-from registry.runtime import Tensor
+from driftline.registry.runtime import Tensor
 
 
 def check(inputs: Mapping[str, Tensor], features: pa.Schema) -> None:

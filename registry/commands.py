@@ -12,11 +12,11 @@ from rich.table import Column, Table
 
 from driftline.console import console
 from driftline.errors import RegistryError
-from registry import promote_commands, role_commands, version_commands
-from registry.options import DEFAULT_CONFIG, AsJson, ConfigPath
+from driftline.registry import promote_commands, role_commands, version_commands
+from driftline.registry.options import DEFAULT_CONFIG, AsJson, ConfigPath
 
 if TYPE_CHECKING:
-    from registry.versions import Version
+    from driftline.registry.versions import Version
 
 models = typer.Typer(help="Model versions in the registry.", no_args_is_help=True)
 
@@ -65,8 +65,8 @@ def register(  # noqa: PLR0917 - one parameter an option
     from pydantic import ValidationError
 
     from driftline.config import Registry, load
-    from registry.reference_file import read
-    from registry.register import register as register_version
+    from driftline.registry.reference_file import read
+    from driftline.registry.register import register as register_version
 
     loaded = load(config)
     settings = loaded.local_mlflow()
@@ -104,8 +104,8 @@ def list_versions(
 ) -> None:
     """Show the versions of the registered models and their aliases."""
     from driftline.config import load
-    from registry.client import connect
-    from registry.versions import versions
+    from driftline.registry.client import connect
+    from driftline.registry.versions import versions
 
     client = connect(load(config).local_mlflow())
     _print(versions(client, name), as_json)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from driftline.errors import RegistryError
-from registry.client import answering
+from driftline.registry.client import answering
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,7 +35,7 @@ def download(client: "MlflowClient", uri: str, folder: Path, failure: str) -> Pa
     """Download the folder that a URI names.
 
     Args:
-        client: see `registry.client.connect`.
+        client: see `driftline.registry.client.connect`.
         uri: `runs:/ID/path`, `models:/...`, `mlflow-artifacts:/...`, or one of an object store.
         folder: where it goes, empty; made when it does not exist.
         failure: how errors of the registry begin.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from driftline import names
 from driftline.errors import RegistryError
-from registry import mlmodel
+from driftline.registry import mlmodel
 
 MODEL = "tf2model"  # the SavedModel, where MLflow's own flavor puts it
 KERAS_DATA = "data"

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from registry import layout
-from registry.columns import blank_for
-from registry.loaders.saved_model import SIGNATURE
-from registry.runtime import Runtime, Tensor
+from driftline.registry import layout
+from driftline.registry.columns import blank_for
+from driftline.registry.loaders.saved_model import SIGNATURE
+from driftline.registry.runtime import Runtime, Tensor
 
 _EXAMPLE = "input_example.json"
 _EXAMPLE_BYTES = 16 * 1024 * 1024  # at most

@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from driftline.config import Config
 from driftline.errors import RegistryError
+from driftline.registry import aliases
+from driftline.registry.client import answering
+from driftline.registry.client import connect as connect_registry
+from driftline.registry.promote import decider
+from driftline.registry.versions import Version, versions
 from driftline.storage import evidence, promotions
 from driftline.storage.connection import connect
-from registry import aliases
-from registry.client import answering
-from registry.client import connect as connect_registry
-from registry.promote import decider
-from registry.versions import Version, versions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

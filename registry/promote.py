@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from driftline import names
 from driftline.config import Config, Model, Registry
 from driftline.errors import DriftlineError, RegistryError
+from driftline.registry import aliases
+from driftline.registry.client import answering
+from driftline.registry.client import connect as connect_registry
+from driftline.registry.download import require_allowed
+from driftline.registry.gates import ALWAYS, asked, judge
+from driftline.registry.gates.verdict import Verdict
 from driftline.storage import promotions
 from driftline.storage.connection import Connection, connect
 from driftline.storage.promotions import Decision, Kind
-from registry import aliases
-from registry.client import answering
-from registry.client import connect as connect_registry
-from registry.download import require_allowed
-from registry.gates import ALWAYS, asked, judge
-from registry.gates.verdict import Verdict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -172,7 +172,7 @@ def _ask(  # noqa: PLR0917 - all of them say what is compared
     champion: int | None,
     gates: list[str],
 ) -> list[Verdict]:
-    from registry.gates.gather import gather  # noqa: PLC0415 - its loaders are not for roll-backs
+    from driftline.registry.gates.gather import gather  # noqa: PLC0415 - its loaders are not for roll-backs
 
     evidence = gather(config, client, model, candidate=version, champion=champion, gates=gates)
     return judge(evidence, config.model(model).gates, gates)

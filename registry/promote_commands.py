@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from driftline.errors import RegistryError
-from registry.options import (
+from driftline.registry.options import (
     DEFAULT_CONFIG,
     AsJson,
     ConfigPath,
@@ -23,8 +23,8 @@ from registry.options import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from driftline.registry.gates.verdict import Verdict
     from driftline.storage.promotions import Decision
-    from registry.gates.verdict import Verdict
 
 
 def promote(  # noqa: PLR0917 - one parameter an option
@@ -39,7 +39,7 @@ def promote(  # noqa: PLR0917 - one parameter an option
 ) -> None:
     """Make a version champion if the gates pass; exit code 1 when they do not."""
     from driftline.config import load
-    from registry.promote import promote as ask
+    from driftline.registry.promote import promote as ask
 
     outcome = ask(load(config), name, version, force=force, reason=reason)
     decision = outcome.decision
@@ -63,7 +63,7 @@ def rollback(
 ) -> None:
     """Make the champion before this one champion again, at once and without gates."""
     from driftline.config import load
-    from registry.promote import rollback as go_back
+    from driftline.registry.promote import rollback as go_back
 
     decision = go_back(load(config), name, reason)
     if as_json:
@@ -80,9 +80,9 @@ def history(
 ) -> None:
     """Show what was decided of a model's versions, and what the job's workers did with them."""
     from driftline.config import load
+    from driftline.registry.timeline import spans
     from driftline.storage import promotions
     from driftline.storage.connection import connect
-    from registry.timeline import spans
 
     loaded = load(config)
     loaded.model(name)

@@ -17,14 +17,14 @@ from driftline.profile import blocks, sample
 from driftline.profile.binning import Binning
 from driftline.profile.build import build
 from driftline.profile.recount import left_out, reference
-from registry import aliases, layout, manifest
-from registry.client import answering, connect
-from registry.download import require_allowed
-from registry.loaders import load
-from registry.runtime import Runtime, score
-from registry.source import obtain
-from registry.trial import TRIED_ROWS, try_out
-from registry.versions import Version, champion_binning, find
+from driftline.registry import aliases, layout, manifest
+from driftline.registry.client import answering, connect
+from driftline.registry.download import require_allowed
+from driftline.registry.loaders import load
+from driftline.registry.runtime import Runtime, score
+from driftline.registry.source import obtain
+from driftline.registry.trial import TRIED_ROWS, try_out
+from driftline.registry.versions import Version, champion_binning, find
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -9,7 +9,7 @@ import typer
 
 from driftline import names
 from driftline.errors import RegistryError
-from registry.options import (
+from driftline.registry.options import (
     DEFAULT_CONFIG,
     AsJson,
     ConfigPath,
@@ -35,7 +35,7 @@ def shadow(
     as_json: AsJson = False,
 ) -> None:
     """Let a version score every event beside the champion, logged and never published."""
-    from registry import aliases
+    from driftline.registry import aliases
 
     loaded, client, registered = _open(config, name)
     taken = aliases.aliases(client, registered)
@@ -62,7 +62,7 @@ def challenge(
     as_json: AsJson = False,
 ) -> None:
     """Make a version the challenger: a shadow that a canary can give events to."""
-    from registry import aliases
+    from driftline.registry import aliases
 
     loaded, client, registered = _open(config, name)
     taken = aliases.aliases(client, registered)
@@ -98,7 +98,7 @@ def canary(
     as_json: AsJson = False,
 ) -> None:
     """Give a share of the events to the challenger, or stop that."""
-    from registry import aliases
+    from driftline.registry import aliases
 
     percent = None if share in (None, "stop") else _percent(str(share))
     loaded, client, registered = _open(config, name)
@@ -139,7 +139,7 @@ def _percent(text: str) -> float:
 def _open(config: ConfigPath, name: str) -> "tuple[Config, MlflowClient, str]":
     """The config, the registry, and the name of the registered model."""
     from driftline.config import load
-    from registry.client import connect
+    from driftline.registry.client import connect
 
     loaded = load(config)
     registered = loaded.model(name).registry.name
@@ -149,7 +149,7 @@ def _open(config: ConfigPath, name: str) -> "tuple[Config, MlflowClient, str]":
 def _require_may_score(
     loaded: "Config", client: "MlflowClient", name: str, version: int, taken: dict[str, int]
 ) -> None:
-    from registry import aliases
+    from driftline.registry import aliases
 
     registry = loaded.model(name).registry
     aliases.require_usable(client, registry.name, version)

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from driftline.errors import RegistryError
-from registry.saved_model_calls import (
+from driftline.registry.saved_model_calls import (
     by_name,
     can_be_swapped_in,
     feeding,
@@ -19,7 +19,7 @@ from registry.saved_model_calls import (
     node_of,
     reached,
 )
-from registry.saved_model_tables import refuse_other_files
+from driftline.registry.saved_model_tables import refuse_other_files
 
 #: Operations that no served model needs, of TensorFlow 2.20's 1,909: they reach files, Python or
 #: another machine, hide a graph from this check, or end the process. A list of what is known, not

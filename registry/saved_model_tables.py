@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from driftline.errors import RegistryError
-from registry.saved_model_calls import by_name, calls, can_be_swapped_in, node_of
+from driftline.registry.saved_model_calls import by_name, calls, can_be_swapped_in, node_of
 
 _TABLES = frozenset({"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"})
 _FILE = 1  # the input that names it

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from driftline.errors import RegistryError
-from registry import layout, mlmodel
-from registry.runtime import Tensor
+from driftline.registry import layout, mlmodel
+from driftline.registry.runtime import Tensor
 
 
 def tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from registry.download import download
+from driftline.registry.download import download
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -15,7 +15,7 @@ def obtain(client: "MlflowClient", source: str, folder: Path) -> Path:
     """The files of a source on this machine; those in MLflow are downloaded.
 
     Args:
-        client: see `registry.client.connect`.
+        client: see `driftline.registry.client.connect`.
         source: a path, `runs:/ID/path`, `models:/NAME/VERSION`, `models:/NAME@ALIAS`.
         folder: empty, for a download.
 

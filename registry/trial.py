@@ -2,7 +2,7 @@
 
 What crashes, hangs or eats its memory there does no harm to who asks. A process stands by with
 TensorFlow imported, and forks for each trial, so that none begins with that.
-`python -m registry.trial` is the process.
+`python -m driftline.registry.trial` is the process.
 """
 
 import atexit
@@ -116,7 +116,7 @@ class Standby:
             self._process = None
 
     def _started(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "registry.trial"]
+        command = [sys.executable, "-P", "-m", "driftline.registry.trial"]
         if self._tensorflow:
             command.append("--tensorflow")
         return subprocess.Popen(
@@ -212,11 +212,11 @@ def main() -> None:
     answer = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what libraries print is no answer
     if "--tensorflow" in sys.argv:
-        from registry.loaders.in_process import start  # noqa: PLC0415 - heavy
+        from driftline.registry.loaders.in_process import start  # noqa: PLC0415 - heavy
 
         start()
     for module in ("artifacts", "loaders", "manifest"):  # once, not in the time of each trial
-        importlib.import_module(f"registry.{module}")
+        importlib.import_module(f"driftline.registry.{module}")
     for line in sys.stdin.buffer:  # until the worker is gone
         answer.write(_READY if line == b"\n" else _forked(json.loads(line), answer))
 
@@ -266,9 +266,9 @@ def _tried(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _load_and_predict(request: dict[str, Any]) -> None:
-    from registry import artifacts, manifest  # noqa: PLC0415 - heavy
-    from registry.loaders import load  # noqa: PLC0415 - heavy
-    from registry.runtime import score  # noqa: PLC0415 - heavy
+    from driftline.registry import artifacts, manifest  # noqa: PLC0415 - heavy
+    from driftline.registry.loaders import load  # noqa: PLC0415 - heavy
+    from driftline.registry.runtime import score  # noqa: PLC0415 - heavy
 
     folder = Path(request["folder"])
     if (folder / names.BINNING_ARTIFACT).is_file():  # at its registration it has none yet

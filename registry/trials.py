@@ -14,8 +14,8 @@ import pyarrow as pa
 from driftline.config import Registry
 from driftline.errors import RegistryError
 from driftline.private_files import write_private
-from registry.columns import blank
-from registry.trial import TRIED_ROWS, Standby
+from driftline.registry.columns import blank
+from driftline.registry.trial import TRIED_ROWS, Standby
 
 _FRESH = 60.0  # seconds that a failure counts: it ends in quarantine, and may be let out again
 _WAIT = 0.2  # seconds between two looks for another worker's result
@@ -57,7 +57,7 @@ class Trials:
         """Try a version, or wait for another worker's trial of it.
 
         Args:
-            path: the version's folder, of `registry.cache.fetch`.
+            path: the version's folder, of `driftline.registry.cache.fetch`.
             version: its number.
 
         Raises:

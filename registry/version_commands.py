@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from registry.options import (
+from driftline.registry.options import (
     DEFAULT_CONFIG,
     AsJson,
     ConfigPath,
@@ -27,7 +27,7 @@ def show_version(
 ) -> None:
     """Show a model's versions and their roles, or all that is known of one."""
     from driftline.config import load
-    from registry.overview import details, overview
+    from driftline.registry.overview import details, overview
 
     loaded = load(config)
     if version is not None:
@@ -60,7 +60,7 @@ def compare(
 ) -> None:
     """Show two versions side by side: their runs' metrics, and live events that both scored."""
     from driftline.config import load
-    from registry.overview import comparison
+    from driftline.registry.overview import comparison
 
     found = comparison(load(config), name, first, second)
     if as_json:
@@ -90,7 +90,7 @@ def retire(
 ) -> None:
     """Mark a version as never to be promoted again; refused while an alias points to it."""
     from driftline.config import load
-    from registry.overview import retire as mark
+    from driftline.registry.overview import retire as mark
 
     text = mark(load(config), name, version)
     if as_json:
@@ -109,9 +109,9 @@ def release(
     """Lift a version's quarantine."""
     from driftline.config import load
     from driftline.errors import RegistryError
+    from driftline.registry.promote import decider
     from driftline.storage import promotions
     from driftline.storage.connection import connect
-    from registry.promote import decider
 
     loaded = load(config)
     loaded.model(name)

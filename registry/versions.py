@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from driftline import names
 from driftline.errors import RegistryError
 from driftline.profile.binning import Binning
-from registry import aliases, artifacts, layout
-from registry.cache import fetch
-from registry.client import answering
-from registry.download import download
+from driftline.registry import aliases, artifacts, layout
+from driftline.registry.cache import fetch
+from driftline.registry.client import answering
+from driftline.registry.download import download
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

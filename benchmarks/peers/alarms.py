@@ -19,8 +19,8 @@ from benchmarks import monitors
 from benchmarks.peers import speed
 from driftline.config import Config
 from driftline.monitoring import Evidently
-from monitors.catalogue import MONITORS
-from monitors.raw import evidently_monitor
+from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.raw import evidently_monitor
 from tests.statistics import flights_judged, flights_windows
 
 ROWS = 1_000_000

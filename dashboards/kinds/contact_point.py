@@ -2,14 +2,14 @@
 
 from collections.abc import Collection
 
-from dashboards.kinds.kind import (
+from driftline.dashboards.kinds.kind import (
     REDACTED,
     Json,
     Sent,
     changed_meanwhile,
     check_provenance,
 )
-from dashboards.server import GrafanaError, Server
+from driftline.dashboards.server import GrafanaError, Server
 
 _IN_USE = (409, 500)  # the latter is 11.0's answer
 

@@ -4,9 +4,9 @@ from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from dashboards.kinds.kind import Json, Sent
-from dashboards.server import GrafanaError, Server
-from dashboards.tree import from_tree, to_tree
+from driftline.dashboards.kinds.kind import Json, Sent
+from driftline.dashboards.server import GrafanaError, Server
+from driftline.dashboards.tree import from_tree, to_tree
 
 _OTHER_SCHEMA = 406
 

@@ -3,9 +3,9 @@
 from collections.abc import Collection
 from typing import Any
 
-from dashboards.kinds.kind import Json, Sent
-from dashboards.server import GrafanaError, Server
-from dashboards.ui_defaults import NEW_TYPE, OLD_TYPE
+from driftline.dashboards.kinds.kind import Json, Sent
+from driftline.dashboards.server import GrafanaError, Server
+from driftline.dashboards.ui_defaults import NEW_TYPE, OLD_TYPE
 
 _MEANT = ("name", "type", "access", "url", "user", "database", "jsonData")
 

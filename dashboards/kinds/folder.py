@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 
-from dashboards import lacking
-from dashboards.kinds.kind import Json, Sent
-from dashboards.server import GrafanaError, Server
+from driftline.dashboards import lacking
+from driftline.dashboards.kinds.kind import Json, Sent
+from driftline.dashboards.server import GrafanaError, Server
 
 
 class Folder:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from dashboards.server import GrafanaError, Server
+from driftline.dashboards.server import GrafanaError, Server
 from driftline.errors import DriftlineError
 
 Json = dict[str, Any]

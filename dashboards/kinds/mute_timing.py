@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 
-from dashboards import lacking
-from dashboards.kinds.kind import Json, Sent, changed_meanwhile, check_provenance
-from dashboards.server import GrafanaError, Server
+from driftline.dashboards import lacking
+from driftline.dashboards.kinds.kind import Json, Sent, changed_meanwhile, check_provenance
+from driftline.dashboards.server import GrafanaError, Server
 
 _IN_USE = 409
 

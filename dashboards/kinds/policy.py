@@ -3,9 +3,9 @@
 import json
 from collections.abc import Collection
 
-from dashboards.kinds.kind import Json, Sent
-from dashboards.merge import ORDER
-from dashboards.server import GrafanaError, Server
+from driftline.dashboards.kinds.kind import Json, Sent
+from driftline.dashboards.merge import ORDER
+from driftline.dashboards.server import GrafanaError, Server
 
 UID = "policies"
 #: Grafana 12 takes such a tree, and then nothing of its Alertmanager can be read any more.

@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 
-from dashboards.kinds.kind import Json, Sent, changed_meanwhile, check_provenance
-from dashboards.server import GrafanaError, Server
-from dashboards.tree import pruned
+from driftline.dashboards.kinds.kind import Json, Sent, changed_meanwhile, check_provenance
+from driftline.dashboards.server import GrafanaError, Server
+from driftline.dashboards.tree import pruned
 
 _SERVERS_OWN = ("id", "uid", "updated", "provenance", "orgID", "version")
 # What driftline sends; of what later servers know beside it, a value that does nothing is no edit.

@@ -3,9 +3,9 @@
 from collections.abc import Collection
 from typing import Any
 
-from dashboards.kinds.kind import Json, Sent
-from dashboards.lacking import segment
-from dashboards.server import GrafanaError, Server
+from driftline.dashboards.kinds.kind import Json, Sent
+from driftline.dashboards.lacking import segment
+from driftline.dashboards.server import GrafanaError, Server
 
 
 class RuleGroup:

@@ -3,11 +3,11 @@
 from grafana_foundation_sdk.builders import barchart, timeseries
 from grafana_foundation_sdk.builders import table as table_panel
 
-from dashboards import palette, style
-from dashboards.board import Panel, Query, coloured, describe, table
-from dashboards.of_model.sample import POINTS, SLOTS, rows
-from dashboards.scope import SEGMENT, WINDOW, Scope, rows_of, shadows_of
 from driftline import names
+from driftline.dashboards import palette, style
+from driftline.dashboards.board import Panel, Query, coloured, describe, table
+from driftline.dashboards.of_model.sample import POINTS, SLOTS, rows
+from driftline.dashboards.scope import SEGMENT, WINDOW, Scope, rows_of, shadows_of
 
 _SAMPLE = 500  # events a stretch
 _NONE = "No other version scores: 'driftline models shadow' or 'challenge'"

@@ -3,12 +3,12 @@
 from grafana_foundation_sdk.builders import barchart, statetimeline, timeseries
 from grafana_foundation_sdk.builders import table as table_panel
 
-from dashboards import palette, style, variables
-from dashboards.board import Panel, Query, coloured, describe, table
-from dashboards.of_model import states
-from dashboards.of_model.histogram import against_reference
-from dashboards.scope import COLUMN, SEGMENT, VERSIONS, WINDOW, Scope
 from driftline import names
+from driftline.dashboards import palette, style, variables
+from driftline.dashboards.board import Panel, Query, coloured, describe, table
+from driftline.dashboards.of_model import states
+from driftline.dashboards.of_model.histogram import against_reference
+from driftline.dashboards.scope import COLUMN, SEGMENT, VERSIONS, WINDOW, Scope
 
 _COLUMNS = 20  # in the timeline; those with most alarms
 _NO_VERDICT = "No drift verdict in this range: run 'driftline monitor', or choose another window"

@@ -1,9 +1,9 @@
 """The bins of a column: over time, and now against the reference."""
 
-from dashboards.board import Query, table
-from dashboards.macros import quoted
-from dashboards.scope import COLUMN, SEGMENT, VERSIONS, WINDOW, Scope
 from driftline import names
+from driftline.dashboards.board import Query, table
+from driftline.dashboards.macros import quoted
+from driftline.dashboards.scope import COLUMN, SEGMENT, VERSIONS, WINDOW, Scope
 
 EMPTY = "No window judged in this range"
 # Grafana sorts series by their names, so a bin's number leads its label, in digits without a width.

@@ -4,11 +4,11 @@ from grafana_foundation_sdk.builders import statetimeline
 from grafana_foundation_sdk.builders import table as table_panel
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
-from dashboards import style
-from dashboards.board import Panel, describe, table
-from dashboards.macros import quoted
-from dashboards.of_model import states
-from dashboards.scope import Scope
+from driftline.dashboards import style
+from driftline.dashboards.board import Panel, describe, table
+from driftline.dashboards.macros import quoted
+from driftline.dashboards.of_model import states
+from driftline.dashboards.scope import Scope
 
 _NO_VERDICT = "No verdict in this range"
 

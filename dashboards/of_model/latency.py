@@ -2,12 +2,12 @@
 
 from grafana_foundation_sdk.builders import heatmap, timeseries
 
-from dashboards import palette, style
-from dashboards.board import Panel, Query, coloured, describe
-from dashboards.macros import quoted
-from dashboards.of_model.histogram import by_time
-from dashboards.scope import SEGMENT, VERSIONS, Scope
 from driftline import names
+from driftline.dashboards import palette, style
+from driftline.dashboards.board import Panel, Query, coloured, describe
+from driftline.dashboards.macros import quoted
+from driftline.dashboards.of_model.histogram import by_time
+from driftline.dashboards.scope import SEGMENT, VERSIONS, Scope
 
 
 def panels(scope: Scope) -> list[Panel]:

@@ -4,12 +4,12 @@ from grafana_foundation_sdk.builders import stat
 from grafana_foundation_sdk.builders import table as table_panel
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
-from dashboards import palette, style
-from dashboards.board import Panel, describe, mapped, table
-from dashboards.macros import quoted
-from dashboards.of_model.incidents import runbook
-from dashboards.scope import WINDOW, Scope
 from driftline import names
+from driftline.dashboards import palette, style
+from driftline.dashboards.board import Panel, describe, mapped, table
+from driftline.dashboards.macros import quoted
+from driftline.dashboards.of_model.incidents import runbook
+from driftline.dashboards.scope import WINDOW, Scope
 
 _WAYS = {
     "drift": "see Drift; if it is meant to be so: driftline alerts accept",

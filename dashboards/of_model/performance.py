@@ -2,11 +2,11 @@
 
 from grafana_foundation_sdk.builders import timeseries
 
-from dashboards import palette, style
-from dashboards.board import Panel, Query, coloured, describe
-from dashboards.of_model import realised
-from dashboards.scope import SEGMENT, WINDOW, Scope
 from driftline.config import Metric
+from driftline.dashboards import palette, style
+from driftline.dashboards.board import Panel, Query, coloured, describe
+from driftline.dashboards.of_model import realised
+from driftline.dashboards.scope import SEGMENT, WINDOW, Scope
 from driftline.monitoring import LABELS
 
 _NAMES: dict[Metric, str] = {

@@ -3,11 +3,11 @@
 from grafana_foundation_sdk.builders import statetimeline, timeseries
 from grafana_foundation_sdk.builders import table as table_panel
 
-from dashboards import style
-from dashboards.board import Panel, Query, describe, table
-from dashboards.of_model import states
-from dashboards.scope import SEGMENT, WINDOW, Scope
 from driftline import names
+from driftline.dashboards import style
+from driftline.dashboards.board import Panel, Query, describe, table
+from driftline.dashboards.of_model import states
+from driftline.dashboards.scope import SEGMENT, WINDOW, Scope
 
 _COLUMNS = 12
 _STRIPES = 12  # columns of the timeline, whose names can be read

@@ -1,9 +1,9 @@
 """A metric of a model from its raw rows and labels, in SQL, with a 95 % interval."""
 
-from dashboards.macros import quoted
-from dashboards.of_model.sample import LABELS, POINTS, ROWS, SLOTS, rows
-from dashboards.scope import Scope, rows_of
 from driftline.config import Metric
+from driftline.dashboards.macros import quoted
+from driftline.dashboards.of_model.sample import LABELS, POINTS, ROWS, SLOTS, rows
+from driftline.dashboards.scope import Scope, rows_of
 
 __all__ = ["LABELS", "POINTS", "ROWS", "sql"]
 

@@ -2,11 +2,11 @@
 
 from grafana_foundation_sdk.builders import heatmap, timeseries
 
-from dashboards import style
-from dashboards.board import Panel, Query, describe
-from dashboards.of_model.histogram import by_time
-from dashboards.scope import SEGMENT, VERSIONS, Scope
 from driftline import names
+from driftline.dashboards import style
+from driftline.dashboards.board import Panel, Query, describe
+from driftline.dashboards.of_model.histogram import by_time
+from driftline.dashboards.scope import SEGMENT, VERSIONS, Scope
 
 
 def panels(scope: Scope) -> list[Panel]:

@@ -3,10 +3,10 @@
 from grafana_foundation_sdk.builders import table as table_panel
 from grafana_foundation_sdk.builders import timeseries
 
-from dashboards import style
-from dashboards.board import Panel, Query, describe, table
-from dashboards.scope import VERSIONS, WINDOW, Scope
 from driftline import names
+from driftline.dashboards import style
+from driftline.dashboards.board import Panel, Query, describe, table
+from driftline.dashboards.scope import VERSIONS, WINDOW, Scope
 
 _SEGMENTS = 12
 _NONE = "No segments: name columns in models.NAME.segments"

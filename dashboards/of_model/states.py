@@ -1,9 +1,9 @@
 """State timelines: what each window was, from its start to its end."""
 
-from dashboards import style
-from dashboards.board import Query
-from dashboards.macros import quoted
-from dashboards.scope import SEGMENT, WINDOW, Scope
+from driftline.dashboards import style
+from driftline.dashboards.board import Query
+from driftline.dashboards.macros import quoted
+from driftline.dashboards.scope import SEGMENT, WINDOW, Scope
 
 _WINDOW = f"make_interval(secs => {WINDOW}::int)"
 

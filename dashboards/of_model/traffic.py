@@ -3,9 +3,9 @@
 from grafana_foundation_sdk.builders import table as table_panel
 from grafana_foundation_sdk.builders import timeseries
 
-from dashboards import style
-from dashboards.board import Panel, Query, describe, table
-from dashboards.scope import VERSIONS, Scope
+from driftline.dashboards import style
+from driftline.dashboards.board import Panel, Query, describe, table
+from driftline.dashboards.scope import VERSIONS, Scope
 
 
 def panels(scope: Scope) -> list[Panel]:

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dashboards.macros import Value, expand
-from dashboards.preview import frames
-from dashboards.preview.interval import interval
-from dashboards.preview.reader import Reader
+from driftline.dashboards.macros import Value, expand
+from driftline.dashboards.preview import frames
+from driftline.dashboards.preview.interval import interval
+from driftline.dashboards.preview.reader import Reader
 from driftline.errors import DriftlineError
 
 _Text = Annotated[str, Field(max_length=300, pattern=r"^[^\x00]*$")]

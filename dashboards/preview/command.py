@@ -20,9 +20,9 @@ def preview(
     ] = Path("driftline.yaml"),
 ) -> None:
     """Show the dashboards on a local page, without Grafana, until Ctrl-C."""
-    from dashboards.preview import access
-    from dashboards.preview.serve import serve
     from driftline.config import load
+    from driftline.dashboards.preview import access
+    from driftline.dashboards.preview.serve import serve
 
     loaded = load(config)
     token = access.new_token()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dashboards.preview.reader import Answer
+from driftline.dashboards.preview.reader import Answer
 
 Series = dict[str, Any]
 

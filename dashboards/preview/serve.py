@@ -14,10 +14,10 @@ from typing import NoReturn
 
 import uvicorn
 
-from dashboards.preview import access
-from dashboards.preview.reader import Reader
-from dashboards.preview.server import HOST, Preview
 from driftline.config import Config
+from driftline.dashboards.preview import access
+from driftline.dashboards.preview.reader import Reader
+from driftline.dashboards.preview.server import HOST, Preview
 from driftline.errors import ServiceError
 from driftline.interrupts import stops_on_signals
 

@@ -18,13 +18,13 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from dashboards.generate import PageError, pages
-from dashboards.preview.access import Access
-from dashboards.preview.ask import Ask, AskError, Page
-from dashboards.preview.extent import extent
-from dashboards.preview.reader import QueryError, Reader
 from driftline import names
 from driftline.config import Config
+from driftline.dashboards.generate import PageError, pages
+from driftline.dashboards.preview.access import Access
+from driftline.dashboards.preview.ask import Ask, AskError, Page
+from driftline.dashboards.preview.extent import extent
+from driftline.dashboards.preview.reader import QueryError, Reader
 from driftline.errors import DriftlineError
 
 log = logging.getLogger("driftline.preview")

@@ -2,11 +2,11 @@
 
 from driftline.config import Config
 from driftline.errors import DriftlineError
+from driftline.monitors.alerts import messages
+from driftline.monitors.stream import usual
 from driftline.storage import accepted, alerts, incidents
 from driftline.storage.connection import connect
 from driftline.storage.incidents import Incident
-from monitors.alerts import messages
-from monitors.stream import usual
 
 
 def accept(config: Config, number: int, by: str, reason: str) -> Incident:

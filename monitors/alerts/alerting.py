@@ -14,16 +14,16 @@ from typing import get_args
 from driftline.config import Model
 from driftline.console import counted
 from driftline.monitoring import PIPELINE, Family, Severity
+from driftline.monitors.alerts import contributors, messages
+from driftline.monitors.alerts.contributors import Contributor
+from driftline.monitors.running import schedule
+from driftline.monitors.running.fresh import Fresh
+from driftline.monitors.stream import no_traffic, pulse
 from driftline.storage import alerts, incidents, judged, silences, verdicts
 from driftline.storage.alerts import Alert, State
 from driftline.storage.connection import Connection
 from driftline.storage.incidents import Content
 from driftline.storage.verdicts import Flags
-from monitors.alerts import contributors, messages
-from monitors.alerts.contributors import Contributor
-from monitors.running import schedule
-from monitors.running.fresh import Fresh
-from monitors.stream import no_traffic, pulse
 
 FAMILIES: tuple[Family, ...] = get_args(Family)
 

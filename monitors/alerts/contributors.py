@@ -12,8 +12,8 @@ from scipy.stats import false_discovery_control
 
 from driftline import names
 from driftline.monitoring import PIPELINE
+from driftline.monitors.verdict import Verdict
 from driftline.storage.verdicts import Row
-from monitors.verdict import Verdict
 
 _SHOWN = 3
 

@@ -15,12 +15,12 @@ from datetime import UTC, datetime, timedelta
 
 from driftline.config import Config
 from driftline.errors import ConfigError
+from driftline.monitors.alerts.grafana_watch import GrafanaWatch
 from driftline.storage import incidents, notifications, silences
 from driftline.storage.connection import Connection
 from driftline.storage.incidents import Incident
 from driftline.storage.notifications import Message
 from driftline.trust import text_problem
-from monitors.alerts.grafana_watch import GrafanaWatch
 
 log = logging.getLogger(__name__)
 

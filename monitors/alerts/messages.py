@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from driftline.config import Model
 from driftline.monitoring import PIPELINE
+from driftline.monitors.alerts import contributors
+from driftline.monitors.alerts.contributors import Contributor
+from driftline.monitors.stream import usual
 from driftline.profile.count import OTHER
 from driftline.storage import notifications
 from driftline.storage.connection import Connection
 from driftline.storage.incidents import Content
 from driftline.storage.notifications import Kind
-from monitors.alerts import contributors
-from monitors.alerts.contributors import Contributor
-from monitors.stream import usual
 
 __all__ = ["Kind", "Message", "send", "write"]
 

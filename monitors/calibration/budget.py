@@ -11,8 +11,8 @@ from datetime import timedelta
 from driftline import names
 from driftline.config import Model
 from driftline.monitoring import Monitors, WindowLength
+from driftline.monitors.columns.monitor import Monitor, takes
 from driftline.profile.binning import Binning
-from monitors.columns.monitor import Monitor, takes
 
 #: Shares of a model's budget.
 SEQUENTIAL = 0.1

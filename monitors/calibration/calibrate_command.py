@@ -13,10 +13,10 @@ from rich.text import Text
 
 from driftline import names
 from driftline.console import console
-from monitors.running.commands import DEFAULT_CONFIG, AsJson, ConfigPath, ModelName
+from driftline.monitors.running.commands import DEFAULT_CONFIG, AsJson, ConfigPath, ModelName
 
 if TYPE_CHECKING:
-    from monitors.calibration.support import Support
+    from driftline.monitors.calibration.support import Support
 
 
 def calibrate(  # noqa: PLR0917 - one parameter an option
@@ -36,14 +36,14 @@ def calibrate(  # noqa: PLR0917 - one parameter an option
 ) -> None:
     """Show thresholds by size of window, what the reference supports, and what would be found."""
     from driftline.config import load
-    from monitors.calibration.support import of_model
+    from driftline.monitors.calibration.support import of_model
 
     out = console()
     loaded = load(config)
     supported = of_model(loaded, model, version, segment, rows)
     found = [one for one in supported.looks if not column or one.look.column in column]
     if plot is not None:
-        from monitors.calibration.support_page import page
+        from driftline.monitors.calibration.support_page import page
 
         plot.write_text(page(supported.title, found))
     if as_json:

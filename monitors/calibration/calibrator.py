@@ -11,15 +11,15 @@ import numpy as np
 from scipy import special
 
 from driftline.monitoring import Monitors
+from driftline.monitors.calibration.autocorrelation import inflation
+from driftline.monitors.calibration.budget import Look
+from driftline.monitors.calibration.excess import Excess
+from driftline.monitors.calibration.null import MOSTLY_SAMPLING, Basis, Null, freedom
+from driftline.monitors.calibration.reference import Blocks, Reference, left_out
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.monitor import Comparison, Dispersed, Monitor
 from driftline.profile.binning import Floats, Ints
 from driftline.storage.calibrations import Key, Law
-from monitors.calibration.autocorrelation import inflation
-from monitors.calibration.budget import Look
-from monitors.calibration.excess import Excess
-from monitors.calibration.null import MOSTLY_SAMPLING, Basis, Null, freedom
-from monitors.calibration.reference import Blocks, Reference, left_out
-from monitors.columns.counts import Counts
-from monitors.columns.monitor import Comparison, Dispersed, Monitor
 
 _METHOD = 5  # grows when the same windows would give other laws
 SMALLEST = 50.0  # rows; the smallest size of window that a law is found for

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from monitors.calibration.null import Null
-from monitors.columns.counts import Counts
-from monitors.columns.monitor import Comparison
-from monitors.verdict import Status
+from driftline.monitors.calibration.null import Null
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.monitor import Comparison
+from driftline.monitors.verdict import Status
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from scipy import special
 
+from driftline.monitors.calibration.autocorrelation import inflation
+from driftline.monitors.calibration.null import MOSTLY_SAMPLING, Basis, Null, freedom
 from driftline.profile.binning import Floats
-from monitors.calibration.autocorrelation import inflation
-from monitors.calibration.null import MOSTLY_SAMPLING, Basis, Null, freedom
 
 _DOUBT = 1.645  # 5 %, in standard errors
 

@@ -10,16 +10,16 @@ import numpy as np
 from driftline import names
 from driftline.errors import SchemaError
 from driftline.monitoring import Monitors
+from driftline.monitors.calibration import budget
+from driftline.monitors.calibration.budget import Look
+from driftline.monitors.calibration.calibrator import Calibrator
+from driftline.monitors.calibration.decisions import Decisions, finite
+from driftline.monitors.calibration.reference import Reference
+from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.monitor import Comparison, Monitor, takes
+from driftline.monitors.verdict import Status, Verdict, Window
 from driftline.profile.profile import Profile
-from monitors.calibration import budget
-from monitors.calibration.budget import Look
-from monitors.calibration.calibrator import Calibrator
-from monitors.calibration.decisions import Decisions, finite
-from monitors.calibration.reference import Reference
-from monitors.catalogue import MONITORS
-from monitors.columns.counts import Counts
-from monitors.columns.monitor import Comparison, Monitor, takes
-from monitors.verdict import Status, Verdict, Window
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from driftline.errors import DriftlineError
+from driftline.monitors.columns.counts import Counts
 from driftline.profile.binning import Binning, Ints
 from driftline.profile.profile import Profile
-from monitors.columns.counts import Counts
 
 Matching = Literal["none", "hour_of_day", "day_of_week", "hour_of_week"]
 Times = npt.NDArray[np.datetime64]

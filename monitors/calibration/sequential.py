@@ -9,12 +9,12 @@ import numpy as np
 
 from driftline.console import counted
 from driftline.monitoring import Monitors, WindowLength
+from driftline.monitors.calibration import budget
+from driftline.monitors.calibration.calibrator import Calibrator
+from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.columns.monitor import takes
+from driftline.monitors.verdict import Status, Verdict, Window
 from driftline.profile.binning import Floats
-from monitors.calibration import budget
-from monitors.calibration.calibrator import Calibrator
-from monitors.catalogue import MONITORS
-from monitors.columns.monitor import takes
-from monitors.verdict import Status, Verdict, Window
 
 NAME = "slow_drift"
 SOURCE = "location"  # the monitor whose effects are added up

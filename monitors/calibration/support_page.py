@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from driftline import __version__
-from monitors.calibration.support import Support
+from driftline.monitors.calibration.support import Support
 
 
 def _beyond(one: Support) -> float | None:

@@ -5,10 +5,10 @@ from typing import ClassVar
 import numpy as np
 
 from driftline.monitoring import Family
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.monitor import BOOL, NUMBERS, TEXT, Comparison, number
+from driftline.monitors.columns.omnibus import suited
 from driftline.profile.binning import Floats
-from monitors.columns.counts import Counts
-from monitors.columns.monitor import BOOL, NUMBERS, TEXT, Comparison, number
-from monitors.columns.omnibus import suited
 
 
 class ChiSquared:

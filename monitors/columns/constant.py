@@ -5,10 +5,10 @@ from typing import ClassVar
 import numpy as np
 
 from driftline.monitoring import Family
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.monitor import NUMBERS, TEXTS, Comparison, moved, percent
+from driftline.monitors.columns.rate import score_of
 from driftline.profile.binning import Floats
-from monitors.columns.counts import Counts
-from monitors.columns.monitor import NUMBERS, TEXTS, Comparison, moved, percent
-from monitors.columns.rate import score_of
 
 
 class Constant:

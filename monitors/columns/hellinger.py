@@ -4,9 +4,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.distance import Distance, shares
 from driftline.profile.binning import Floats
-from monitors.columns.counts import Counts
-from monitors.columns.distance import Distance, shares
 
 
 class Hellinger(Distance):

@@ -6,11 +6,11 @@ import numpy as np
 from scipy import special
 
 from driftline.monitoring import Family
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.monitor import TEXT, Comparison, moved, percent
+from driftline.monitors.columns.omnibus import apart, pooled, rare_cells
+from driftline.monitors.columns.rate import rate_z, score_of
 from driftline.profile.binning import Floats
-from monitors.columns.counts import Counts
-from monitors.columns.monitor import TEXT, Comparison, moved, percent
-from monitors.columns.omnibus import apart, pooled, rare_cells
-from monitors.columns.rate import rate_z, score_of
 
 _TINY = 1e-300
 _SURE = 0.05  # doubt with which one of all categories varies by itself

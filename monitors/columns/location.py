@@ -5,10 +5,10 @@ from typing import ClassVar
 import numpy as np
 
 from driftline.monitoring import Family
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.monitor import NUMBERS, Comparison, moved
+from driftline.monitors.columns.saddlepoint import mean_score
 from driftline.profile.binning import Floats
-from monitors.columns.counts import Counts
-from monitors.columns.monitor import NUMBERS, Comparison, moved
-from monitors.columns.saddlepoint import mean_score
 
 
 class Location:

@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.monitor import ALL
+from driftline.monitors.columns.rate import Rate
 from driftline.profile.binning import Floats
-from monitors.columns.counts import Counts
-from monitors.columns.monitor import ALL
-from monitors.columns.rate import Rate
 
 
 class Missing(Rate):

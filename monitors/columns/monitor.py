@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
 from driftline.monitoring import Family
+from driftline.monitors.columns.counts import Counts
 from driftline.profile.binning import (
     BoolBins,
     CategoryBins,
@@ -12,7 +13,6 @@ from driftline.profile.binning import (
     Floats,
     NumericBins,
 )
-from monitors.columns.counts import Counts
 
 
 @dataclass(frozen=True, eq=False)

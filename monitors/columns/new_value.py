@@ -11,10 +11,10 @@ import numpy as np
 from scipy import special
 
 from driftline.monitoring import Family
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.monitor import HASHED, Comparison, moved, percent
+from driftline.monitors.columns.rate import score_of
 from driftline.profile.binning import CategoryBins, Floats
-from monitors.columns.counts import Counts
-from monitors.columns.monitor import HASHED, Comparison, moved, percent
-from monitors.columns.rate import score_of
 
 _ERRORS = 3.0  # standard errors of a cell's rows in the reference
 _MISSED = 0.1  # chance that the reference lacks a text that is more frequent than allowed for

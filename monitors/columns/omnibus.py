@@ -7,10 +7,18 @@ import numpy.typing as npt
 from scipy import special
 
 from driftline.monitoring import Family
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.monitor import (
+    BOOL,
+    NUMBERS,
+    TEXT,
+    Comparison,
+    moved,
+    number,
+    percent,
+)
+from driftline.monitors.columns.rate import rate_z
 from driftline.profile.binning import FINEST, CategoryBins, Floats, NumericBins
-from monitors.columns.counts import Counts
-from monitors.columns.monitor import BOOL, NUMBERS, TEXT, Comparison, moved, number, percent
-from monitors.columns.rate import rate_z
 
 _SMALLEST = 150.0  # rows that 4 bins are for; twice the rows have twice the bins ...
 _MOST = 5  # ... up to 32 bins: more only spread the power

@@ -4,9 +4,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.distance import Distance, shares
 from driftline.profile.binning import Floats
-from monitors.columns.counts import Counts
-from monitors.columns.distance import Distance, shares
 
 _LEVEL = 4  # 16 bins; the convention is 10 to 20
 _FLOOR = 1e-4  # a cell that is empty on one side counts as if it had this share

@@ -8,9 +8,9 @@ import numpy.typing as npt
 from scipy import special
 
 from driftline.monitoring import Family
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.monitor import Comparison, moved, percent
 from driftline.profile.binning import Floats
-from monitors.columns.counts import Counts
-from monitors.columns.monitor import Comparison, moved, percent
 
 _TINY = 1e-300
 _RARE = 0.05  # shares below it are judged given all hits

@@ -4,10 +4,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.monitor import NUMBER, REMEMBERED, Comparison
+from driftline.monitors.columns.rate import Rate
 from driftline.profile.binning import CategoryBins, Floats
-from monitors.columns.counts import Counts
-from monitors.columns.monitor import NUMBER, REMEMBERED, Comparison
-from monitors.columns.rate import Rate
 
 _WORTH = 0.5  # of the rows of a reference, so many tell what the number of texts seen once does
 

@@ -4,10 +4,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.distance import Distance, shares
+from driftline.monitors.columns.monitor import NUMBERS
 from driftline.profile.binning import Floats
-from monitors.columns.counts import Counts
-from monitors.columns.distance import Distance, shares
-from monitors.columns.monitor import NUMBERS
 
 
 class Wasserstein(Distance):

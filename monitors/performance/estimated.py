@@ -18,11 +18,11 @@ from scipy.optimize import isotonic_regression
 from driftline import names
 from driftline.config import Metric
 from driftline.losses import LOSSES
+from driftline.monitors.columns.monitor import number
+from driftline.monitors.performance.measured import Measured, NotMeasurableError, of_auc, of_losses
+from driftline.monitors.verdict import Verdict
 from driftline.profile.binning import Floats, Ints, NumericBins
 from driftline.profile.profile import ColumnProfile
-from monitors.columns.monitor import number
-from monitors.performance.measured import Measured, NotMeasurableError, of_auc, of_losses
-from monitors.verdict import Verdict
 
 _GROUPS = 5  # a level of the bins: labels of about 32 groups of scores are averaged
 _PRIOR = 10.0  # labels that each group is taken to have beside its own, with the mean of all

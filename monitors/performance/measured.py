@@ -9,8 +9,8 @@ from scipy import stats
 from driftline.config import Metric
 from driftline.errors import DriftlineError
 from driftline.losses import LOSSES, YES_NO
+from driftline.monitors.columns.monitor import number
 from driftline.profile.binning import Floats
-from monitors.columns.monitor import number
 
 _EACH = 10.0  # events of either truth, below which an AUC has no normal law
 _Z = 1.96

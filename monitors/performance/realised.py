@@ -14,14 +14,14 @@ import numpy as np
 
 from driftline import names
 from driftline.config import Metric
+from driftline.monitors.calibration.calibrator import FEWEST, each_with_the_others, fit
+from driftline.monitors.calibration.null import Null
+from driftline.monitors.columns.monitor import Comparison, moved, number
+from driftline.monitors.performance.measured import Measured, worse
+from driftline.monitors.verdict import Status, Verdict
 from driftline.profile.binning import Floats
 from driftline.storage.accepted import Level
 from driftline.storage.verdicts import Past
-from monitors.calibration.calibrator import FEWEST, each_with_the_others, fit
-from monitors.calibration.null import Null
-from monitors.columns.monitor import Comparison, moved, number
-from monitors.performance.measured import Measured, worse
-from monitors.verdict import Status, Verdict
 
 _MEASURED = ("ok", "not_calibrated", "shown")
 _DISAGREES = 1e-3  # chance of a window that could not alarm, below which nothing is learned from it

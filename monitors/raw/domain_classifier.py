@@ -4,10 +4,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from driftline.monitors.raw.encode import Encoder
+from driftline.monitors.raw.multivariate import Found
+from driftline.monitors.raw.two_sample import Ranks, ranks
 from driftline.profile.binning import Floats
-from monitors.raw.encode import Encoder
-from monitors.raw.multivariate import Found
-from monitors.raw.two_sample import Ranks, ranks
 
 _SEED = 0
 Mask = npt.NDArray[np.bool_]

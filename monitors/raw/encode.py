@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from driftline.monitors.raw.raw_columns import is_number, shared
 from driftline.profile.binning import Floats
-from monitors.raw.raw_columns import is_number, shared
 
 CATEGORIES = 20  # of a text; its other values are one more
 _LARGEST = float(np.finfo(np.float32).max)  # trees hold float32

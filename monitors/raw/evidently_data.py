@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow as pa
 
 from driftline import names
+from driftline.monitors.raw.raw_columns import is_number, is_rounded
 from driftline.storage.window_sample import LABEL
-from monitors.raw.raw_columns import is_number, is_rounded
 
 if TYPE_CHECKING:
     from evidently import DataDefinition, Dataset

@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from driftline.errors import ConfigError
 from driftline.monitoring import Evidently
-from monitors.raw import evidently_data, raw_columns
-from monitors.verdict import Status, Verdict
+from driftline.monitors.raw import evidently_data, raw_columns
+from driftline.monitors.verdict import Status, Verdict
 
 PREFIX = "evidently"
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.errors import DriftlineError
-from monitors.raw import evidently_data, raw_columns
+from driftline.monitors.raw import evidently_data, raw_columns
 
 if TYPE_CHECKING:
     from evidently.core.report import Snapshot

@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 from driftline import names
+from driftline.monitors.calibration.calibrator import fit
+from driftline.monitors.calibration.null import Null
+from driftline.monitors.columns.monitor import Comparison
+from driftline.monitors.verdict import Status, Verdict
 from driftline.profile import sample
 from driftline.profile.binning import Ints
-from monitors.calibration.calibrator import fit
-from monitors.calibration.null import Null
-from monitors.columns.monitor import Comparison
-from monitors.verdict import Status, Verdict
 
 FEWEST = 50  # rows of either sample
 WINDOWS = 60  # of the reference are judged, at most; each costs as much as a window

@@ -3,10 +3,10 @@
 import numpy as np
 import pyarrow as pa
 
+from driftline.monitors.raw.encode import Encoder
+from driftline.monitors.raw.multivariate import Found
+from driftline.monitors.raw.two_sample import ranks
 from driftline.profile.binning import Floats
-from monitors.raw.encode import Encoder
-from monitors.raw.multivariate import Found
-from monitors.raw.two_sample import ranks
 
 _KEPT = 0.8  # of the variance; what is not kept is where rows that do not fit show
 _SEED = 0

@@ -13,18 +13,18 @@ from pebble import ProcessPool
 
 from driftline.errors import DriftlineError
 from driftline.monitoring import Evidently, Monitors, Multivariate
-from driftline.profile import sample
-from driftline.storage import references, window_sample
-from driftline.storage.connection import Connection
-from monitors.raw import (
+from driftline.monitors.raw import (
     domain_classifier,
     evidently_monitor,
     multivariate,
     pca_reconstruction,
     raw_reference,
 )
-from monitors.raw.multivariate import Law, Method
-from monitors.verdict import Verdict, Window
+from driftline.monitors.raw.multivariate import Law, Method
+from driftline.monitors.verdict import Verdict, Window
+from driftline.profile import sample
+from driftline.storage import references, window_sample
+from driftline.storage.connection import Connection
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from driftline.config import Config
 from driftline.errors import DriftlineError
+from driftline.monitors.raw import evidently_data, evidently_report, raw_reference
 from driftline.storage import reports, window_sample
 from driftline.storage.connection import Connection, connect
-from monitors.raw import evidently_data, evidently_report, raw_reference
 
 ROWS = 5_000  # of the window, and of the reference
 

@@ -54,7 +54,7 @@ def report(  # noqa: PLR0917 - one parameter an option
     window's verdicts and incidents.
     """
     from driftline.config import load
-    from monitors.raw.report import make
+    from driftline.monitors.raw.report import make
 
     loaded = load(config)
     loaded.model(model)
@@ -80,8 +80,8 @@ def _span(
     since: datetime | None,
     until: datetime | None,
 ) -> tuple[datetime, datetime]:
+    from driftline.monitors.raw.report import latest_window
     from driftline.storage.connection import connect
-    from monitors.raw.report import latest_window
 
     if since is not None and until is not None and window is None:
         span = _utc(since), _utc(until)

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from driftline import names
 from driftline.errors import DriftlineError
 from driftline.monitoring import Monitors
+from driftline.monitors.references.set_reference import live
 from driftline.profile.blocks import HOUR, longest, seconds_of
 from driftline.storage.connection import Connection
-from monitors.references.set_reference import live
 
 log = logging.getLogger(__name__)
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.monitor import takes
 from driftline.profile.profile import Profile
 from driftline.profile.trimmed import trim
-from monitors.catalogue import MONITORS
-from monitors.columns.counts import Counts
-from monitors.columns.monitor import takes
 
 #: Distances that are shown, by their monitors.
 DISTANCES = ("jensen_shannon", "psi", "wasserstein", "kolmogorov_smirnov")

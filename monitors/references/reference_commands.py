@@ -15,11 +15,11 @@ from rich.text import Text
 from driftline import names
 from driftline.console import console
 from driftline.errors import DriftlineError
-from monitors.running.commands import DEFAULT_CONFIG, AsJson, ConfigPath, ModelName, utc
+from driftline.monitors.running.commands import DEFAULT_CONFIG, AsJson, ConfigPath, ModelName, utc
 
 if TYPE_CHECKING:
+    from driftline.monitors.references.compare_reference import Compared
     from driftline.storage.references import StoredReference
-    from monitors.references.compare_reference import Compared
 
 _FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 _Time = Annotated[datetime | None, typer.Option(formats=_FORMATS, help="Event time (UTC).")]
@@ -48,7 +48,7 @@ def reference_set(  # noqa: PLR0917 - one parameter an option
 ) -> None:
     """Set a version's reference: a past window that was served (--since, --until), or a file."""
     from driftline.config import load
-    from monitors.references.set_reference import from_file, from_window
+    from driftline.monitors.references.set_reference import from_file, from_window
 
     loaded, seconds = load(config), _seconds(block)
     if file is not None:
@@ -71,11 +71,16 @@ def reference_show(
 ) -> None:
     """Show where a version's reference comes from, its blocks of time, and what they are worth."""
     from driftline.config import load
+    from driftline.monitors.calibration.support import (
+        effective_windows,
+        provisional,
+        supports,
+        usual_rows,
+    )
+    from driftline.monitors.references.set_reference import champion
+    from driftline.monitors.running.judges import Judges
     from driftline.storage.connection import connect
     from driftline.storage.references import lengths, read
-    from monitors.calibration.support import effective_windows, provisional, supports, usual_rows
-    from monitors.references.set_reference import champion
-    from monitors.running.judges import Judges
 
     loaded = load(config)
     loaded.model(model)
@@ -114,11 +119,11 @@ def reference_compare(  # noqa: PLR0917 - one parameter an option
 ) -> None:
     """Compare a window (--since, --until), or another version's reference, with a reference."""
     from driftline.config import load
+    from driftline.monitors.references.compare_reference import compare
+    from driftline.monitors.references.set_reference import champion
     from driftline.storage import profiles
     from driftline.storage.connection import connect
     from driftline.storage.references import read
-    from monitors.references.compare_reference import compare
-    from monitors.references.set_reference import champion
 
     loaded = load(config)
     loaded.model(model)

@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 
 from driftline.config import Config
 from driftline.errors import DriftlineError
+from driftline.monitors.running import schedule
+from driftline.monitors.running.late_truth import LateTruth
+from driftline.monitors.running.schedule import Length
+from driftline.monitors.running.watch import Due, Watch
 from driftline.storage import locks, windows
 from driftline.storage.connection import Connection, clock, connect
-from monitors.running import schedule
-from monitors.running.late_truth import LateTruth
-from monitors.running.schedule import Length
-from monitors.running.watch import Due, Watch
 
 _AT_ONCE = 64  # windows in one transaction
 

@@ -54,9 +54,9 @@ def monitor(
 ) -> None:
     """Judge the windows of models as they end, and notify people; until Ctrl-C."""
     from driftline.config import load
+    from driftline.monitors.running.runner import Runner
     from driftline.storage.connection import connect
     from driftline.storage.incidents import opened_since
-    from monitors.running.runner import Runner
 
     logging.getLogger("monitors").setLevel(logging.INFO)
     loaded = load(config)
@@ -90,7 +90,7 @@ def backfill(
 ) -> None:
     """Judge the windows of a past stretch of event time; no alert moves, nobody is told."""
     from driftline.config import load
-    from monitors.running.backfill import backfill as judge
+    from driftline.monitors.running.backfill import backfill as judge
 
     err = Console(stderr=True)
     with err.status("judging") as status:
@@ -179,9 +179,9 @@ def alerts_show(
 ) -> None:
     """Show one incident with everything that contributed."""
     from driftline.config import load
+    from driftline.monitors.alerts.messages import length as length_text
     from driftline.storage.connection import connect
     from driftline.storage.incidents import require
-    from monitors.alerts.messages import length as length_text
 
     with connect(load(config).local_postgres(), "read") as connection:
         found = require(connection, incident)
@@ -233,7 +233,7 @@ def alerts_accept(
     """Say that what an incident found is usual from now on; it ends, and later windows are compared
     with those since it began."""
     from driftline.config import load
-    from monitors.alerts.accept import accept
+    from driftline.monitors.alerts.accept import accept
 
     found = accept(load(config), incident, _who(), reason)
     typer.echo(
@@ -316,7 +316,7 @@ def _state(one: "Incident") -> str:
 
 
 def _known(family: str | None) -> None:
-    from monitors.alerts.alerting import FAMILIES
+    from driftline.monitors.alerts.alerting import FAMILIES
 
     if family is not None and family not in FAMILIES:
         raise DriftlineError(f"no family {family!r}: one of {', '.join(FAMILIES)}")

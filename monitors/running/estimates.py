@@ -8,14 +8,14 @@ from driftline import names
 from driftline.config import Metric, Model
 from driftline.losses import YES_NO
 from driftline.monitoring import LABELS
+from driftline.monitors.performance import estimated
+from driftline.monitors.performance.estimated import Calibration, Chances, Losses
+from driftline.monitors.verdict import Verdict, Window
 from driftline.profile.binning import NumericBins
 from driftline.profile.profile import Profile
 from driftline.storage import window_sample
 from driftline.storage.connection import Connection
 from driftline.storage.profiles import floor
-from monitors.performance import estimated
-from monitors.performance.estimated import Calibration, Chances, Losses
-from monitors.verdict import Verdict, Window
 
 _DAY = timedelta(days=1)
 _MEMORY = timedelta(days=30)  # labels of older events don't calibrate

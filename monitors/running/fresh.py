@@ -7,10 +7,10 @@ from operator import attrgetter
 from typing import get_args
 
 from driftline.config import Metric
+from driftline.monitors.performance import realised
+from driftline.monitors.running.schedule import Length
+from driftline.monitors.verdict import Verdict
 from driftline.storage import verdicts
-from monitors.performance import realised
-from monitors.running.schedule import Length
-from monitors.verdict import Verdict
 
 #: Monitors whose verdicts do not come from the window alone; a revision leaves them alone.
 SPARED = (

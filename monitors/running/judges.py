@@ -7,6 +7,10 @@ from functools import partial
 from driftline import names
 from driftline.config import Model
 from driftline.errors import DriftlineError
+from driftline.monitors.calibration import budget
+from driftline.monitors.calibration.judge import Judge
+from driftline.monitors.calibration.reference import Blocks, BlocksElsewhere, Reference
+from driftline.monitors.calibration.sequential import Sequential, longest
 from driftline.profile.binning import Binning
 from driftline.profile.profile import Profile
 from driftline.profile.trimmed import trim
@@ -14,10 +18,6 @@ from driftline.storage import calibrations, references
 from driftline.storage.calibrations import Key
 from driftline.storage.connection import Connection
 from driftline.storage.references import Series, StoredReference
-from monitors.calibration import budget
-from monitors.calibration.judge import Judge
-from monitors.calibration.reference import Blocks, BlocksElsewhere, Reference
-from monitors.calibration.sequential import Sequential, longest
 
 
 class NoReferenceError(DriftlineError):

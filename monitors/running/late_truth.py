@@ -20,18 +20,18 @@ from driftline import names
 from driftline.config import Metric, Model
 from driftline.console import counted
 from driftline.monitoring import LABELS, WindowLength
+from driftline.monitors.calibration import budget
+from driftline.monitors.performance import realised
+from driftline.monitors.performance.measured import NotMeasurableError, measure
+from driftline.monitors.running import schedule
+from driftline.monitors.running.fresh import Fresh, row
+from driftline.monitors.verdict import Verdict, Window
 from driftline.profile.binning import Floats
 from driftline.storage import accepted, judged, verdicts, window_sample
 from driftline.storage.accepted import Level
 from driftline.storage.connection import Connection
 from driftline.storage.judged import Judged
 from driftline.storage.verdicts import Past
-from monitors.calibration import budget
-from monitors.performance import realised
-from monitors.performance.measured import NotMeasurableError, measure
-from monitors.running import schedule
-from monitors.running.fresh import Fresh, row
-from monitors.verdict import Verdict, Window
 
 log = logging.getLogger(__name__)
 

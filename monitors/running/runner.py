@@ -24,17 +24,17 @@ import psycopg
 
 from driftline.config import Config
 from driftline.errors import ConfigError, ServiceError
+from driftline.monitors.alerts.alerting import Alerting
+from driftline.monitors.alerts.deliver import deliver
+from driftline.monitors.alerts.grafana_watch import GrafanaWatch
+from driftline.monitors.running.heartbeat import Heartbeat
+from driftline.monitors.running.late_truth import LateTruth
+from driftline.monitors.running.metrics import Metrics
+from driftline.monitors.running.watch import Due, Watch
+from driftline.monitors.stream.pulse import Pulse
 from driftline.storage import dirty, locks, notifications, runners
 from driftline.storage.connection import Connection, clock, connect
 from driftline.storage.reconnect import LOCK_TIMEOUT
-from monitors.alerts.alerting import Alerting
-from monitors.alerts.deliver import deliver
-from monitors.alerts.grafana_watch import GrafanaWatch
-from monitors.running.heartbeat import Heartbeat
-from monitors.running.late_truth import LateTruth
-from monitors.running.metrics import Metrics
-from monitors.running.watch import Due, Watch
-from monitors.stream.pulse import Pulse
 
 log = logging.getLogger(__name__)
 

@@ -8,13 +8,13 @@ import numpy as np
 import psycopg
 
 from driftline import names
+from driftline.monitors.calibration.sequential import NAME, SOURCE
+from driftline.monitors.running.fresh import Fresh, row
+from driftline.monitors.running.judges import Judges
+from driftline.monitors.verdict import Verdict, Window
 from driftline.storage import verdicts
 from driftline.storage.connection import Connection
 from driftline.storage.verdicts import Past
-from monitors.calibration.sequential import NAME, SOURCE
-from monitors.running.fresh import Fresh, row
-from monitors.running.judges import Judges
-from monitors.verdict import Verdict, Window
 
 log = logging.getLogger(__name__)
 

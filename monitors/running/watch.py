@@ -11,6 +11,20 @@ import psycopg
 from driftline import names
 from driftline.config import Model
 from driftline.monitoring import PIPELINE
+from driftline.monitors.calibration import budget
+from driftline.monitors.calibration.budget import Look
+from driftline.monitors.raw.raw_monitors import RawMonitors
+from driftline.monitors.references import burn_in
+from driftline.monitors.running import schedule, slow
+from driftline.monitors.running.estimates import Estimates
+from driftline.monitors.running.fold import WORTH, Fold
+from driftline.monitors.running.fresh import SPARED, Fresh, row
+from driftline.monitors.running.judges import Judges, NoReferenceError
+from driftline.monitors.running.schedule import Length
+from driftline.monitors.running.stats import stats
+from driftline.monitors.stream import latency, rhythm, side_by_side, version_against_version
+from driftline.monitors.stream.series import by_length
+from driftline.monitors.verdict import Verdict, Window
 from driftline.profile.profile import Profile
 from driftline.profile.trimmed import trim
 from driftline.storage import binnings, dirty, hours, judged, verdicts, windows
@@ -18,20 +32,6 @@ from driftline.storage.connection import Connection
 from driftline.storage.judged import Judged, Stat
 from driftline.storage.profiles import ProfileRow
 from driftline.storage.windows import Part
-from monitors.calibration import budget
-from monitors.calibration.budget import Look
-from monitors.raw.raw_monitors import RawMonitors
-from monitors.references import burn_in
-from monitors.running import schedule, slow
-from monitors.running.estimates import Estimates
-from monitors.running.fold import WORTH, Fold
-from monitors.running.fresh import SPARED, Fresh, row
-from monitors.running.judges import Judges, NoReferenceError
-from monitors.running.schedule import Length
-from monitors.running.stats import stats
-from monitors.stream import latency, rhythm, side_by_side, version_against_version
-from monitors.stream.series import by_length
-from monitors.verdict import Verdict, Window
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from scipy import stats
 
 from driftline import names
 from driftline.monitoring import Objective
+from driftline.monitors.verdict import Verdict
 from driftline.profile.binning import LogBins
 from driftline.profile.profile import ColumnProfile, Profile
 from driftline.storage.windows import Part
-from monitors.verdict import Verdict
 
 NAME = "latency"
 _CHANCE = 1e-3  # of so many slow ones, when the objective is just met

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from monitors.verdict import Verdict
+from driftline.monitors.verdict import Verdict
 
 NAME = "no_traffic"
 

@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 
 from driftline.config import Model
 from driftline.monitoring import Monitors
+from driftline.monitors.calibration import budget
+from driftline.monitors.running import schedule
+from driftline.monitors.running.fresh import Fresh, row
+from driftline.monitors.running.schedule import Length
+from driftline.monitors.stream import no_traffic, registry_state, rejected
+from driftline.monitors.verdict import Verdict
 from driftline.storage import arrivals, incidents, promotions, verdicts
 from driftline.storage.connection import Connection
-from monitors.calibration import budget
-from monitors.running import schedule
-from monitors.running.fresh import Fresh, row
-from monitors.running.schedule import Length
-from monitors.stream import no_traffic, registry_state, rejected
-from monitors.verdict import Verdict
 
 MINUTE = Length(60, 60, 60, columns=False)
 REJECTS = Length(300, 300, 300, columns=False)  # how long messages are counted for rejects

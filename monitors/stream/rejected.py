@@ -2,7 +2,7 @@
 
 from scipy import stats
 
-from monitors.verdict import Verdict
+from driftline.monitors.verdict import Verdict
 
 NAME = "rejected"
 

@@ -8,16 +8,16 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from driftline.monitoring import Monitors
+from driftline.monitors.calibration import budget
+from driftline.monitors.running.fresh import Fresh, row
+from driftline.monitors.running.schedule import Length
+from driftline.monitors.stream import volume
+from driftline.monitors.stream.usual import Earlier, Lookback
+from driftline.monitors.verdict import Verdict
 from driftline.storage import accepted, judged, verdicts
 from driftline.storage.accepted import Level
 from driftline.storage.connection import Connection
 from driftline.storage.verdicts import Known
-from monitors.calibration import budget
-from monitors.running.fresh import Fresh, row
-from monitors.running.schedule import Length
-from monitors.stream import volume
-from monitors.stream.usual import Earlier, Lookback
-from monitors.verdict import Verdict
 
 _DAY = timedelta(days=1)
 _NOTHING = Known("ok", None, "")  # was said, or it is no longer kept

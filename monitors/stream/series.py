@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from monitors.running.fresh import Fresh
-from monitors.running.schedule import Length
-from monitors.verdict import Verdict
+from driftline.monitors.running.fresh import Fresh
+from driftline.monitors.running.schedule import Length
+from driftline.monitors.verdict import Verdict
 
 Said = Mapping[datetime, Sequence[Verdict]]
 

@@ -5,15 +5,15 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from driftline.monitoring import Monitors
+from driftline.monitors.calibration import budget
+from driftline.monitors.running.fresh import Fresh, row
+from driftline.monitors.running.schedule import Length
+from driftline.monitors.stream import version_against_version
+from driftline.monitors.stream.usual import Earlier, Lookback
+from driftline.monitors.stream.version_against_version import NAME, WINDOWS
+from driftline.monitors.verdict import Status, Verdict
 from driftline.storage import accepted, verdicts
 from driftline.storage.connection import Connection
-from monitors.calibration import budget
-from monitors.running.fresh import Fresh, row
-from monitors.running.schedule import Length
-from monitors.stream import version_against_version
-from monitors.stream.usual import Earlier, Lookback
-from monitors.stream.version_against_version import NAME, WINDOWS
-from monitors.verdict import Status, Verdict
 
 
 def judge(

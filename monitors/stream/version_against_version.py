@@ -16,12 +16,12 @@ import numpy as np
 
 from driftline import names
 from driftline.monitoring import Check
+from driftline.monitors.calibration.calibrator import FEWEST, each_with_the_others, fit
+from driftline.monitors.calibration.null import Null
+from driftline.monitors.columns.monitor import Comparison, number
+from driftline.monitors.verdict import Verdict
 from driftline.profile.binning import Floats, LogBins, NumericBins
 from driftline.profile.profile import ColumnProfile, Profile
-from monitors.calibration.calibrator import FEWEST, each_with_the_others, fit
-from monitors.calibration.null import Null
-from monitors.columns.monitor import Comparison, number
-from monitors.verdict import Verdict
 
 NAME = "version_against_version"
 _NEGLIGIBLE = 0.1  # of a standard error

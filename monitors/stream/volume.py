@@ -11,8 +11,8 @@ import numpy as np
 from scipy import special
 
 from driftline.console import counted
+from driftline.monitors.verdict import Verdict
 from driftline.profile.binning import Floats, Ints
-from monitors.verdict import Verdict
 
 NAME = "volume"
 DAYS = 28  # days before that are looked at

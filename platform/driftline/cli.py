@@ -15,19 +15,19 @@ from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
-from dashboards.commands import dashboards
-from dashboards.follow import followed, told
-from dashboards.preview.command import preview
 from driftline import __version__
 from driftline.console import console
+from driftline.dashboards.commands import dashboards
+from driftline.dashboards.follow import followed, told
+from driftline.dashboards.preview.command import preview
 from driftline.errors import DriftlineError
 from driftline.interrupts import repeat_dropped_signals, stops_on_signals
+from driftline.monitors.calibration.calibrate_command import calibrate
+from driftline.monitors.raw.report_commands import report
+from driftline.monitors.references.reference_commands import reference
+from driftline.monitors.running import commands as monitoring
+from driftline.registry.commands import models
 from driftline.storage import commands as storage
-from monitors.calibration.calibrate_command import calibrate
-from monitors.raw.report_commands import report
-from monitors.references.reference_commands import reference
-from monitors.running import commands as monitoring
-from registry.commands import models
 
 if TYPE_CHECKING:
     from driftline.services.stack import Stack

@@ -182,8 +182,8 @@ def broker(config: Config) -> Iterable[Finding]:
 
 def registry(config: Config) -> Iterable[Finding]:
     """Does MLflow answer, and has each model a champion?"""
-    from registry.cache import resolve
-    from registry.client import connect
+    from driftline.registry.cache import resolve
+    from driftline.registry.client import connect
 
     client = connect(config.local_mlflow())
     for name, model in config.models.items():
@@ -237,8 +237,8 @@ def references(config: Config) -> Iterable[Finding]:
 
 def _supported(connection: "Connection", name: str, model: "Model", version: int) -> Finding:
     """Whether the reference can honour the levels that the budget asks for."""
-    from monitors.calibration.support import supports, usual_rows
-    from monitors.running.judges import Judges
+    from driftline.monitors.calibration.support import supports, usual_rows
+    from driftline.monitors.running.judges import Judges
 
     judges = Judges(name, model)
     judges.refresh(connection)
@@ -280,7 +280,7 @@ def grafana(config: Config) -> Iterable[Finding]:
     """May the account do what `driftline dashboards apply` needs?"""
     if config.grafana.url is None:
         return
-    from dashboards.rights import check
+    from driftline.dashboards.rights import check
 
     for right in check(config):
         level: Level = "ok" if right.ok else "problem"

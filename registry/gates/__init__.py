@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from driftline.config import Gates
-from registry.gates import against_champion, against_truth, compatible
-from registry.gates.evidence import Evidence
-from registry.gates.verdict import Verdict
+from driftline.registry.gates import against_champion, against_truth, compatible
+from driftline.registry.gates.evidence import Evidence
+from driftline.registry.gates.verdict import Verdict
 
 #: By name: judges the evidence by the gate's own settings.
 GATES: dict[str, Callable[[Evidence, Any], Verdict]] = {

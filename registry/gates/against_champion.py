@@ -6,8 +6,8 @@ An event that the version failed on has no score; it counts as differing.
 import numpy as np
 
 from driftline.config import AgreementGate, LatencyGate, ScoresGate
-from registry.gates.evidence import Evidence
-from registry.gates.verdict import Verdict, too_few
+from driftline.registry.gates.evidence import Evidence
+from driftline.registry.gates.verdict import Verdict, too_few
 
 
 def agreement(evidence: Evidence, settings: AgreementGate) -> Verdict:

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from driftline.config import CalibrationGate, OfflineGate, PerformanceGate
-from driftline.storage.evidence import Pairs
-from registry.gates.evidence import Evidence, Floats
-from registry.gates.metrics import (
+from driftline.registry.gates.evidence import Evidence, Floats
+from driftline.registry.gates.metrics import (
     Comparison,
     NotMeasurableError,
     calibration_error,
     compare,
 )
-from registry.gates.verdict import Verdict, too_few, unmeasured
+from driftline.registry.gates.verdict import Verdict, too_few, unmeasured
+from driftline.storage.evidence import Pairs
 
 
 def offline(evidence: Evidence, settings: OfflineGate) -> Verdict:

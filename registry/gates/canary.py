@@ -1,10 +1,10 @@
 """Whether a running canary still deserves its events: the gates on live evidence, asked again."""
 
 from driftline.config import Config
+from driftline.registry.gates import judge
+from driftline.registry.gates.evidence import Evidence
+from driftline.registry.gates.verdict import Verdict
 from driftline.storage import evidence as store
-from registry.gates import judge
-from registry.gates.evidence import Evidence
-from registry.gates.verdict import Verdict
 
 _LIVE = ("agreement", "scores", "latency")
 _LABELLED = ("calibration", "performance")

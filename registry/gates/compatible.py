@@ -1,7 +1,7 @@
 """Whether a version can serve the live features at all."""
 
-from registry.gates.evidence import Evidence
-from registry.gates.verdict import Verdict, unmeasured
+from driftline.registry.gates.evidence import Evidence
+from driftline.registry.gates.verdict import Verdict, unmeasured
 
 
 def signature(evidence: Evidence, _: None = None) -> Verdict:

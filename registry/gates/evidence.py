@@ -1,4 +1,4 @@
-"""What the gates judge; gathering it is `registry.gates.gather`'s task, judging is pure."""
+"""What the gates judge: gathered by `driftline.registry.gates.gather`, judging is pure."""
 
 from dataclasses import dataclass
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from driftline.config import Score
 from driftline.errors import RegistryError
-from registry import columns
-from registry.loaders.shared_inputs import shared
-from registry.runtime import Tensor, score
+from driftline.registry import columns
+from driftline.registry.loaders.shared_inputs import shared
+from driftline.registry.runtime import Tensor, score
 
 #: Rows of the batches that a new model is tried with: a constant is as long as one of them at most.
 _TRIED = (1, 3)

@@ -21,9 +21,9 @@ import pyarrow as pa
 
 from driftline.config import Registry, Score, TensorFlowServing
 from driftline.errors import RegistryError
-from registry import columns, layout, signature
-from registry.model_server import RefusedError, Server
-from registry.runtime import Tensor, score
+from driftline.registry import columns, layout, signature
+from driftline.registry.model_server import RefusedError, Server
+from driftline.registry.runtime import Tensor, score
 
 SIGNATURE = "serving_default"
 
@@ -214,7 +214,7 @@ def load(folder: Path, registered: Registry, version: int) -> TFServing:
     """A version behind the server of `registry.serving`, asked once.
 
     Args:
-        folder: of the version, as `registry.cache.fetch` gives it.
+        folder: of the version, as `driftline.registry.cache.fetch` gives it.
         registered: with `serving`.
         version: its number in the registry.
 

@@ -14,9 +14,9 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from dashboards.preview import access
-from dashboards.preview.serve import served
 from driftline.config import Config
+from driftline.dashboards.preview import access
+from driftline.dashboards.preview.serve import served
 
 # Without these Chromium asks for hosts of its maker's at every start.
 _QUIET = [

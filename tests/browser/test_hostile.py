@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Request, Route, expect
 
-from dashboards.generate import generate
 from driftline import names
 from driftline.config import Config
+from driftline.dashboards.generate import generate
 from tests import monitored
 from tests.browser.conftest import loaded, signed_in
 

@@ -5,9 +5,9 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from dashboards.generate import generate
 from driftline import names
 from driftline.config import Config
+from driftline.dashboards.generate import generate
 from tests import monitored
 from tests.browser.conftest import loaded
 

@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from driftline.config import Config
+from driftline.monitors.raw import evidently_report
 from driftline.storage import reports
 from driftline.storage.connection import connect
-from monitors.raw import evidently_report
 from tests import monitored
 from tests.unit.monitors.test_evidently import PLANTED, planted, rows
 

@@ -11,16 +11,16 @@ import pyarrow as pa
 import pytest
 
 from driftline.monitoring import Monitors
+from driftline.monitors.calibration.judge import Judge
+from driftline.monitors.calibration.reference import Blocks, Reference
+from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.monitor import Monitor, takes
+from driftline.monitors.verdict import Verdict, Window
 from driftline.profile.binning import Binning
 from driftline.profile.build import build_column
 from driftline.profile.profile import Profile
 from driftline.profile.recount import left_out, recount
-from monitors.calibration.judge import Judge
-from monitors.calibration.reference import Blocks, Reference
-from monitors.catalogue import MONITORS
-from monitors.columns.counts import Counts
-from monitors.columns.monitor import Monitor, takes
-from monitors.verdict import Verdict, Window
 from tests.statistics.streams import DAY, START
 
 Draw = Callable[[np.random.Generator, int], npt.NDArray[np.generic]]

@@ -11,10 +11,10 @@ import pytest
 
 from driftline.config import Registry, TensorFlowServing
 from driftline.errors import RegistryError
+from driftline.registry import layout, manifest
+from driftline.registry.loaders import load
+from driftline.registry.runtime import Runtime, score
 from driftline.streaming.isolate import run_isolated
-from registry import layout, manifest
-from registry.loaders import load
-from registry.runtime import Runtime, score
 from tests.unit.registry import keras_models
 
 pytestmark = pytest.mark.tensorflow

@@ -14,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from driftline.monitors.calibration.judge import Judge
+from driftline.monitors.calibration.reference import Blocks, match_keys
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.monitor import Monitor, takes
+from driftline.monitors.verdict import Status
 from driftline.profile.binning import Floats, Ints
-from monitors.calibration.judge import Judge
-from monitors.calibration.reference import Blocks, match_keys
-from monitors.columns.counts import Counts
-from monitors.columns.monitor import Monitor, takes
-from monitors.verdict import Status
 
 _ALIKE = 0.1  # in the logarithm of the rows
 

@@ -10,14 +10,14 @@ from itertools import count
 import numpy as np
 
 from driftline.monitoring import Monitors
+from driftline.monitors.calibration import budget
+from driftline.monitors.calibration.judge import Judge
+from driftline.monitors.calibration.reference import Blocks
+from driftline.monitors.calibration.sequential import SOURCE, Sequential
+from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.stream import volume
+from driftline.monitors.verdict import Window
 from driftline.profile.binning import Floats
-from monitors.calibration import budget
-from monitors.calibration.judge import Judge
-from monitors.calibration.reference import Blocks
-from monitors.calibration.sequential import SOURCE, Sequential
-from monitors.catalogue import MONITORS
-from monitors.stream import volume
-from monitors.verdict import Window
 from tests.statistics.decided import Decided, decide
 from tests.statistics.streams import DAY, Column, Stream, effects, stream
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from driftline import names
 from driftline.monitoring import Monitors
+from driftline.monitors.calibration.budget import Look
+from driftline.monitors.calibration.judge import Judge
+from driftline.monitors.calibration.reference import Blocks, Reference
+from driftline.monitors.catalogue import MONITORS
 from driftline.profile.profile import Profile
-from monitors.calibration.budget import Look
-from monitors.calibration.judge import Judge
-from monitors.calibration.reference import Blocks, Reference
-from monitors.catalogue import MONITORS
 from tests.statistics import flights_windows
 from tests.statistics.decided import Decided, decide
 from tests.statistics.flights_windows import COLUMNS, DAYS, week

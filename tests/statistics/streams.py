@@ -13,12 +13,12 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy import special
 
+from driftline.monitors.calibration.reference import Blocks, Reference
+from driftline.monitors.verdict import Window
 from driftline.profile.binning import Binning, CategoryBins, ColumnBins, Floats, Ints, NumericBins
 from driftline.profile.build import build_column
 from driftline.profile.profile import Profile
 from driftline.profile.scale import Scale, floors
-from monitors.calibration.reference import Blocks, Reference
-from monitors.verdict import Window
 
 DAY = 86_400
 START = 20_000 * DAY  # a day in 2024

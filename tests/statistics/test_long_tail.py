@@ -15,14 +15,14 @@ import pytest
 from scipy import stats
 
 from driftline.monitoring import Monitors
+from driftline.monitors.calibration.judge import Judge
+from driftline.monitors.calibration.reference import Blocks, Reference
 from driftline.profile.binning import Binning, CategoryBins, Floats, Ints
 from driftline.profile.blocks import cut
 from driftline.profile.build import build
 from driftline.profile.profile import Profile
 from driftline.profile.recount import left_out, recount, reference
 from driftline.profile.trimmed import trim
-from monitors.calibration.judge import Judge
-from monitors.calibration.reference import Blocks, Reference
 from tests.statistics.decided import decide
 from tests.statistics.false_alarms import ALERTING
 from tests.statistics.streams import DAY, START

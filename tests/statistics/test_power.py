@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from driftline.monitoring import Monitors
-from monitors.calibration.judge import Judge
+from driftline.monitors.calibration.judge import Judge
 from tests.statistics.decided import decide
 from tests.statistics.false_alarms import ALERTING
 from tests.statistics.streams import Change, Column, Stream, effects, stream

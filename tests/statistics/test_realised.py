@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from driftline.config import Metric
+from driftline.monitors.performance import realised
+from driftline.monitors.performance.measured import Measured, measure
 from driftline.storage.verdicts import Past
-from monitors.performance import realised
-from monitors.performance.measured import Measured, measure
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 

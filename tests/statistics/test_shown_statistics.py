@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial import distance
 
+from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.columns.counts import Counts
 from driftline.profile.binning import Binning, NumericBins
 from driftline.profile.build import build_column
 from driftline.profile.recount import recount
-from monitors.catalogue import MONITORS
-from monitors.columns.counts import Counts
 
 Values = npt.NDArray[np.generic]
 Numbers = npt.NDArray[np.float64]

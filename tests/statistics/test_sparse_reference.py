@@ -12,9 +12,9 @@ import pytest
 from scipy import stats
 
 from driftline.monitoring import Monitors
+from driftline.monitors.calibration.judge import Judge
+from driftline.monitors.calibration.reference import Blocks, Reference
 from driftline.profile.profile import Profile
-from monitors.calibration.judge import Judge
-from monitors.calibration.reference import Blocks, Reference
 from tests.statistics.decided import decide
 from tests.statistics.false_alarms import ALERTING
 from tests.statistics.streams import Change, Column, Stream, draw, stream

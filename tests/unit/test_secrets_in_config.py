@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from dashboards.wanted import wanted
 from driftline import bounded_yaml
 from driftline.config import Config, load
+from driftline.dashboards.wanted import wanted
 from driftline.errors import ConfigError
 from driftline.masking import has_login
 from driftline.settings import Secret

@@ -14,22 +14,22 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dashboards import lacking
-from dashboards.server import GrafanaError, Server
 from driftline import doctor
 from driftline.config import Config, Kafka, Mlflow, Postgres
+from driftline.dashboards import lacking
+from driftline.dashboards.server import GrafanaError, Server
 from driftline.errors import ServiceError
 from driftline.grafana import Grafana
+from driftline.monitors.alerts.deliver import send
+from driftline.monitors.alerts.grafana_watch import GrafanaWatch
+from driftline.monitors.running.heartbeat import Heartbeat
+from driftline.registry import client as registry
 from driftline.settings import Secret
 from driftline.storage import topic as topic_module
 from driftline.storage.broker import topics
 from driftline.storage.connection import connect
 from driftline.storage.notifications import Message
 from driftline.storage.topic import Topic
-from monitors.alerts.deliver import send
-from monitors.alerts.grafana_watch import GrafanaWatch
-from monitors.running.heartbeat import Heartbeat
-from registry import client as registry
 from tests.certificates import certificate, server_context, written
 from tests.loopback import serving
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from dashboards.apply import apply
-from dashboards.session import session
 from driftline import names
 from driftline.config import Config
+from driftline.dashboards.apply import apply
+from driftline.dashboards.session import session
 from driftline.errors import DriftlineError
 
 

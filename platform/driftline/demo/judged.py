@@ -9,10 +9,10 @@ from rich.text import Text
 
 from driftline.config import Config
 from driftline.demo import settings
+from driftline.monitors.running.runner import Runner
 from driftline.storage import incidents
 from driftline.storage.connection import connect
 from driftline.storage.incidents import Incident
-from monitors.running.runner import Runner
 
 _MOST = 1_000
 

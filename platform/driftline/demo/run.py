@@ -19,6 +19,10 @@ from driftline import names
 from driftline.config import Config, load
 from driftline.demo import flights, in_grafana, judged, live, replay, settings, train
 from driftline.demo.story import Candidate, Known, Story
+from driftline.registry import aliases
+from driftline.registry.client import connect as connect_registry
+from driftline.registry.register import Training, register
+from driftline.registry.versions import Version
 from driftline.services.stack import Stack
 from driftline.storage.audit import AuditReport, audit
 from driftline.storage.connection import connect
@@ -28,10 +32,6 @@ from driftline.streaming.check import check_ready
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.history import features_of_history
 from driftline.streaming.supervise import Supervisor
-from registry import aliases
-from registry.client import connect as connect_registry
-from registry.register import Training, register
-from registry.versions import Version
 
 TRAINED_FROM = datetime(2013, 1, 1, tzinfo=UTC)
 REPLAYED_FROM = datetime(2013, 4, 1, tzinfo=UTC)

@@ -13,13 +13,13 @@ from driftline.config import Config
 from driftline.demo import settings
 from driftline.demo.replay import Message
 from driftline.errors import DriftlineError
+from driftline.registry import aliases
+from driftline.registry.client import connect as connect_registry
+from driftline.registry.promote import Outcome, promote
+from driftline.registry.register import Training, register
 from driftline.storage import promotions
 from driftline.storage.connection import connect
 from driftline.streaming.watch import Progress, Watch
-from registry import aliases
-from registry.client import connect as connect_registry
-from registry.promote import Outcome, promote
-from registry.register import Training, register
 
 _SHADOWED = 0.25  # of the flights have passed when the new versions begin to score
 _DECIDED = 0.6  # of them when the gates are asked

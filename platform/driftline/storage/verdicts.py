@@ -10,7 +10,7 @@ from driftline.storage.connection import Connection
 
 
 class Row(NamedTuple):
-    """One look; the fields are those of `monitors.verdict.Verdict`."""
+    """One look; the fields are those of `driftline.monitors.verdict.Verdict`."""
 
     segment: str
     column: str

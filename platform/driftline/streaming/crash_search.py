@@ -81,7 +81,7 @@ def find_crashes(request: Request) -> Crashes:
         DriftlineError: the search itself has ended before its time.
     """
     with subprocess.Popen(
-        [sys.executable, "-m", "driftline.streaming.crash_search"],
+        [sys.executable, "-P", "-m", "driftline.streaming.crash_search"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -108,7 +108,7 @@ def main() -> None:
     request: Request = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the worker, by a pipe
     model = request.config.model(request.model)
     if model.registry.serving is None:
-        from registry.loaders.in_process import start  # noqa: PLC0415 - heavy
+        from driftline.registry.loaders.in_process import start  # noqa: PLC0415 - heavy
 
         start()  # once, not in each fork
     crashes = search(
@@ -133,7 +133,7 @@ def _features(request: Request) -> Start:
 
 
 def _scores(request: Request, version: int, folder: Path) -> Start:
-    from registry.loaders import load  # noqa: PLC0415 - heavy
+    from driftline.registry.loaders import load  # noqa: PLC0415 - heavy
 
     process, registered = _process_of(request), request.config.model(request.model).registry
 

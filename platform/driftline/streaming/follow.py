@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 from driftline import names
 from driftline.config import Config
 from driftline.errors import DriftlineError, RegistryError, ServiceError
+from driftline.registry import aliases
+from driftline.registry.aliases import Roles, roles
+from driftline.registry.client import connect as connect_registry
+from driftline.registry.gates.canary import broken
+from driftline.registry.trials import Trials
 from driftline.storage import locks, promotions
 from driftline.storage.connection import Connection, connect
 from driftline.streaming.lineup import Lineup, Served
 from driftline.streaming.loading import Loader
 from driftline.streaming.ready import Ready, locate
 from driftline.streaming.serving import Serving
-from registry import aliases
-from registry.aliases import Roles, roles
-from registry.client import connect as connect_registry
-from registry.gates.canary import broken
-from registry.trials import Trials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -15,6 +15,7 @@ from pyflink.table.udf import FunctionContext, ScalarFunction, UserDefinedScalar
 
 from driftline.config import Config
 from driftline.records import PUBLISHED, ScoredBatch, StoredBatch
+from driftline.registry.trials import Trials
 from driftline.streaming import metrics, query_columns, worker_environment
 from driftline.streaming.crash_guard import CrashGuard
 from driftline.streaming.decode import DECODERS
@@ -28,7 +29,6 @@ from driftline.streaming.series import Series, places, utc
 from driftline.streaming.serving import Serving
 from driftline.streaming.sinks import SINKS, Sink
 from driftline.streaming.watchdog import Watchdog
-from registry.trials import Trials
 
 PUBLISHED_ROW = DataTypes.ROW(
     [

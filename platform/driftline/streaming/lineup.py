@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from driftline.names import CHALLENGER, SHADOW
-from registry.runtime import Runtime
+from driftline.registry.runtime import Runtime
 
 _BUCKETS = 10_000  # a canary's share is whole hundredths of a percent
 

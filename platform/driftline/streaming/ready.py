@@ -11,18 +11,18 @@ import pyarrow as pa
 from driftline.config import Config, Model
 from driftline.errors import DriftlineError, RegistryError, ServiceError
 from driftline.names import BINNING_ARTIFACT, REFERENCE_ARTIFACT
+from driftline.registry import artifacts, layout, mlmodel, signature
+from driftline.registry.aliases import require_usable, roles
+from driftline.registry.cache import cached, fetch
+from driftline.registry.client import answering, connect
+from driftline.registry.columns import blank
+from driftline.registry.loaders import load
+from driftline.registry.runtime import score
+from driftline.registry.versions import Version
 from driftline.storage import promotions, versions
 from driftline.storage.connection import Connection
 from driftline.storage.versions import ModelVersion
 from driftline.streaming.lineup import Served
-from registry import artifacts, layout, mlmodel, signature
-from registry.aliases import require_usable, roles
-from registry.cache import cached, fetch
-from registry.client import answering, connect
-from registry.columns import blank
-from registry.loaders import load
-from registry.runtime import score
-from registry.versions import Version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -11,11 +11,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from driftline.errors import ServiceError
+from driftline.registry import runtime as registry
+from driftline.registry.loaders.shared_inputs import spared
+from driftline.registry.runtime import Runtime
 from driftline.streaming.isolate import run_isolated
 from driftline.streaming.rejects import Reason
-from registry import runtime as registry
-from registry.loaders.shared_inputs import spared
-from registry.runtime import Runtime
 
 
 @dataclass(frozen=True)

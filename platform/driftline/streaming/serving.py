@@ -14,14 +14,14 @@ from driftline import names
 from driftline.config import Config
 from driftline.errors import DriftlineError, RegistryError
 from driftline.profile.binning import Binning
+from driftline.registry.cache import cached
+from driftline.registry.trials import mark_passed
 from driftline.storage import promotions
 from driftline.storage.connection import Connection, connect
 from driftline.storage.reconnect import Reconnecting
 from driftline.storage.versions import record
 from driftline.streaming.lineup import Lineup, Served
 from driftline.streaming.ready import Located, Ready, candidates, make_ready
-from registry.cache import cached
-from registry.trials import mark_passed
 
 log = logging.getLogger(__name__)
 

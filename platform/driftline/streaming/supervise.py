@@ -232,6 +232,8 @@ def job_environment(config: Config) -> Mapping[str, str]:
     return {
         **os.environ,
         "_python_worker_execution_mode": "process",
+        # as for `driftline` itself, no module comes from the current folder
+        "PYTHONSAFEPATH": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
         "TF_CPP_MIN_LOG_LEVEL": "2",

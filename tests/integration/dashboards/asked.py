@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from dashboards.generate import generate
-from dashboards.macros import Value, expand
 from driftline.config import Config
+from driftline.dashboards.generate import generate
+from driftline.dashboards.macros import Value, expand
 from tests import monitored
 
 VARIABLES: dict[str, Value] = {

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from dashboards.apply import Outcome, apply
-from dashboards.plan import Plan, plan
-from dashboards.rules import rules
-from dashboards.session import Session, session
 from driftline.config import Config, Model
+from driftline.dashboards.apply import Outcome, apply
+from driftline.dashboards.plan import Plan, plan
+from driftline.dashboards.rules import rules
+from driftline.dashboards.session import Session, session
 from driftline.grafana import Grafana
 from driftline.storage import schema
 from tests.grafana import folders, pages, receivers, sources

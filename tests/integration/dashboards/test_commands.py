@@ -8,11 +8,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from dashboards.board import Panel
-from dashboards.of_model import score
-from dashboards.scope import Scope
 from driftline import doctor as doctors
 from driftline.cli import app
+from driftline.dashboards.board import Panel
+from driftline.dashboards.of_model import score
+from driftline.dashboards.scope import Scope
 from driftline.errors import DriftlineError
 from driftline.storage.connection import connect
 from tests.integration.dashboards.conftest import TOKEN, Driver

@@ -7,9 +7,9 @@ from typing import Any, get_args
 
 import pytest
 
-from dashboards.export import export
-from dashboards.show import as_json, diff_of, lines_of, outcome_lines
-from dashboards.wanted import wanted
+from driftline.dashboards.export import export
+from driftline.dashboards.show import as_json, diff_of, lines_of, outcome_lines
+from driftline.dashboards.wanted import wanted
 from driftline.errors import ConfigError
 from driftline.grafana import SECRET_SETTINGS, ContactType
 from driftline.storage.connection import connect

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from dashboards.apply import apply
-from dashboards.kinds.policy import CONTINUES
-from dashboards.rights import check
-from dashboards.server import GrafanaError
-from dashboards.session import Session
+from driftline.dashboards.apply import apply
+from driftline.dashboards.kinds.policy import CONTINUES
+from driftline.dashboards.rights import check
+from driftline.dashboards.server import GrafanaError
+from driftline.dashboards.session import Session
 from tests.grafana import sources
 from tests.integration.dashboards.conftest import BOTH, NEW, OLD, TOKEN, Driver
 

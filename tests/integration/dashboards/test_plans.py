@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from dashboards.rules import rules
 from driftline.config import Config, Model
+from driftline.dashboards.rules import rules
 from driftline.storage.connection import Connection, connect
 from tests import monitored
 from tests.integration.dashboards.asked import ALL, VARIABLES, Asked

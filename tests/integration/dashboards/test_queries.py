@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dashboards.of_model import latency
-from dashboards.of_model.histogram import MARK, by_time
-from dashboards.scope import Scope
 from driftline import names
 from driftline.config import Config
+from driftline.dashboards.of_model import latency
+from driftline.dashboards.of_model.histogram import MARK, by_time
+from driftline.dashboards.scope import Scope
 from driftline.storage.connection import Connection, connect
 from tests import monitored
 from tests.integration.dashboards.asked import ALL, VARIABLES, Asked

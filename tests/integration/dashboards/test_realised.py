@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 from sklearn import metrics
 
-from dashboards.macros import expand
-from dashboards.of_model import realised
-from dashboards.scope import Scope
 from driftline.config import Config, Metric
+from driftline.dashboards.macros import expand
+from driftline.dashboards.of_model import realised
+from driftline.dashboards.scope import Scope
 from driftline.profile.binning import Floats
 from driftline.storage import schema
 from driftline.storage.connection import connect

@@ -10,8 +10,8 @@ from typing import Any, get_args
 import psycopg
 import pytest
 
-from dashboards.rules import HEARTBEAT, rules
 from driftline.config import Config
+from driftline.dashboards.rules import HEARTBEAT, rules
 from driftline.monitoring import Family, Severity
 from driftline.storage import incidents, runners, schema
 from driftline.storage.connection import connect

@@ -6,10 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
-from dashboards.preview.serve import served
-from dashboards.preview.server import Preview
 from driftline import names
 from driftline.config import Config
+from driftline.dashboards.preview.serve import served
+from driftline.dashboards.preview.server import Preview
 from tests import monitored
 
 UID = names.dashboard_uid(monitored.FRAUD)

@@ -11,10 +11,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from dashboards.follow import following
-from dashboards.rules import rules
-from dashboards.silences import Synced, end_all, sync
 from driftline.cli import app
+from driftline.dashboards.follow import following
+from driftline.dashboards.rules import rules
+from driftline.dashboards.silences import Synced, end_all, sync
 from driftline.storage.connection import connect
 from tests.grafana.evaluate import evaluate
 from tests.grafana.silences import mutes

@@ -16,12 +16,12 @@ from typing import get_args
 
 import pytest
 
-from dashboards.generate import generate
-from dashboards.preview.ask import Ask, Page
-from dashboards.preview.extent import extent
-from dashboards.preview.reader import Reader
-from dashboards.rules import HEARTBEAT, rules
 from driftline.config import load
+from driftline.dashboards.generate import generate
+from driftline.dashboards.preview.ask import Ask, Page
+from driftline.dashboards.preview.extent import extent
+from driftline.dashboards.preview.reader import Reader
+from driftline.dashboards.rules import HEARTBEAT, rules
 from driftline.monitoring import Family, Severity
 from driftline.services.stack import Stack
 from driftline.storage.connection import connect

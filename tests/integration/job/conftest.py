@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from driftline.config import Config, load
+from driftline.registry.register import register
 from driftline.services.stack import Stack
 from driftline.storage.schema import migrate
 from driftline.streaming.features import FeatureDefinition
-from registry.register import register
 from tests.integration.job import feed, saved_model
 
 
@@ -84,6 +84,14 @@ class World:
     def make_topics(self, model: str, what: tuple[str, ...] = ("events", "scored")) -> None:
         """Make a model's topics, empty."""
         feed.make_topics(self.config.local_kafka(), [self.topic(model, one) for one in what])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def transforms() -> Iterator[None]:
+    """Modules of this folder are transforms: they are on the path, as a user's would be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+        yield
 
 
 @pytest.fixture(scope="session")

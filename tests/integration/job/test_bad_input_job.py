@@ -1,13 +1,17 @@
 """Whatever comes in, each message ends in one outcome with its reason, and the worker lives on."""
 
 import json
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import pytest
 from confluent_kafka import Message
 
 from driftline.config import Config
+from tests import neighbours
 from tests.integration.job import feed
 from tests.integration.job.conftest import World
 from tests.integration.job.running import Running, proof, rows
@@ -112,8 +116,14 @@ CASES = [
 ]
 
 
-def test_every_bad_message_has_one_outcome_and_no_worker_dies(world: World) -> None:
+def test_every_bad_message_has_one_outcome_and_no_worker_dies(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the transform, also in the workers, has packages of its own with the names of our folders
+    monkeypatch.setenv("PYTHONPATH", str(neighbours.write(tmp_path)), prepend=os.pathsep)
+    monkeypatch.syspath_prepend(tmp_path)
     section = world.section(MODEL, stream={"batch_rows": 500})
+    section["features"] = {"transform": neighbours.TRANSFORM}
     section["input"] |= {"time_format": "iso8601", "required": ["country"]}
     section["input"].pop("accept")  # the default: around Kafka's own timestamp
     path = world.write(MODEL, section)

@@ -11,8 +11,8 @@ from types import MappingProxyType
 import pytest
 
 from driftline.config import load
+from driftline.registry import layout
 from driftline.services.ports import LOOPBACK, choose
-from registry import layout
 from tests.integration.job import feed, killing
 from tests.integration.job.conftest import World
 from tests.integration.job.running import Running, proof, rows, wait_for
@@ -117,7 +117,7 @@ def other_signature(versions: Versions) -> int:
     from tests.integration.registry.conftest import features
 
     source = saved_models.save(versions.world.folder / "other")
-    from registry.register import register
+    from driftline.registry.register import register
 
     settings = versions.config.local_mlflow()
     return register(settings, versions.world.registered, source, features(50)).version

@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
-from registry.register import register
+from driftline.registry.register import register
 from tests import serving
 from tests.integration.job import feed
 from tests.integration.job.conftest import World

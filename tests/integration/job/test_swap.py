@@ -14,16 +14,16 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from driftline.config import load
+from driftline.registry import layout
+from driftline.registry.aliases import canary, start_canary
+from driftline.registry.client import connect as connect_registry
+from driftline.registry.promote import promote, rollback
+from driftline.registry.timeline import spans
 from driftline.storage.broker import librdkafka
 from driftline.storage.explain import explain
 from driftline.storage.promotions import Decision, VersionEvent
 from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.lineup import in_canary
-from registry import layout
-from registry.aliases import canary, start_canary
-from registry.client import connect as connect_registry
-from registry.promote import promote, rollback
-from registry.timeline import spans
 from tests.integration.job import feed
 from tests.integration.job.conftest import World
 from tests.integration.job.running import (
@@ -43,7 +43,7 @@ NUMBER = "substr(event_id, 2)::int"
 def stands_by(workers: list[int]) -> bool:
     """Whether the process for trials has imported what it needs, and waits."""
     children = [child for pid in workers for child in psutil.Process(pid).children()]
-    trials = [child for child in children if "registry.trial" in child.cmdline()]
+    trials = [child for child in children if "driftline.registry.trial" in child.cmdline()]
     return any(child.cpu_percent(1.0) == 0 for child in trials)
 
 

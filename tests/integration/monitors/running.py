@@ -13,7 +13,7 @@ PROGRAM = """
 import signal, sys
 from pathlib import Path
 from driftline.config import Config
-from monitors.running.runner import Runner
+from driftline.monitors.running.runner import Runner
 runner = Runner(Config.model_validate_json(Path(sys.argv[1]).read_text()))
 signal.signal(signal.SIGTERM, lambda *_: runner.stop())
 runner.run()

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from driftline.monitoring import Family
+from driftline.monitors.alerts.alerting import Alerting
+from driftline.monitors.running.fresh import Fresh, row
+from driftline.monitors.running.schedule import Length
+from driftline.monitors.stream.pulse import MINUTE, REJECTS
+from driftline.monitors.verdict import Status, Verdict
 from driftline.storage import incidents, verdicts
 from driftline.storage.connection import connect
-from monitors.alerts.alerting import Alerting
-from monitors.running.fresh import Fresh, row
-from monitors.running.schedule import Length
-from monitors.stream.pulse import MINUTE, REJECTS
-from monitors.verdict import Status, Verdict
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors
 
 DRIFT: tuple[str, Family] = ("omnibus", "drift")

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from driftline.monitors.running.backfill import backfill
+from driftline.monitors.running.runner import Runner
 from driftline.storage import verdicts
-from monitors.running.backfill import backfill
-from monitors.running.runner import Runner
 from tests.integration.monitors.conftest import HOUR, START, Stream, label, monitors, rows
 
 WINDOWS = monitors(

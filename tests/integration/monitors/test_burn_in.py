@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from driftline.monitors.running.runner import Runner
 from driftline.storage import profiles
 from driftline.storage.connection import connect
-from monitors.running.runner import Runner
 from tests.integration.monitors.conftest import Stream, monitors
 from tests.integration.monitors.test_commands import typed, written
 

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from driftline.cli import app
 from driftline.config import Config
+from driftline.monitors.calibration.support import of_model
+from driftline.monitors.running.judges import Judges
+from driftline.monitors.verdict import Window
 from driftline.storage import promotions
 from driftline.storage.connection import connect
-from monitors.calibration.support import of_model
-from monitors.running.judges import Judges
-from monitors.verdict import Window
 from tests.integration.monitors.conftest import START, Stream, monitors
 
 

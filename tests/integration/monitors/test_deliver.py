@@ -20,12 +20,12 @@ from driftline import names
 from driftline.config import Config
 from driftline.grafana import Grafana
 from driftline.monitoring import Notify
+from driftline.monitors.alerts.deliver import deliver
+from driftline.monitors.running.runner import Runner
 from driftline.settings import Secret
 from driftline.storage import incidents, notifications, silences
 from driftline.storage.connection import connect
 from driftline.storage.incidents import Content
-from monitors.alerts.deliver import deliver
-from monitors.running.runner import Runner
 from tests.integration.monitors.conftest import START, Stream
 from tests.loopback import serving
 from tests.rule_state import answering, rules
@@ -152,7 +152,7 @@ from pathlib import Path
 from driftline.config import Config
 from driftline.storage import notifications
 from driftline.storage.connection import connect
-from monitors.alerts.deliver import deliver
+from driftline.monitors.alerts.deliver import deliver
 notifications.sent = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 config = Config.model_validate_json(sys.stdin.read())
 with connect(config.postgres, "write", autocommit=True) as connection:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from driftline.monitors.running.watch import Watch
 from driftline.storage import dirty, hours, windows
 from driftline.storage.connection import Connection, connect
-from monitors.running.watch import Watch
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
 
 DAY = monitors(windows=["1 d"], segments=["country=de"])

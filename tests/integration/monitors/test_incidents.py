@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from monitors.running.backfill import backfill
-from monitors.running.runner import Runner
+from driftline.monitors.running.backfill import backfill
+from driftline.monitors.running.runner import Runner
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
 
 

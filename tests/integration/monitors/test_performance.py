@@ -7,15 +7,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dashboards.generate import generate
-from dashboards.macros import Value, expand
+from driftline.dashboards.generate import generate
+from driftline.dashboards.macros import Value, expand
+from driftline.monitors.running.backfill import backfill
+from driftline.monitors.running.late_truth import LateTruth
+from driftline.monitors.running.runner import Runner
+from driftline.monitors.running.watch import Watch
 from driftline.names import dashboard_uid
 from driftline.storage import verdicts
 from driftline.storage.connection import connect
-from monitors.running.backfill import backfill
-from monitors.running.late_truth import LateTruth
-from monitors.running.runner import Runner
-from monitors.running.watch import Watch
 from tests.integration.monitors.conftest import HOUR, START, Stream, label, monitors, rows
 
 LABELS = {"topic": "truth", "type": "bool"}

@@ -4,9 +4,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from monitors.raw import raw_monitors
-from monitors.references.set_reference import from_window
-from monitors.running.runner import Runner
+from driftline.monitors.raw import raw_monitors
+from driftline.monitors.references.set_reference import from_window
+from driftline.monitors.running.runner import Runner
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
 
 RAW = monitors(

@@ -10,15 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from driftline.errors import DriftlineError
+from driftline.monitors.raw import raw_reference
+from driftline.monitors.references.compare_reference import compare
+from driftline.monitors.references.set_reference import from_file, from_window
+from driftline.monitors.running.judges import NoReferenceError, load
+from driftline.monitors.running.schedule import Length
+from driftline.monitors.running.watch import Due, Watch
 from driftline.profile.profile import Profile
 from driftline.storage import profiles, references
 from driftline.storage.connection import connect
-from monitors.raw import raw_reference
-from monitors.references.compare_reference import compare
-from monitors.references.set_reference import from_file, from_window
-from monitors.running.judges import NoReferenceError, load
-from monitors.running.schedule import Length
-from monitors.running.watch import Due, Watch
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
 
 SEGMENT = "country=de"

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from driftline.monitors.running.runner import Runner
+from driftline.monitors.stream.pulse import Pulse
 from driftline.storage import reports, verdicts
 from driftline.storage.connection import connect
 from driftline.storage.promotions import add_event
-from monitors.running.runner import Runner
-from monitors.stream.pulse import Pulse
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
 
 MINUTE = timedelta(minutes=1)

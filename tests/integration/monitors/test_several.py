@@ -9,11 +9,11 @@ import pytest
 
 from driftline.config import Config
 from driftline.monitoring import Runner as Settings
+from driftline.monitors.running.backfill import backfill
+from driftline.monitors.running.runner import Runner, shard_of, share_of
 from driftline.services.stack import Stack
 from driftline.storage import locks
 from driftline.storage.connection import connect
-from monitors.running.backfill import backfill
-from monitors.running.runner import Runner, shard_of, share_of
 from tests.databases import superuser
 from tests.hostile_reader import holding
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, store_reference

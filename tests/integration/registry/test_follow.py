@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import yaml
 
+from driftline.registry.trials import Trials
 from driftline.storage import promotions
 from driftline.storage.connection import connect
 from driftline.streaming.follow import Follower
 from driftline.streaming.serving import Serving
-from registry.trials import Trials
 from tests.hostile_reader import holding
 from tests.integration.job.running import wait_for
 from tests.integration.registry.conftest import FEATURES, MODEL, Registered

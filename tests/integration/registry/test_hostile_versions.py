@@ -18,12 +18,12 @@ import yaml
 
 from driftline.config import Config, Mlflow, load
 from driftline.errors import RegistryError
+from driftline.registry import download, layout
+from driftline.registry.cache import fetch
+from driftline.registry.client import connect
+from driftline.registry.register import register
 from driftline.services.stack import Stack
 from driftline.streaming.ready import Ready, locate, make_ready
-from registry import download, layout
-from registry.cache import fetch
-from registry.client import connect
-from registry.register import register
 from tests.unit.registry import keras_models, saved_models
 from tests.unit.registry.hostile import VERSIONS
 

@@ -19,13 +19,13 @@ import pytest
 
 from driftline import names
 from driftline.errors import DriftlineError, RegistryError, ServiceError
+from driftline.registry.gates.canary import broken
+from driftline.registry.promote import locked
+from driftline.registry.register import register
 from driftline.services.stack import Stack
 from driftline.storage import evidence, promotions
 from driftline.storage.connection import connect
 from driftline.streaming.check import check_ready
-from registry.gates.canary import broken
-from registry.promote import locked
-from registry.register import register
 from tests.hostile_reader import holding
 from tests.integration.job import saved_model
 from tests.integration.job.running import PATIENCE

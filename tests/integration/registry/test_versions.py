@@ -18,16 +18,16 @@ from driftline.errors import RegistryError
 from driftline.profile import blocks, sample
 from driftline.profile.binning import Binning
 from driftline.profile.profile import Profile
+from driftline.registry import aliases, layout, manifest
+from driftline.registry.cache import fetch, resolve
+from driftline.registry.client import connect
+from driftline.registry.commands import models
+from driftline.registry.loaders import load
+from driftline.registry.register import Training, register
+from driftline.registry.runtime import score
+from driftline.registry.versions import versions
 from driftline.services.stack import Stack
 from driftline.settings import Secret
-from registry import aliases, layout, manifest
-from registry.cache import fetch, resolve
-from registry.client import connect
-from registry.commands import models
-from registry.loaders import load
-from registry.register import Training, register
-from registry.runtime import score
-from registry.versions import versions
 from tests.unit.registry import keras_models, saved_models
 
 

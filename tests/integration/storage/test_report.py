@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 
 from driftline.errors import DriftlineError
+from driftline.monitors.raw import raw_reference, report
 from driftline.profile import sample
 from driftline.profile.profile import Profile
 from driftline.storage import reference_sample, references, reports
 from driftline.storage.connection import connect
 from driftline.storage.references import StoredReference
-from monitors.raw import raw_reference, report
 from tests.integration.storage.conftest import MODEL, START, World
 
 DAY = timedelta(days=1)

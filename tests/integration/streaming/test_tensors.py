@@ -14,6 +14,7 @@ from driftline.config import Config, Model, load
 from driftline.errors import SchemaError
 from driftline.profile.build import build
 from driftline.records import ScoredBatch
+from driftline.registry.loaders import keras as loader
 from driftline.storage import schema
 from driftline.storage.connection import connect
 from driftline.storage.write import Target, Writer
@@ -22,7 +23,6 @@ from driftline.streaming.features import FeatureDefinition
 from driftline.streaming.history import features_of_history
 from driftline.streaming.lineup import Lineup, Served
 from driftline.streaming.process import Messages, Process
-from registry.loaders import keras as loader
 from tests.unit.registry import keras_models
 
 SECTION: dict[str, Any] = {

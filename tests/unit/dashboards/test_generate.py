@@ -13,12 +13,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from dashboards.board import panel_id
-from dashboards.generate import PageError, generate, pages
-from dashboards.preview.server import Preview
 from driftline import names
 from driftline.cli import app
 from driftline.config import Config, Model
+from driftline.dashboards.board import panel_id
+from driftline.dashboards.generate import PageError, generate, pages
+from driftline.dashboards.preview.server import Preview
 from tests import monitored
 from tests.unit.dashboards import grafana_draws
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dashboards import palette
+from driftline.dashboards import palette
 
 Colour = NDArray[np.float64]
 

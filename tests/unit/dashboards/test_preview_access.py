@@ -2,9 +2,9 @@
 
 import httpx
 
-from dashboards.preview import access
-from dashboards.preview.serve import served
 from driftline.config import Config, Postgres
+from driftline.dashboards.preview import access
+from driftline.dashboards.preview.serve import served
 
 
 def test_the_link_lets_in_with_any_token() -> None:

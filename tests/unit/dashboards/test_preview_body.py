@@ -3,9 +3,9 @@
 import socket
 from urllib.parse import urlsplit
 
-from dashboards.preview.serve import served
 from driftline import names
 from driftline.config import Config, Postgres
+from driftline.dashboards.preview.serve import served
 
 
 def test_a_body_without_a_length_is_refused_while_it_is_sent() -> None:

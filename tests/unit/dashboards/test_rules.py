@@ -12,14 +12,14 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from dashboards.board import panel_id
-from dashboards.export import export
-from dashboards.generate import generate
-from dashboards.rules import HEARTBEAT, route_of, rules
-from dashboards.uids import RULES
-from dashboards.wanted import wanted
 from driftline import names
 from driftline.config import Config
+from driftline.dashboards.board import panel_id
+from driftline.dashboards.export import export
+from driftline.dashboards.generate import generate
+from driftline.dashboards.rules import HEARTBEAT, route_of, rules
+from driftline.dashboards.uids import RULES
+from driftline.dashboards.wanted import wanted
 from driftline.grafana import Grafana
 from driftline.monitoring import Family
 from tests.grafana.template import expand

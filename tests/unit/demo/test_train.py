@@ -9,7 +9,7 @@ import pytest
 
 from driftline.demo.train import train
 from driftline.errors import DriftlineError
-from registry.loaders import saved_model
+from driftline.registry.loaders import saved_model
 
 pytestmark = pytest.mark.tensorflow
 

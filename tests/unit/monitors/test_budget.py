@@ -7,11 +7,11 @@ from pydantic import ValidationError
 
 from driftline.config import Model
 from driftline.monitoring import CHECKED, Monitors
+from driftline.monitors.calibration import budget, sequential
+from driftline.monitors.calibration.budget import Look
+from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.stream import pulse, version_against_version
 from driftline.profile.binning import Binning, BoolBins, CategoryBins, LogBins, NumericBins
-from monitors.calibration import budget, sequential
-from monitors.calibration.budget import Look
-from monitors.catalogue import MONITORS
-from monitors.stream import pulse, version_against_version
 
 BINNING = Binning(
     (

@@ -5,14 +5,14 @@ import pytest
 from scipy import stats
 
 from driftline.monitoring import Monitors
+from driftline.monitors.calibration.budget import Look
+from driftline.monitors.calibration.calibrator import Calibrator, fit, sizes_up_to
+from driftline.monitors.calibration.judge import Judge
+from driftline.monitors.calibration.null import Null
+from driftline.monitors.calibration.reference import Reference
+from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.columns.monitor import Comparison
 from driftline.profile.binning import Floats
-from monitors.calibration.budget import Look
-from monitors.calibration.calibrator import Calibrator, fit, sizes_up_to
-from monitors.calibration.judge import Judge
-from monitors.calibration.null import Null
-from monitors.calibration.reference import Reference
-from monitors.catalogue import MONITORS
-from monitors.columns.monitor import Comparison
 from tests.statistics.streams import DAY, Column, effects, stream
 
 LOOK = Look("location", "x", "", DAY)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from driftline.errors import ConfigError, DriftlineError
 from driftline.monitoring import Evidently
-from monitors.raw import evidently_data, evidently_monitor, evidently_report
+from driftline.monitors.raw import evidently_data, evidently_monitor, evidently_report
 
 ROOT = Path(__file__).parents[3]
 

@@ -10,9 +10,9 @@ from driftline import names
 from driftline.config import Config
 from driftline.grafana import Grafana
 from driftline.monitoring import Family, Severity
+from driftline.monitors.alerts.grafana_watch import GrafanaWatch
 from driftline.settings import Secret
 from driftline.storage.incidents import Incident
-from monitors.alerts.grafana_watch import GrafanaWatch
 from tests.rule_state import Answer, answering, rules
 
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from driftline.monitoring import Monitors
-from monitors.calibration.calibrator import Calibrator
-from monitors.calibration.judge import Judge
-from monitors.calibration.sequential import Sequential
-from monitors.catalogue import MONITORS
-from monitors.columns.counts import Counts
-from monitors.columns.location import Location
-from monitors.columns.monitor import Comparison
-from monitors.verdict import Verdict
+from driftline.monitors.calibration.calibrator import Calibrator
+from driftline.monitors.calibration.judge import Judge
+from driftline.monitors.calibration.sequential import Sequential
+from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.location import Location
+from driftline.monitors.columns.monitor import Comparison
+from driftline.monitors.verdict import Verdict
 from tests.statistics.streams import Change, Column, Stream, effects, stream
 
 

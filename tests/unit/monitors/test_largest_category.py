@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.largest_category import LargestCategory
 from driftline.profile.binning import CategoryBins
-from monitors.columns.counts import Counts
-from monitors.columns.largest_category import LargestCategory
 
 BINS = CategoryBins("country", ("de", "fr", *(f"rare{i}" for i in range(50))), ())
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from driftline.config import Input, Model, Registry
+from driftline.monitors.alerts import messages
 from driftline.storage.incidents import Content
-from monitors.alerts import messages
 
 WHEN = datetime(2026, 3, 1, tzinfo=UTC)
 MODEL = Model(

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.omnibus import Omnibus
 from driftline.profile.binning import BoolBins, CategoryBins, ColumnBins, Floats
-from monitors.columns.counts import Counts
-from monitors.columns.omnibus import Omnibus
 
 LEVEL = 1e-3
 MANY = 50_000

@@ -13,15 +13,15 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from driftline import names
 from driftline.config import Metric
+from driftline.monitors.performance import estimated, realised
+from driftline.monitors.performance.estimated import Chances, Losses
+from driftline.monitors.performance.measured import Measured, NotMeasurableError, measure
 from driftline.profile.binning import Binning, Floats, NumericBins
 from driftline.profile.build import build
 from driftline.profile.profile import ColumnProfile
 from driftline.profile.recount import recount
 from driftline.storage.accepted import Level
 from driftline.storage.verdicts import Past
-from monitors.performance import estimated, realised
-from monitors.performance.estimated import Chances, Losses
-from monitors.performance.measured import Measured, NotMeasurableError, measure
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 MONTH = timedelta(days=28)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from monitors.columns.rate import rate_z
+from driftline.monitors.columns.rate import rate_z
 
 
 def z(hits: float, rows: float, known: float, known_rows: float) -> float:

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from driftline.errors import DriftlineError
-from driftline.profile.binning import Binning, NumericBins
-from driftline.profile.profile import Profile
-from monitors.calibration.reference import (
+from driftline.monitors.calibration.reference import (
     Blocks,
     BlocksElsewhere,
     Matching,
@@ -16,7 +14,9 @@ from monitors.calibration.reference import (
     left_out,
     match_keys,
 )
-from monitors.columns.counts import Counts
+from driftline.monitors.columns.counts import Counts
+from driftline.profile.binning import Binning, NumericBins
+from driftline.profile.profile import Profile
 
 HOUR, DAY, WEEK = 3_600, 86_400, 604_800
 BINNING = Binning((NumericBins("x", (0.0, 1.0, 2.0), (1,)),))

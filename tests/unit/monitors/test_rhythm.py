@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from driftline.monitors.stream.rhythm import Rhythm
 from driftline.storage.accepted import Level
 from driftline.storage.verdicts import Known
-from monitors.stream.rhythm import Rhythm
 
 DAY = timedelta(days=1)
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from driftline.monitors.columns.saddlepoint import mean_score
 from driftline.profile.binning import Floats
-from monitors.columns.saddlepoint import mean_score
 
 
 @pytest.mark.parametrize("p", [0.03, 0.2, 0.5])

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
+from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.columns.counts import Counts
+from driftline.monitors.columns.monitor import Monitor, takes
 from driftline.profile.binning import Binning, CategoryBins
 from driftline.profile.build import build
 from driftline.profile.recount import recount, reference
-from monitors.catalogue import MONITORS
-from monitors.columns.counts import Counts
-from monitors.columns.monitor import Monitor, takes
 
 ROWS = 400  # of a window
 CERTAIN = 20.0  # of one degree of freedom, a chance of 1 in 100,000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from registry.aliases import parse
+from driftline.registry.aliases import parse
 
 
 @pytest.mark.parametrize(

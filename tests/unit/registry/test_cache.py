@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from registry import layout
-from registry.cache import cached
+from driftline.registry import layout
+from driftline.registry.cache import cached
 from tests.unit.registry.test_layout import version
 
 WEIGHTS = f"{layout.MODEL}/variables/variables.index"

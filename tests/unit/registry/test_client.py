@@ -8,8 +8,8 @@ import pytest
 
 from driftline.config import Mlflow
 from driftline.errors import ServiceError
+from driftline.registry import client
 from driftline.settings import Secret
-from registry import client
 
 
 @pytest.fixture(autouse=True)

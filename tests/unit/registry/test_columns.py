@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from registry import columns
-from registry.runtime import Tensor
+from driftline.registry import columns
+from driftline.registry.runtime import Tensor
 
 KINDS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from driftline.errors import RegistryError
-from registry import layout
+from driftline.registry import layout
 
 
 def version(folder: Path, loader: str = "mlflow.tensorflow", **extra: object) -> Path:

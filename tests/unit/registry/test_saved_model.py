@@ -13,10 +13,10 @@ import pytest
 
 from driftline.config import Score
 from driftline.errors import RegistryError
+from driftline.registry.loaders import saved_model
+from driftline.registry.loaders.in_process import InProcess
+from driftline.registry.runtime import score
 from driftline.streaming.isolate import run_isolated
-from registry.loaders import saved_model
-from registry.loaders.in_process import InProcess
-from registry.runtime import score
 from tests.unit.registry import saved_models
 
 pytestmark = pytest.mark.tensorflow
@@ -178,7 +178,7 @@ def test_an_output_that_loses_rows_later_is_a_failure_of_the_version(tmp_path: P
 def test_tensorflow_starts_without_what_others_may_still_import() -> None:
     program = """
 import sys
-from registry.loaders.in_process import start
+from driftline.registry.loaders.in_process import start
 start()
 assert not {"keras", "h5py", "scipy"} & set(sys.modules)
 import h5py, scipy

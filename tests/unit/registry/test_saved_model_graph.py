@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from driftline.errors import RegistryError
-from registry.loaders.saved_model import load
-from registry.saved_model_graph import refuse_unsafe
+from driftline.registry.loaders.saved_model import load
+from driftline.registry.saved_model_graph import refuse_unsafe
 
 keras: Any = None
 tf: Any = None

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from driftline.registry.timeline import spans
 from driftline.storage.promotions import VersionEvent
-from registry.timeline import spans
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -15,10 +15,10 @@ import pytest
 
 from driftline.config import Registry, TensorFlowServing
 from driftline.errors import RegistryError, ServiceError
+from driftline.registry import trial
+from driftline.registry.columns import blank
+from driftline.registry.trials import Trials
 from driftline.services.ports import choose
-from registry import trial
-from registry.columns import blank
-from registry.trials import Trials
 from tests.unit.registry import odd_models
 
 pytestmark = pytest.mark.tensorflow
@@ -70,7 +70,7 @@ def standing_by() -> list[psutil.Process]:
 
 def _is_trial(process: psutil.Process) -> bool:
     try:
-        return "registry.trial" in process.cmdline()
+        return "driftline.registry.trial" in process.cmdline()
     except psutil.Error:  # it has ended
         return False
 

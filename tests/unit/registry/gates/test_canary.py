@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from driftline.config import Config
+from driftline.registry.gates import canary
 from driftline.storage import evidence as store
 from driftline.storage.evidence import NO_PAIRS, Pairs
-from registry.gates import canary
 
 N = 40
 LABEL = np.arange(N) % 2.0

@@ -18,9 +18,9 @@ from driftline.config import (
     PerformanceGate,
     ScoresGate,
 )
+from driftline.registry.gates import GATES, asked, judge
+from driftline.registry.gates.evidence import Evidence, Offline
 from driftline.storage.evidence import Pairs
-from registry.gates import GATES, asked, judge
-from registry.gates.evidence import Evidence, Offline
 
 NAN = float("nan")
 SETTINGS: dict[str, BaseModel] = {

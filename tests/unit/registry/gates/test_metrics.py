@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.config import Metric
-from registry.gates.metrics import NotMeasurableError, calibration_error, compare
+from driftline.registry.gates.metrics import NotMeasurableError, calibration_error, compare
 
 _SCORES = st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0]), min_size=4, max_size=30)
 
