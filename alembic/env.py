@@ -1,4 +1,4 @@
-"""Runs the revisions on the connection that `driftline.storage.schema` hands over."""
+"""Runs the revisions on the connection that `driftline.storage.tables.schema` hands over."""
 
 from alembic import context
 

@@ -19,9 +19,9 @@ from driftline.registry.client import connect as connect_registry
 from driftline.registry.register import Training, register
 from driftline.services.stack import Stack
 from driftline.storage.connection import connect
-from driftline.storage.forget import forget
-from driftline.storage.schema import migrate
-from driftline.streaming.features import FeatureDefinition
+from driftline.storage.log.forget import forget
+from driftline.storage.tables.schema import migrate
+from driftline.streaming.scoring.features import FeatureDefinition
 
 MODEL = "bench"  # in the registry; every variant serves the same version
 REFERENCE_ROWS = 50_000

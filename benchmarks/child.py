@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.bench import Variant
-from driftline.streaming.jvm import jvm_arguments
-from driftline.streaming.supervise import end_session, job_environment
+from driftline.streaming.flink.supervise import end_session, job_environment
+from driftline.streaming.jvm.gateway import jvm_arguments
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from driftline.config import Kafka
-from driftline.storage.broker import librdkafka
+from driftline.kafka.client_settings import librdkafka
 
 PARTITIONS = 2
 PER_MINUTE = 20_000  # events in a minute of event time

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from driftline.config import Config, Model
-from driftline.dashboards.apply import apply
-from driftline.dashboards.generate import generate
-from driftline.dashboards.plan import plan
-from driftline.dashboards.session import session
-from driftline.dashboards.wanted import wanted
-from driftline.grafana import Grafana
-from driftline.storage import schema
+from driftline.config.grafana import Grafana
+from driftline.dashboards.definitions.generate import generate
+from driftline.dashboards.sync.apply import apply
+from driftline.dashboards.sync.desired import wanted
+from driftline.dashboards.sync.plan import plan
+from driftline.dashboards.sync.session import session
+from driftline.storage.tables import schema
 from tests.grafana.app import StandIn
 from tests.grafana.serving import served
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from benchmarks.bench import Variant
-from driftline.streaming.supervise import Supervisor
+from driftline.streaming.flink.supervise import Supervisor
 
 
 @contextmanager

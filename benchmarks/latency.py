@@ -17,7 +17,7 @@ from confluent_kafka import Producer
 from benchmarks import events
 from driftline import names
 from driftline.config import Config
-from driftline.storage.broker import librdkafka
+from driftline.kafka.client_settings import librdkafka
 from driftline.storage.connection import Connection, connect
 
 _TICK = 0.002  # seconds between two bursts of the sender

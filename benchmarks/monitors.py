@@ -20,16 +20,19 @@ import yaml
 
 from driftline import names
 from driftline.config import Config, Model
-from driftline.monitors.running.schedule import Length
-from driftline.monitors.running.watch import Due, Watch
+from driftline.monitors.running.window_judging import Due, Watch
+from driftline.monitors.windows.schedule import Length
 from driftline.profile.binning import Binning
 from driftline.profile.blocks import Block
 from driftline.profile.build import build
 from driftline.profile.profile import Profile
 from driftline.profile.recount import reference
-from driftline.storage import dirty, hours, references, schema, versions
 from driftline.storage.connection import Connection, connect
-from driftline.storage.references import StoredReference
+from driftline.storage.monitoring import references
+from driftline.storage.monitoring.references import StoredReference
+from driftline.storage.profiles import dirty_minutes, hours
+from driftline.storage.tables import schema
+from driftline.storage.versions import versions
 from tests.integration.monitors.conftest import model_version
 
 DAY = datetime(2024, 5, 1, tzinfo=UTC)
@@ -82,7 +85,7 @@ def days(config: Config, events: Sequence[int], columns: int = 50) -> list[tuple
 
 def _add_up(connection: Connection, name: str) -> float:
     with connection.transaction():
-        dirty.take(connection, name)
+        dirty_minutes.take(connection, name)
         start = time.perf_counter()
         hours.add_up(connection, name, [DAY + i * hours.HOUR for i in range(24)])
         return (time.perf_counter() - start) / 24

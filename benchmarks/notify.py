@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from driftline.config import Config, Model
-from driftline.settings import Secret
-from driftline.storage import schema
+from driftline.config.types import Secret
+from driftline.storage.tables import schema
 from tests.integration.monitors.conftest import FEATURES, Stream, rows, store_reference
 from tests.integration.monitors.running import start, wait_for
 from tests.integration.monitors.test_deliver import receiving

@@ -22,7 +22,7 @@ from driftline import names
 from driftline.config import Config, load
 from driftline.services.jars import flink_connector_jars
 from driftline.storage.connection import connect
-from driftline.streaming.connector import java_properties
+from driftline.streaming.flink.connector import java_properties
 
 
 class Predict(MapFunction):  # type: ignore[misc] # pyflink is untyped

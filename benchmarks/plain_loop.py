@@ -22,7 +22,7 @@ from confluent_kafka import Consumer, Message
 from benchmarks.events import NUMBERS
 from driftline import names
 from driftline.config import load
-from driftline.storage.broker import librdkafka
+from driftline.kafka.client_settings import librdkafka
 from driftline.storage.connection import Connection, connect
 
 BATCH = 10_000

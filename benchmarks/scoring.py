@@ -21,11 +21,11 @@ from benchmarks import events
 from benchmarks.bench import Bench, Variant
 from driftline.config import load
 from driftline.registry.loaders import saved_model
-from driftline.streaming.decode import DECODERS
-from driftline.streaming.features import FeatureDefinition
-from driftline.streaming.lineup import Lineup, Served
-from driftline.streaming.process import Messages, Process
-from driftline.streaming.supervise import job_environment
+from driftline.streaming.flink.supervise import job_environment
+from driftline.streaming.scoring.decode import DECODERS
+from driftline.streaming.scoring.features import FeatureDefinition
+from driftline.streaming.scoring.lineup import Lineup, Served
+from driftline.streaming.scoring.process import Messages, Process
 
 ROWS = 10_000  # messages in a batch of the stream
 CALL_ROWS = 1_000  # rows of the bare call

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.processes import Processes
 from driftline.config import Config
 from driftline.storage.connection import connect
-from driftline.streaming.watch import Watch
+from driftline.streaming.progress import Watch
 
 _LOOK = 1.0  # seconds
 _WARM = 0.3  # of the events: caches, pools and the heap have their size then

@@ -23,7 +23,7 @@ from pgpq.schema import Jsonb
 from rich.console import Console
 from rich.table import Table
 
-from driftline import config as configuration
+from driftline.config import config as configuration
 from driftline.storage.connection import Connection, connect
 
 SCHEMA = "storage_layout"

@@ -13,8 +13,8 @@ from driftline.registry import aliases
 from driftline.registry.client import connect as connect_registry
 from driftline.registry.promote import promote, rollback
 from driftline.storage.connection import Connection, connect
-from driftline.storage.promotions import events as version_events
-from driftline.streaming.watch import Progress, Watch
+from driftline.storage.versions.promotions import events as version_events
+from driftline.streaming.progress import Progress, Watch
 
 TOPIC = "bench-swap"
 

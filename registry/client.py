@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from driftline.config import Mlflow
 from driftline.errors import RegistryError, ServiceError
-from driftline.trust import tls_problem
+from driftline.tls_errors import tls_problem
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from driftline.registry import layout
 from driftline.registry.columns import blank_for
+from driftline.registry.files import layout
 from driftline.registry.loaders.saved_model import SIGNATURE
 from driftline.registry.runtime import Runtime, Tensor
 

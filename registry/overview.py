@@ -12,10 +12,10 @@ from driftline.errors import RegistryError
 from driftline.registry import aliases
 from driftline.registry.client import answering
 from driftline.registry.client import connect as connect_registry
-from driftline.registry.promote import decider
 from driftline.registry.versions import Version, versions
-from driftline.storage import evidence, promotions
 from driftline.storage.connection import connect
+from driftline.storage.versions import live_evidence, promotions
+from driftline.user import current_user
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -91,7 +91,7 @@ def comparison(config: Config, model: str, first: int, second: int) -> dict[str,
     records = [
         aliases.version_of(client, section.registry.name, version) for version in (first, second)
     ]
-    pairs = evidence.pairs(
+    pairs = live_evidence.pairs(
         config.local_postgres(), model, first, second, window=section.gates.window
     )
     columns = (
@@ -132,7 +132,7 @@ def retire(config: Config, model: str, version: int) -> str:
             f"version {version} of model {model!r} is {', '.join(sorted(pointing))}: it can't be "
             "retired while an alias points to it"
         )
-    text = f"by {decider()} at {datetime.now(UTC).isoformat(timespec='seconds')}"
+    text = f"by {current_user()} at {datetime.now(UTC).isoformat(timespec='seconds')}"
     with answering(f"can't retire version {version} of model {name!r}"):
         client.set_model_version_tag(name, str(version), aliases.RETIRED_TAG, text)
     return text

@@ -7,11 +7,8 @@ in those milliseconds wins or loses unseen.
 """
 
 import contextlib
-import getpass
 import json
 import math
-import os
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC
@@ -23,12 +20,13 @@ from driftline.errors import DriftlineError, RegistryError
 from driftline.registry import aliases
 from driftline.registry.client import answering
 from driftline.registry.client import connect as connect_registry
-from driftline.registry.download import require_allowed
+from driftline.registry.files.download import require_allowed
 from driftline.registry.gates import ALWAYS, asked, judge
 from driftline.registry.gates.verdict import Verdict
-from driftline.storage import promotions
 from driftline.storage.connection import Connection, connect
-from driftline.storage.promotions import Decision, Kind
+from driftline.storage.versions import promotions
+from driftline.storage.versions.promotions import Decision, Kind
+from driftline.user import current_user
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,11 +53,6 @@ class Outcome:
 class _Champions(NamedTuple):
     pointed: int | None  # by the alias
     serving: int | None
-
-
-def decider() -> str:
-    """Who decides, for the record: `DRIFTLINE_USER`, else user@host."""
-    return os.environ.get("DRIFTLINE_USER") or f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def promote(
@@ -111,7 +104,7 @@ def promote(
             version,
             previous=found.serving if kind == "refused" else against,
             kind=kind,
-            by=decider(),
+            by=current_user(),
             reason=reason,
             verdict=content,
         )
@@ -141,7 +134,7 @@ def rollback(config: Config, model: str, reason: str | None = None) -> Decision:
             version,
             previous=current,
             kind="rolled_back",
-            by=decider(),
+            by=current_user(),
             reason=reason,
         )
         _move(client, connection, model, registry, decision)

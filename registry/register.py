@@ -17,12 +17,13 @@ from driftline.profile import blocks, sample
 from driftline.profile.binning import Binning
 from driftline.profile.build import build
 from driftline.profile.recount import left_out, reference
-from driftline.registry import aliases, layout, manifest
+from driftline.registry import aliases, manifest
 from driftline.registry.client import answering, connect
-from driftline.registry.download import require_allowed
+from driftline.registry.files import layout
+from driftline.registry.files.download import require_allowed
+from driftline.registry.files.source import obtain
 from driftline.registry.loaders import load
 from driftline.registry.runtime import Runtime, score
-from driftline.registry.source import obtain
 from driftline.registry.trial import TRIED_ROWS, try_out
 from driftline.registry.versions import Version, champion_binning, find
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from driftline.storage.promotions import VersionEvent
+from driftline.storage.versions.promotions import VersionEvent
 
 _APART = timedelta(minutes=5)
 

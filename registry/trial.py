@@ -215,7 +215,11 @@ def main() -> None:
         from driftline.registry.loaders.in_process import start  # noqa: PLC0415 - heavy
 
         start()
-    for module in ("artifacts", "loaders", "manifest"):  # once, not in the time of each trial
+    for module in (
+        "files.artifacts",
+        "loaders",
+        "manifest",
+    ):  # once, not in the time of each trial
         importlib.import_module(f"driftline.registry.{module}")
     for line in sys.stdin.buffer:  # until the worker is gone
         answer.write(_READY if line == b"\n" else _forked(json.loads(line), answer))
@@ -266,7 +270,8 @@ def _tried(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _load_and_predict(request: dict[str, Any]) -> None:
-    from driftline.registry import artifacts, manifest  # noqa: PLC0415 - heavy
+    from driftline.registry import manifest  # noqa: PLC0415 - heavy
+    from driftline.registry.files import artifacts  # noqa: PLC0415 - heavy
     from driftline.registry.loaders import load  # noqa: PLC0415 - heavy
     from driftline.registry.runtime import score  # noqa: PLC0415 - heavy
 

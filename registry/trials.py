@@ -57,7 +57,7 @@ class Trials:
         """Try a version, or wait for another worker's trial of it.
 
         Args:
-            path: the version's folder, of `driftline.registry.cache.fetch`.
+            path: the version's folder, of `driftline.registry.files.cache.fetch`.
             version: its number.
 
         Raises:

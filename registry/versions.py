@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from driftline import names
 from driftline.errors import RegistryError
 from driftline.profile.binning import Binning
-from driftline.registry import aliases, artifacts, layout
-from driftline.registry.cache import fetch
+from driftline.registry import aliases
 from driftline.registry.client import answering
-from driftline.registry.download import download
+from driftline.registry.files import artifacts, layout
+from driftline.registry.files.cache import fetch
+from driftline.registry.files.download import download
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

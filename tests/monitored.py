@@ -20,8 +20,8 @@ import pyarrow as pa
 from psycopg import sql
 
 from driftline.config import Config, Model
-from driftline.storage import schema
 from driftline.storage.connection import Connection, connect
+from driftline.storage.tables import schema
 
 FRAUD, CHURN = "fraud", "churn"
 MODELS = (FRAUD, CHURN)

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 from benchmarks import monitors
 from benchmarks.peers import speed
 from driftline.config import Config
-from driftline.monitoring import Evidently
-from driftline.monitors.catalogue import MONITORS
-from driftline.monitors.raw import evidently_monitor
+from driftline.config.monitors import Evidently
+from driftline.monitors.columns.catalogue import MONITORS
+from driftline.monitors.raw_rows import evidently_monitor
 from tests.statistics import flights_judged, flights_windows
 
 ROWS = 1_000_000

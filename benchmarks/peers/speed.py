@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from driftline.monitors.raw import evidently_data
+from driftline.monitors.raw_rows import evidently_data
 
 NUMBERS, TEXTS = 16, 4
 REFERENCE_ROWS = 200_000

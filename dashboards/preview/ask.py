@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from driftline.dashboards.macros import Value, expand
+from driftline.dashboards.panels.macros import Value, expand
 from driftline.dashboards.preview import frames
 from driftline.dashboards.preview.interval import interval
 from driftline.dashboards.preview.reader import Reader

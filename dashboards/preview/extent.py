@@ -1,7 +1,7 @@
 """From when to when there are data, by indexes: what the page calls `all data`."""
 
 from driftline import names
-from driftline.dashboards.macros import quoted
+from driftline.dashboards.panels.macros import quoted
 from driftline.dashboards.preview.reader import Reader
 
 _MODELS = 500  # of the fleet, whose range is read model by model

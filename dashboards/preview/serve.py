@@ -19,7 +19,7 @@ from driftline.dashboards.preview import access
 from driftline.dashboards.preview.reader import Reader
 from driftline.dashboards.preview.server import HOST, Preview
 from driftline.errors import ServiceError
-from driftline.interrupts import stops_on_signals
+from driftline.signals import stops_on_signals
 
 
 def serve(config: Config, port: int, token: str, *, browse: bool = False) -> NoReturn:

@@ -20,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 
 from driftline import names
 from driftline.config import Config
-from driftline.dashboards.generate import PageError, pages
+from driftline.dashboards.definitions.generate import PageError, pages
 from driftline.dashboards.preview.access import Access
 from driftline.dashboards.preview.ask import Ask, AskError, Page
 from driftline.dashboards.preview.extent import extent

@@ -4,9 +4,9 @@ from driftline.config import Config
 from driftline.errors import DriftlineError
 from driftline.monitors.alerts import messages
 from driftline.monitors.stream import usual
-from driftline.storage import accepted, alerts, incidents
 from driftline.storage.connection import connect
-from driftline.storage.incidents import Incident
+from driftline.storage.monitoring import accepted_levels, alerts, incidents
+from driftline.storage.monitoring.incidents import Incident
 
 
 def accept(config: Config, number: int, by: str, reason: str) -> Incident:
@@ -22,7 +22,7 @@ def accept(config: Config, number: int, by: str, reason: str) -> Incident:
     with connect(config.local_postgres(), "write") as connection:
         found = incidents.require(connection, number)
         _require_learning(found)
-        accepted.accept(connection, number, by, reason)
+        accepted_levels.accept(connection, number, by, reason)
         if found.resolved_at is None:
             why = f"accepted as usual by {by}" + (f": {reason}" if reason else "")
             incidents.resolve(connection, number, why)

@@ -12,18 +12,18 @@ from datetime import datetime, timedelta
 from typing import get_args
 
 from driftline.config import Model
-from driftline.console import counted
-from driftline.monitoring import PIPELINE, Family, Severity
+from driftline.config.monitors import PIPELINE, Family, Severity
 from driftline.monitors.alerts import contributors, messages
 from driftline.monitors.alerts.contributors import Contributor
-from driftline.monitors.running import schedule
-from driftline.monitors.running.fresh import Fresh
-from driftline.monitors.stream import no_traffic, pulse
-from driftline.storage import alerts, incidents, judged, silences, verdicts
-from driftline.storage.alerts import Alert, State
+from driftline.monitors.stream import no_traffic, realtime_checks
+from driftline.monitors.windows import schedule
+from driftline.monitors.windows.judged_window import Fresh
 from driftline.storage.connection import Connection
-from driftline.storage.incidents import Content
-from driftline.storage.verdicts import Flags
+from driftline.storage.monitoring import alerts, incidents, judged_windows, silences, verdicts
+from driftline.storage.monitoring.alerts import Alert, State
+from driftline.storage.monitoring.incidents import Content
+from driftline.storage.monitoring.verdicts import Flags
+from driftline.wording import counted
 
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
@@ -53,7 +53,7 @@ class Alerting:
         self._link = link
         rule = model.monitors.hysteresis
         self._need = max(rule.of, rule.resolve)
-        judged_at = (*schedule.lengths(model), pulse.MINUTE, pulse.REJECTS)
+        judged_at = (*schedule.lengths(model), realtime_checks.MINUTE, realtime_checks.REJECTS)
         self._steps = {length.seconds: length.step for length in judged_at}
 
     def apply(self, connection: Connection, fresh: Sequence[Fresh]) -> None:
@@ -97,7 +97,7 @@ class Alerting:
     ) -> dict[int, dict[str, list[Flags]]]:
         """By length and family, the windows that the rules look at, in order."""
         configured = (window.seconds for window in self._model.monitors.windows)
-        ends = judged.last(connection, self._name, configured)
+        ends = judged_windows.last(connection, self._name, configured)
         families: dict[int, set[str]] = {}
         for family, current in opened.items():
             for seconds in self._lengths(current.content):

@@ -11,9 +11,9 @@ from typing import Any
 from scipy.stats import false_discovery_control
 
 from driftline import names
-from driftline.monitoring import PIPELINE
-from driftline.monitors.verdict import Verdict
-from driftline.storage.verdicts import Row
+from driftline.config.monitors import PIPELINE
+from driftline.monitors.windows.verdict import Verdict
+from driftline.storage.monitoring.verdicts import Row
 
 _SHOWN = 3
 

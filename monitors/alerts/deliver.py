@@ -16,11 +16,11 @@ from datetime import UTC, datetime, timedelta
 from driftline.config import Config
 from driftline.errors import ConfigError
 from driftline.monitors.alerts.grafana_watch import GrafanaWatch
-from driftline.storage import incidents, notifications, silences
 from driftline.storage.connection import Connection
-from driftline.storage.incidents import Incident
-from driftline.storage.notifications import Message
-from driftline.trust import text_problem
+from driftline.storage.monitoring import incidents, notifications, silences
+from driftline.storage.monitoring.incidents import Incident
+from driftline.storage.monitoring.notifications import Message
+from driftline.tls_errors import text_problem
 
 log = logging.getLogger(__name__)
 

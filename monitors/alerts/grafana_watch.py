@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from driftline import names
 from driftline.config import Config
-from driftline.grafana import Route
-from driftline.storage.incidents import Incident
-from driftline.trust import tls_problem
+from driftline.config.grafana import Route
+from driftline.storage.monitoring.incidents import Incident
+from driftline.tls_errors import tls_problem
 
 log = logging.getLogger(__name__)
 

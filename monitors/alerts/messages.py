@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from driftline.config import Model
-from driftline.monitoring import PIPELINE
+from driftline.config.monitors import PIPELINE
 from driftline.monitors.alerts import contributors
 from driftline.monitors.alerts.contributors import Contributor
 from driftline.monitors.stream import usual
 from driftline.profile.count import OTHER
-from driftline.storage import notifications
 from driftline.storage.connection import Connection
-from driftline.storage.incidents import Content
-from driftline.storage.notifications import Kind
+from driftline.storage.monitoring import notifications
+from driftline.storage.monitoring.incidents import Content
+from driftline.storage.monitoring.notifications import Kind
 
 __all__ = ["Kind", "Message", "send", "write"]
 

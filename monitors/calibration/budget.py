@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from driftline import names
 from driftline.config import Model
-from driftline.monitoring import Monitors, WindowLength
+from driftline.config.monitors import Monitors, WindowLength
 from driftline.monitors.columns.monitor import Monitor, takes
 from driftline.profile.binning import Binning
 

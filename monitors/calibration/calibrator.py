@@ -10,7 +10,7 @@ from datetime import timedelta
 import numpy as np
 from scipy import special
 
-from driftline.monitoring import Monitors
+from driftline.config.monitors import Monitors
 from driftline.monitors.calibration.autocorrelation import inflation
 from driftline.monitors.calibration.budget import Look
 from driftline.monitors.calibration.excess import Excess
@@ -19,7 +19,7 @@ from driftline.monitors.calibration.reference import Blocks, Reference, left_out
 from driftline.monitors.columns.counts import Counts
 from driftline.monitors.columns.monitor import Comparison, Dispersed, Monitor
 from driftline.profile.binning import Floats, Ints
-from driftline.storage.calibrations import Key, Law
+from driftline.storage.monitoring.calibrations import Key, Law
 
 _METHOD = 5  # grows when the same windows would give other laws
 SMALLEST = 50.0  # rows; the smallest size of window that a law is found for

@@ -8,7 +8,7 @@ from functools import cached_property
 from driftline.monitors.calibration.null import Null
 from driftline.monitors.columns.counts import Counts
 from driftline.monitors.columns.monitor import Comparison
-from driftline.monitors.verdict import Status
+from driftline.monitors.windows.verdict import Status
 
 
 @dataclass(frozen=True, eq=False)

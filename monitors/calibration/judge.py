@@ -8,17 +8,17 @@ from functools import cached_property
 import numpy as np
 
 from driftline import names
+from driftline.config.monitors import Monitors
 from driftline.errors import SchemaError
-from driftline.monitoring import Monitors
 from driftline.monitors.calibration import budget
 from driftline.monitors.calibration.budget import Look
 from driftline.monitors.calibration.calibrator import Calibrator
 from driftline.monitors.calibration.decisions import Decisions, finite
 from driftline.monitors.calibration.reference import Reference
-from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.columns.catalogue import MONITORS
 from driftline.monitors.columns.counts import Counts
 from driftline.monitors.columns.monitor import Comparison, Monitor, takes
-from driftline.monitors.verdict import Status, Verdict, Window
+from driftline.monitors.windows.verdict import Status, Verdict, Window
 from driftline.profile.profile import Profile
 
 log = logging.getLogger(__name__)

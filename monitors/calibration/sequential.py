@@ -7,14 +7,14 @@ from datetime import timedelta
 
 import numpy as np
 
-from driftline.console import counted
-from driftline.monitoring import Monitors, WindowLength
+from driftline.config.monitors import Monitors, WindowLength
 from driftline.monitors.calibration import budget
 from driftline.monitors.calibration.calibrator import Calibrator
-from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.columns.catalogue import MONITORS
 from driftline.monitors.columns.monitor import takes
-from driftline.monitors.verdict import Status, Verdict, Window
+from driftline.monitors.windows.verdict import Status, Verdict, Window
 from driftline.profile.binning import Floats
+from driftline.wording import counted
 
 NAME = "slow_drift"
 SOURCE = "location"  # the monitor whose effects are added up

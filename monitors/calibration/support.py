@@ -13,15 +13,15 @@ from driftline.errors import DriftlineError
 from driftline.monitors.calibration import budget, sequential
 from driftline.monitors.calibration.budget import Look
 from driftline.monitors.calibration.judge import Judge
+from driftline.monitors.calibration.judges import Judges
 from driftline.monitors.calibration.null import Basis, Null
 from driftline.monitors.calibration.sequential import Sequential
-from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.columns.catalogue import MONITORS
 from driftline.monitors.columns.counts import Counts
 from driftline.monitors.columns.monitor import Monitor, takes
-from driftline.monitors.running.judges import Judges
 from driftline.profile.binning import Floats
-from driftline.storage import promotions
 from driftline.storage.connection import connect
+from driftline.storage.versions import promotions
 
 _NAMED = 8  # columns
 _POWER = 0.9

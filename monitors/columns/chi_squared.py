@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from driftline.monitoring import Family
+from driftline.config.monitors import Family
 from driftline.monitors.columns.counts import Counts
 from driftline.monitors.columns.monitor import BOOL, NUMBERS, TEXT, Comparison, number
 from driftline.monitors.columns.omnibus import suited

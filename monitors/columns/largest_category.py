@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import special
 
-from driftline.monitoring import Family
+from driftline.config.monitors import Family
 from driftline.monitors.columns.counts import Counts
 from driftline.monitors.columns.monitor import TEXT, Comparison, moved, percent
 from driftline.monitors.columns.omnibus import apart, pooled, rare_cells

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
-from driftline.monitoring import Family
+from driftline.config.monitors import Family
 from driftline.monitors.columns.counts import Counts
 from driftline.profile.binning import (
     BoolBins,

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from driftline.monitoring import Family
+from driftline.config.monitors import Family
 from driftline.monitors.columns.counts import Counts
 from driftline.monitors.columns.monitor import Comparison, moved, percent
 from driftline.profile.binning import Floats

@@ -20,7 +20,7 @@ from driftline.config import Metric
 from driftline.losses import LOSSES
 from driftline.monitors.columns.monitor import number
 from driftline.monitors.performance.measured import Measured, NotMeasurableError, of_auc, of_losses
-from driftline.monitors.verdict import Verdict
+from driftline.monitors.windows.verdict import Verdict
 from driftline.profile.binning import Floats, Ints, NumericBins
 from driftline.profile.profile import ColumnProfile
 

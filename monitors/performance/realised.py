@@ -18,10 +18,10 @@ from driftline.monitors.calibration.calibrator import FEWEST, each_with_the_othe
 from driftline.monitors.calibration.null import Null
 from driftline.monitors.columns.monitor import Comparison, moved, number
 from driftline.monitors.performance.measured import Measured, worse
-from driftline.monitors.verdict import Status, Verdict
+from driftline.monitors.windows.verdict import Status, Verdict
 from driftline.profile.binning import Floats
-from driftline.storage.accepted import Level
-from driftline.storage.verdicts import Past
+from driftline.storage.monitoring.accepted_levels import Level
+from driftline.storage.monitoring.verdicts import Past
 
 _MEASURED = ("ok", "not_calibrated", "shown")
 _DISAGREES = 1e-3  # chance of a window that could not alarm, below which nothing is learned from it

@@ -4,8 +4,8 @@ import logging
 from datetime import UTC, datetime
 
 from driftline import names
+from driftline.config.monitors import Monitors
 from driftline.errors import DriftlineError
-from driftline.monitoring import Monitors
 from driftline.monitors.references.set_reference import live
 from driftline.profile.blocks import HOUR, longest, seconds_of
 from driftline.storage.connection import Connection

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.columns.catalogue import MONITORS
 from driftline.monitors.columns.counts import Counts
 from driftline.monitors.columns.monitor import takes
 from driftline.profile.profile import Profile

@@ -8,18 +8,20 @@ import pyarrow as pa
 
 from driftline import names, parquet
 from driftline.config import Config
+from driftline.config.monitors import Monitors
 from driftline.errors import DriftlineError
-from driftline.monitoring import Monitors
 from driftline.profile import blocks as by_time
 from driftline.profile import sample
 from driftline.profile.binning import Binning
 from driftline.profile.blocks import Block
 from driftline.profile.profile import Profile
 from driftline.profile.recount import left_out, recount
-from driftline.storage import binnings, promotions, reference_sample, references, windows
 from driftline.storage.connection import Connection, connect
-from driftline.storage.profiles import ProfileRow
-from driftline.storage.references import StoredReference
+from driftline.storage.monitoring import reference_sample, references
+from driftline.storage.monitoring.references import StoredReference
+from driftline.storage.profiles import binnings, windows
+from driftline.storage.profiles.profile_rows import ProfileRow
+from driftline.storage.versions import promotions
 
 _DAY = timedelta(days=1)
 

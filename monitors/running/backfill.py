@@ -5,12 +5,13 @@ from datetime import datetime, timedelta
 
 from driftline.config import Config
 from driftline.errors import DriftlineError
-from driftline.monitors.running import schedule
-from driftline.monitors.running.late_truth import LateTruth
-from driftline.monitors.running.schedule import Length
-from driftline.monitors.running.watch import Due, Watch
-from driftline.storage import locks, windows
+from driftline.monitors.running.late_labels import LateTruth
+from driftline.monitors.running.window_judging import Due, Watch
+from driftline.monitors.windows import schedule
+from driftline.monitors.windows.schedule import Length
+from driftline.storage import locks
 from driftline.storage.connection import Connection, clock, connect
+from driftline.storage.profiles import windows
 
 _AT_ONCE = 64  # windows in one transaction
 

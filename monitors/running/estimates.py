@@ -6,16 +6,16 @@ import numpy as np
 
 from driftline import names
 from driftline.config import Metric, Model
+from driftline.config.monitors import LABELS
 from driftline.losses import YES_NO
-from driftline.monitoring import LABELS
 from driftline.monitors.performance import estimated
 from driftline.monitors.performance.estimated import Calibration, Chances, Losses
-from driftline.monitors.verdict import Verdict, Window
+from driftline.monitors.windows.verdict import Verdict, Window
 from driftline.profile.binning import NumericBins
 from driftline.profile.profile import Profile
-from driftline.storage import window_sample
 from driftline.storage.connection import Connection
-from driftline.storage.profiles import floor
+from driftline.storage.monitoring import window_sample
+from driftline.storage.profiles.profile_rows import floor
 
 _DAY = timedelta(days=1)
 _MEMORY = timedelta(days=30)  # labels of older events don't calibrate

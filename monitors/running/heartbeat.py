@@ -7,8 +7,8 @@ import time
 import httpx
 from tenacity import retry, stop_after_attempt, wait_random_exponential
 
-from driftline.settings import Secret
-from driftline.trust import tls_problem
+from driftline.config.types import Secret
+from driftline.tls_errors import tls_problem
 
 log = logging.getLogger(__name__)
 

@@ -28,12 +28,14 @@ from driftline.monitors.alerts.alerting import Alerting
 from driftline.monitors.alerts.deliver import deliver
 from driftline.monitors.alerts.grafana_watch import GrafanaWatch
 from driftline.monitors.running.heartbeat import Heartbeat
-from driftline.monitors.running.late_truth import LateTruth
+from driftline.monitors.running.late_labels import LateTruth
 from driftline.monitors.running.metrics import Metrics
-from driftline.monitors.running.watch import Due, Watch
-from driftline.monitors.stream.pulse import Pulse
-from driftline.storage import dirty, locks, notifications, runners
+from driftline.monitors.running.window_judging import Due, Watch
+from driftline.monitors.stream.realtime_checks import Pulse
+from driftline.storage import locks
 from driftline.storage.connection import Connection, clock, connect
+from driftline.storage.monitoring import notifications, runners
+from driftline.storage.profiles import dirty_minutes
 from driftline.storage.reconnect import LOCK_TIMEOUT
 
 log = logging.getLogger(__name__)
@@ -194,7 +196,7 @@ class Runner:
         connection = self._connected()
         self._share(connection)
         mine = {n: one for n, one in self._models.items() if one.shard in self._shards}
-        marked = dirty.models(connection, list(mine))
+        marked = dirty_minutes.models(connection, list(mine))
         windows = failed = busy = 0
         for name, one in mine.items():
             if self._stop.is_set():

@@ -11,11 +11,11 @@ import numpy as np
 from scipy import stats
 
 from driftline import names
-from driftline.monitoring import Objective
-from driftline.monitors.verdict import Verdict
+from driftline.config.monitors import Objective
+from driftline.monitors.windows.verdict import Verdict
 from driftline.profile.binning import LogBins
 from driftline.profile.profile import ColumnProfile, Profile
-from driftline.storage.windows import Part
+from driftline.storage.profiles.windows import Part
 
 NAME = "latency"
 _CHANCE = 1e-3  # of so many slow ones, when the objective is just met

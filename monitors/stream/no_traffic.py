@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from driftline.monitors.verdict import Verdict
+from driftline.monitors.windows.verdict import Verdict
 
 NAME = "no_traffic"
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from driftline.monitors.verdict import Verdict
-from driftline.storage.promotions import Decision, Quarantine, VersionEvent
+from driftline.monitors.windows.verdict import Verdict
+from driftline.storage.versions.promotions import Decision, Quarantine, VersionEvent
 
 NAME = "registry"
 _RECENT = timedelta(days=7)  # older ones are known by now

@@ -2,7 +2,7 @@
 
 from scipy import stats
 
-from driftline.monitors.verdict import Verdict
+from driftline.monitors.windows.verdict import Verdict
 
 NAME = "rejected"
 

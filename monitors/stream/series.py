@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from driftline.monitors.running.fresh import Fresh
-from driftline.monitors.running.schedule import Length
-from driftline.monitors.verdict import Verdict
+from driftline.monitors.windows.judged_window import Fresh
+from driftline.monitors.windows.schedule import Length
+from driftline.monitors.windows.verdict import Verdict
 
 Said = Mapping[datetime, Sequence[Verdict]]
 

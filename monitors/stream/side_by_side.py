@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import cast
 
-from driftline.monitoring import Monitors
+from driftline.config.monitors import Monitors
 from driftline.monitors.calibration import budget
-from driftline.monitors.running.fresh import Fresh, row
-from driftline.monitors.running.schedule import Length
 from driftline.monitors.stream import version_against_version
 from driftline.monitors.stream.usual import Earlier, Lookback
 from driftline.monitors.stream.version_against_version import NAME, WINDOWS
-from driftline.monitors.verdict import Status, Verdict
-from driftline.storage import accepted, verdicts
+from driftline.monitors.windows.judged_window import Fresh, row
+from driftline.monitors.windows.schedule import Length
+from driftline.monitors.windows.verdict import Status, Verdict
 from driftline.storage.connection import Connection
+from driftline.storage.monitoring import accepted_levels, verdicts
 
 
 def judge(
@@ -37,7 +37,7 @@ def judge(
         timedelta(seconds=length.seconds),
         timedelta(seconds=length.step * WINDOWS),
         settings.accept_after,
-        accepted.levels(connection, model, "drift"),
+        accepted_levels.levels(connection, model, "drift"),
     )
     before = verdicts.said(connection, model, length.seconds, NAME, oldest - lookback.total)
     stored = {end: [_verdict(one) for one in rows] for end, rows in before.items()}

@@ -21,7 +21,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from driftline import names
-from driftline.storage.accepted import Level, before
+from driftline.storage.monitoring.accepted_levels import Level, before
 
 _LEARNING = ("volume", "version_against_version")
 _CALM = timedelta(days=7)  # without an alarm: the change is over

@@ -15,11 +15,11 @@ from dataclasses import replace
 import numpy as np
 
 from driftline import names
-from driftline.monitoring import Check
+from driftline.config.monitors import Check
 from driftline.monitors.calibration.calibrator import FEWEST, each_with_the_others, fit
 from driftline.monitors.calibration.null import Null
 from driftline.monitors.columns.monitor import Comparison, number
-from driftline.monitors.verdict import Verdict
+from driftline.monitors.windows.verdict import Verdict
 from driftline.profile.binning import Floats, LogBins, NumericBins
 from driftline.profile.profile import ColumnProfile, Profile
 

@@ -10,9 +10,9 @@ Hahn & Meeker (1991), Statistical Intervals, section 4.7.
 import numpy as np
 from scipy import special
 
-from driftline.console import counted
-from driftline.monitors.verdict import Verdict
+from driftline.monitors.windows.verdict import Verdict
 from driftline.profile.binning import Floats, Ints
+from driftline.wording import counted
 
 NAME = "volume"
 DAYS = 28  # days before that are looked at

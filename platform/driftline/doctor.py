@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, get_args
 
 from driftline.config import Config
-from driftline.console import counted
 from driftline.errors import DriftlineError
+from driftline.wording import counted
 
 if TYPE_CHECKING:
     from driftline.config import Model
@@ -61,7 +61,7 @@ def examine(config: Config) -> list[Finding]:
 
 def settings(config: Config) -> Iterable[Finding]:
     """Are there models, and can every secret be read?"""
-    from driftline.settings import Secret
+    from driftline.config.types import Secret
 
     if not config.models:
         yield Finding("config", "note", "no models", "see docs/adding-a-model.md")
@@ -102,7 +102,7 @@ def notified(config: Config) -> Iterable[Finding]:
 
 def transport(config: Config) -> Iterable[Finding]:
     """Does anything cross a network in plain text, or go to a server that proves nothing?"""
-    from driftline.transport import exposed
+    from driftline.config.transport import exposed
 
     found = exposed(config)
     for one in found:
@@ -113,7 +113,7 @@ def transport(config: Config) -> Iterable[Finding]:
 
 def _unrouted(config: Config) -> list[str]:
     """The alerts, by team, family and severity, that no route of the config takes."""
-    from driftline.monitoring import Family, Severity
+    from driftline.config.monitors import Family, Severity
 
     return [
         f"{family} ({severity}) of team {team!r}"
@@ -126,8 +126,8 @@ def _unrouted(config: Config) -> list[str]:
 
 def database(config: Config) -> Iterable[Finding]:
     """Can each role connect, and is the schema the one that this version needs?"""
-    from driftline.storage import schema
     from driftline.storage.connection import connect
+    from driftline.storage.tables import schema
 
     postgres = config.local_postgres()
     with connect(postgres, "write") as connection:
@@ -147,9 +147,9 @@ def database(config: Config) -> Iterable[Finding]:
 
 def rights(config: Config) -> Iterable[Finding]:
     """May the role that Grafana has do more than read?"""
-    from driftline.storage import schema
     from driftline.storage.connection import connect
-    from driftline.storage.read_rights import excess
+    from driftline.storage.tables import schema
+    from driftline.storage.tables.read_rights import excess
 
     with connect(config.local_postgres(), "read") as connection:
         found, wanted = schema.revisions(connection)
@@ -170,7 +170,7 @@ def rights(config: Config) -> Iterable[Finding]:
 
 def broker(config: Config) -> Iterable[Finding]:
     """Does Kafka answer, and has it the topics?"""
-    from driftline.storage.broker import topics
+    from driftline.kafka.client_settings import topics
 
     there = topics(config.local_kafka(), _PATIENCE)
     wanted = {name: model.input.topic for name, model in config.models.items()}
@@ -182,8 +182,8 @@ def broker(config: Config) -> Iterable[Finding]:
 
 def registry(config: Config) -> Iterable[Finding]:
     """Does MLflow answer, and has each model a champion?"""
-    from driftline.registry.cache import resolve
     from driftline.registry.client import connect
+    from driftline.registry.files.cache import resolve
 
     client = connect(config.local_mlflow())
     for name, model in config.models.items():
@@ -202,9 +202,9 @@ def registry(config: Config) -> Iterable[Finding]:
 
 def references(config: Config) -> Iterable[Finding]:
     """Has the champion of each model a reference, and does it know its variation?"""
-    from driftline.storage import promotions
     from driftline.storage.connection import connect
-    from driftline.storage.references import lengths, read
+    from driftline.storage.monitoring.references import lengths, read
+    from driftline.storage.versions import promotions
 
     with connect(config.local_postgres(), "read") as connection:
         for name, model in config.models.items():
@@ -237,8 +237,8 @@ def references(config: Config) -> Iterable[Finding]:
 
 def _supported(connection: "Connection", name: str, model: "Model", version: int) -> Finding:
     """Whether the reference can honour the levels that the budget asks for."""
+    from driftline.monitors.calibration.judges import Judges
     from driftline.monitors.calibration.support import supports, usual_rows
-    from driftline.monitors.running.judges import Judges
 
     judges = Judges(name, model)
     judges.refresh(connection)
@@ -259,8 +259,8 @@ def _supported(connection: "Connection", name: str, model: "Model", version: int
 
 def runner(config: Config) -> Iterable[Finding]:
     """Does a runner live, and does it keep up?"""
-    from driftline.storage import coverage, runners
     from driftline.storage.connection import connect
+    from driftline.storage.monitoring import coverage, runners
 
     with connect(config.local_postgres(), "read") as connection:
         alive = runners.alive(connection)
@@ -280,7 +280,7 @@ def grafana(config: Config) -> Iterable[Finding]:
     """May the account do what `driftline dashboards apply` needs?"""
     if config.grafana.url is None:
         return
-    from driftline.dashboards.rights import check
+    from driftline.dashboards.sync.permissions import check
 
     for right in check(config):
         level: Level = "ok" if right.ok else "problem"

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 from grafana_client import GrafanaApi
 
-from driftline.grafana import Grafana
+from driftline.config.grafana import Grafana
 
 
 def client(settings: Grafana, token: str) -> GrafanaApi:

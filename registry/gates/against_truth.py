@@ -17,7 +17,7 @@ from driftline.registry.gates.metrics import (
     compare,
 )
 from driftline.registry.gates.verdict import Verdict, too_few, unmeasured
-from driftline.storage.evidence import Pairs
+from driftline.storage.versions.live_evidence import Pairs
 
 
 def offline(evidence: Evidence, settings: OfflineGate) -> Verdict:

@@ -4,7 +4,7 @@ from driftline.config import Config
 from driftline.registry.gates import judge
 from driftline.registry.gates.evidence import Evidence
 from driftline.registry.gates.verdict import Verdict
-from driftline.storage import evidence as store
+from driftline.storage.versions import live_evidence as store
 
 _LIVE = ("agreement", "scores", "latency")
 _LABELLED = ("calibration", "performance")

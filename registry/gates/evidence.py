@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from driftline.storage.evidence import NO_PAIRS, Pairs
+from driftline.storage.versions.live_evidence import NO_PAIRS, Pairs
 
 Floats = npt.NDArray[np.float64]
 

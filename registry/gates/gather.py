@@ -11,15 +11,15 @@ import pyarrow as pa
 from driftline import parquet
 from driftline.config import Config, Model, OfflineGate
 from driftline.errors import RegistryError, ServiceError
-from driftline.registry.cache import fetch
 from driftline.registry.columns import blank
+from driftline.registry.files.cache import fetch
 from driftline.registry.gates.evidence import Evidence, Floats, Offline
 from driftline.registry.loaders import load
 from driftline.registry.runtime import score
 from driftline.registry.trial import TRIED_ROWS, try_out
-from driftline.storage import evidence as store
-from driftline.storage import prediction_table
 from driftline.storage.connection import connect
+from driftline.storage.tables import prediction_table
+from driftline.storage.versions import live_evidence as store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from driftline.config import Registry, Score
-from driftline.registry import layout
+from driftline.registry.files import layout
 from driftline.registry.loaders import keras, saved_model, tf_serving
 from driftline.registry.runtime import Runtime
 
@@ -19,7 +19,7 @@ def load(folder: Path, registered: Registry | None = None, version: int = 0) -> 
     """Load a version: behind its model server when there is one, else by what its folder holds.
 
     Args:
-        folder: as `driftline.registry.cache.fetch` gives it.
+        folder: as `driftline.registry.files.cache.fetch` gives it.
         registered: the model's `registry` section; without one it runs in process.
         version: its number in the registry.
 

@@ -8,16 +8,16 @@ from typing import Any
 
 from driftline.config import Score
 from driftline.errors import RegistryError
-from driftline.registry.keras_archive import refuse_unsafe
-from driftline.registry.layout import keras_file
+from driftline.registry.files.layout import keras_file
 from driftline.registry.loaders.in_process import InProcess, import_without, start
+from driftline.registry.safety.keras_archive import refuse_unsafe
 
 
 def load(folder: Path, score: Score | None = None) -> InProcess:
     """Load a version's Keras model, without its training state.
 
     Args:
-        folder: of the version, as `driftline.registry.cache.fetch` gives it, or a `.keras` file.
+        folder: of the version, as `registry.files.cache.fetch` gives it, or a `.keras` file.
         score: which number of its outputs is monitored.
 
     Raises:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from driftline.config import Score
 from driftline.errors import RegistryError
-from driftline.registry.layout import saved_model_folder
+from driftline.registry.files.layout import saved_model_folder
 from driftline.registry.loaders.in_process import InProcess, start
-from driftline.registry.saved_model_graph import refuse_unsafe
+from driftline.registry.safety.saved_model_graph import refuse_unsafe
 
 SIGNATURE = "serving_default"
 
@@ -15,7 +15,7 @@ def load(folder: Path, score: Score | None = None) -> InProcess:
     """Load a version's SavedModel.
 
     Args:
-        folder: of the version, as `driftline.registry.cache.fetch` gives it, or a SavedModel.
+        folder: of the version, as `driftline.registry.files.cache.fetch` gives it, or a SavedModel.
         score: which number of its outputs is monitored.
 
     Raises:

@@ -21,8 +21,9 @@ import pyarrow as pa
 
 from driftline.config import Registry, Score, TensorFlowServing
 from driftline.errors import RegistryError
-from driftline.registry import columns, layout, signature
-from driftline.registry.model_server import RefusedError, Server
+from driftline.registry import columns
+from driftline.registry.files import layout, signature
+from driftline.registry.loaders.http_client import RefusedError, Server
 from driftline.registry.runtime import Tensor, score
 
 SIGNATURE = "serving_default"
@@ -214,7 +215,7 @@ def load(folder: Path, registered: Registry, version: int) -> TFServing:
     """A version behind the server of `registry.serving`, asked once.
 
     Args:
-        folder: of the version, as `driftline.registry.cache.fetch` gives it.
+        folder: of the version, as `driftline.registry.files.cache.fetch` gives it.
         registered: with `serving`.
         version: its number in the registry.
 

@@ -7,7 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from driftline import names
 from driftline.config import Config
-from driftline.dashboards.generate import generate
+from driftline.dashboards.definitions.generate import generate
 from tests import monitored
 from tests.browser.conftest import loaded
 

@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from driftline.config import Config
-from driftline.monitors.raw import evidently_report
-from driftline.storage import reports
+from driftline.monitors.raw_rows import evidently_report
 from driftline.storage.connection import connect
+from driftline.storage.monitoring import reports
 from tests import monitored
 from tests.unit.monitors.test_evidently import PLANTED, planted, rows
 

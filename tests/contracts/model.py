@@ -8,7 +8,7 @@ import pyarrow as pa
 from driftline.config import Config, Model
 from driftline.profile.binning import Binning
 from driftline.profile.build import build
-from driftline.storage import schema
+from driftline.storage.tables import schema
 from tests.contracts.messages import FEATURES, MODEL
 
 SECTION: dict[str, Any] = {

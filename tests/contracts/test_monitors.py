@@ -10,13 +10,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from driftline.monitoring import Monitors
+from driftline.config.monitors import Monitors
 from driftline.monitors.calibration.judge import Judge
 from driftline.monitors.calibration.reference import Blocks, Reference
-from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.columns.catalogue import MONITORS
 from driftline.monitors.columns.counts import Counts
 from driftline.monitors.columns.monitor import Monitor, takes
-from driftline.monitors.verdict import Verdict, Window
+from driftline.monitors.windows.verdict import Verdict, Window
 from driftline.profile.binning import Binning
 from driftline.profile.build import build_column
 from driftline.profile.profile import Profile

@@ -11,10 +11,11 @@ import pytest
 
 from driftline.config import Registry, TensorFlowServing
 from driftline.errors import RegistryError
-from driftline.registry import layout, manifest
+from driftline.registry import manifest
+from driftline.registry.files import layout
 from driftline.registry.loaders import load
 from driftline.registry.runtime import Runtime, score
-from driftline.streaming.isolate import run_isolated
+from driftline.streaming.scoring.isolate import run_isolated
 from tests.unit.registry import keras_models
 
 pytestmark = pytest.mark.tensorflow

@@ -11,11 +11,12 @@ import pytest
 
 from driftline.config import Registry, TensorFlowServing
 from driftline.errors import RegistryError, ServiceError
-from driftline.registry import layout, manifest
+from driftline.registry import manifest
+from driftline.registry.files import layout
 from driftline.registry.loaders import keras as keras_loader
 from driftline.registry.loaders.tf_serving import TFServing, load
 from driftline.registry.runtime import Tensor, score
-from driftline.streaming.isolate import run_isolated
+from driftline.streaming.scoring.isolate import run_isolated
 from tests import http_faults
 from tests.contracts.test_runtimes import batch, expected
 from tests.http_faults import FaultyServer

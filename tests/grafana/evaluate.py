@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from driftline.dashboards.macros import expand
+from driftline.dashboards.panels.macros import expand
 from driftline.errors import DriftlineError
 from tests.grafana.rule_checks import seconds
 from tests.grafana.store import Json, RefusedError, Store, refused

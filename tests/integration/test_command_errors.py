@@ -12,7 +12,7 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from driftline.cli import app
+from driftline.cli.app import app
 from driftline.errors import DriftlineError
 from driftline.services import ports
 from tests.loopback import serving

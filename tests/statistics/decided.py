@@ -18,7 +18,7 @@ from driftline.monitors.calibration.judge import Judge
 from driftline.monitors.calibration.reference import Blocks, match_keys
 from driftline.monitors.columns.counts import Counts
 from driftline.monitors.columns.monitor import Monitor, takes
-from driftline.monitors.verdict import Status
+from driftline.monitors.windows.verdict import Status
 from driftline.profile.binning import Floats, Ints
 
 _ALIKE = 0.1  # in the logarithm of the rows

@@ -9,14 +9,14 @@ from itertools import count
 
 import numpy as np
 
-from driftline.monitoring import Monitors
+from driftline.config.monitors import Monitors
 from driftline.monitors.calibration import budget
 from driftline.monitors.calibration.judge import Judge
 from driftline.monitors.calibration.reference import Blocks
 from driftline.monitors.calibration.sequential import SOURCE, Sequential
-from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.columns.catalogue import MONITORS
 from driftline.monitors.stream import volume
-from driftline.monitors.verdict import Window
+from driftline.monitors.windows.verdict import Window
 from driftline.profile.binning import Floats
 from tests.statistics.decided import Decided, decide
 from tests.statistics.streams import DAY, Column, Stream, effects, stream

@@ -8,11 +8,11 @@ from functools import cache
 import numpy as np
 
 from driftline import names
-from driftline.monitoring import Monitors
+from driftline.config.monitors import Monitors
 from driftline.monitors.calibration.budget import Look
 from driftline.monitors.calibration.judge import Judge
 from driftline.monitors.calibration.reference import Blocks, Reference
-from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.columns.catalogue import MONITORS
 from driftline.profile.profile import Profile
 from tests.statistics import flights_windows
 from tests.statistics.decided import Decided, decide

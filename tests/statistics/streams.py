@@ -14,7 +14,7 @@ import pyarrow as pa
 from scipy import special
 
 from driftline.monitors.calibration.reference import Blocks, Reference
-from driftline.monitors.verdict import Window
+from driftline.monitors.windows.verdict import Window
 from driftline.profile.binning import Binning, CategoryBins, ColumnBins, Floats, Ints, NumericBins
 from driftline.profile.build import build_column
 from driftline.profile.profile import Profile

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from driftline.monitoring import Monitors
+from driftline.config.monitors import Monitors
 from driftline.monitors.calibration.judge import Judge
 from tests.statistics.decided import decide
 from tests.statistics.false_alarms import CATEGORIES, FEW, MIXED, Days

@@ -11,7 +11,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from driftline.monitoring import Monitors
+from driftline.config.monitors import Monitors
 from driftline.monitors.calibration.judge import Judge
 from tests.statistics.decided import decide
 from tests.statistics.false_alarms import (

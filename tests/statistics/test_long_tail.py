@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from driftline.monitoring import Monitors
+from driftline.config.monitors import Monitors
 from driftline.monitors.calibration.judge import Judge
 from driftline.monitors.calibration.reference import Blocks, Reference
 from driftline.profile.binning import Binning, CategoryBins, Floats, Ints

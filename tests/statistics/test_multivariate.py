@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from driftline.monitors.raw import multivariate
-from driftline.monitors.raw.multivariate import Law
-from driftline.monitors.raw.raw_monitors import METHODS
-from driftline.monitors.verdict import Verdict
+from driftline.monitors.raw_rows import multivariate
+from driftline.monitors.raw_rows.multivariate import Law
+from driftline.monitors.raw_rows.row_monitors import METHODS
+from driftline.monitors.windows.verdict import Verdict
 
 DAY = timedelta(days=1)
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -7,9 +7,9 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.columns.catalogue import MONITORS
 from driftline.monitors.columns.monitor import NUMBER, NUMBERS
-from driftline.monitors.verdict import Window
+from driftline.monitors.windows.verdict import Window
 from tests.statistics.flights_judged import (
     DAY,
     EVEN,

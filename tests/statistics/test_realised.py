@@ -9,7 +9,7 @@ from scipy import stats
 from driftline.config import Metric
 from driftline.monitors.performance import realised
 from driftline.monitors.performance.measured import Measured, measure
-from driftline.storage.verdicts import Past
+from driftline.storage.monitoring.verdicts import Past
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from driftline.monitoring import Monitors
+from driftline.config.monitors import Monitors
 from driftline.monitors.calibration.judge import Judge
 from driftline.monitors.calibration.reference import Blocks, Reference
 from driftline.profile.profile import Profile

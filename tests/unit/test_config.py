@@ -25,12 +25,12 @@ from driftline.config import (
     json_schema,
     load,
 )
+from driftline.config.grafana import DataSource, Grafana
+from driftline.config.monitors import Evidently
+from driftline.config.template import TEMPLATE
+from driftline.config.types import Secret, parse_duration
 from driftline.errors import ConfigError, ServiceError
-from driftline.grafana import DataSource, Grafana
-from driftline.monitoring import Evidently
-from driftline.settings import Secret, parse_duration
-from driftline.streaming.check import check_model
-from driftline.template import TEMPLATE
+from driftline.streaming.flink.check import check_model
 
 MODEL = """\
 models:

@@ -15,11 +15,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from driftline import streaming
-from driftline.cli import app
+from driftline.cli.app import app
 from driftline.config import Config, EventField, Model, load
-from driftline.monitoring import WindowLength
-from driftline.settings import Secret, parse_duration
+from driftline.config.monitors import WindowLength
+from driftline.config.types import Secret, parse_duration
+from driftline.streaming import flink, jvm
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -148,9 +148,9 @@ def test_python_compiles(block: Found) -> None:
 
 def test_the_log_settings_of_a_cluster_are_those_of_the_package() -> None:
     (block,) = blocks("properties")
-    shipped = Path(streaming.__path__[0]) / "cluster-log4j.properties"
+    shipped = Path(flink.__path__[0]) / "cluster-log4j.properties"
     assert block.text == shipped.read_text()
-    local = shipped.with_name("job-log4j.properties").read_text()
+    local = (Path(jvm.__path__[0]) / "job-log4j.properties").read_text()
     assert set(block.text.splitlines()) <= set(local.splitlines())
 
 
@@ -231,7 +231,7 @@ def _is_item(shown: str, item: object) -> bool:
 def reason_codes() -> set[str]:
     """The codes that the streaming code rejects messages with."""
     found = set()
-    for path in (ROOT / "platform" / "driftline" / "streaming").glob("*.py"):
+    for path in (ROOT / "platform" / "driftline" / "streaming").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             found |= _codes(node)
     return found

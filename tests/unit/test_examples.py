@@ -7,17 +7,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = {
-    "driftline": ROOT / "platform",
-    "monitors": ROOT,
-    "registry": ROOT,
-    "dashboards": ROOT,
-}
+ROOMS = [ROOT / "platform" / "driftline"]
+ROOMS += [ROOT / name for name in ("monitors", "registry", "dashboards")]
 MODULES = sorted(
-    ".".join(path.relative_to(place).with_suffix("").parts).removesuffix(".__init__")
-    for package, place in SOURCES.items()
-    for path in (place / package).rglob("*.py")
-    if "_alembic" not in path.parts and ">>> " in path.read_text()
+    ".".join(("driftline", *path.relative_to(room.parent).with_suffix("").parts))
+    .replace("driftline.driftline", "driftline")
+    .removesuffix(".__init__")
+    for room in ROOMS
+    for path in room.rglob("*.py")
+    if ">>> " in path.read_text()
 )
 
 

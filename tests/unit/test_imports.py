@@ -27,8 +27,9 @@ FILES = """
 import driftline
 from driftline.dashboards.preview import server
 from driftline.services import jars
-from driftline.storage import schema
-from driftline.streaming import always_active, jvm
+from driftline.storage.tables import schema
+from driftline.streaming.flink import always_active
+from driftline.streaming.jvm import gateway
 
 package = __import__("pathlib").Path(driftline.__file__).parent
 assert str(package).startswith({folder!r}), package
@@ -37,7 +38,7 @@ found = [
     jars._pom(),
     *(schema._folder() / name for name in ("env.py", "versions/0001_offsets.py")),
     always_active._SOURCE,
-    *(jvm._RESOURCES / name for name in ("BeamSockets.java", "job-log4j.properties")),
+    *(gateway._RESOURCES / name for name in ("BeamSockets.java", "job-log4j.properties")),
     package / "services" / "mlflow_server.py",
 ]
 missing = [str(path) for path in found if not path.is_file() or package not in path.parents]
@@ -108,7 +109,7 @@ EVERY_COMMAND = """
 import sys
 import typer
 from typer.testing import CliRunner
-from driftline.cli import app
+from driftline.cli.app import app
 
 def run(*words):
     result = CliRunner().invoke(app, words)

@@ -11,13 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from driftline import bounded_yaml
-from driftline.config import Config, load
-from driftline.dashboards.wanted import wanted
+from driftline.config import Config, bounded_yaml, load
+from driftline.config.masking import has_login
+from driftline.config.template import TEMPLATE
+from driftline.config.types import Secret
+from driftline.dashboards.sync.desired import wanted
 from driftline.errors import ConfigError
-from driftline.masking import has_login
-from driftline.settings import Secret
-from driftline.template import TEMPLATE
 
 SECRET = "Qx7hunter2Zk"
 Place = tuple[str, ...]

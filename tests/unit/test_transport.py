@@ -9,9 +9,9 @@ import yaml
 from typer.testing import CliRunner
 
 from driftline import doctor
-from driftline.cli import app
+from driftline.cli.app import app
 from driftline.config import Config
-from driftline.transport import exposed, is_loopback
+from driftline.config.transport import exposed, is_loopback
 
 INPUT = {"topic": "t", "event_id": "id", "event_time": "time", "fields": {"x": "float"}}
 TOKEN = {"env": "TOKEN"}

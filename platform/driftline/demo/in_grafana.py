@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from driftline import names
 from driftline.config import Config
-from driftline.dashboards.apply import apply
-from driftline.dashboards.session import session
+from driftline.dashboards.sync.apply import apply
+from driftline.dashboards.sync.session import session
 from driftline.errors import DriftlineError
 
 

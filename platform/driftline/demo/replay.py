@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from driftline.config import Kafka
 from driftline.demo import settings
 from driftline.errors import ServiceError
-from driftline.storage.broker import librdkafka
+from driftline.kafka.client_settings import librdkafka
 
 _FLAW = 0.001  # of the events comes again, and as many come broken
 _TICK = 0.02  # seconds between the bursts of a rate-limited replay

@@ -17,9 +17,9 @@ from driftline.registry import aliases
 from driftline.registry.client import connect as connect_registry
 from driftline.registry.promote import Outcome, promote
 from driftline.registry.register import Training, register
-from driftline.storage import promotions
 from driftline.storage.connection import connect
-from driftline.streaming.watch import Progress, Watch
+from driftline.storage.versions import promotions
+from driftline.streaming.progress import Progress, Watch
 
 _SHADOWED = 0.25  # of the flights have passed when the new versions begin to score
 _DECIDED = 0.6  # of them when the gates are asked

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from driftline.config import Postgres, RoleName
 from driftline.errors import ServiceError
-from driftline.trust import text_problem
+from driftline.tls_errors import text_problem
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

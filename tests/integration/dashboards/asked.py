@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from driftline.config import Config
-from driftline.dashboards.generate import generate
-from driftline.dashboards.macros import Value, expand
+from driftline.dashboards.definitions.generate import generate
+from driftline.dashboards.panels.macros import Value, expand
 from tests import monitored
 
 VARIABLES: dict[str, Value] = {

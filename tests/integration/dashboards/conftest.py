@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from driftline.config import Config, Model
-from driftline.dashboards.apply import Outcome, apply
-from driftline.dashboards.plan import Plan, plan
-from driftline.dashboards.rules import rules
-from driftline.dashboards.session import Session, session
-from driftline.grafana import Grafana
-from driftline.storage import schema
+from driftline.config.grafana import Grafana
+from driftline.dashboards.sync.alert_rules import rules
+from driftline.dashboards.sync.apply import Outcome, apply
+from driftline.dashboards.sync.plan import Plan, plan
+from driftline.dashboards.sync.session import Session, session
+from driftline.storage.tables import schema
 from tests.grafana import folders, pages, receivers, sources
 from tests.grafana.app import StandIn
 from tests.grafana.serving import served

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from driftline.dashboards.export import export
-from driftline.dashboards.generate import generate
-from driftline.dashboards.rules import rules
-from driftline.dashboards.show import as_json, diff_of, lines_of, outcome_lines
-from driftline.dashboards.wanted import wanted
+from driftline.dashboards.definitions.generate import generate
+from driftline.dashboards.sync.alert_rules import rules
+from driftline.dashboards.sync.desired import wanted
+from driftline.dashboards.sync.export import export
+from driftline.dashboards.sync.show import as_json, diff_of, lines_of, outcome_lines
 from driftline.errors import ConfigError
 from driftline.storage.connection import connect
 from tests.grafana import pages

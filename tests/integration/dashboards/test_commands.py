@@ -9,10 +9,10 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from driftline import doctor as doctors
-from driftline.cli import app
-from driftline.dashboards.board import Panel
-from driftline.dashboards.of_model import score
-from driftline.dashboards.scope import Scope
+from driftline.cli.app import app
+from driftline.dashboards.definitions.sections import score
+from driftline.dashboards.panels.board import Panel
+from driftline.dashboards.panels.scope import Scope
 from driftline.errors import DriftlineError
 from driftline.storage.connection import connect
 from tests.integration.dashboards.conftest import TOKEN, Driver

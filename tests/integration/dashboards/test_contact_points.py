@@ -7,11 +7,11 @@ from typing import Any, get_args
 
 import pytest
 
-from driftline.dashboards.export import export
-from driftline.dashboards.show import as_json, diff_of, lines_of, outcome_lines
-from driftline.dashboards.wanted import wanted
+from driftline.config.grafana import SECRET_SETTINGS, ContactType
+from driftline.dashboards.sync.desired import wanted
+from driftline.dashboards.sync.export import export
+from driftline.dashboards.sync.show import as_json, diff_of, lines_of, outcome_lines
 from driftline.errors import ConfigError
-from driftline.grafana import SECRET_SETTINGS, ContactType
 from driftline.storage.connection import connect
 from tests.integration.dashboards.conftest import Driver
 

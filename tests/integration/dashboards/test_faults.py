@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from driftline.dashboards.apply import apply
-from driftline.dashboards.kinds.policy import CONTINUES
-from driftline.dashboards.rights import check
-from driftline.dashboards.server import GrafanaError
-from driftline.dashboards.session import Session
+from driftline.dashboards.sync.apply import apply
+from driftline.dashboards.sync.grafana_client import GrafanaError
+from driftline.dashboards.sync.kinds.policy import CONTINUES
+from driftline.dashboards.sync.permissions import check
+from driftline.dashboards.sync.session import Session
 from tests.grafana import sources
 from tests.integration.dashboards.conftest import BOTH, NEW, OLD, TOKEN, Driver
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from driftline.config import Config, Model
-from driftline.dashboards.rules import rules
+from driftline.dashboards.sync.alert_rules import rules
 from driftline.storage.connection import Connection, connect
 from tests import monitored
 from tests.integration.dashboards.asked import ALL, VARIABLES, Asked

@@ -7,9 +7,9 @@ import pytest
 
 from driftline import names
 from driftline.config import Config
-from driftline.dashboards.of_model import latency
-from driftline.dashboards.of_model.histogram import MARK, by_time
-from driftline.dashboards.scope import Scope
+from driftline.dashboards.definitions.sections import latency
+from driftline.dashboards.definitions.sections.histogram import MARK, by_time
+from driftline.dashboards.panels.scope import Scope
 from driftline.storage.connection import Connection, connect
 from tests import monitored
 from tests.integration.dashboards.asked import ALL, VARIABLES, Asked

@@ -10,12 +10,12 @@ import pytest
 from sklearn import metrics
 
 from driftline.config import Config, Metric
-from driftline.dashboards.macros import expand
-from driftline.dashboards.of_model import realised
-from driftline.dashboards.scope import Scope
+from driftline.dashboards.definitions.sections import realised
+from driftline.dashboards.panels.macros import expand
+from driftline.dashboards.panels.scope import Scope
 from driftline.profile.binning import Floats
-from driftline.storage import schema
 from driftline.storage.connection import connect
+from driftline.storage.tables import schema
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 SLOT = timedelta(minutes=10)

@@ -11,11 +11,12 @@ import psycopg
 import pytest
 
 from driftline.config import Config
-from driftline.dashboards.rules import HEARTBEAT, rules
-from driftline.monitoring import Family, Severity
-from driftline.storage import incidents, runners, schema
+from driftline.config.monitors import Family, Severity
+from driftline.dashboards.sync.alert_rules import HEARTBEAT, rules
 from driftline.storage.connection import connect
-from driftline.storage.incidents import Content
+from driftline.storage.monitoring import incidents, runners
+from driftline.storage.monitoring.incidents import Content
+from driftline.storage.tables import schema
 from tests.grafana.evaluate import Instance, evaluate
 from tests.grafana.store import Json, Store
 from tests.integration.dashboards.conftest import model

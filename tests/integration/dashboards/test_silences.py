@@ -11,10 +11,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from driftline.cli import app
-from driftline.dashboards.follow import following
-from driftline.dashboards.rules import rules
-from driftline.dashboards.silences import Synced, end_all, sync
+from driftline.cli.app import app
+from driftline.cli.grafana_follows import following
+from driftline.dashboards.sync.alert_rules import rules
+from driftline.dashboards.sync.silences import Synced, end_all, sync
 from driftline.storage.connection import connect
 from tests.grafana.evaluate import evaluate
 from tests.grafana.silences import mutes

@@ -17,12 +17,12 @@ from typing import get_args
 import pytest
 
 from driftline.config import load
-from driftline.dashboards.generate import generate
+from driftline.config.monitors import Family, Severity
+from driftline.dashboards.definitions.generate import generate
 from driftline.dashboards.preview.ask import Ask, Page
 from driftline.dashboards.preview.extent import extent
 from driftline.dashboards.preview.reader import Reader
-from driftline.dashboards.rules import HEARTBEAT, rules
-from driftline.monitoring import Family, Severity
+from driftline.dashboards.sync.alert_rules import HEARTBEAT, rules
 from driftline.services.stack import Stack
 from driftline.storage.connection import connect
 from tests.grafana.evaluate import evaluate, run

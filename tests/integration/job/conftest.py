@@ -13,8 +13,8 @@ import yaml
 from driftline.config import Config, load
 from driftline.registry.register import register
 from driftline.services.stack import Stack
-from driftline.storage.schema import migrate
-from driftline.streaming.features import FeatureDefinition
+from driftline.storage.tables.schema import migrate
+from driftline.streaming.scoring.features import FeatureDefinition
 from tests.integration.job import feed, saved_model
 
 

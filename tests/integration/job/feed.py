@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from driftline.config import Kafka
-from driftline.storage.broker import librdkafka
+from driftline.kafka.client_settings import librdkafka
 
 START = 1_710_000_000_000  # milliseconds, a day in March 2024
 SPACING = 20  # milliseconds between two events

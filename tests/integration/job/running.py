@@ -12,13 +12,13 @@ from typing import Any, Self
 import psutil
 import psycopg
 
+from driftline.audit import AuditReport, audit
 from driftline.config import Config, load
 from driftline.errors import DriftlineError
-from driftline.storage.audit import AuditReport, audit
 from driftline.storage.connection import connect
-from driftline.streaming.checkpoints import newest
-from driftline.streaming.supervise import Supervisor
-from driftline.streaming.watch import Progress, Watch
+from driftline.streaming.flink.checkpoints import newest
+from driftline.streaming.flink.supervise import Supervisor
+from driftline.streaming.progress import Progress, Watch
 from tests import attacks
 from tests.integration.job import flink_rest
 

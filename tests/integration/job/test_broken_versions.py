@@ -11,7 +11,7 @@ from types import MappingProxyType
 import pytest
 
 from driftline.config import load
-from driftline.registry import layout
+from driftline.registry.files import layout
 from driftline.services.ports import LOOPBACK, choose
 from tests.integration.job import feed, killing
 from tests.integration.job.conftest import World

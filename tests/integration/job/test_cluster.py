@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_key_and_certificates
 from typer.testing import CliRunner
 
-from driftline.cli import app
+from driftline.audit import audit
+from driftline.cli.app import app
 from driftline.config import load
 from driftline.errors import ServiceError
 from driftline.services import ports
-from driftline.storage.audit import audit
-from driftline.streaming.cluster import submit
+from driftline.streaming.flink.cluster import submit
 from tests import attacks
 from tests.integration.job import feed, flink_rest
 from tests.integration.job.conftest import World

@@ -14,16 +14,16 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from driftline.config import load
-from driftline.registry import layout
+from driftline.kafka.client_settings import librdkafka
 from driftline.registry.aliases import canary, start_canary
 from driftline.registry.client import connect as connect_registry
+from driftline.registry.files import layout
 from driftline.registry.promote import promote, rollback
 from driftline.registry.timeline import spans
-from driftline.storage.broker import librdkafka
-from driftline.storage.explain import explain
-from driftline.storage.promotions import Decision, VersionEvent
-from driftline.streaming.features import FeatureDefinition
-from driftline.streaming.lineup import in_canary
+from driftline.storage.log.lineage import explain
+from driftline.storage.versions.promotions import Decision, VersionEvent
+from driftline.streaming.scoring.features import FeatureDefinition
+from driftline.streaming.scoring.lineup import in_canary
 from tests.integration.job import feed
 from tests.integration.job.conftest import World
 from tests.integration.job.running import (

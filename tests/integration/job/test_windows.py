@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from driftline.storage.audit import audit
-from driftline.streaming.history import features_of_history, left_out
+from driftline.audit import audit
+from driftline.streaming.history.history import features_of_history, left_out
 from tests.integration.job import failing, feed
 from tests.integration.job.conftest import World
 from tests.integration.job.running import Running, proof, rows, wait_for

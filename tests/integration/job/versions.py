@@ -11,9 +11,9 @@ import mlflow.artifacts
 from driftline.config import Config
 from driftline.registry.client import connect as connect_registry
 from driftline.registry.register import register
-from driftline.storage import promotions
 from driftline.storage.connection import connect
-from driftline.storage.promotions import Quarantine, VersionEvent
+from driftline.storage.versions import promotions
+from driftline.storage.versions.promotions import Quarantine, VersionEvent
 from tests.integration.job import saved_model
 from tests.integration.job.conftest import World
 from tests.integration.job.running import rows, wait_for

@@ -19,10 +19,12 @@ from driftline.profile.build import build
 from driftline.profile.profile import Profile
 from driftline.profile.recount import reference
 from driftline.records import NO_SHADOWS, POSITION, PREDICTION, REJECT, SHADOW, ScoredBatch
-from driftline.storage import reference_sample, references, schema, versions
 from driftline.storage.connection import connect
-from driftline.storage.references import StoredReference
-from driftline.storage.write import Target, Writer
+from driftline.storage.log.write import Target, Writer
+from driftline.storage.monitoring import reference_sample, references
+from driftline.storage.monitoring.references import StoredReference
+from driftline.storage.tables import schema
+from driftline.storage.versions import versions
 
 FEATURES = pa.schema([("amount", pa.float64()), ("country", pa.string())])
 START = datetime(2024, 3, 4, tzinfo=UTC)  # a Monday

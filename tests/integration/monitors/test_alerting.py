@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from driftline.monitoring import Family
+from driftline.config.monitors import Family
 from driftline.monitors.alerts.alerting import Alerting
-from driftline.monitors.running.fresh import Fresh, row
-from driftline.monitors.running.schedule import Length
-from driftline.monitors.stream.pulse import MINUTE, REJECTS
-from driftline.monitors.verdict import Status, Verdict
-from driftline.storage import incidents, verdicts
+from driftline.monitors.stream.realtime_checks import MINUTE, REJECTS
+from driftline.monitors.windows.judged_window import Fresh, row
+from driftline.monitors.windows.schedule import Length
+from driftline.monitors.windows.verdict import Status, Verdict
 from driftline.storage.connection import connect
+from driftline.storage.monitoring import incidents, verdicts
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors
 
 DRIFT: tuple[str, Family] = ("omnibus", "drift")

@@ -10,7 +10,7 @@ import pytest
 
 from driftline.monitors.running.backfill import backfill
 from driftline.monitors.running.runner import Runner
-from driftline.storage import verdicts
+from driftline.storage.monitoring import verdicts
 from tests.integration.monitors.conftest import HOUR, START, Stream, label, monitors, rows
 
 WINDOWS = monitors(

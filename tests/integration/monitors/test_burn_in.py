@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from driftline.monitors.running.runner import Runner
-from driftline.storage import profiles
 from driftline.storage.connection import connect
+from driftline.storage.profiles import profile_rows
 from tests.integration.monitors.conftest import Stream, monitors
 from tests.integration.monitors.test_commands import typed, written
 
@@ -81,7 +81,7 @@ def test_hours_that_were_merged_already_are_not_counted_again(
     for hour in range(3 * 24 + 2):
         stream.hour(hour, n=60)
     with connect(stream.config.postgres, "write", autocommit=True) as connection:
-        profiles.compact(connection, stream.name)
+        profile_rows.compact(connection, stream.name)
     Runner(stream.config).run(once=True)
     kept = stream.sql("SELECT note, block_seconds FROM driftline.reference")
     assert kept == [("after burn-in", 3_600)]

@@ -10,13 +10,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from driftline.cli import app
+from driftline.cli.app import app
 from driftline.config import Config
+from driftline.monitors.calibration.judges import Judges
 from driftline.monitors.calibration.support import of_model
-from driftline.monitors.running.judges import Judges
-from driftline.monitors.verdict import Window
-from driftline.storage import promotions
+from driftline.monitors.windows.verdict import Window
 from driftline.storage.connection import connect
+from driftline.storage.versions import promotions
 from tests.integration.monitors.conftest import START, Stream, monitors
 
 

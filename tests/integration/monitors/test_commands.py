@@ -8,7 +8,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from driftline.cli import app
+from driftline.cli.app import app
 from tests.integration.monitors.conftest import Stream, monitors
 
 

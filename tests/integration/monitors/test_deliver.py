@@ -18,14 +18,14 @@ import pytest
 
 from driftline import names
 from driftline.config import Config
-from driftline.grafana import Grafana
-from driftline.monitoring import Notify
+from driftline.config.grafana import Grafana
+from driftline.config.monitors import Notify
+from driftline.config.types import Secret
 from driftline.monitors.alerts.deliver import deliver
 from driftline.monitors.running.runner import Runner
-from driftline.settings import Secret
-from driftline.storage import incidents, notifications, silences
 from driftline.storage.connection import connect
-from driftline.storage.incidents import Content
+from driftline.storage.monitoring import incidents, notifications, silences
+from driftline.storage.monitoring.incidents import Content
 from tests.integration.monitors.conftest import START, Stream
 from tests.loopback import serving
 from tests.rule_state import answering, rules
@@ -150,7 +150,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from driftline.config import Config
-from driftline.storage import notifications
+from driftline.storage.monitoring import notifications
 from driftline.storage.connection import connect
 from driftline.monitors.alerts.deliver import deliver
 notifications.sent = lambda *_: os.kill(os.getpid(), signal.SIGKILL)

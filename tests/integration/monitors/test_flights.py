@@ -12,10 +12,11 @@ from driftline.demo import settings
 from driftline.monitors.running.runner import Runner
 from driftline.profile.blocks import Block
 from driftline.profile.profile import Profile
-from driftline.storage import incidents, schema
 from driftline.storage.connection import connect
-from driftline.storage.incidents import Incident
-from driftline.storage.references import StoredReference
+from driftline.storage.monitoring import incidents
+from driftline.storage.monitoring.incidents import Incident
+from driftline.storage.monitoring.references import StoredReference
+from driftline.storage.tables import schema
 from tests.integration.monitors.conftest import store
 from tests.statistics import flights_windows
 from tests.statistics.flights_judged import WINTER, start

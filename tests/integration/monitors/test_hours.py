@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from driftline.monitors.running.watch import Watch
-from driftline.storage import dirty, hours, windows
+from driftline.monitors.running.window_judging import Watch
 from driftline.storage.connection import Connection, connect
+from driftline.storage.profiles import dirty_minutes, hours, windows
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
 
 DAY = monitors(windows=["1 d"], segments=["country=de"])
@@ -112,7 +112,7 @@ def test_marks_that_expire_take_the_sums_with_them(stream: Stream) -> None:
     live(stream, 5, 50)
     stream.log(rows(stream.rng, 30, START))
     with connect(stream.config.postgres, "write", autocommit=True) as connection:
-        assert dirty.expire(connection, datetime.now(UTC) + timedelta(minutes=1)) == 1
+        assert dirty_minutes.expire(connection, datetime.now(UTC) + timedelta(minutes=1)) == 1
     assert sums(stream) == 0
     assert_same(stream)
 

@@ -7,15 +7,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from driftline.dashboards.generate import generate
-from driftline.dashboards.macros import Value, expand
+from driftline.dashboards.definitions.generate import generate
+from driftline.dashboards.panels.macros import Value, expand
 from driftline.monitors.running.backfill import backfill
-from driftline.monitors.running.late_truth import LateTruth
+from driftline.monitors.running.late_labels import LateTruth
 from driftline.monitors.running.runner import Runner
-from driftline.monitors.running.watch import Watch
+from driftline.monitors.running.window_judging import Watch
 from driftline.names import dashboard_uid
-from driftline.storage import verdicts
 from driftline.storage.connection import connect
+from driftline.storage.monitoring import verdicts
 from tests.integration.monitors.conftest import HOUR, START, Stream, label, monitors, rows
 
 LABELS = {"topic": "truth", "type": "bool"}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from driftline.monitors.raw import raw_monitors
+from driftline.monitors.raw_rows import row_monitors
 from driftline.monitors.references.set_reference import from_window
 from driftline.monitors.running.runner import Runner
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
@@ -67,7 +67,7 @@ def test_what_takes_too_long_is_ended_and_said(make_stream: Any) -> None:
     stream: Stream = make_stream(monitors=monitors(evidently=[slow, fine]))
     stream.keep_reference_rows()
     stream.hour(0)
-    raw_monitors._process.cache_clear()  # its import alone takes longer than the limit
+    row_monitors._process.cache_clear()  # its import alone takes longer than the limit
     Runner(stream.config).run(until_idle=True)
     found = said(stream)
     status, alerts, detail, _ = found["evidently.ValueDrift"]

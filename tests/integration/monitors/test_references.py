@@ -10,15 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from driftline.errors import DriftlineError
-from driftline.monitors.raw import raw_reference
+from driftline.monitors.calibration.judges import NoReferenceError, load
+from driftline.monitors.raw_rows import reference_rows
 from driftline.monitors.references.compare_reference import compare
 from driftline.monitors.references.set_reference import from_file, from_window
-from driftline.monitors.running.judges import NoReferenceError, load
-from driftline.monitors.running.schedule import Length
-from driftline.monitors.running.watch import Due, Watch
+from driftline.monitors.running.window_judging import Due, Watch
+from driftline.monitors.windows.schedule import Length
 from driftline.profile.profile import Profile
-from driftline.storage import profiles, references
 from driftline.storage.connection import connect
+from driftline.storage.monitoring import references
+from driftline.storage.profiles import profile_rows
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
 
 SEGMENT = "country=de"
@@ -86,7 +87,7 @@ def test_merged_hours_are_counted_again_for_shorter_blocks(stream: Stream) -> No
     before = from_window(stream.config, stream.name, START, START + 2 * HOUR, seconds=300)
     minutes = blocks(stream, SEGMENT, 300)
     with connect(stream.config.postgres, "write", autocommit=True) as connection:
-        profiles.compact(connection, stream.name, now=START + timedelta(days=300))
+        profile_rows.compact(connection, stream.name, now=START + timedelta(days=300))
     spans = "SELECT DISTINCT span_minutes FROM driftline.profile"
     assert stream.sql(spans) == [(1440,)]
     again = from_window(stream.config, stream.name, START, START + 2 * HOUR, seconds=300)
@@ -110,7 +111,7 @@ def test_a_file_with_and_without_times(stream: Stream, tmp_path: Path) -> None:
     assert (plain.profile, plain.block_seconds) == (timed.profile, None)
     assert blocks(stream) is None
     with connect(stream.config.postgres, "read") as connection:
-        raw = raw_reference.read(connection, stream.name, 1, 1_000)
+        raw = reference_rows.read(connection, stream.name, 1, 1_000)
     assert raw.origin == "file"
     assert raw.rows.equals(table.select(["amount", "country", "score"]))
 
@@ -151,7 +152,7 @@ def test_a_comparison_finds_the_column_that_moved(make_stream: Any) -> None:
     with connect(stream.config.postgres, "read") as connection:
         stored = references.read(connection, stream.name, 1)
         assert stored is not None
-        current = profiles.window(connection, stream.name, stream.binning, START, START + HOUR)
+        current = profile_rows.window(connection, stream.name, stream.binning, START, START + HOUR)
     found = {one.column: one for one in compare(current, stored.profile)}
     assert set(found) == {"amount", "country", "score"}
     moved = found["amount"]

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from driftline.monitors.running.runner import Runner
-from driftline.monitors.stream.pulse import Pulse
-from driftline.storage import reports, verdicts
+from driftline.monitors.stream.realtime_checks import Pulse
 from driftline.storage.connection import connect
-from driftline.storage.promotions import add_event
+from driftline.storage.monitoring import reports, verdicts
+from driftline.storage.versions.promotions import add_event
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
 
 MINUTE = timedelta(minutes=1)

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from driftline.config import Config
+from driftline.config.types import Secret
 from driftline.monitors.running.heartbeat import Heartbeat
 from driftline.services import ports
-from driftline.settings import Secret
 from tests.integration.monitors.conftest import Stream
 from tests.integration.monitors.running import start, wait_for
 from tests.loopback import serving

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from driftline.config import Config
-from driftline.monitoring import Runner as Settings
+from driftline.config.monitors import Runner as Settings
 from driftline.monitors.running.backfill import backfill
 from driftline.monitors.running.runner import Runner, shard_of, share_of
 from driftline.services.stack import Stack

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 from driftline.monitors.running.backfill import backfill
 from driftline.monitors.running.runner import Runner
-from driftline.storage import references
 from driftline.storage.connection import connect
-from driftline.storage.references import StoredReference
+from driftline.storage.monitoring import references
+from driftline.storage.monitoring.references import StoredReference
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors
 
 SLIDING = monitors(windows=[{"length": "4 h", "every": "1 h"}])

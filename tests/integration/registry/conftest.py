@@ -17,13 +17,13 @@ import yaml
 from psycopg import sql
 from typer.testing import CliRunner, Result
 
+from driftline.cli.models import models
 from driftline.config import Config, load
 from driftline.registry.client import connect as connect_registry
-from driftline.registry.commands import models
 from driftline.registry.register import register
 from driftline.services.stack import Stack
-from driftline.storage import schema
 from driftline.storage.connection import connect
+from driftline.storage.tables import schema
 from tests.unit.registry import saved_models
 
 if TYPE_CHECKING:

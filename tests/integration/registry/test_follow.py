@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from driftline.registry.trials import Trials
-from driftline.storage import promotions
 from driftline.storage.connection import connect
-from driftline.streaming.follow import Follower
-from driftline.streaming.serving import Serving
+from driftline.storage.versions import promotions
+from driftline.streaming.rollout.follow import Follower
+from driftline.streaming.rollout.serving import Serving
 from tests.hostile_reader import holding
 from tests.integration.job.running import wait_for
 from tests.integration.registry.conftest import FEATURES, MODEL, Registered
@@ -124,6 +124,7 @@ def test_it_is_refused_until_the_gates_have_passed(registered: Registered) -> No
         registered.point(2)
         wait_for(lambda: not one.serving.now().shadows, "a change")  # no shadow of itself
         assert one.champion() == 1
+        wait_for(lambda: "refused" in happened(registered, 2), "the refusal")
         assert happened(registered, 2) == ["ready", "scoring", "refused"]
         registered.client.delete_registered_model_alias(registered.name, "shadow")
         made = registered.json("promote", MODEL, "2")

@@ -18,12 +18,12 @@ import yaml
 
 from driftline.config import Config, Mlflow, load
 from driftline.errors import RegistryError
-from driftline.registry import download, layout
-from driftline.registry.cache import fetch
 from driftline.registry.client import connect
+from driftline.registry.files import download, layout
+from driftline.registry.files.cache import fetch
 from driftline.registry.register import register
 from driftline.services.stack import Stack
-from driftline.streaming.ready import Ready, locate, make_ready
+from driftline.streaming.rollout.ready import Ready, locate, make_ready
 from tests.unit.registry import keras_models, saved_models
 from tests.unit.registry.hostile import VERSIONS
 

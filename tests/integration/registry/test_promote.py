@@ -23,9 +23,9 @@ from driftline.registry.gates.canary import broken
 from driftline.registry.promote import locked
 from driftline.registry.register import register
 from driftline.services.stack import Stack
-from driftline.storage import evidence, promotions
 from driftline.storage.connection import connect
-from driftline.streaming.check import check_ready
+from driftline.storage.versions import live_evidence, promotions
+from driftline.streaming.flink.check import check_ready
 from tests.hostile_reader import holding
 from tests.integration.job import saved_model
 from tests.integration.job.running import PATIENCE
@@ -564,8 +564,8 @@ def test_the_latest_events_are_read_within_the_window(registered: Registered) ->
     registered.live(np.arange(n, dtype=float), np.arange(n) + 0.5)
     postgres = registered.config.local_postgres()
 
-    def read(**more: Any) -> evidence.Pairs:
-        return evidence.pairs(postgres, MODEL, 1, 2, **more)
+    def read(**more: Any) -> live_evidence.Pairs:
+        return live_evidence.pairs(postgres, MODEL, 1, 2, **more)
 
     from datetime import timedelta
 
@@ -575,8 +575,8 @@ def test_the_latest_events_are_read_within_the_window(registered: Registered) ->
     assert (everything.candidate - everything.champion == 0.5).all()
     assert len(read(window=timedelta(minutes=15))) == 900
     assert (read(window=timedelta(days=1), limit=700).champion == everything.champion[:700]).all()
-    assert len(evidence.pairs(postgres, MODEL, 1, 3, window=timedelta(days=1))) == 0
+    assert len(live_evidence.pairs(postgres, MODEL, 1, 3, window=timedelta(days=1))) == 0
     with connect(postgres, "migrate", autocommit=True) as connection:  # a canary's other side
         connection.execute("UPDATE driftline.prediction_payments SET model_version = 3")
-    backwards = evidence.pairs(postgres, MODEL, 2, 3, window=timedelta(days=1))
+    backwards = live_evidence.pairs(postgres, MODEL, 2, 3, window=timedelta(days=1))
     assert (backwards.champion - backwards.candidate == 0.5).all()

@@ -13,21 +13,22 @@ import yaml
 from typer.testing import CliRunner
 
 from driftline import names
+from driftline.cli.models import models
 from driftline.config import Config, Mlflow, Registry, Score
+from driftline.config.types import Secret
 from driftline.errors import RegistryError
 from driftline.profile import blocks, sample
 from driftline.profile.binning import Binning
 from driftline.profile.profile import Profile
-from driftline.registry import aliases, layout, manifest
-from driftline.registry.cache import fetch, resolve
+from driftline.registry import aliases, manifest
 from driftline.registry.client import connect
-from driftline.registry.commands import models
+from driftline.registry.files import layout
+from driftline.registry.files.cache import fetch, resolve
 from driftline.registry.loaders import load
 from driftline.registry.register import Training, register
 from driftline.registry.runtime import score
 from driftline.registry.versions import versions
 from driftline.services.stack import Stack
-from driftline.settings import Secret
 from tests.unit.registry import keras_models, saved_models
 
 

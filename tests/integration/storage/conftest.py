@@ -15,13 +15,13 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from driftline.config import Config, Model
+from driftline.kafka.client_settings import librdkafka
 from driftline.profile.binning import Binning
 from driftline.profile.build import build
 from driftline.records import NO_SHADOWS, POSITION, PREDICTION, REJECT, SHADOW, ScoredBatch
-from driftline.storage import schema
-from driftline.storage.broker import librdkafka
 from driftline.storage.connection import connect
-from driftline.storage.write import Target, Writer
+from driftline.storage.log.write import Target, Writer
+from driftline.storage.tables import schema
 
 FEATURES = pa.schema([("amount", pa.float64()), ("items", pa.int64()), ("country", pa.string())])
 MODEL = "fraud"

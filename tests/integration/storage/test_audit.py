@@ -12,13 +12,13 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from driftline.audit import AuditReport, audit
 from driftline.errors import AuditError
+from driftline.kafka.client_settings import librdkafka
 from driftline.records import POSITION, REJECT
-from driftline.storage.audit import AuditReport, audit
-from driftline.storage.broker import librdkafka
 from driftline.storage.connection import connect
-from driftline.storage.hours import add_up
-from driftline.storage.labels import LabelBatch, LabelWriter
+from driftline.storage.log.labels import LabelBatch, LabelWriter
+from driftline.storage.profiles.hours import add_up
 
 MODEL = "fraud"
 

@@ -12,19 +12,20 @@ import yaml
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 from typer.testing import CliRunner, Result
 
+from driftline.cli import store
 from driftline.errors import RegistryError
-from driftline.storage import commands, versions
-from driftline.storage.broker import librdkafka
+from driftline.kafka.client_settings import librdkafka
+from driftline.kafka.topic import Topic
 from driftline.storage.connection import connect
-from driftline.storage.topic import Topic
-from driftline.storage.versions import ModelVersion
+from driftline.storage.versions import versions
+from driftline.storage.versions.versions import ModelVersion
 
 MODEL = "fraud"
 
 app = typer.Typer()
-for command in (commands.audit, commands.explain, commands.republish, commands.compact):
+for command in (store.audit, store.explain, store.republish, store.compact):
     app.command()(command)
-app.add_typer(commands.rejected, name="rejected")
+app.add_typer(store.rejected, name="rejected")
 
 
 @pytest.fixture

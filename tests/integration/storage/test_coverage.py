@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from driftline.storage import coverage, runners
 from driftline.storage.connection import connect
+from driftline.storage.monitoring import coverage, runners
 
 MODEL, OTHER = "fraud", "spend"
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from driftline.storage.audit import audit
+from driftline.audit import audit
 from driftline.storage.connection import connect
-from driftline.storage.forget import forget
-from driftline.streaming.checkpoints import checkpoint_folder, discard_forgotten, newest
+from driftline.storage.log.forget import forget
+from driftline.streaming.flink.checkpoints import checkpoint_folder, discard_forgotten, newest
 from tests.unit.streaming.test_checkpoints import checkpoint
 
 MODEL = "fraud"

@@ -11,8 +11,8 @@ from psycopg import sql
 from driftline.config import Config
 from driftline.errors import ServiceError
 from driftline.storage.connection import Connection, connect
-from driftline.storage.insert import Inserter
-from driftline.storage.rows import stream
+from driftline.storage.log.insert import Inserter
+from driftline.storage.log.rows import stream
 from tests import monitored
 
 # As TimescaleDB before 2.18.2 does in a compressed chunk (timescaledb #7672): what comes after the

@@ -10,15 +10,19 @@ import psycopg
 import pyarrow as pa
 import pytest
 
+from driftline.audit import audit
 from driftline.errors import SchemaError, ServiceError
 from driftline.records import POSITION
 from driftline.services.stack import Stack
-from driftline.storage import blockers, ledger_compaction, locks, profiles, promotions, schema
-from driftline.storage.audit import audit
+from driftline.storage import blockers, locks
 from driftline.storage.connection import Connection, connect
-from driftline.storage.forget import forget
-from driftline.storage.ledger import Ledger
+from driftline.storage.log import compaction
+from driftline.storage.log.forget import forget
+from driftline.storage.log.ledger import Ledger
+from driftline.storage.profiles import profile_rows
 from driftline.storage.reconnect import TRANSIENT
+from driftline.storage.tables import schema
+from driftline.storage.versions import promotions
 from tests.databases import superuser
 from tests.hostile_reader import holding
 from tests.integration.storage.conftest import FEATURES, MODEL
@@ -38,8 +42,8 @@ def test_a_reader_that_holds_all_it_can_stalls_nothing(world: Any) -> None:
         for _ in range(3):
             world.feed(20, rejected=1)
         with writing(world) as connection:
-            assert profiles.compact(connection, MODEL).before > 0
-            assert ledger_compaction.compact(connection, MODEL, timedelta(0)) > 0
+            assert profile_rows.compact(connection, MODEL).before > 0
+            assert compaction.compact(connection, MODEL, timedelta(0)) > 0
             promotions.begin(connection, MODEL, 1, by="tester")
             assert [one.kind for one in promotions.decisions(connection, MODEL)] == ["first"]
         schema.migrate(world.config, {MODEL: FEATURES, "another": FEATURES})
@@ -73,7 +77,7 @@ def test_compact_names_who_blocks_it(world: Any, monkeypatch: pytest.MonkeyPatch
             pytest.raises(ServiceError) as raised,
             blockers.patient(world.config.postgres, "write") as connection,
         ):
-            profiles.compact(connection, MODEL)
+            profile_rows.compact(connection, MODEL)
         pid = other.info.backend_pid
     session = f"session {pid} of role 'driftline_migrate' (application 'psql')"
     assert f"a table is in use by {session}: nothing was changed" in str(raised.value)

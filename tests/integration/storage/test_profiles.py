@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from driftline.audit import audit
 from driftline.profile.profile import Profile
-from driftline.storage import ledger_compaction, locks, profiles
-from driftline.storage.audit import audit
+from driftline.storage import locks
 from driftline.storage.connection import connect
+from driftline.storage.log import compaction
+from driftline.storage.profiles import profile_rows
 
 MODEL = "fraud"
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -29,12 +31,12 @@ def spread(world: Any, *ages: timedelta, n: int = 12) -> None:
 
 def total(world: Any) -> Profile:
     with connect(world.config.postgres, "read") as connection:
-        return profiles.window(connection, MODEL, world.binning, LONG_AGO, EVER_AFTER)
+        return profile_rows.window(connection, MODEL, world.binning, LONG_AGO, EVER_AFTER)
 
 
-def compact(world: Any, **options: Any) -> profiles.Compacted:
+def compact(world: Any, **options: Any) -> profile_rows.Compacted:
     with connect(world.config.postgres, "write", autocommit=True) as connection:
-        return profiles.compact(connection, MODEL, **options)
+        return profile_rows.compact(connection, MODEL, **options)
 
 
 def spans(world: Any) -> list[tuple[int, int]]:
@@ -54,7 +56,7 @@ def test_rows_are_merged_by_age_and_every_count_stays(world: Any) -> None:
     assert (done.before, done.after) == (14, 7)
     assert spans(world) == [(1, 2), (60, 3), (1440, 2)]
     assert total(world) == before
-    assert compact(world) == profiles.Compacted(0, 0)
+    assert compact(world) == profile_rows.Compacted(0, 0)
     report = audit(world.config, MODEL, deep=True, complete=True)
     assert report.ok, report.to_json()
 
@@ -93,7 +95,7 @@ def test_late_rows_join_the_hour_that_is_there(world: Any) -> None:
     before = total(world)
     with connect(world.config.postgres, "read") as connection:
         start = datetime(2024, 4, 21, 12, tzinfo=UTC)
-        rows = profiles.read(connection, MODEL, start, start + timedelta(minutes=1))
+        rows = profile_rows.read(connection, MODEL, start, start + timedelta(minutes=1))
     assert [row.span_minutes for row in rows] == [60, 1]  # the hour is whole, beside what is new
     report = audit(world.config, MODEL, deep=True, complete=True)
     assert report.ok, report.to_json()
@@ -108,7 +110,7 @@ def test_a_window_has_its_own_rows_only(world: Any) -> None:
     with connect(world.config.postgres, "read") as connection:
 
         def rows(since: datetime, until: datetime, **which: Any) -> int:
-            found = profiles.read(connection, MODEL, since, until, **which)
+            found = profile_rows.read(connection, MODEL, since, until, **which)
             return sum(row.rows for row in found)
 
         minute = timedelta(minutes=1)
@@ -134,18 +136,18 @@ def test_a_second_compaction_leaves_it_to_the_first(world: Any) -> None:
         connect(world.config.postgres, "write") as other,
         locks.transaction(other, "compact profiles", MODEL),
     ):
-        assert compact(world) == profiles.Compacted(0, 0)
+        assert compact(world) == profile_rows.Compacted(0, 0)
     assert compact(world).before == 4
 
 
 def test_nothing_is_compacted_for_a_model_without_profiles(world: Any) -> None:
-    assert compact(world) == profiles.Compacted(0, 0)
+    assert compact(world) == profile_rows.Compacted(0, 0)
 
 
 def test_readers_and_writers_beside_compactions_see_every_count_once(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(profiles, "_ROWS_AT_ONCE", 5)  # many small transactions
+    monkeypatch.setattr(profile_rows, "_ROWS_AT_ONCE", 5)  # many small transactions
     spread(world, *(timedelta(minutes=7 * i) for i in range(30)))
     logged = [30 * 12]
     stop = threading.Event()
@@ -190,7 +192,7 @@ def test_readers_and_writers_beside_compactions_see_every_count_once(
 
 def compact_ledger(world: Any, settled: timedelta) -> int:
     with connect(world.config.postgres, "write", autocommit=True) as connection:
-        return ledger_compaction.compact(connection, MODEL, settled)
+        return compaction.compact(connection, MODEL, settled)
 
 
 def ledger_rows(world: Any) -> int:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from driftline.storage import rejected
-from driftline.storage.audit import audit
+from driftline.audit import audit
+from driftline.kafka.topic import Topic
 from driftline.storage.connection import connect
-from driftline.storage.rejected import Filter, Replayed
-from driftline.storage.topic import Topic
+from driftline.storage.log import rejected
+from driftline.storage.log.rejected import Filter, Replayed
 
 MODEL = "fraud"
 

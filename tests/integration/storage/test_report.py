@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 
 from driftline.errors import DriftlineError
-from driftline.monitors.raw import raw_reference, report
+from driftline.monitors.raw_rows import reference_rows, report
 from driftline.profile import sample
 from driftline.profile.profile import Profile
-from driftline.storage import reference_sample, references, reports
 from driftline.storage.connection import connect
-from driftline.storage.references import StoredReference
+from driftline.storage.monitoring import reference_sample, references, reports
+from driftline.storage.monitoring.references import StoredReference
 from tests.integration.storage.conftest import MODEL, START, World
 
 DAY = timedelta(days=1)
@@ -78,7 +78,7 @@ def test_a_live_reference_is_read_from_its_window(filled: World) -> None:
         references.write(connection, live, [])
     try:
         with connect(filled.config.postgres, "read", autocommit=True) as connection:
-            found = raw_reference.read(connection, MODEL, 1, 500)
+            found = reference_rows.read(connection, MODEL, 1, 500)
         assert len(found.rows) == 500
         assert found.origin == "live rows of 2024-03-01 00:00 to 2024-03-02 00:00"
         assert "label" in found.rows.column_names
@@ -95,4 +95,4 @@ def test_what_is_missing_is_said(filled: World, tmp_path: Path) -> None:
             DriftlineError, match="no raw rows of the reference of model 'fraud' version 2"
         ),
     ):
-        raw_reference.read(connection, MODEL, 2, 10)
+        reference_rows.read(connection, MODEL, 2, 10)

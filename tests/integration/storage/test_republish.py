@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from driftline.audit import audit
+from driftline.audit.republish import republish
 from driftline.errors import ConfigError
-from driftline.storage.audit import audit
-from driftline.storage.republish import republish
-from driftline.storage.topic import Topic
+from driftline.kafka.topic import Topic
 
 MODEL = "fraud"
 NOW = timedelta(0)

@@ -15,14 +15,14 @@ from psycopg import sql
 
 from driftline import names
 from driftline.config import Config, Login, Storage
+from driftline.config.types import Secret
 from driftline.errors import SchemaError, ServiceError
 from driftline.services.stack import Stack
-from driftline.settings import Secret
-from driftline.storage import community, grafana_tables, monitoring_tables, schema
 from driftline.storage.connection import connect, driver, engine
-from driftline.storage.forget import forget
-from driftline.storage.read_rights import excess
-from driftline.storage.sources import source_ids
+from driftline.storage.log.forget import forget
+from driftline.storage.log.sources import source_ids
+from driftline.storage.tables import grafana_tables, monitoring_tables, retention, schema
+from driftline.storage.tables.read_rights import excess
 from tests.databases import superuser
 
 FEATURES = pa.schema(
@@ -434,7 +434,7 @@ def test_old_rows_expire_where_the_server_has_no_policies(
     assert schema.expire(config) == []
     limited = config.model_copy(update={"storage": Storage(keep_rows=timedelta(days=30))})
     with connect(config.postgres, "migrate") as connection:
-        has_policies = community.available(connection)
+        has_policies = retention.available(connection)
     assert len(schema.expire(limited)) == (0 if has_policies else 1)
 
 
@@ -452,8 +452,8 @@ def test_shadows_have_a_table_that_is_expired_and_forgotten(
         for version, days in ((1, 1), (2, 1), (1, 100)):
             connection.execute(row, [timedelta(days=days), version])
     with connect(config.postgres, "migrate") as connection:
-        assert "shadow_fraud_eu" in community._tables(connection)
-        has_policies = community.available(connection)
+        assert "shadow_fraud_eu" in retention._tables(connection)
+        has_policies = retention.available(connection)
     limited = config.model_copy(update={"storage": Storage(keep_rows=timedelta(days=30))})
     assert len(schema.expire(limited)) == (0 if has_policies else 1)
     with connect(config.postgres, "migrate") as connection:

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from driftline.audit import audit
 from driftline.errors import ServiceError
-from driftline.storage import intervals
-from driftline.storage.audit import audit
-from driftline.storage.topic import Topic
+from driftline.kafka import intervals
+from driftline.kafka.topic import Topic
 
 MODEL = "fraud"
 
@@ -96,7 +96,7 @@ def test_a_topic_that_does_not_exist_has_no_partitions(world: Any) -> None:
 
 
 def test_errors_name_the_topic_and_the_cause(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("driftline.storage.topic._TIMEOUT", 2.0)
+    monkeypatch.setattr("driftline.kafka.topic._TIMEOUT", 2.0)
     nobody = world.config.kafka.model_copy(update={"username": "nobody"})
     away = world.config.kafka.model_copy(update={"bootstrap": "127.0.0.1:1"})
     for settings, cause in ((nobody, "Authentication failed"), (away, "Connection refused")):

@@ -6,8 +6,9 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from driftline.storage import profiles, reference_sample, reports, window_sample
 from driftline.storage.connection import connect
+from driftline.storage.monitoring import reference_sample, reports, window_sample
+from driftline.storage.profiles import profile_rows
 from tests.integration.storage.conftest import MODEL, START, World
 
 DAY = timedelta(days=1)
@@ -44,7 +45,7 @@ def test_a_small_window_is_read_whole(filled: World) -> None:
 
 def test_a_busy_window_gives_the_same_rows_again(filled: World) -> None:
     with connect(filled.config.postgres, "read") as connection:
-        assert profiles.rows(connection, MODEL, START, START + DAY) == EVENTS + BURST
+        assert profile_rows.rows(connection, MODEL, START, START + DAY) == EVENTS + BURST
         one, again = (
             window_sample.read(connection, MODEL, START, START + DAY, rows=200) for _ in range(2)
         )

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from driftline.profile.profile import Profile
-from driftline.storage import profiles, windows
 from driftline.storage.connection import connect
+from driftline.storage.profiles import profile_rows, windows
 
 MODEL = "fraud"
 HOUR = datetime(2024, 3, 1, 10, tzinfo=UTC)
@@ -42,7 +42,7 @@ def test_a_late_row_of_a_merged_hour_is_counted_once(world: Any, merged_after: t
     world.segments = ("country",)
     log(world, *(event(world, minute, "fr") for minute in range(0, 60, 5)))
     with connect(world.config.postgres, "write", autocommit=True) as connection:
-        profiles.compact(connection, MODEL, now=HOUR + merged_after)
+        profile_rows.compact(connection, MODEL, now=HOUR + merged_after)
     # its segment is new in this hour
     log(world, event(world, 10, "de"), event(world, 40, "fr"))
     for first, end, rows in ((0, 30, 7), (5, 11, 3), (0, 10, 2), (30, 60, 7), (20, 60, 9)):
@@ -54,7 +54,7 @@ def test_a_late_row_of_a_merged_hour_is_counted_once(world: Any, merged_after: t
     assert counts(world, 0, 60)[""][0] == 14
     before = counts(world, 0, 30)
     with connect(world.config.postgres, "write", autocommit=True) as connection:
-        profiles.compact(connection, MODEL, now=HOUR + merged_after)
+        profile_rows.compact(connection, MODEL, now=HOUR + merged_after)
     assert counts(world, 0, 30) == before
 
 
@@ -62,7 +62,7 @@ def test_parts_of_hours_that_overlap_are_counted_once(world: Any) -> None:
     """Other windows make other parts, and late minutes become parts beside their hour."""
     log(world, *(event(world, minute) for minute in range(60)))
     compact = partial(
-        profiles.compact, model=MODEL, now=HOUR + timedelta(days=3), kept=timedelta(days=10)
+        profile_rows.compact, model=MODEL, now=HOUR + timedelta(days=3), kept=timedelta(days=10)
     )
     with connect(world.config.postgres, "write", autocommit=True) as connection:
         compact(connection, minutes=15)
@@ -71,7 +71,7 @@ def test_parts_of_hours_that_overlap_are_counted_once(world: Any) -> None:
         mixed = [(0, 60), (7, 20), (10, 20), (12, 14), (15, 30), (20, 40), (25, 60), (29, 31)]
         for first, end in mixed:
             assert counts(world, first, end)[""][0] == 2 * (end - first)
-        profiles.compact(connection, MODEL, now=HOUR + timedelta(days=3))
+        profile_rows.compact(connection, MODEL, now=HOUR + timedelta(days=3))
         log(world, *(event(world, minute) for minute in range(60)))
         compact(connection, minutes=5)
     for first, end in mixed:

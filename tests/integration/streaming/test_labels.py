@@ -12,7 +12,7 @@ import pytest
 from driftline.config import Config, Model
 from driftline.errors import ConfigError
 from driftline.storage.connection import connect
-from driftline.streaming.labels import LabelLog
+from driftline.streaming.scoring.labels import LabelLog
 from tests.contracts.messages import MODEL
 from tests.contracts.model import SECTION, migrated
 

@@ -15,14 +15,14 @@ from driftline.errors import SchemaError
 from driftline.profile.build import build
 from driftline.records import ScoredBatch
 from driftline.registry.loaders import keras as loader
-from driftline.storage import schema
 from driftline.storage.connection import connect
-from driftline.storage.write import Target, Writer
-from driftline.streaming.decode import DECODERS
-from driftline.streaming.features import FeatureDefinition
-from driftline.streaming.history import features_of_history
-from driftline.streaming.lineup import Lineup, Served
-from driftline.streaming.process import Messages, Process
+from driftline.storage.log.write import Target, Writer
+from driftline.storage.tables import schema
+from driftline.streaming.history.history import features_of_history
+from driftline.streaming.scoring.decode import DECODERS
+from driftline.streaming.scoring.features import FeatureDefinition
+from driftline.streaming.scoring.lineup import Lineup, Served
+from driftline.streaming.scoring.process import Messages, Process
 from tests.unit.registry import keras_models
 
 SECTION: dict[str, Any] = {

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from pyflink.table import ExplainDetail, TableEnvironment
 
 from driftline.config import Config, Input, Model
 from driftline.names import BODY
-from driftline.streaming.job import flink_settings, table_environment
-from driftline.streaming.jvm import jvm_arguments
-from driftline.streaming.query import accepted_time_expression, time_expression
-from driftline.streaming.topology import build
+from driftline.streaming.flink.job import flink_settings, table_environment
+from driftline.streaming.flink.topology import build
+from driftline.streaming.jvm.gateway import jvm_arguments
+from driftline.streaming.queries.query import accepted_time_expression, time_expression
 from tests.unit.streaming.decoding import ANY_TIME, NOW, decode, event
 
+Plans = Callable[[str], tuple[str, str]]
 NAME = "fraud"
 WINDOW = """
     SELECT *,
@@ -110,10 +112,21 @@ def optimized_plan(config: Config, starts: dict[str, dict[int, int]]) -> str:
     return plans(config, starts)[0]
 
 
+@pytest.fixture(scope="module")
+def plans_of(tmp_path_factory: pytest.TempPathFactory) -> Plans:
+    """The plans of each of `PARTS`; Flink makes them once, in seconds."""
+
+    @cache
+    def made(parts: str) -> tuple[str, str]:
+        return plans(config_of(tmp_path_factory.mktemp("plan"), section(**PARTS[parts])), {})
+
+    return made
+
+
 @pytest.mark.parametrize("parts", PARTS, ids=str)
-def test_functions_that_write_are_called_at_one_place(tmp_path: Path, parts: str) -> None:
+def test_functions_that_write_are_called_at_one_place(plans_of: Plans, parts: str) -> None:
     model = section(**PARTS[parts])
-    plan = optimized_plan(config_of(tmp_path, model), {})
+    plan, _ = plans_of(parts)
     assert len(re.findall(r"\blog_predictions\(", plan)) == 1, plan
     assert len(re.findall(r"\blog_labels\(", plan)) == int("labels" in model), plan
     # a plan that is shared says so where it is used again: the log must be no such part
@@ -124,9 +137,9 @@ def test_functions_that_write_are_called_at_one_place(tmp_path: Path, parts: str
 
 
 @pytest.mark.parametrize("parts", PARTS, ids=str)
-def test_no_message_overtakes_another_of_its_partition(tmp_path: Path, parts: str) -> None:
+def test_no_message_overtakes_another_of_its_partition(plans_of: Plans, parts: str) -> None:
     """Round robin would let the watermark of one reader pass the rows of another."""
-    _, executed = plans(config_of(tmp_path, section(**PARTS[parts])), {})
+    _, executed = plans_of(parts)
     nodes = {node["id"]: node for node in json.loads(executed)["nodes"]}
     ways = [
         (way["ship_strategy"], nodes[way["id"]], node)
@@ -149,9 +162,9 @@ def has_windows(parts: str) -> bool:
 
 @pytest.mark.parametrize("parts", PARTS, ids=str)
 def test_windows_alone_are_read_by_one_task_that_is_always_active(
-    tmp_path: Path, parts: str
+    plans_of: Plans, parts: str
 ) -> None:
-    _, executed = plans(config_of(tmp_path, section(**PARTS[parts])), {})
+    _, executed = plans_of(parts)
     nodes = json.loads(executed)["nodes"]
     readers = [
         node
@@ -164,8 +177,8 @@ def test_windows_alone_are_read_by_one_task_that_is_always_active(
 
 
 @pytest.mark.parametrize("parts", PARTS, ids=str)
-def test_each_message_is_decoded_once_for_the_query(tmp_path: Path, parts: str) -> None:
-    plan = optimized_plan(config_of(tmp_path, section(**PARTS[parts])), {})
+def test_each_message_is_decoded_once_for_the_query(plans_of: Plans, parts: str) -> None:
+    plan, _ = plans_of(parts)
     sql = PARTS[parts].get("features", {}).get("sql")
     assert len(re.findall(r"\bread_fields\(", plan)) == int(sql is not None), plan
 
@@ -186,20 +199,20 @@ def test_the_watermark_is_as_late_as_the_config_says(
 
 
 @pytest.mark.parametrize("parts", PARTS, ids=str)
-def test_only_windows_need_the_join_that_gives_each_event_once(tmp_path: Path, parts: str) -> None:
-    plan = optimized_plan(config_of(tmp_path, section(**PARTS[parts])), {})
+def test_only_windows_need_the_join_that_gives_each_event_once(plans_of: Plans, parts: str) -> None:
+    plan, _ = plans_of(parts)
     joins = plan.count("IntervalJoin(joinType=[LeftOuterJoin]")
     assert joins == int(has_windows(parts)), plan
 
 
-def test_what_is_published_is_not_computed_from_a_second_call(tmp_path: Path) -> None:
+def test_what_is_published_is_not_computed_from_a_second_call(plans_of: Plans) -> None:
     """The filter on the event's id must read the column of the call, not call again."""
-    plan = optimized_plan(config_of(tmp_path, section(**PARTS["everything"])), {})
+    plan, _ = plans_of("everything")
     assert "IS NOT NULL(p.event_id)" in plan or "p.event_id IS NOT NULL" in plan, plan
 
 
-def test_every_column_that_the_query_adds_reaches_the_log(tmp_path: Path) -> None:
-    plan = optimized_plan(config_of(tmp_path, section(**PARTS["window"])), {})
+def test_every_column_that_the_query_adds_reaches_the_log(plans_of: Plans) -> None:
+    plan, _ = plans_of("window")
     [call] = re.findall(r"log_predictions\(([^)]*)\)", plan)
     whole = list(SQL["columns"].values()).count("int")  # these come as two
     assert len(call.split(",")) == 5 + len(SQL["columns"]) + whole, call

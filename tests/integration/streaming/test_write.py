@@ -17,11 +17,12 @@ from driftline.config import Config
 from driftline.errors import ServiceError
 from driftline.profile.binning import Binning
 from driftline.records import SHADOW, ScoredBatch
-from driftline.storage import ledger_compaction, reconnect
+from driftline.storage import reconnect
 from driftline.storage.connection import Connection, connect
-from driftline.storage.insert import CAREFUL_BATCHES
+from driftline.storage.log import compaction
+from driftline.storage.log.insert import CAREFUL_BATCHES
+from driftline.storage.log.write import Target, Writer
 from driftline.storage.reconnect import Reconnecting
-from driftline.storage.write import Target, Writer
 from driftline.streaming.sinks.timescale import TimescaleSink
 from tests.contracts.messages import MODEL, Message, batch
 from tests.contracts.model import migrated, reference_binning
@@ -125,7 +126,7 @@ def test_compacting_the_ledger_forgets_nothing(
     for first in range(0, 30, 10):
         writer.write(batch(events(topic, range(first, first + 8))))
     with connect(config.postgres, "write", autocommit=True) as other:
-        assert ledger_compaction.compact(other, MODEL, timedelta(0)) >= 1
+        assert compaction.compact(other, MODEL, timedelta(0)) >= 1
     holes = "{[0,8),[10,18),[20,28)}"
     assert query(LEDGER, topic) == [(0, 0, 27, holes, 24, 0, 0, 0)]
     stored = writer.write(batch(events(topic, range(30))))

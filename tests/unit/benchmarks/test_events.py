@@ -7,8 +7,8 @@ import orjson
 
 from benchmarks import events
 from driftline.config import Input
-from driftline.streaming.decode import JsonDecoder
-from driftline.streaming.rejects import Rejects
+from driftline.streaming.scoring.decode import JsonDecoder
+from driftline.streaming.scoring.rejects import Rejects
 
 SETTINGS = Input.model_validate(
     {

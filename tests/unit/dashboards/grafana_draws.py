@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from driftline.dashboards import palette
+from driftline.dashboards.panels import palette
 
 Panel = dict[str, Any]
 

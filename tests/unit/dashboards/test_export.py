@@ -9,11 +9,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from driftline.cli import app
+from driftline.cli.app import app
 from driftline.config import Config
-from driftline.dashboards.export import Exported, export
-from driftline.dashboards.generate import PageError, generate
-from driftline.dashboards.wanted import wanted
+from driftline.dashboards.definitions.generate import PageError, generate
+from driftline.dashboards.sync.desired import wanted
+from driftline.dashboards.sync.export import Exported, export
 from driftline.errors import ConfigError
 
 _PAGE = "dashboards/driftline-team-{team}/driftline-model-fraud.json"

@@ -14,10 +14,10 @@ import yaml
 from typer.testing import CliRunner
 
 from driftline import names
-from driftline.cli import app
+from driftline.cli.app import app
 from driftline.config import Config, Model
-from driftline.dashboards.board import panel_id
-from driftline.dashboards.generate import PageError, generate, pages
+from driftline.dashboards.definitions.generate import PageError, generate, pages
+from driftline.dashboards.panels.board import panel_id
 from driftline.dashboards.preview.server import Preview
 from tests import monitored
 from tests.unit.dashboards import grafana_draws

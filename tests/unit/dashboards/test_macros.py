@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from driftline.dashboards.macros import MacroError, expand
+from driftline.dashboards.panels.macros import MacroError, expand
 
 RECORDED = Path(__file__).parents[2] / "data" / "grafana" / "11_ds_query.json"
 

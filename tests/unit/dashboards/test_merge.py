@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.dashboards.merge import MISSING, ORDER, changes, merge
+from driftline.dashboards.sync.merge import MISSING, ORDER, changes, merge
 
 KEYS = st.sampled_from(["a", "b", "c"])
 TREES = st.recursive(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from driftline.dashboards import palette
+from driftline.dashboards.panels import palette
 
 Colour = NDArray[np.float64]
 

@@ -14,14 +14,14 @@ import yaml
 
 from driftline import names
 from driftline.config import Config
-from driftline.dashboards.board import panel_id
-from driftline.dashboards.export import export
-from driftline.dashboards.generate import generate
-from driftline.dashboards.rules import HEARTBEAT, route_of, rules
-from driftline.dashboards.uids import RULES
-from driftline.dashboards.wanted import wanted
-from driftline.grafana import Grafana
-from driftline.monitoring import Family
+from driftline.config.grafana import Grafana
+from driftline.config.monitors import Family
+from driftline.dashboards.definitions.generate import generate
+from driftline.dashboards.panels.board import panel_id
+from driftline.dashboards.panels.uids import RULES
+from driftline.dashboards.sync.alert_rules import HEARTBEAT, route_of, rules
+from driftline.dashboards.sync.desired import wanted
+from driftline.dashboards.sync.export import export
 from tests.grafana.template import expand
 
 GOLDEN = Path(__file__).parents[2] / "data" / "grafana" / "golden"

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from driftline.dashboards.kinds.contact_point import ContactPoint
-from driftline.dashboards.kinds.rule import Rule
-from driftline.dashboards.merge import changes, merge
-from driftline.dashboards.tree import from_tree, to_tree
+from driftline.dashboards.sync.kinds.contact_point import ContactPoint
+from driftline.dashboards.sync.kinds.rule import Rule
+from driftline.dashboards.sync.merge import changes, merge
+from driftline.dashboards.sync.tree import from_tree, to_tree
 
 RECORDED = Path(__file__).parents[2] / "data" / "grafana" / "ui-edits"
 _MOVED_DOWN = {f"panels.{number}.gridPos.y" for number in range(1, 9)}

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from driftline.config import Model
-from driftline.monitoring import CHECKED, Monitors
+from driftline.config.monitors import CHECKED, Monitors
 from driftline.monitors.calibration import budget, sequential
 from driftline.monitors.calibration.budget import Look
-from driftline.monitors.catalogue import MONITORS
-from driftline.monitors.stream import pulse, version_against_version
+from driftline.monitors.columns.catalogue import MONITORS
+from driftline.monitors.stream import realtime_checks, version_against_version
 from driftline.profile.binning import Binning, BoolBins, CategoryBins, LogBins, NumericBins
 
 BINNING = Binning(
@@ -102,7 +102,7 @@ def test_labels_take_their_share_from_the_columns() -> None:
     spent += sum(2 * budget.performance(settings, w) * budget.per_week(w) for w in settings.windows)
     series = sum(budget.stream(settings, s) for s in (budget.VOLUME, budget.VERSIONS))
     spent += sum(series * budget.per_week(w) for w in settings.windows)
-    spent += pulse.rejects_level(settings) * 7 * 24 * 12  # each five minutes
+    spent += realtime_checks.rejects_level(settings) * 7 * 24 * 12  # each five minutes
     assert spent + budget.SEQUENTIAL == pytest.approx(1)
 
 

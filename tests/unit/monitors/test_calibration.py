@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from driftline.monitoring import Monitors
+from driftline.config.monitors import Monitors
 from driftline.monitors.calibration.budget import Look
 from driftline.monitors.calibration.calibrator import Calibrator, fit, sizes_up_to
 from driftline.monitors.calibration.judge import Judge
 from driftline.monitors.calibration.null import Null
 from driftline.monitors.calibration.reference import Reference
-from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.columns.catalogue import MONITORS
 from driftline.monitors.columns.monitor import Comparison
 from driftline.profile.binning import Floats
 from tests.statistics.streams import DAY, Column, effects, stream

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from driftline.config.monitors import Evidently
 from driftline.errors import ConfigError, DriftlineError
-from driftline.monitoring import Evidently
-from driftline.monitors.raw import evidently_data, evidently_monitor, evidently_report
+from driftline.monitors.raw_rows import evidently_data, evidently_monitor, evidently_report
 
 ROOT = Path(__file__).parents[3]
 

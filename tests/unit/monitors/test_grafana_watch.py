@@ -8,11 +8,11 @@ import pytest
 
 from driftline import names
 from driftline.config import Config
-from driftline.grafana import Grafana
-from driftline.monitoring import Family, Severity
+from driftline.config.grafana import Grafana
+from driftline.config.monitors import Family, Severity
+from driftline.config.types import Secret
 from driftline.monitors.alerts.grafana_watch import GrafanaWatch
-from driftline.settings import Secret
-from driftline.storage.incidents import Incident
+from driftline.storage.monitoring.incidents import Incident
 from tests.rule_state import Answer, answering, rules
 
 

@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from driftline.monitoring import Monitors
+from driftline.config.monitors import Monitors
 from driftline.monitors.calibration.calibrator import Calibrator
 from driftline.monitors.calibration.judge import Judge
 from driftline.monitors.calibration.sequential import Sequential
-from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.columns.catalogue import MONITORS
 from driftline.monitors.columns.counts import Counts
 from driftline.monitors.columns.location import Location
 from driftline.monitors.columns.monitor import Comparison
-from driftline.monitors.verdict import Verdict
+from driftline.monitors.windows.verdict import Verdict
 from tests.statistics.streams import Change, Column, Stream, effects, stream
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from driftline.config import Input, Model, Registry
 from driftline.monitors.alerts import messages
-from driftline.storage.incidents import Content
+from driftline.storage.monitoring.incidents import Content
 
 WHEN = datetime(2026, 3, 1, tzinfo=UTC)
 MODEL = Model(

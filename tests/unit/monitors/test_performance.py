@@ -20,8 +20,8 @@ from driftline.profile.binning import Binning, Floats, NumericBins
 from driftline.profile.build import build
 from driftline.profile.profile import ColumnProfile
 from driftline.profile.recount import recount
-from driftline.storage.accepted import Level
-from driftline.storage.verdicts import Past
+from driftline.storage.monitoring.accepted_levels import Level
+from driftline.storage.monitoring.verdicts import Past
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 MONTH = timedelta(days=28)

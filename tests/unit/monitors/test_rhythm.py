@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from driftline.monitors.stream.rhythm import Rhythm
-from driftline.storage.accepted import Level
-from driftline.storage.verdicts import Known
+from driftline.monitors.stream.seasonal_volume import Rhythm
+from driftline.storage.monitoring.accepted_levels import Level
+from driftline.storage.monitoring.verdicts import Known
 
 DAY = timedelta(days=1)
 START = datetime(2024, 1, 1, tzinfo=UTC)

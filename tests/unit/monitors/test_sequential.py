@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from driftline.monitoring import Monitors
+from driftline.config.monitors import Monitors
 from driftline.monitors.calibration import budget
 from driftline.monitors.calibration.calibrator import Calibrator
 from driftline.monitors.calibration.judge import Judge
 from driftline.monitors.calibration.sequential import NAME, Sequential
 from driftline.monitors.calibration.support import supports
-from driftline.monitors.verdict import Window
+from driftline.monitors.windows.verdict import Window
 from tests.statistics.streams import Column, effects, stream
 
 SLIDING = Monitors.model_validate({"windows": [{"length": "1 d", "every": "1 h"}]})

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from driftline import names
-from driftline.monitoring import Check, Objective
+from driftline.config.monitors import Check, Objective
 from driftline.monitors.stream import (
     latency,
     no_traffic,
@@ -19,12 +19,12 @@ from driftline.monitors.stream import (
     version_against_version,
     volume,
 )
-from driftline.monitors.verdict import Verdict
+from driftline.monitors.windows.verdict import Verdict
 from driftline.profile.binning import Binning, LogBins
 from driftline.profile.build import build_column
 from driftline.profile.profile import ColumnProfile, Profile
 from driftline.profile.recount import recount
-from driftline.storage.promotions import Decision, Quarantine, VersionEvent
+from driftline.storage.versions.promotions import Decision, Quarantine, VersionEvent
 from tests.statistics.plan import Plan
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)

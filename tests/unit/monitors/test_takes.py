@@ -5,7 +5,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from driftline.monitors.catalogue import MONITORS
+from driftline.monitors.columns.catalogue import MONITORS
 from driftline.monitors.columns.counts import Counts
 from driftline.monitors.columns.monitor import Monitor, takes
 from driftline.profile.binning import Binning, CategoryBins

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from driftline import names
-from driftline.registry import layout
+from driftline.registry.files import layout
 from tests.unit.registry import keras_models
 
 Change = Callable[[Path, Path], object]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from driftline.registry import layout
-from driftline.registry.cache import cached
+from driftline.registry.files import layout
+from driftline.registry.files.cache import cached
 from tests.unit.registry.test_layout import version
 
 WEIGHTS = f"{layout.MODEL}/variables/variables.index"

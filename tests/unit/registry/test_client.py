@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from driftline.config import Mlflow
+from driftline.config.types import Secret
 from driftline.errors import ServiceError
 from driftline.registry import client
-from driftline.settings import Secret
 
 
 @pytest.fixture(autouse=True)

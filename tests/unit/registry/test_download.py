@@ -4,7 +4,7 @@ import pytest
 from mlflow import MlflowClient
 
 from driftline.errors import RegistryError
-from driftline.registry.download import require_allowed
+from driftline.registry.files.download import require_allowed
 
 CLIENT = MlflowClient("https://mlflow.example:5000")
 

@@ -11,9 +11,9 @@ import pytest
 
 from driftline.errors import RegistryError
 from driftline.registry import loaders
-from driftline.registry.keras_archive import refuse_unsafe
 from driftline.registry.loaders import keras as loader
 from driftline.registry.runtime import score
+from driftline.registry.safety.keras_archive import refuse_unsafe
 from tests.unit.registry import keras_models
 
 pytestmark = pytest.mark.tensorflow
@@ -59,7 +59,7 @@ def test_it_predicts_from_named_columns(saved: Path) -> None:
 
 
 def test_a_version_is_loaded_by_what_it_holds(saved: Path, tmp_path: Path) -> None:
-    from driftline.registry import layout
+    from driftline.registry.files import layout
 
     layout.place(saved, tmp_path / "version")
     assert layout.kind(tmp_path / "version") == "keras"

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from driftline.errors import RegistryError
-from driftline.registry import layout
+from driftline.registry.files import layout
 
 
 def version(folder: Path, loader: str = "mlflow.tensorflow", **extra: object) -> Path:

@@ -12,7 +12,7 @@ import pytest
 
 from driftline.config import TensorFlowServing
 from driftline.errors import ServiceError
-from driftline.registry.model_server import RefusedError, Server
+from driftline.registry.loaders.http_client import RefusedError, Server
 from tests import http_faults
 from tests.certificates import certificate, written
 from tests.http_faults import FaultyServer, Handler

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from driftline.errors import RegistryError
-from driftline.registry.reference_file import read
+from driftline.registry.files.reference_file import read
 
 AT = [datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC), datetime(2026, 1, 3, tzinfo=UTC)]
 TEXTS = ["2026-01-02T03:04:05.678Z", "2026-01-03T01:00:00+01:00"]

@@ -16,7 +16,7 @@ from driftline.errors import RegistryError
 from driftline.registry.loaders import saved_model
 from driftline.registry.loaders.in_process import InProcess
 from driftline.registry.runtime import score
-from driftline.streaming.isolate import run_isolated
+from driftline.streaming.scoring.isolate import run_isolated
 from tests.unit.registry import saved_models
 
 pytestmark = pytest.mark.tensorflow

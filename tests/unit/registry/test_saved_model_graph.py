@@ -10,7 +10,7 @@ import pytest
 
 from driftline.errors import RegistryError
 from driftline.registry.loaders.saved_model import load
-from driftline.registry.saved_model_graph import refuse_unsafe
+from driftline.registry.safety.saved_model_graph import refuse_unsafe
 
 keras: Any = None
 tf: Any = None

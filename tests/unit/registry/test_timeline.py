@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from driftline.registry.timeline import spans
-from driftline.storage.promotions import VersionEvent
+from driftline.storage.versions.promotions import VersionEvent
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

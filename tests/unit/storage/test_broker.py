@@ -4,9 +4,9 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from driftline.config import Kafka
+from driftline.config.types import Secret
 from driftline.errors import ConfigError
-from driftline.settings import Secret
-from driftline.storage import broker
+from driftline.kafka import client_settings
 
 
 def secret(folder: Path, text: str) -> Secret:
@@ -16,7 +16,7 @@ def secret(folder: Path, text: str) -> Secret:
 
 
 def test_plaintext_has_no_security_settings() -> None:
-    client = broker.librdkafka(Kafka(bootstrap="a:1,b:2"))
+    client = client_settings.librdkafka(Kafka(bootstrap="a:1,b:2"))
     assert client["bootstrap.servers"] == "a:1,b:2"
     assert not [key for key in client if key.startswith(("ssl", "sasl"))]
 
@@ -33,7 +33,7 @@ def test_sasl_over_tls_passes_account_and_files(tmp_path: Path) -> None:
         key_file=Path("me.key"),
         key_password=secret(tmp_path, "opener"),
     )
-    client = broker.librdkafka(settings)
+    client = client_settings.librdkafka(settings)
     assert client["security.protocol"] == "SASL_SSL"
     assert client["sasl.mechanism"] == "SCRAM-SHA-512"
     assert (client["sasl.username"], client["sasl.password"]) == ("job", "hunter2")
@@ -50,9 +50,9 @@ def test_librdkafka_takes_every_setting(tmp_path: Path) -> None:
         username="job",
         password=secret(tmp_path, "x"),
     )
-    AdminClient(broker.librdkafka(settings) | {"log_level": 0})  # raises on an unknown one
+    AdminClient(client_settings.librdkafka(settings) | {"log_level": 0})  # raises on an unknown one
 
 
 def test_sasl_without_an_account_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"'SASL_SSL' without an account: give kafka.username"):
-        broker.librdkafka(Kafka(bootstrap="a:1", security_protocol="SASL_SSL"))
+        client_settings.librdkafka(Kafka(bootstrap="a:1", security_protocol="SASL_SSL"))

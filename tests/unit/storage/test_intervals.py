@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.storage import intervals
+from driftline.kafka import intervals
 
 offsets = st.lists(st.integers(0, 60), max_size=40)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.storage.promotions import Decision, before
+from driftline.storage.versions.promotions import Decision, before
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

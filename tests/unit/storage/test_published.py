@@ -9,9 +9,9 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.storage import intervals
-from driftline.storage.published import PUBLISHED, STORED, Publication, Read, compare
-from driftline.storage.topic import Partition
+from driftline.audit.output_topic import PUBLISHED, STORED, Publication, Read, compare
+from driftline.kafka import intervals
+from driftline.kafka.topic import Partition
 
 # few ids and times, so that most things happen more than once
 keys = st.tuples(st.sampled_from("abc"), st.integers(0, 2))

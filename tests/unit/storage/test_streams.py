@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from driftline.storage import intervals
-from driftline.storage.audit.evidence import Found, Ledger
-from driftline.storage.audit.streams import KEPT, Evidence, judge
-from driftline.storage.topic import Partition
+from driftline.audit.stored_offsets import Found, Ledger
+from driftline.audit.streams import KEPT, Evidence, judge
+from driftline.kafka import intervals
+from driftline.kafka.topic import Partition
 
 ALL_TIME = np.array([[-(1 << 62), 1 << 62]], dtype=np.int64)
 

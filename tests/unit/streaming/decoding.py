@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from driftline.config import Input
-from driftline.streaming.decode import JsonDecoder
-from driftline.streaming.rejects import Rejects
+from driftline.streaming.scoring.decode import JsonDecoder
+from driftline.streaming.scoring.rejects import Rejects
 
 #: Kafka's timestamp of every message.
 NOW = "2026-01-01T00:00:00"

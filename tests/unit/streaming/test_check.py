@@ -4,7 +4,7 @@ import pytest
 
 from driftline.config import Config
 from driftline.errors import ConfigError
-from driftline.streaming.check import check_model
+from driftline.streaming.flink.check import check_model
 
 
 def config(**parts: Any) -> Config:

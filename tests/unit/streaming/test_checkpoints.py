@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from driftline.errors import ConfigError
-from driftline.streaming.checkpoints import newest
+from driftline.streaming.flink.checkpoints import newest
 
 
 def checkpoint(folder: Path, name: str, age: float, *, complete: bool = True) -> str:

@@ -13,12 +13,12 @@ import pytest
 from driftline.errors import ServiceError
 from driftline.records import PREDICTION, SHADOW, ScoredBatch
 from driftline.registry.loaders.shared_inputs import shared
-from driftline.streaming.decode import DECODERS
-from driftline.streaming.features import FeatureDefinition
-from driftline.streaming.isolate import TOO_MANY
-from driftline.streaming.judge import UnfitError
-from driftline.streaming.lineup import Lineup, Served, in_canary
-from driftline.streaming.process import Messages, Process
+from driftline.streaming.scoring.decode import DECODERS
+from driftline.streaming.scoring.features import FeatureDefinition
+from driftline.streaming.scoring.isolate import TOO_MANY
+from driftline.streaming.scoring.lineup import Lineup, Served, in_canary
+from driftline.streaming.scoring.process import Messages, Process
+from driftline.streaming.scoring.version_fault import UnfitError
 from tests.unit.streaming.decoding import NOW
 from tests.unit.streaming.test_features import model
 from tests.unit.streaming.test_process import FakeRuntime, Outputs

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from driftline.config import Kafka
+from driftline.config.types import Secret
 from driftline.errors import ConfigError
-from driftline.settings import Secret
-from driftline.streaming.connector import java_properties
+from driftline.streaming.flink.connector import java_properties
 
 SHADED = "org.apache.flink.kafka.shaded.org.apache.kafka.common.security"
 

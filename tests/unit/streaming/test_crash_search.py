@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from driftline.streaming.crash_search import MOST_EVENTS, Start, search
+from driftline.streaming.scoring.crash_search import MOST_EVENTS, Start, search
 
 N = 30
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftline.config import AcceptedTime
-from driftline.streaming.decode import ID_LIMIT, accepted
+from driftline.streaming.scoring.decode import ID_LIMIT, accepted
 from tests.unit.streaming.decoding import ANY_TIME, NOW, Outcome, Reject, decode, event
 
 EXPECTED_EVENT = {
@@ -617,8 +617,8 @@ def test_arbitrary_bytes_never_raise(payloads: list[bytes]) -> None:
 
 
 def test_types_do_not_depend_on_what_is_there() -> None:
-    from driftline.streaming.decode import JsonDecoder
-    from driftline.streaming.rejects import Rejects
+    from driftline.streaming.scoring.decode import JsonDecoder
+    from driftline.streaming.scoring.rejects import Rejects
     from tests.unit.streaming.decoding import settings as section
 
     decoder = JsonDecoder(section())

@@ -6,9 +6,9 @@ import pytest
 
 from driftline.config import Model
 from driftline.errors import ConfigError
-from driftline.streaming.features import FeatureDefinition
-from driftline.streaming.isolate import TOO_MANY
-from driftline.streaming.rejects import Rejects
+from driftline.streaming.scoring.features import FeatureDefinition
+from driftline.streaming.scoring.isolate import TOO_MANY
+from driftline.streaming.scoring.rejects import Rejects
 
 FIELDS = {"amount": "float", "items": "int", "country": "string", "new": "bool"}
 

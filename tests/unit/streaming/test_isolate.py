@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.streaming.isolate import TOO_MANY, run_isolated
+from driftline.streaming.scoring.isolate import TOO_MANY, run_isolated
 
 
 def batch(values: list[int]) -> pa.RecordBatch:

@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from driftline.streaming.judge import Judge, UnfitError
-from driftline.streaming.rejects import Reason
-from driftline.streaming.score import Scored
+from driftline.streaming.scoring.rejects import Reason
+from driftline.streaming.scoring.score import Scored
+from driftline.streaming.scoring.version_fault import Judge, UnfitError
 
 IN_A_ROW = 5
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from driftline.config import AcceptedTime
-from driftline.streaming.decode import accepted
-from driftline.streaming.series import utc
+from driftline.streaming.queries.series import utc
+from driftline.streaming.scoring.decode import accepted
 
 
 def milliseconds(*times: int) -> "pd.Series[pd.Timestamp]":

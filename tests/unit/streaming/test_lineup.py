@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.streaming.lineup import Lineup, Served, in_canary
+from driftline.streaming.scoring.lineup import Lineup, Served, in_canary
 from tests.unit.streaming.test_process import FakeRuntime
 
 ONE, TWO, THREE, FOUR = (Served(n, FakeRuntime()) for n in (1, 2, 3, 4))

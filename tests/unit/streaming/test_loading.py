@@ -6,7 +6,7 @@ import time
 import pytest
 
 from driftline.errors import RegistryError
-from driftline.streaming.loading import Loader
+from driftline.streaming.rollout.loader import Loader
 
 
 class Making:

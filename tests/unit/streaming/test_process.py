@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from driftline.config import Model, Score
 from driftline.records import POSITION, PREDICTION, REJECT, ScoredBatch
 from driftline.registry.runtime import Tensor
-from driftline.streaming.decode import DECODERS
-from driftline.streaming.features import FeatureDefinition
-from driftline.streaming.isolate import TOO_MANY
-from driftline.streaming.lineup import Lineup, Served
-from driftline.streaming.process import Messages, Process
+from driftline.streaming.scoring.decode import DECODERS
+from driftline.streaming.scoring.features import FeatureDefinition
+from driftline.streaming.scoring.isolate import TOO_MANY
+from driftline.streaming.scoring.lineup import Lineup, Served
+from driftline.streaming.scoring.process import Messages, Process
 from tests.unit.streaming.decoding import NOW, event
 from tests.unit.streaming.test_features import model
 

@@ -4,11 +4,7 @@ import pytest
 
 from driftline.config import Input, Query
 from driftline.errors import ConfigError
-from driftline.streaming.query import (
-    accepted_time_expression,
-    check,
-    time_expression,
-)
+from driftline.streaming.queries.query import accepted_time_expression, check, time_expression
 
 LAST_HOUR = """
     SELECT *,

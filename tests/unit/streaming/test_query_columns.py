@@ -8,7 +8,7 @@ from pyflink.table import DataTypes
 from pyflink.table.utils import arrow_to_pandas
 
 from driftline.config import FieldType
-from driftline.streaming import query_columns
+from driftline.streaming.queries import query_columns
 
 COLUMNS: dict[str, FieldType] = {"n": "int", "x": "float", "text": "string", "flag": "bool"}
 SCHEMA = pa.schema(

@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from driftline.records import REJECT
-from driftline.streaming.rejects import DETAIL_LIMIT, Rejects
+from driftline.streaming.scoring.rejects import DETAIL_LIMIT, Rejects
 
 
 def test_rejects_stand_in_the_order_of_their_messages() -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from driftline.streaming.run_folder import run_folder, temporary_folder
+from driftline.streaming.jvm.run_folder import run_folder, temporary_folder
 
 PROGRAM = """
 import sys
 from pathlib import Path
-from driftline.streaming.run_folder import run_folder, temporary_folder
+from driftline.streaming.jvm.run_folder import run_folder, temporary_folder
 with run_folder(Path(sys.argv[1])) as folder:
     print(temporary_folder(folder), flush=True)
     sys.stdin.read()

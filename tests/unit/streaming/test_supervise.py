@@ -8,8 +8,8 @@ import psutil
 import pytest
 
 from driftline.config import Config, Features, Model
-from driftline.streaming import supervise
-from driftline.streaming.supervise import JobError, Supervisor
+from driftline.streaming.flink import supervise
+from driftline.streaming.flink.supervise import JobError, Supervisor
 
 MODEL = "fraud"
 

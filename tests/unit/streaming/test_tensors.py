@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from driftline.config import EventField
 from driftline.errors import ConfigError
-from driftline.streaming.decode import JsonDecoder
-from driftline.streaming.features import FeatureDefinition
-from driftline.streaming.query import mentioned_fields
-from driftline.streaming.rejects import Rejects
+from driftline.streaming.queries.query import mentioned_fields
+from driftline.streaming.scoring.decode import JsonDecoder
+from driftline.streaming.scoring.features import FeatureDefinition
+from driftline.streaming.scoring.rejects import Rejects
 from tests.unit.streaming.decoding import NOW, decode, event, settings
 from tests.unit.streaming.test_features import model
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from driftline import parquet
 from driftline.config import Model
 from driftline.names import IS_EVENT
-from driftline.streaming.query_fields import ReadFields
-from driftline.streaming.score import _json
-from driftline.streaming.series import to_series
+from driftline.streaming.queries.query_fields import ReadFields
+from driftline.streaming.queries.series import to_series
+from driftline.streaming.scoring.score import _json
 
 LIMIT = 2**63
 NEAR = st.sampled_from([2**53 + 1, -(2**53) - 1, LIMIT - 1, -LIMIT, 0])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.environment import without_secrets
-from driftline.streaming import worker_environment
+from driftline.streaming.jvm import worker_environment
 
 
 @given(st.dictionaries(st.from_regex(r"[A-Z][A-Z0-9_]{0,20}", fullmatch=True), st.text()))

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from driftline.config import Config
 from driftline.profile.binning import Binning
 from driftline.records import ScoredBatch, StoredBatch
+from driftline.storage.log.write import Target, Writer
 from driftline.storage.reconnect import Reconnecting
-from driftline.storage.write import Target, Writer
 
 
 class TimescaleSink:

@@ -7,8 +7,8 @@ import pytest
 
 from driftline.config import Config
 from driftline.registry.gates import canary
-from driftline.storage import evidence as store
-from driftline.storage.evidence import NO_PAIRS, Pairs
+from driftline.storage.versions import live_evidence as store
+from driftline.storage.versions.live_evidence import NO_PAIRS, Pairs
 
 N = 40
 LABEL = np.arange(N) % 2.0

@@ -20,7 +20,7 @@ from driftline.config import (
 )
 from driftline.registry.gates import GATES, asked, judge
 from driftline.registry.gates.evidence import Evidence, Offline
-from driftline.storage.evidence import Pairs
+from driftline.storage.versions.live_evidence import Pairs
 
 NAN = float("nan")
 SETTINGS: dict[str, BaseModel] = {

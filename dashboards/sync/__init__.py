@@ -1,0 +1,1 @@
+"""Grafana kept in step with what is generated: plan, apply, merge."""

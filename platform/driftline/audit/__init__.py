@@ -1,0 +1,6 @@
+"""The audit: the proof of what became of every record."""
+
+from driftline.audit.proof import audit
+from driftline.audit.report import AuditReport, Difference, StreamCounts
+
+__all__ = ["AuditReport", "Difference", "StreamCounts", "audit"]

@@ -1,0 +1,1 @@
+"""Every command: the only place that knows Typer and Rich."""

@@ -1,0 +1,1 @@
+"""Predictions, labels and rejected messages, each logged once."""

@@ -1,0 +1,1 @@
+"""What monitors write and read: references, verdicts, incidents, notifications."""

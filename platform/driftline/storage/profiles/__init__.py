@@ -1,0 +1,1 @@
+"""Profiles: sums by minute and hour, and the windows that are read from them."""

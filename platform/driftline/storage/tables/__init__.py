@@ -1,0 +1,1 @@
+"""The tables: made, evolved, granted, kept for as long as configured."""

@@ -1,0 +1,214 @@
+"""The database's schema: made and evolved by `driftline migrate`, checked before a job starts."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import LiteralString
+
+import psycopg
+import pyarrow as pa
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from alembic.script import ScriptDirectory
+from psycopg import sql
+
+from driftline import names
+from driftline.config import Config, Postgres
+from driftline.errors import SchemaError
+from driftline.storage import blockers
+from driftline.storage.connection import Connection, driver, engine
+from driftline.storage.tables import grants, prediction_table, retention, shadow_table
+
+# Another migration is waited for so long.
+_TURN = timedelta(minutes=10)
+# A table that is in use for longer than this is not waited for: everybody else would wait too.
+_PATIENCE = timedelta(seconds=30)
+
+# As alembic makes it; here it must be there before the first revision, to be locked.
+_VERSION_TABLE = """
+    CREATE TABLE IF NOT EXISTS driftline.alembic_version (
+      version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"""
+# Roles that may not change the table get no stronger lock of it than ACCESS SHARE, which does not
+# conflict with this one.
+_LOCK = "LOCK TABLE driftline.alembic_version IN SHARE ROW EXCLUSIVE MODE"
+
+
+def migrate(
+    config: Config, models: Mapping[str, pa.Schema] | None = None, *, widen: bool = False
+) -> None:
+    """Bring the schema to this version: revisions, rights, the tables of each declared model.
+
+    All in one transaction as role `migrate`: it is done whole or not at all. Running it again
+    changes nothing.
+
+    Parameters:
+        config: where the database is, and its roles.
+        models: the features of each model, as `declare` takes them.
+        widen: as in `declare`.
+
+    Raises:
+        SchemaError: a role or TimescaleDB is missing, a feature changed its type, or a table is
+            in use for too long, the message names by whom.
+        ServiceError: the database cannot be reached.
+    """
+    postgres = config.local_postgres()
+    with _transaction(postgres) as connection:
+        raw = driver(connection)
+        _create_extension(raw)
+        _upgrade(connection)
+        grants.apply(raw, postgres)
+        for model, features in (models or {}).items():
+            prediction_table.declare(connection, model, features, widen=widen)
+            shadow_table.declare(connection, model)
+        retention.apply(raw, config.storage)
+
+
+def declare(config: Config, model: str, features: pa.Schema, *, widen: bool = False) -> None:
+    """Make the model's prediction and shadow tables, or add the columns of a new version.
+
+    Safe when two do it at once; running it again changes nothing.
+
+    Parameters:
+        model: the model's name in the config.
+        features: name and type of each feature: int, float, string or bool.
+        widen: turn an int column into a float when the features ask for it. It rewrites the
+            table while nobody reads or writes it.
+
+    Raises:
+        SchemaError: a feature has another type than its column, a reserved name, or a type that
+            no column can hold; or the table is in use for too long, the message names by whom.
+        ServiceError: the database cannot be reached.
+    """
+    postgres = config.local_postgres()
+    with _transaction(postgres) as connection:
+        prediction_table.declare(connection, model, features, widen=widen)
+        shadow_table.declare(connection, model)
+        retention.apply(driver(connection), config.storage)
+
+
+def expire(config: Config) -> list[str]:
+    """Drop rows older than `storage.keep_rows`, where the server has no policy that does it.
+
+    Returns:
+        The chunks that were dropped.
+
+    Raises:
+        SchemaError: a table is in use for too long, the message names by whom.
+        ServiceError: the database cannot be reached.
+    """
+    if config.storage.keep_rows is None:
+        return []
+    with _transaction(config.local_postgres()) as connection:
+        return retention.expire(driver(connection), config.storage)
+
+
+def check(connection: Connection, model: str, features: pa.Schema) -> None:
+    """See that the database is what this version, and this model, need; changes nothing.
+
+    Raises:
+        SchemaError: it is not; the message says what is missing.
+    """
+    found, head = revisions(connection)
+    if found != head:
+        raise SchemaError(
+            f"the database's schema is at revision {found!r}, this version needs {head!r}: "
+            "run 'driftline migrate'"
+        )
+    prediction_table.check(connection, model, features)
+    shadow_table.check(connection, model)
+
+
+def revisions(connection: Connection) -> tuple[str | None, str | None]:
+    """The revision that the database has, and the one that this version needs."""
+    return _revision(connection), ScriptDirectory(str(_folder())).get_current_head()
+
+
+def _revision(connection: Connection) -> str | None:
+    if not _version_table_exists(connection):
+        return None
+    row = connection.execute(
+        sql.SQL("SELECT version_num FROM {}").format(
+            sql.Identifier(names.SCHEMA, "alembic_version")
+        )
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _version_table_exists(connection: Connection) -> bool:
+    table = f"{names.SCHEMA}.alembic_version"
+    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [table]).fetchone()
+    return row == (True,)
+
+
+@contextlib.contextmanager
+def _transaction(postgres: Postgres) -> Iterator[sa.Connection]:
+    with engine(postgres, "migrate").connect() as connection:
+        raw = driver(connection)
+        with blockers.named(postgres, "migrate", raw, SchemaError), connection.begin():
+            _limit_waiting(raw, _TURN)
+            _lock(raw)
+            _limit_waiting(raw, _PATIENCE)
+            yield connection
+
+
+def _limit_waiting(connection: Connection, patience: timedelta) -> None:
+    milliseconds = f"{patience.total_seconds() * 1_000:.0f}"
+    connection.execute("SELECT set_config('lock_timeout', %s, true)", [milliseconds])
+
+
+def _lock(connection: Connection) -> None:
+    """One migration at a time, whoever starts it: until the transaction ends."""
+    if not _schema_exists(connection):
+        _create_schema(connection)
+    if not _version_table_exists(connection):
+        _create_once(connection, _VERSION_TABLE)
+    connection.execute(_LOCK)
+
+
+def _create_schema(connection: Connection) -> None:
+    try:
+        _create_once(connection, sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(names.SCHEMA)))
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise SchemaError(
+            f"role {connection.info.user!r} may not make the schema {names.SCHEMA!r} "
+            f"({error.diag.message_primary}): let it own database {connection.info.dbname!r}"
+        ) from None
+
+
+def _create_once(connection: Connection, statement: LiteralString | sql.Composed) -> None:
+    """Create what another migration may be creating: waits for it, and keeps what it made."""
+    created = (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateSchema)
+    with contextlib.suppress(*created), connection.transaction():
+        connection.execute(statement)
+
+
+def _create_extension(connection: Connection) -> None:
+    try:
+        with connection.transaction():
+            connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+    except psycopg.errors.Error as error:
+        raise SchemaError(
+            f"can't make the extension timescaledb ({error.diag.message_primary}): install "
+            "TimescaleDB, then run CREATE EXTENSION timescaledb in the database as a superuser"
+        ) from None
+
+
+def _schema_exists(connection: Connection) -> bool:
+    row = connection.execute("SELECT to_regnamespace(%s) IS NOT NULL", [names.SCHEMA]).fetchone()
+    return row == (True,)
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    settings = AlembicConfig()
+    settings.set_main_option("script_location", str(_folder()).replace("%", "%%"))
+    settings.attributes["connection"] = connection
+    command.upgrade(settings, "head")
+
+
+def _folder() -> Path:
+    """The revisions: inside the package when installed, at the root of a clone."""
+    package = Path(__file__).parents[2]
+    installed = package / "_alembic"
+    return installed if installed.is_dir() else package.parents[1] / "alembic"

@@ -1,0 +1,1 @@
+"""Model versions: their decisions, and live events that they scored."""

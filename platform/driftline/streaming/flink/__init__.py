@@ -1,0 +1,1 @@
+"""The Flink job of a model: its topology, its life, its metrics."""

@@ -1,0 +1,1 @@
+"""Features of recorded events, by a bounded run of the job."""

@@ -1,0 +1,1 @@
+"""The JVM of a local Flink run, closed to other users of the machine."""

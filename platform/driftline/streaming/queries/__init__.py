@@ -1,0 +1,1 @@
+"""Feature queries in Flink SQL."""

@@ -1,0 +1,1 @@
+"""Which versions serve: followed in the registry, loaded, swapped."""

@@ -1,0 +1,10 @@
+"""Who runs a command, for the record."""
+
+import getpass
+import os
+import socket
+
+
+def current_user() -> str:
+    """`DRIFTLINE_USER`, else user@host."""
+    return os.environ.get("DRIFTLINE_USER") or f"{getpass.getuser()}@{socket.gethostname()}"

@@ -1,0 +1,1 @@
+"""The files of a model version, in MLflow and on this machine."""

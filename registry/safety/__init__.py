@@ -1,0 +1,1 @@
+"""What a model file may hold: checked before it is loaded."""

@@ -1,0 +1,154 @@
+"""What a SavedModel's graph may hold: the check before TensorFlow loads it.
+
+A graph brings no Python code, but operations that read, write or find files, and names of files.
+A version's graph reads what is inside its own folder, and nothing else.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from driftline.errors import RegistryError
+from driftline.registry.safety.saved_model_calls import (
+    by_name,
+    can_be_swapped_in,
+    feeding,
+    is_by_objects,
+    node_of,
+    reached,
+)
+from driftline.registry.safety.saved_model_tables import refuse_other_files
+
+#: Operations that no served model needs, of TensorFlow 2.20's 1,909: they reach files, Python or
+#: another machine, hide a graph from this check, or end the process. A list of what is known, not
+#: a sandbox. XlaCallModule (of JAX) stays: it calls what XLA has registered, and checked functions.
+_REFUSED = re.compile(
+    r"(Read|Write)File|MatchingFiles|ImmutableConst|FileSystemSetConfiguration|DumpTensor"
+    r"|GenerateVocabRemapping|LoadAndRemapMatrix|CheckpointHasKey"
+    r"|RecordInput|Skipgram|CalibrationStatisticsSaver"
+    r"|.*(TextLine|TFRecord|FixedLengthRecord|WholeFile|LMDB)(Reader|Dataset)(V\d)?"
+    r"|.*(CSV|Sql|MatchingFiles|Load|Save|Cache|DataService|Register)Dataset(V\d)?"
+    r"|.*Snapshot.*|.*DatasetToTFRecord|DistributedSave|Debug.*|Copy(Host)?"
+    r"|(CreateSummary|CloseSummary|FlushSummary)\w+|SummaryWriter|Write\w*Summary|ImportEvent"
+    r"|.*PyFunc(Stateless)?|RemoteCall|Rpc\w+|_?(Host)?(Send|Recv)|Collective\w+"
+    r"|_?Xla(Send|Recv|Host)\w*|ConnectTPUEmbeddingHosts|\w*(Distributed|Global)TPU\w*"
+    r"|DatasetFromGraph|DeserializeIterator|MlirPassthroughOp|_TPUCompileMlir|SymbolicGradient"
+    r"|Abort|WorkerHeartbeat"
+)
+#: Those that reach files only by what an attribute of theirs says.
+_BY_ATTRIBUTE = {
+    "PrintV2": ("output_stream", re.compile(rb"(?!file:).*", re.DOTALL)),
+    "FixedUnigramCandidateSampler": ("vocab_file", re.compile(rb"")),
+    "DecodeProtoV2": ("descriptor_source", re.compile(rb"(local://)?|bytes://.*", re.DOTALL)),
+    "EncodeProto": ("descriptor_source", re.compile(rb"(local://)?|bytes://.*", re.DOTALL)),
+}
+_RESTORING = frozenset({"Restore", "RestoreV2", "RestoreSlice", "DTensorRestoreV2"})
+#: Those that every SavedModel has, to be saved again; none is called where it predicts.
+_SAVING = _RESTORING | {"Save", "SaveV2", "SaveSlices", "MergeV2Checkpoints"}
+
+
+def refuse_unsafe(folder: Path) -> None:
+    """Refuse a SavedModel that reaches outside its own folder.
+
+    Raises:
+        RegistryError: naming the operation or the file; or it is no SavedModel.
+    """
+    saved = _saved_model(folder)
+    by_objects = is_by_objects(saved)
+    for graph in saved.meta_graphs:
+        _check_assets(graph)
+        library = graph.graph_def.library.function
+        for nodes in (graph.graph_def.node, *(function.node_def for function in library)):
+            _check_nodes(nodes)
+        functions = by_name((function.signature.name, function) for function in library)
+        for node in _running(graph, functions, by_objects):
+            if node.op in _SAVING:
+                raise _refusal(node)
+        refuse_other_files(graph, functions, by_objects)
+
+
+def _saved_model(folder: Path) -> Any:
+    from google.protobuf.message import DecodeError  # noqa: PLC0415 - heavy
+    from tensorflow.core.protobuf import saved_model_pb2  # noqa: PLC0415 - heavy
+
+    found = saved_model_pb2.SavedModel()
+    try:
+        found.ParseFromString((folder / "saved_model.pb").read_bytes())
+    except (OSError, DecodeError) as error:
+        raise RegistryError(f"can't load the SavedModel in {str(folder)!r}: {error}") from error
+    return found
+
+
+def _check_assets(graph: Any) -> None:
+    for asset in graph.asset_file_def:
+        name = PurePosixPath(asset.filename)
+        if name.is_absolute() or ".." in name.parts:
+            raise RegistryError(
+                f"the SavedModel has an asset {asset.filename!r}, outside its folder"
+            )
+
+
+def _check_nodes(nodes: Iterable[Any]) -> None:
+    for node in nodes:
+        if _REFUSED.fullmatch(node.op) or _says_a_file(node):
+            raise _refusal(node)
+
+
+def _says_a_file(node: Any) -> bool:
+    if node.op not in _BY_ATTRIBUTE:
+        return False
+    name, harmless = _BY_ATTRIBUTE[node.op]
+    return harmless.fullmatch(node.attr[name].s) is None
+
+
+def _running(graph: Any, functions: dict[str, Any], by_objects: bool) -> Iterator[Any]:
+    """The nodes that may run when the model is loaded or called: all but the saver's own."""
+    nodes = by_name((node.name, node) for node in graph.graph_def.node)
+    saver = graph.saver_def
+    unused = [saver.save_tensor_name, *([saver.restore_op_name] if by_objects else [])]
+    _, savers = reached(feeding(unused, nodes), functions)
+    used = [*_entries(graph), *([] if by_objects else [saver.restore_op_name])]
+    todo = [node for node in feeding(used, nodes) if not _restores(node, saver)]
+    for name, function in functions.items():
+        if (
+            name not in savers
+            or name in graph.object_graph_def.concrete_functions
+            or can_be_swapped_in(function)
+        ):
+            todo += function.node_def
+    yield from reached(todo, functions)[0]
+
+
+def _entries(graph: Any) -> Iterator[str]:
+    """What of the main graph may run: signatures, and all that a collection names, to be safe."""
+    for signature in graph.signature_def.values():
+        yield from (output.name for output in signature.outputs.values())
+    for key, collection in graph.collection_def.items():
+        yield from collection.node_list.value
+        if key != "savers":  # the rest are variables, as far as they name operations
+            for value in collection.bytes_list.value:
+                yield from _initial(value)
+
+
+def _initial(serialized: bytes) -> Iterator[str]:
+    from google.protobuf.message import DecodeError  # noqa: PLC0415 - heavy
+    from tensorflow.core.framework import variable_pb2  # noqa: PLC0415 - heavy
+
+    with suppress(DecodeError):  # another kind of message
+        variable = variable_pb2.VariableDef.FromString(serialized)
+        yield from (variable.initializer_name, variable.initial_value_name, variable.snapshot_name)
+
+
+def _restores(node: Any, saver: Any) -> bool:
+    """Whether it reads the variables from where TensorFlow says, as it does at each load."""
+    place = node_of(saver.filename_tensor_name)
+    return node.op in _RESTORING and bool(node.input) and node_of(node.input[0]) == place
+
+
+def _refusal(node: Any) -> RegistryError:
+    return RegistryError(
+        f"the SavedModel has the operation {node.op} ({node.name!r}), which reaches outside its "
+        "folder: export the model without it"
+    )
