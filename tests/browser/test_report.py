@@ -10,7 +10,7 @@ from driftline.monitors.raw_rows import evidently_report
 from driftline.storage.connection import connect
 from driftline.storage.monitoring import reports
 from tests import monitored
-from tests.unit.monitors.test_evidently import PLANTED, planted, rows
+from tests.unit.monitors.raw_rows.test_evidently import PLANTED, planted, rows
 
 START = datetime(2020, 1, 1, tzinfo=UTC)  # long before what the store holds
 

@@ -7,7 +7,7 @@ from driftline.audit import audit
 from driftline.storage.connection import connect
 from driftline.storage.log.forget import forget
 from driftline.streaming.flink.checkpoints import checkpoint_folder, discard_forgotten, newest
-from tests.unit.streaming.test_checkpoints import checkpoint
+from tests.unit.streaming.flink.test_checkpoints import checkpoint
 
 MODEL = "fraud"
 

@@ -9,7 +9,7 @@ import pytest
 
 from driftline.dashboards.panels.macros import MacroError, expand
 
-RECORDED = Path(__file__).parents[2] / "data" / "grafana" / "11_ds_query.json"
+RECORDED = Path(__file__).parents[3] / "data" / "grafana" / "11_ds_query.json"
 
 
 def _queries() -> list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]:

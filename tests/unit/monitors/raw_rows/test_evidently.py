@@ -19,7 +19,7 @@ from driftline.config.monitors import Evidently
 from driftline.errors import ConfigError, DriftlineError
 from driftline.monitors.raw_rows import evidently_data, evidently_monitor, evidently_report
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def rows(n: int, *, shift: float = 0.0, seed: int = 0, labelled: bool = False) -> pa.Table:

@@ -20,8 +20,8 @@ from driftline.streaming.scoring.lineup import Lineup, Served, in_canary
 from driftline.streaming.scoring.process import Messages, Process
 from driftline.streaming.scoring.version_fault import UnfitError
 from tests.unit.streaming.decoding import NOW
-from tests.unit.streaming.test_features import model
-from tests.unit.streaming.test_process import FakeRuntime, Outputs
+from tests.unit.streaming.scoring.test_features import model
+from tests.unit.streaming.scoring.test_process import FakeRuntime, Outputs
 
 SECTION = model()
 

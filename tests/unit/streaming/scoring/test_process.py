@@ -21,7 +21,7 @@ from driftline.streaming.scoring.isolate import TOO_MANY
 from driftline.streaming.scoring.lineup import Lineup, Served
 from driftline.streaming.scoring.process import Messages, Process
 from tests.unit.streaming.decoding import NOW, event
-from tests.unit.streaming.test_features import model
+from tests.unit.streaming.scoring.test_features import model
 
 Outputs = dict[str, NDArray[Any]]
 

@@ -7,7 +7,7 @@ import pytest
 
 from driftline.registry.files import layout
 from driftline.registry.files.cache import cached
-from tests.unit.registry.test_layout import version
+from tests.unit.registry.files.test_layout import version
 
 WEIGHTS = f"{layout.MODEL}/variables/variables.index"
 

@@ -24,7 +24,7 @@ from driftline.dashboards.sync.desired import wanted
 from driftline.dashboards.sync.export import export
 from tests.grafana.template import expand
 
-GOLDEN = Path(__file__).parents[2] / "data" / "grafana" / "golden"
+GOLDEN = Path(__file__).parents[3] / "data" / "grafana" / "golden"
 FAMILIES = get_args(Family)
 
 

@@ -17,7 +17,7 @@ from driftline.streaming.scoring.decode import JsonDecoder
 from driftline.streaming.scoring.features import FeatureDefinition
 from driftline.streaming.scoring.rejects import Rejects
 from tests.unit.streaming.decoding import NOW, decode, event, settings
-from tests.unit.streaming.test_features import model
+from tests.unit.streaming.scoring.test_features import model
 
 IMAGE: dict[str, Any] = {"image": {"type": "tensor", "shape": [2, 3]}, "n": "int"}
 TYPE = pa.list_(pa.float32(), 6)

@@ -22,7 +22,7 @@ from driftline.dashboards.preview.server import Preview
 from tests import monitored
 from tests.unit.dashboards import grafana_draws
 
-GOLDEN = Path(__file__).parents[2] / "data" / "dashboards"
+GOLDEN = Path(__file__).parents[3] / "data" / "dashboards"
 BOARDS = generate(monitored.config(Config()))
 # What the recorded server expanded: tests/data/grafana/11_ds_query.json.
 MACROS = {"$__timeFilter", "$__timeGroup", "$__timeFrom", "$__timeTo", "$__interval"}

@@ -11,7 +11,7 @@ from driftline.dashboards.sync.kinds.rule import Rule
 from driftline.dashboards.sync.merge import changes, merge
 from driftline.dashboards.sync.tree import from_tree, to_tree
 
-RECORDED = Path(__file__).parents[2] / "data" / "grafana" / "ui-edits"
+RECORDED = Path(__file__).parents[3] / "data" / "grafana" / "ui-edits"
 _MOVED_DOWN = {f"panels.{number}.gridPos.y" for number in range(1, 9)}
 EDITS = {
     "01_settings_description": {"description"},
