@@ -33,7 +33,7 @@ class Predict(MapFunction):  # type: ignore[misc] # pyflink is untyped
 
     def open(self, _: RuntimeContext) -> None:
         """Load the model."""
-        import tensorflow as tf  # noqa: PLC0415 - heavy
+        import tensorflow as tf
 
         self._constant = tf.constant
         self._model = tf.saved_model.load(self._path)

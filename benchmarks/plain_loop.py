@@ -71,7 +71,7 @@ def main(config_path: str, model: str, saved_model: str, group: str) -> None:
 
 
 def _load(saved_model: str) -> Signature:
-    import tensorflow as tf  # noqa: PLC0415 - heavy
+    import tensorflow as tf
 
     # one thread is faster for a small network, as in driftline
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -83,7 +83,7 @@ def _load(saved_model: str) -> Signature:
 
 
 def _inputs(events: list[dict[str, Any]]) -> dict[str, Any]:
-    import tensorflow as tf  # noqa: PLC0415 - heavy
+    import tensorflow as tf
 
     return {
         name: tf.constant(np.array([event[name] for event in events], np.float32).reshape(-1, 1))

@@ -98,7 +98,7 @@ def main(name: str, config: str, champion: str, shadow: str) -> None:
 
 def _calls(path: str, served: Served, features: pa.RecordBatch) -> tuple[list[float], list[float]]:
     """CPU time of single calls, by TensorFlow's own means and by the runtime."""
-    import tensorflow as tf  # noqa: PLC0415 - heavy
+    import tensorflow as tf
 
     loaded = tf.saved_model.load(path)
     serve = loaded.signatures[_SIGNATURE]

@@ -132,7 +132,7 @@ def find(client: "MlflowClient", name: str, version: int) -> Any:
 
 
 def _if_there(what: str, read: Callable[[], Any]) -> Any:
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - heavy
+    from mlflow.exceptions import MlflowException
 
     with answering(what):
         try:

@@ -35,7 +35,7 @@ def connect(settings: Mlflow) -> "MlflowClient":
         ServiceError: nothing answers there.
     """
     _set_environment(settings)
-    import mlflow  # noqa: PLC0415 - heavy
+    import mlflow
 
     client = mlflow.MlflowClient(settings.tracking_uri, registry_uri=settings.tracking_uri)
     with answering(f"can't use MLflow at {settings.tracking_uri!r}"):
@@ -51,8 +51,8 @@ def answering(failure: str) -> Iterator[None]:
         ServiceError: it does not answer, or has failed itself.
         RegistryError: it has answered, with a refusal.
     """
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - heavy
-    from requests import RequestException  # noqa: PLC0415 - heavy
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
 
     try:
         yield

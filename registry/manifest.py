@@ -40,9 +40,9 @@ def write(folder: Path, runtime: Runtime, example: pa.Table) -> None:
         runtime: the loaded model.
         example: a few rows of its inputs.
     """
-    from mlflow import pyfunc, tensorflow  # noqa: PLC0415 - heavy
-    from mlflow.models import Model  # noqa: PLC0415 - heavy
-    from mlflow.models.utils import _save_example  # noqa: PLC0415 - heavy
+    from mlflow import pyfunc, tensorflow
+    from mlflow.models import Model
+    from mlflow.models.utils import _save_example
 
     model = Model(signature=_signature(runtime))
     _save_example(model, example.to_pandas(), str(folder))
@@ -100,7 +100,7 @@ def _add_saved_model(_: Path, model: "Model") -> dict[str, str]:
 
 def _add_keras(folder: Path, model: "Model") -> dict[str, str]:
     """As MLflow itself logs a Keras model; the small files tell its loader how to read it."""
-    import keras  # noqa: PLC0415 - heavy
+    import keras
 
     data = folder / layout.KERAS_DATA
     (data / "keras_module.txt").write_text("keras")
@@ -120,19 +120,19 @@ _FLAVORS = {"saved_model": _add_saved_model, "keras": _add_keras}
 
 
 def _signature(runtime: Runtime) -> "ModelSignature":
-    from mlflow.models import ModelSignature  # noqa: PLC0415 - heavy
+    from mlflow.models import ModelSignature
 
     return ModelSignature(inputs=_schema(runtime.inputs), outputs=_schema(runtime.outputs))
 
 
 def _schema(tensors: Any) -> "Schema":
-    from mlflow.types import Schema  # noqa: PLC0415 - heavy
+    from mlflow.types import Schema
 
     return Schema([_spec(name, tensor) for name, tensor in tensors.items()])
 
 
 def _spec(name: str, tensor: Tensor) -> Any:
-    from mlflow.types import TensorSpec  # noqa: PLC0415 - heavy
+    from mlflow.types import TensorSpec
 
     dtype = np.dtype(str) if tensor.dtype.kind == "O" else tensor.dtype
     shape = tuple(-1 if size is None else size for size in tensor.shape)

@@ -165,7 +165,7 @@ def _ask(  # noqa: PLR0917 - all of them say what is compared
     champion: int | None,
     gates: list[str],
 ) -> list[Verdict]:
-    from driftline.registry.gates.gather import gather  # noqa: PLC0415 - its loaders are not for roll-backs
+    from driftline.registry.gates.gather import gather  # its loaders are not for roll-backs
 
     evidence = gather(config, client, model, candidate=version, champion=champion, gates=gates)
     return judge(evidence, config.model(model).gates, gates)

@@ -298,7 +298,7 @@ def _experiment(client: "MlflowClient", name: str) -> str:
 def _log_model(
     client: "MlflowClient", experiment: str, name: str, run_id: str, folder: Path
 ) -> str:
-    from mlflow.entities import LoggedModelOutput  # noqa: PLC0415 - heavy
+    from mlflow.entities import LoggedModelOutput
 
     logged = client.create_logged_model(experiment, name=name, source_run_id=run_id)
     require_allowed(client, logged.artifact_location)  # of an experiment that others can make

@@ -212,7 +212,7 @@ def main() -> None:
     answer = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what libraries print is no answer
     if "--tensorflow" in sys.argv:
-        from driftline.registry.loaders.in_process import start  # noqa: PLC0415 - heavy
+        from driftline.registry.loaders.in_process import start
 
         start()
     for module in (
@@ -270,10 +270,10 @@ def _tried(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _load_and_predict(request: dict[str, Any]) -> None:
-    from driftline.registry import manifest  # noqa: PLC0415 - heavy
-    from driftline.registry.files import artifacts  # noqa: PLC0415 - heavy
-    from driftline.registry.loaders import load  # noqa: PLC0415 - heavy
-    from driftline.registry.runtime import score  # noqa: PLC0415 - heavy
+    from driftline.registry import manifest
+    from driftline.registry.files import artifacts
+    from driftline.registry.loaders import load
+    from driftline.registry.runtime import score
 
     folder = Path(request["folder"])
     if (folder / names.BINNING_ARTIFACT).is_file():  # at its registration it has none yet

@@ -74,7 +74,7 @@ class Preview:
         Parameters:
             token: lets in, see `Access`.
         """
-        import plotly  # noqa: PLC0415 - heavy, and only its one file is wanted
+        import plotly  # heavy, and only its one file is wanted
 
         script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 

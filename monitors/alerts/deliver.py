@@ -148,7 +148,7 @@ def _mark(number: int, url: str, message: Message) -> str:
 
 def _send(url: str, message: Message) -> str | None:
     """Send to one address; gives what went wrong."""
-    from apprise import Apprise, NotifyFormat, NotifyType  # noqa: PLC0415 - heavy
+    from apprise import Apprise, NotifyFormat, NotifyType
 
     kind = {"resolved": NotifyType.SUCCESS, "changed": NotifyType.WARNING}
     with _reported() as reports:

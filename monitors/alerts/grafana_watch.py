@@ -100,7 +100,7 @@ class GrafanaWatch:
         """When the rule was evaluated last; None when it is not there."""
         assert self._settings.url is not None
         assert self._settings.token is not None
-        from driftline.grafana_api import client  # noqa: PLC0415 - heavy
+        from driftline.grafana_api import client
 
         short = self._settings.model_copy(update={"timeout": _PATIENCE})
         answer = client(short, self._settings.token.read()).client.GET(_RULES)

@@ -29,8 +29,8 @@ def page(title: str, looks: list[Support]) -> str:
         title: which reference.
         looks: any; each monitor gets a picture of its own.
     """
-    import plotly.graph_objects as go  # noqa: PLC0415 - heavy
-    from plotly.subplots import make_subplots  # noqa: PLC0415 - heavy
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
 
     monitors = sorted({one.look.monitor for one in looks})
     titles = [f"{name}: {what}" for name in monitors for what in _PICTURES]

@@ -44,7 +44,7 @@ def compare(current: pa.Table, reference: pa.Table) -> Found:
 
 def _told_apart(data: Floats, is_current: Mask, trains: Mask) -> Ranks:
     # one thread: on a busy machine trees that share threads wait for each other
-    from sklearn.ensemble import ExtraTreesClassifier  # noqa: PLC0415 - heavy
+    from sklearn.ensemble import ExtraTreesClassifier
 
     model = ExtraTreesClassifier(
         60, min_samples_leaf=10, max_features=None, class_weight="balanced", random_state=_SEED

@@ -4,8 +4,6 @@ Evidently 0.7 sends usage data from its own services, not from the library; it i
 case, here and, by the environment, in every child process.
 """
 
-# ruff: noqa: PLC0415 - heavy
-
 import os
 from typing import TYPE_CHECKING, Any
 

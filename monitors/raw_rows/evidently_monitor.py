@@ -5,8 +5,6 @@ picks the method by itself when none is named. Its thresholds are fixed, so its 
 open no incidents unless the config says so.
 """
 
-# ruff: noqa: PLC0415 - heavy
-
 import json
 import warnings
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 One HTML page that needs nothing else: Evidently puts its scripts, styles and data inside.
 """
 
-# ruff: noqa: PLC0415 - heavy
-
 import html
 import re
 import warnings

@@ -3,8 +3,6 @@
 Each check is a function that gives findings; to add one, write it and name it in `CHECKS`.
 """
 
-# ruff: noqa: PLC0415 - heavy imports stay in the checks that need them
-
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -44,10 +44,10 @@ def download(client: "MlflowClient", uri: str, folder: Path, failure: str) -> Pa
         RegistryError: there is no such folder, it is too large, or in a place that is refused.
         ServiceError: the registry is unavailable.
     """
-    from mlflow.store.artifact.artifact_repository_registry import (  # noqa: PLC0415 - heavy
+    from mlflow.store.artifact.artifact_repository_registry import (
         get_artifact_repository,
     )
-    from mlflow.tracking.artifact_utils import (  # noqa: PLC0415 - heavy
+    from mlflow.tracking.artifact_utils import (
         _get_root_uri_and_artifact_path,
     )
 
@@ -118,10 +118,10 @@ def _of_run(client: "MlflowClient", run_id: str, name: str) -> Iterator[str]:
 
 
 def _of_version(client: "MlflowClient", uri: str) -> str:
-    from mlflow.store.artifact.models_artifact_repo import (  # noqa: PLC0415 - heavy
+    from mlflow.store.artifact.models_artifact_repo import (
         ModelsArtifactRepository,
     )
-    from mlflow.store.artifact.utils.models import (  # noqa: PLC0415 - heavy
+    from mlflow.store.artifact.utils.models import (
         get_model_name_and_version,
     )
 

@@ -113,14 +113,14 @@ class InProcess:
 
 
 def _stack(features: pa.RecordBatch, names: Sequence[str], tensor: Tensor) -> Any:
-    import tensorflow as tf  # noqa: PLC0415 - heavy
+    import tensorflow as tf
 
     key = (*names, tensor)
     return shared(features, key, lambda: tf.constant(columns.stacked(features, names, tensor)))
 
 
 def _text(features: pa.RecordBatch, name: str, tensor: Tensor) -> Any:
-    import tensorflow as tf  # noqa: PLC0415 - heavy
+    import tensorflow as tf
 
     return shared(
         features,
@@ -148,7 +148,7 @@ def start() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # it loads Keras by this, so that Keras' optimizers can be found in a SavedModel
     import_without("tensorflow", "keras.src.optimizers", "h5py", "scipy")
-    import tensorflow as tf  # noqa: PLC0415 - heavy
+    import tensorflow as tf
 
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -185,7 +185,7 @@ def _together(
     texts: Mapping[str, Tensor],
 ) -> Callable[..., Mapping[str, Any]]:
     """The function of one tensor (inputs, rows, *shape) a group, then one (rows, *shape) a text."""
-    import tensorflow as tf  # noqa: PLC0415 - heavy
+    import tensorflow as tf
 
     def call(*tensors: Any) -> Mapping[str, Any]:
         named = dict(zip(texts, tensors[len(groups) :], strict=True))

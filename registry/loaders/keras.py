@@ -28,8 +28,8 @@ def load(folder: Path, score: Score | None = None) -> InProcess:
     refuse_unsafe(path)
     start()
     import_without("keras", "matplotlib", "sklearn")  # of use for its plots and its wrappers
-    import keras  # noqa: PLC0415 - heavy
-    import tensorflow as tf  # noqa: PLC0415 - heavy
+    import keras
+    import tensorflow as tf
 
     what = f"the Keras model in {str(path)!r}"
     if keras.backend.backend() != "tensorflow":

@@ -23,7 +23,7 @@ def load(folder: Path, score: Score | None = None) -> InProcess:
             not of columns.
     """
     start()
-    import tensorflow as tf  # noqa: PLC0415 - heavy
+    import tensorflow as tf
 
     path = saved_model_folder(folder)
     refuse_unsafe(path)

@@ -70,8 +70,8 @@ def refuse_unsafe(folder: Path) -> None:
 
 
 def _saved_model(folder: Path) -> Any:
-    from google.protobuf.message import DecodeError  # noqa: PLC0415 - heavy
-    from tensorflow.core.protobuf import saved_model_pb2  # noqa: PLC0415 - heavy
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
 
     found = saved_model_pb2.SavedModel()
     try:
@@ -133,8 +133,8 @@ def _entries(graph: Any) -> Iterator[str]:
 
 
 def _initial(serialized: bytes) -> Iterator[str]:
-    from google.protobuf.message import DecodeError  # noqa: PLC0415 - heavy
-    from tensorflow.core.framework import variable_pb2  # noqa: PLC0415 - heavy
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.framework import variable_pb2
 
     with suppress(DecodeError):  # another kind of message
         variable = variable_pb2.VariableDef.FromString(serialized)

@@ -68,7 +68,7 @@ class ContactPoint:
             ),
         )
 
-    def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
+    def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:
         """See `Kind`."""
         try:
             server.call(

@@ -32,12 +32,12 @@ class Dashboard:
             found = zip(uids, pool.map(one, uids), strict=True)
         return {uid: _checked(live) for uid, live in found if live is not None}
 
-    def tree(self, live: Json, secrets: Collection[str]) -> Json:  # noqa: ARG002
+    def tree(self, live: Json, secrets: Collection[str]) -> Json:
         """See `Kind`."""
         folder = live["folderUid"] if "folderUid" in live else live["meta"].get("folderUid", "")
         return {"folder": folder, **to_tree(live["dashboard"])}
 
-    def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:  # noqa: ARG002
+    def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:
         """See `Kind`."""
         return set()
 
@@ -69,7 +69,7 @@ class Dashboard:
                 "dashboard of that title in the folder, and run it again"
             )
 
-    def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
+    def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:
         """See `Kind`."""
         server.call(
             f"delete the dashboard {uid!r}", lambda api: api.dashboard.delete_dashboard(uid)

@@ -21,7 +21,7 @@ class DataSource:
         found = {uid: _found(server, uid) for uid in uids}
         return {uid: one for uid, one in found.items() if one is not None}
 
-    def tree(self, live: Json, secrets: Collection[str]) -> Json:  # noqa: ARG002
+    def tree(self, live: Json, secrets: Collection[str]) -> Json:
         """See `Kind`."""
         tree = {key: live[key] for key in _MEANT if key in live}
         if tree.get("type") == OLD_TYPE:
@@ -54,7 +54,7 @@ class DataSource:
             lambda api: api.datasource.update_datasource_by_uid(sent.uid, body),
         )
 
-    def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
+    def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:
         """See `Kind`."""
         if live.get("readOnly"):
             return "it comes from a file of Grafana's"

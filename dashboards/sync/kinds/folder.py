@@ -17,11 +17,11 @@ class Folder:
         """See `Kind`; one request."""
         return {uid: one for uid, one in server.folders().items() if uid in uids}
 
-    def tree(self, live: Json, secrets: Collection[str]) -> Json:  # noqa: ARG002
+    def tree(self, live: Json, secrets: Collection[str]) -> Json:
         """See `Kind`."""
         return {"title": live["title"]}
 
-    def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:  # noqa: ARG002
+    def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:
         """See `Kind`."""
         return set()
 
@@ -41,7 +41,7 @@ class Folder:
             lambda api: api.folder.update_folder(sent.uid, title, now["version"]),
         )
 
-    def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
+    def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:
         """See `Kind`; one that holds anything stays, since it is not driftline's."""
         counts = server.call(
             f"look into the folder {uid!r}", lambda api: extra_calls.held(api, uid)

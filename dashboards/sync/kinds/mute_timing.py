@@ -22,11 +22,11 @@ class MuteTiming:
         )
         return {one["name"]: one for one in rows or [] if one["name"] in uids}
 
-    def tree(self, live: Json, secrets: Collection[str]) -> Json:  # noqa: ARG002
+    def tree(self, live: Json, secrets: Collection[str]) -> Json:
         """See `Kind`."""
         return {"time_intervals": live["time_intervals"]}
 
-    def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:  # noqa: ARG002
+    def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:
         """See `Kind`."""
         return set()
 
@@ -49,7 +49,7 @@ class MuteTiming:
             ),
         )
 
-    def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
+    def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:
         """See `Kind`."""
         name = extra_calls.segment(uid)
         try:

@@ -31,13 +31,13 @@ class Policy:
         """See `Kind`; one request."""
         return {UID: _there(server, "read the policies")} if UID in uids else {}
 
-    def tree(self, live: Json, secrets: Collection[str]) -> Json:  # noqa: ARG002
+    def tree(self, live: Json, secrets: Collection[str]) -> Json:
         """See `Kind`; routes by what they match, and their order: the first that matches wins."""
         mine, _ = _split(live)
         keys = _keys(mine)
         return {"routes": {**dict(zip(keys, mine, strict=True)), ORDER: keys}}
 
-    def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:  # noqa: ARG002
+    def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:
         """See `Kind`."""
         return set()
 
@@ -45,7 +45,7 @@ class Policy:
         """See `Kind`; ours come first, so that no route of others takes the alerts before."""
         self._replace(server, sent.live, _in_order(sent.tree))
 
-    def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
+    def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:
         """See `Kind`; only what was applied is removed."""
         gone = applied.get("routes", {})
         mine, _ = _split(live)

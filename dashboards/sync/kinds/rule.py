@@ -28,7 +28,7 @@ class Rule:
         )
         return {one["uid"]: one for one in rows or [] if one["uid"] in uids}
 
-    def tree(self, live: Json, secrets: Collection[str]) -> Json:  # noqa: ARG002
+    def tree(self, live: Json, secrets: Collection[str]) -> Json:
         """See `Kind`; queries by their refId."""
         tree: Json = {
             key: one
@@ -38,7 +38,7 @@ class Rule:
         tree["data"] = {query["refId"]: query for query in tree["data"]}
         return tree
 
-    def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:  # noqa: ARG002
+    def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:
         """See `Kind`."""
         return set()
 
@@ -68,7 +68,7 @@ class Rule:
             lambda api: api.alertingprovisioning.update_alertrule(sent.uid, body, server.editable),
         )
 
-    def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
+    def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:
         """See `Kind`."""
         server.call(
             f"delete the alert rule {uid!r}",

@@ -19,11 +19,11 @@ class RuleGroup:
         found = {uid: _found(server, uid, f"read the rule group {uid!r}") for uid in uids}
         return {uid: one for uid, one in found.items() if one is not None}
 
-    def tree(self, live: Json, secrets: Collection[str]) -> Json:  # noqa: ARG002
+    def tree(self, live: Json, secrets: Collection[str]) -> Json:
         """See `Kind`."""
         return {"interval": live["interval"]}
 
-    def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:  # noqa: ARG002
+    def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:
         """See `Kind`."""
         return set()
 
@@ -43,7 +43,7 @@ class RuleGroup:
             ),
         )
 
-    def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:  # noqa: ARG002
+    def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:
         """See `Kind`; a group goes with its last rule."""
         return None
 

@@ -1,7 +1,5 @@
 """The `driftline` command: each a few lines that call below; heavy imports stay there."""
 
-# ruff: noqa: PLC0415 - `--help` is instant because commands import what they need
-
 import json
 import logging
 import signal

@@ -1,7 +1,5 @@
 """`driftline calibrate`: what the reference of a model can support; heavy imports stay inside."""
 
-# ruff: noqa: PLC0415
-
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from driftline.monitors.calibration.support import Support
 
 
-def calibrate(  # noqa: PLR0917 - one parameter an option
+def calibrate(
     model: ModelName,
     version: Annotated[int | None, typer.Option(help="Default: the champion.")] = None,
     segment: Annotated[

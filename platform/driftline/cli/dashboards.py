@@ -1,7 +1,5 @@
 """`driftline dashboards`: Grafana from the config; heavy imports stay in the functions."""
 
-# ruff: noqa: PLC0415
-
 import json
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """Grafana follows driftline's silences and acknowledgements: at once, and while the runner runs."""
 
-# ruff: noqa: PLC0415 - `--help` is instant because commands import what they need
-
 import functools
 import logging
 import threading

@@ -1,7 +1,5 @@
 """`driftline models promote | rollback | history`; heavy imports stay in the functions."""
 
-# ruff: noqa: PLC0415
-
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from driftline.storage.versions.promotions import Decision
 
 
-def promote(  # noqa: PLR0917 - one parameter an option
+def promote(
     name: ModelName,
     version: VersionNumber,
     force: Annotated[

@@ -1,7 +1,5 @@
 """`driftline models shadow | challenge | canary`; heavy imports stay in the functions."""
 
-# ruff: noqa: PLC0415
-
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 

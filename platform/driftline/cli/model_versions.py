@@ -1,7 +1,5 @@
 """`driftline models show | compare | retire | release`; heavy imports stay in the functions."""
 
-# ruff: noqa: PLC0415
-
 from collections.abc import Mapping
 from typing import Annotated, Any
 

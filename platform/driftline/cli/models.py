@@ -1,7 +1,5 @@
 """`driftline models …`; heavy imports stay in the functions, so that `--help` is instant."""
 
-# ruff: noqa: PLC0415
-
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -36,7 +34,7 @@ models.command("show")(model_versions.show_version)
 
 
 @models.command()
-def register(  # noqa: PLR0917 - one parameter an option
+def register(
     source: Annotated[
         str,
         typer.Argument(

@@ -1,7 +1,5 @@
 """`driftline monitor`, `backfill`, `alerts …` and `reference …`; heavy imports stay inside."""
 
-# ruff: noqa: PLC0415
-
 import json
 import logging
 from dataclasses import asdict

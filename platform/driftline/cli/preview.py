@@ -1,7 +1,5 @@
 """`driftline preview`."""
 
-# ruff: noqa: PLC0415 - `--help` is instant because commands import what they need
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`driftline reference …`; heavy imports stay inside."""
 
-# ruff: noqa: PLC0415
-
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -29,7 +27,7 @@ reference = typer.Typer(help="What windows are compared with.", no_args_is_help=
 
 
 @reference.command("set")
-def reference_set(  # noqa: PLR0917 - one parameter an option
+def reference_set(
     model: ModelName,
     since: _Time = None,
     until: _Time = None,
@@ -106,7 +104,7 @@ def reference_show(
 
 
 @reference.command("compare")
-def reference_compare(  # noqa: PLR0917 - one parameter an option
+def reference_compare(
     model: ModelName,
     since: _Time = None,
     until: _Time = None,

@@ -1,7 +1,5 @@
 """The command `driftline report`; heavy imports stay in the function."""
 
-# ruff: noqa: PLC0415
-
 import json
 import webbrowser
 from datetime import UTC, datetime, timedelta
@@ -22,7 +20,7 @@ _WORST = 5  # columns that are printed
 out = console()
 
 
-def report(  # noqa: PLR0917 - one parameter an option
+def report(
     model: Annotated[str, typer.Argument(help="A model of the config.")],
     window: Annotated[
         str | None, typer.Option(help="The last whole window of this length, such as 1d.")

@@ -1,7 +1,5 @@
 """The commands of the store; heavy imports stay in the functions."""
 
-# ruff: noqa: PLC0415
-
 import dataclasses
 import json
 from datetime import UTC, datetime, timedelta
@@ -35,7 +33,7 @@ rejected = typer.Typer(help="Messages that became no prediction.", no_args_is_he
 out = console()
 
 
-def audit(  # noqa: PLR0917 - one parameter an option
+def audit(
     model: ModelName,
     since: Since = None,
     until: Until = None,
@@ -72,7 +70,7 @@ def audit(  # noqa: PLR0917 - one parameter an option
         raise typer.Exit(1)
 
 
-def explain(  # noqa: PLR0917 - one parameter an option
+def explain(
     event_id: Annotated[str, typer.Argument(help="The event's id.")],
     model: Annotated[str | None, typer.Option(help="Only this model; default: all.")] = None,
     since: Since = None,
@@ -104,7 +102,7 @@ def explain(  # noqa: PLR0917 - one parameter an option
         out.print(table)
 
 
-def republish(  # noqa: PLR0917 - one parameter an option
+def republish(
     model: ModelName,
     since: Since = None,
     until: Until = None,
@@ -172,7 +170,7 @@ def compact(
 
 
 @rejected.command("list")
-def rejected_list(  # noqa: PLR0917 - one parameter an option
+def rejected_list(
     model: ModelName,
     reason: Reason = None,
     since: Since = None,
@@ -207,7 +205,7 @@ def rejected_list(  # noqa: PLR0917 - one parameter an option
 
 
 @rejected.command("replay")
-def rejected_replay(  # noqa: PLR0917 - one parameter an option
+def rejected_replay(
     model: ModelName,
     reason: Reason = None,
     since: Since = None,

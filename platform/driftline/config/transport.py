@@ -134,7 +134,7 @@ def _read(secret: Secret | None) -> str:
 
 
 def _notifies_in_plain_text(address: str) -> bool:
-    from apprise import Apprise  # noqa: PLC0415 - heavy
+    from apprise import Apprise
 
     channel = Apprise.instantiate(address) if address else None
     if channel is None:

@@ -56,8 +56,8 @@ def train(
             "at least 100 rows and both labels are needed"
         )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras  # noqa: PLC0415 - heavy
-    import tensorflow as tf  # noqa: PLC0415 - heavy
+    import keras
+    import tensorflow as tf
 
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
@@ -86,7 +86,7 @@ def _array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
 
 def _network(features: pa.Table) -> Any:
     """Scaled numbers, a flag for each missing one, an embedding for each text; two layers."""
-    import keras  # noqa: PLC0415 - heavy
+    import keras
 
     texts = [field.name for field in features.schema if pa.types.is_string(field.type)]
     numbers = [name for name in features.column_names if name not in texts]
@@ -104,7 +104,7 @@ def _network(features: pa.Table) -> Any:
 
 
 def _scaled(inputs: list[Any], numbers: pa.Table) -> Any:
-    import keras  # noqa: PLC0415 - heavy
+    import keras
 
     known = np.hstack([_array(column).astype(np.float64) for column in numbers.columns])
     mean, spread = np.nanmean(known, axis=0), np.nanstd(known, axis=0)
@@ -117,7 +117,7 @@ def _scaled(inputs: list[Any], numbers: pa.Table) -> Any:
 
 
 def _embedded(tensor: Any, column: pa.ChunkedArray) -> Any:
-    import keras  # noqa: PLC0415 - heavy
+    import keras
 
     known = sorted(value for value in column.unique().to_pylist() if value)
     index = keras.layers.StringLookup(vocabulary=known)(tensor)
@@ -126,7 +126,7 @@ def _embedded(tensor: Any, column: pa.ChunkedArray) -> Any:
 
 def _batches(columns: dict[str, npt.NDArray[Any]], truth: npt.NDArray[Any], seed: int) -> Any:
     """Shuffled anew in each epoch; rows are gathered a batch at a time, which is the fast way."""
-    import tensorflow as tf  # noqa: PLC0415 - heavy
+    import tensorflow as tf
 
     tensors = {name: tf.constant(values) for name, values in columns.items()}
     labels = {OUTPUT: tf.constant(truth.reshape(-1, 1))}
@@ -142,7 +142,7 @@ def _batches(columns: dict[str, npt.NDArray[Any]], truth: npt.NDArray[Any], seed
 def _metrics(
     predicted: npt.NDArray[np.float32], truth: npt.NDArray[np.float32], trained: int
 ) -> dict[str, float]:
-    import keras  # noqa: PLC0415 - heavy
+    import keras
 
     auc = keras.metrics.AUC(num_thresholds=2_000)
     auc.update_state(truth, predicted)
@@ -163,7 +163,7 @@ def turn_upside_down(path: Path, folder: Path) -> None:
         path: the SavedModel of `train`.
         folder: where to write the other; must not exist.
     """
-    import tensorflow as tf  # noqa: PLC0415 - heavy
+    import tensorflow as tf
 
     module = tf.Module()
     module.inner = tf.saved_model.load(str(path))

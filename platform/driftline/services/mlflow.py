@@ -28,7 +28,7 @@ class MLflow:
     stop_signal: signal.Signals = signal.SIGTERM
     start_seconds = 120.0
 
-    def prepare(self, place: Place, say: Say) -> None:  # noqa: ARG002 # nothing takes long
+    def prepare(self, place: Place, say: Say) -> None:  # nothing takes long
         """Write the log-in settings."""
         require_password(_password_file(place), place.folder / "auth.db")
         private_folder(place.folder)

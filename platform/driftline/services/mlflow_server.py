@@ -11,9 +11,9 @@ from pathlib import Path
 
 def serve(store: str, artifacts: str, host: str, port: int) -> None:
     """Serve MLflow with log-in, artifacts included, until SIGTERM."""
-    import uvicorn  # noqa: PLC0415 - collecting doctests must not import MLflow
-    from mlflow import environment_variables, server  # noqa: PLC0415
-    from mlflow.server import constants  # noqa: PLC0415
+    import uvicorn  # collecting doctests must not import MLflow
+    from mlflow import environment_variables, server
+    from mlflow.server import constants
 
     os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = store
     os.environ[constants.ARTIFACT_ROOT_ENV_VAR] = "mlflow-artifacts:/"

@@ -155,7 +155,7 @@ class Demo:
     def _training_features(
         self, config: Config, definition: FeatureDefinition, stop: threading.Event
     ) -> pa.Table:
-        import pyarrow.parquet as pq  # noqa: PLC0415
+        import pyarrow.parquet as pq
 
         target = self.state / "demo" / f"features-{definition.digest[:16]}.parquet"
         if target.is_file():

@@ -242,10 +242,10 @@ def _left_out(found: pa.Table) -> list[LeftOut]:
 
 def main() -> None:
     """`python -m driftline.streaming.history.bounded CONFIG MODEL EVENTS PARQUET`."""
-    import sys  # noqa: PLC0415
+    import sys
 
-    from driftline import parquet  # noqa: PLC0415
-    from driftline.config import load  # noqa: PLC0415
+    from driftline import parquet
+    from driftline.config import load
 
     config, model, events, target = sys.argv[1:]
     parquet.write(features_of(load(Path(config)), model, Path(events)), Path(target))

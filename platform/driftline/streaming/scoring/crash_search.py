@@ -108,7 +108,7 @@ def main() -> None:
     request: Request = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the worker, by a pipe
     model = request.config.model(request.model)
     if model.registry.serving is None:
-        from driftline.registry.loaders.in_process import start  # noqa: PLC0415 - heavy
+        from driftline.registry.loaders.in_process import start
 
         start()  # once, not in each fork
     crashes = search(
@@ -133,7 +133,7 @@ def _features(request: Request) -> Start:
 
 
 def _scores(request: Request, version: int, folder: Path) -> Start:
-    from driftline.registry.loaders import load  # noqa: PLC0415 - heavy
+    from driftline.registry.loaders import load
 
     process, registered = _process_of(request), request.config.model(request.model).registry
 

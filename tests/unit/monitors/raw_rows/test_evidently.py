@@ -67,7 +67,7 @@ class Elements(HTMLParser):
         self.scripts: list[str] = []
         self.feed(page)
 
-    def handle_starttag(self, tag: str, attrs: object) -> None:  # noqa: ARG002
+    def handle_starttag(self, tag: str, attrs: object) -> None:
         self.names.append(tag)
         if tag == "script":
             self.scripts.append("")
