@@ -1,4 +1,4 @@
-"""Runs the revisions on the connection that `driftline.storage.tables.schema` hands over."""
+"""Runs the revisions on the connection passed by `driftline.storage.tables.schema`."""
 
 from alembic import context
 

@@ -1,1 +1,1 @@
-"""What driftline costs, measured on real services: `make bench`."""
+"""Benchmarks of driftline on real services: `make bench`."""

@@ -1,8 +1,8 @@
-"""`make bench`: the streaming job against a plain loop and against one record at a time.
+"""`make bench`: compares the streaming job with a plain loop and with one record at a time.
 
-All variants read the same events with the same model into tables of their own, alike in columns
-and indexes, on one local stack; they run in turn, round after round, so that a noisy machine is
-noisy for all of them.
+All variants read the same events with the same model, on one local stack, into separate tables
+with the same columns and indexes. They take turns, round after round, so that noise on the machine
+affects all of them.
 """
 
 import signal
@@ -22,7 +22,7 @@ from benchmarks import events, grafana, latency, monitors, notify, scoring, swap
 from benchmarks.bench import Bench, Variant, running
 from benchmarks.child import child
 from benchmarks.job import job
-from benchmarks.observe import Rate, Watched
+from benchmarks.observe import Observer, Rate
 from benchmarks.peers import alarms
 from benchmarks.processes import Processes
 from benchmarks.results import Results
@@ -32,7 +32,7 @@ from driftline.services.stack import Stack
 CLEAN, BAD, SOAK, PACED = "bench-clean", "bench-bad", "bench-soak", "bench-paced"
 BAD_SHARE = 0.01
 PER_RECORD_ROWS = 5_000
-PACE = 5_000  # events a second
+PACE = 5_000  # events per second
 PACED_SECONDS, WARM_UP_SECONDS = 40.0, 15.0
 
 _OUTPUT = {"output": {"topic": "bench-scored", "delivery": "exactly_once"}}
@@ -53,10 +53,10 @@ _WINDOWS = {
 
 @dataclass(frozen=True)
 class Throughput:
-    """A variant of which the rate is measured.
+    """A variant whose throughput is measured.
 
     Attributes:
-        share: of the events, until which it is measured: windows keep the last ones.
+        share: share of the events to measure: windows hold back the last ones.
     """
 
     title: str
@@ -88,7 +88,7 @@ THROUGHPUT = {
 }
 PER_RECORD = "per_record"
 TITLES = {name: variant.title for name, variant in THROUGHPUT.items()} | {
-    PER_RECORD: "PyFlink DataStream, one prediction and INSERT a record"
+    PER_RECORD: "PyFlink DataStream, one prediction and INSERT per record"
 }
 ALL = (
     *THROUGHPUT,
@@ -105,32 +105,30 @@ ALL = (
 
 
 def main(
-    events_: Annotated[int, typer.Option("--events", help="events in the topic")] = 1_000_000,
-    only: Annotated[list[str] | None, typer.Option(help=f"of {', '.join(ALL)}")] = None,
-    rounds: Annotated[int, typer.Option(help="of each rate; medians count")] = 2,
-    state: Annotated[
-        Path | None, typer.Option(help="folder of the stack; default a new one, deleted after")
-    ] = None,
-    soak: Annotated[bool, typer.Option(help="watch memory over five times as many events")] = False,
+    events_: Annotated[int, typer.Option("--events", help="Events in the topic.")] = 1_000_000,
+    only: Annotated[list[str] | None, typer.Option(help=f"Run only: {', '.join(ALL)}.")] = None,
+    rounds: Annotated[int, typer.Option(help="Rounds per variant; the median is reported.")] = 2,
+    state: Annotated[Path | None, typer.Option(help="State folder (default: temporary).")] = None,
+    soak: Annotated[bool, typer.Option(help="Also measure memory, over 5 x --events.")] = False,
 ) -> None:
-    """Measure the streaming job; prints a table and writes build/bench.json."""
-    wanted = list(only or ALL[:-1]) + ["soak"] * soak
-    if unknown := set(wanted) - set(ALL):
+    """Run the benchmarks; prints a table and writes build/bench.json."""
+    selected = list(only or ALL[:-1]) + ["soak"] * soak
+    if unknown := set(selected) - set(ALL):
         raise typer.BadParameter(
-            f"no benchmark {sorted(unknown)[0]!r} (there are {', '.join(ALL)})"
+            f"no benchmark {sorted(unknown)[0]!r}: choose from {', '.join(ALL)}"
         )
     warnings.filterwarnings("ignore", module="keras|tensorflow")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all that was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # runs the clean-up of child processes
     console = Console()
     results = Results(TITLES)
-    place = nullcontext(str(state)) if state else tempfile.TemporaryDirectory(prefix="driftline-")
+    context = nullcontext(str(state)) if state else tempfile.TemporaryDirectory(prefix="driftline-")
     with (
-        place as folder,
-        console.status("starting") as status,
+        context as folder,
+        console.status("starting the stack") as status,
         running(Path(folder).absolute(), status.update) as bench,
     ):
         suite = Suite(bench, results, Processes(Stack(bench.state)), console)
-        suite.run(wanted, events_, rounds)
+        suite.run(selected, events_, rounds)
     console.print(results.show())
     results.write(Path("build/bench.json"), _setting(events_, rounds))
 
@@ -153,74 +151,75 @@ def _setting(n: int, rounds: int) -> dict[str, object]:
 
 @dataclass
 class Suite:
-    """Runs what is wanted, in turn."""
+    """Runs the selected benchmarks, one after the other."""
 
     bench: Bench
     results: Results
     processes: Processes
     console: Console
 
-    def run(self, wanted: list[str], n: int, rounds: int) -> None:
-        """Measure, in rounds; what is slow by nature once."""
-        topics = self._fill(wanted, n)
+    def run(self, selected: list[str], n: int, rounds: int) -> None:
+        """Measure throughput in several rounds, everything else once."""
+        topics = self._fill(selected, n)
         for number in range(rounds):
-            order = [name for name in THROUGHPUT if name in wanted]
-            # who comes first has the emptier disk cache: let that change
+            order = [name for name in THROUGHPUT if name in selected]
+            # the first variant has the emptier disk cache, so reverse the order every other round
             for name in order if number % 2 == 0 else reversed(order):
                 self._throughput(name, THROUGHPUT[name], topics)
-        if PER_RECORD in wanted:
+        if PER_RECORD in selected:
             self._per_record()
-        if "latency" in wanted:
+        if "latency" in selected:
             self._latency("profiles")
             self._latency("output")
-        if "swap" in wanted:
+        if "swap" in selected:
             self._swap(5 * n)
-        if "scoring" in wanted:
+        if "scoring" in selected:
             self._scoring()
-        if "grafana" in wanted:
+        if "grafana" in selected:
             self.results.more |= grafana.measure(self.bench.config)
-        if "monitors" in wanted:
+        if "monitors" in selected:
             self.results.more |= monitors.measure(self.bench.config)
-        if "notify" in wanted:
+        if "notify" in selected:
             self.results.more |= notify.measure(self.bench.config)
-        if "peers" in wanted:
+        if "peers" in selected:
             self.results.more |= alarms.ratios(self.bench.config, self.console.print)
-            say = self.console.print
-            self.results.tables["monitors.real_false_alarms"] = alarms.false_alarms(say)
-            self.results.tables["monitors.real_alarms_by_month"] = alarms.by_month(say)
-        if "soak" in wanted:
+            report = self.console.print
+            self.results.tables["monitors.real_false_alarms"] = alarms.false_alarms(report)
+            self.results.tables["monitors.real_alarms_by_month"] = alarms.by_month(report)
+        if "soak" in selected:
             self._soak(5 * n)
 
-    def _fill(self, wanted: list[str], n: int) -> dict[str, events.Sent]:
+    def _fill(self, selected: list[str], n: int) -> dict[str, events.Sent]:
         kafka = self.bench.config.local_kafka()
         topics = {}
-        if set(wanted) & (set(THROUGHPUT) - {"bad"} | {PER_RECORD}):
+        if set(selected) & (set(THROUGHPUT) - {"bad"} | {PER_RECORD}):
             topics[CLEAN] = events.send(kafka, CLEAN, n)
             size = topics[CLEAN].bytes / n
-            self._say(f"{n:,} events of {size:.0f} bytes, {events.PER_MINUTE:,} a minute of theirs")
-        if "bad" in wanted:
+            rate = f"{events.PER_MINUTE:,} per minute of event time"
+            self._report(f"{n:,} events of {size:.0f} bytes, {rate}")
+        if "bad" in selected:
             topics[BAD] = events.send(kafka, BAD, n, bad=BAD_SHARE)
         return topics
 
-    def _throughput(self, name: str, wanted: Throughput, topics: dict[str, events.Sent]) -> None:
-        section = self.bench.section(wanted.topic, **wanted.section)
+    def _throughput(self, name: str, test: Throughput, topics: dict[str, events.Sent]) -> None:
+        section = self.bench.section(test.topic, **test.section)
         model = f"bench-{name.replace('_', '-')}"
-        with self.bench.variant(model, section, wanted.parallelism) as variant:
-            if wanted.loops:
-                rate = self._plain(variant, wanted.loops, topics[wanted.topic])
+        with self.bench.variant(model, section, test.parallelism) as variant:
+            if test.loops:
+                rate = self._plain(variant, test.loops, topics[test.topic])
             else:
-                beside = swap.shadowed(self.bench, variant) if wanted.shadow else nullcontext()
-                with beside, job(variant) as thread:
-                    sent = topics[wanted.topic]
-                    if wanted.share < 1:
-                        watched = Watched(
+                shadow = swap.shadowed(self.bench, variant) if test.shadow else nullcontext()
+                with shadow, job(variant) as thread:
+                    sent = topics[test.topic]
+                    if test.share < 1:
+                        observer = Observer(
                             variant.config, variant.name, thread.is_alive, self.processes
                         )
-                        rate = watched.until_count(int(wanted.share * sent.events))
+                        rate = observer.until_count(int(test.share * sent.events))
                     else:
                         rate = self._until_last(variant, thread.is_alive, sent)
         self.results.add(name, rate)
-        self._say(f"{wanted.title}: {rate.per_second:,.0f} events/s")
+        self._report(f"{test.title}: {rate.per_second:,.0f} events/s")
 
     def _plain(self, variant: Variant, loops: int, sent: events.Sent) -> Rate:
         arguments = ("benchmarks.plain_loop", str(self.bench.saved_model), f"plain-{uuid.uuid4()}")
@@ -231,8 +230,8 @@ class Suite:
                 return self._until_last(variant, lambda: alive() and also_alive(), sent)
 
     def _until_last(self, variant: Variant, alive: Any, sent: events.Sent) -> Rate:
-        watched = Watched(variant.config, variant.name, alive, self.processes)
-        return watched.until_last(sent.last, sent.events, sent.good)
+        observer = Observer(variant.config, variant.name, alive, self.processes)
+        return observer.until_last(sent.last, sent.events, sent.good)
 
     def _per_record(self) -> None:
         saved_model = str(self.bench.saved_model)
@@ -240,10 +239,10 @@ class Suite:
             self.bench.variant("bench-per-record", self.bench.section(CLEAN)) as variant,
             child(variant, "benchmarks.per_record", saved_model) as alive,
         ):
-            watched = Watched(variant.config, variant.name, alive, self.processes)
-            rate = watched.until_count(PER_RECORD_ROWS)
+            observer = Observer(variant.config, variant.name, alive, self.processes)
+            rate = observer.until_count(PER_RECORD_ROWS)
         self.results.add(PER_RECORD, rate)
-        self._say(f"{TITLES[PER_RECORD]}: {rate.per_second:,.0f} events/s")
+        self._report(f"{TITLES[PER_RECORD]}: {rate.per_second:,.0f} events/s")
 
     def _latency(self, name: str) -> None:
         section = self.bench.section(
@@ -252,7 +251,7 @@ class Suite:
         section["input"]["time_format"] = "epoch_us"
         events.make_topic(self.bench.config.local_kafka(), PACED)
         with self.bench.variant("bench-latency", section) as variant, job(variant):
-            found = latency.measure(
+            measured = latency.measure(
                 variant.config,
                 variant.name,
                 PACED,
@@ -260,28 +259,28 @@ class Suite:
                 seconds=PACED_SECONDS,
                 warm_up=WARM_UP_SECONDS,
             )
-        self.results.latency[name] = found
-        self._say(f"{TITLES[name]}: p50 {found.p50_ms:.0f} ms, p99 {found.p99_ms:.0f} ms")
+        self.results.latency[name] = measured
+        self._report(f"{TITLES[name]}: p50 {measured.p50_ms:.0f} ms, p99 {measured.p99_ms:.0f} ms")
 
     def _swap(self, n: int) -> None:
         section = self.bench.section(swap.TOPIC)
         with self.bench.variant("bench-swap", section) as variant:
-            found = swap.measure(self.bench, variant, n)
-        self.results.swap = found
-        took = ", ".join(f"{wish} {seconds:.1f} s" for wish, seconds in found.seconds.items())
-        self._say(
-            f"seconds until it serves: {took}; {found.events_per_second:,.0f} events/s meanwhile, "
-            f"{found.throughput_ratio:.2f} of before"
+            result = swap.measure(self.bench, variant, n)
+        self.results.swap = result
+        took = ", ".join(f"{change} {seconds:.1f} s" for change, seconds in result.seconds.items())
+        self._report(
+            f"time until the version serves: {took}; {result.events_per_second:,.0f} events/s "
+            f"during swaps, {result.throughput_ratio:.2f} times the rate before"
         )
 
     def _scoring(self) -> None:
         with self.bench.variant("bench-scoring", self.bench.section("none")) as variant:
-            found = scoring.measure(self.bench, variant)
-        self.results.scoring = found
-        self._say(
-            f"a shadow costs {found.shadow_ms:.2f} ms CPU a batch, its own model time is "
-            f"{found.own_ms:.2f} ms; a call of {scoring.CALL_ROWS:,} rows {found.call_ms:.2f} ms, "
-            f"bare {found.bare_ms:.2f} ms"
+            cost = scoring.measure(self.bench, variant)
+        self.results.scoring = cost
+        self._report(
+            f"CPU time of a shadow: {cost.shadow_ms:.2f} ms per batch, of its model alone: "
+            f"{cost.own_ms:.2f} ms; a call with {scoring.CALL_ROWS:,} rows: {cost.call_ms:.2f} ms, "
+            f"a bare call: {cost.bare_ms:.2f} ms"
         )
 
     def _soak(self, n: int) -> None:
@@ -291,9 +290,9 @@ class Suite:
             self.results.memory = watch_memory(
                 variant.config, variant.name, n, thread.is_alive, self.processes
             )
-        self._say(f"memory over {n:,} events: {self.results.memory.late_mb}")
+        self._report(f"memory after {n:,} events, MB: {self.results.memory.late_mb}")
 
-    def _say(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         self.console.print(f"[dim]·[/dim] {text}", highlight=False)
 
 

@@ -1,4 +1,4 @@
-"""The bench itself: a local stack, one registered model, and a config for each variant."""
+"""The benchmarks' environment: a local stack, a registered model, a config for each variant."""
 
 import shutil
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from driftline.storage.log.forget import forget
 from driftline.storage.tables.schema import migrate
 from driftline.streaming.scoring.features import FeatureDefinition
 
-MODEL = "bench"  # in the registry; every variant serves the same version
+MODEL = "bench"  # in the registry; all variants serve the same version
 REFERENCE_ROWS = 50_000
 
 
@@ -32,8 +32,8 @@ class Bench:
     """A running stack with the benchmark's model in its registry.
 
     Attributes:
-        state: folder of the stack and of all that the benchmark writes.
-        saved_model: the model's SavedModel.
+        state: folder of the stack and of all files that the benchmarks write.
+        saved_model: path of the model's SavedModel.
     """
 
     state: Path
@@ -41,19 +41,19 @@ class Bench:
 
     @property
     def other_model(self) -> Path:
-        """A second SavedModel of the same shape; as a version it has no role."""
+        """A second SavedModel of the same shape; its version has no role."""
         return self.saved_model.with_name("other_model")
 
     @property
     def config(self) -> Config:
-        """The stack's addresses."""
+        """A config with the stack's addresses."""
         return Config(state=self.state)
 
     @contextmanager
     def variant(
         self, name: str, section: dict[str, Any], parallelism: int = 1
     ) -> Iterator["Variant"]:
-        """A model of that name with an empty table of its own; emptied again at the end."""
+        """A model with an empty table of its own, which is emptied again at the end."""
         path = self.state / "bench" / f"{name}.yaml"
         content = {
             "state": str(self.state),
@@ -61,16 +61,16 @@ class Bench:
             "models": {name: section},
         }
         path.write_text(yaml.safe_dump(content, sort_keys=False))
-        made = Variant(path, load(path), name)
-        made.prepare()
+        variant = Variant(path, load(path), name)
+        variant.prepare()
         try:
-            yield made
+            yield variant
         finally:
-            made.clear()
+            variant.clear()
 
     def section(self, topic: str, **more: Any) -> dict[str, Any]:
         """The config of a model that reads the benchmark's events."""
-        wanted: dict[str, Any] = {
+        section: dict[str, Any] = {
             "input": {
                 "topic": topic,
                 "event_id": "id",
@@ -82,19 +82,19 @@ class Bench:
             },
             "registry": {"name": MODEL},
         }
-        return wanted | more
+        return section | more
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One thing to measure: a model's name, so a table and a ledger that are its own."""
+    """A model of a benchmark, with its own table and ledger."""
 
     config_path: Path
     config: Config
     name: str
 
     def prepare(self) -> None:
-        """Make its table, empty, and its output topic."""
+        """Create its empty table and its output topic."""
         model = self.config.model(self.name)
         migrate(self.config, {self.name: FeatureDefinition(model).schema})
         self.clear()
@@ -102,37 +102,37 @@ class Variant:
             events.make_topic(self.config.local_kafka(), model.output.topic)
 
     def clear(self) -> None:
-        """Forget its rows, its ledger and its checkpoints."""
+        """Delete its rows, ledger and checkpoints."""
         with connect(self.config.local_postgres(), "migrate") as connection:
             forget(connection, self.name)
         shutil.rmtree(self.config.state / "checkpoints" / self.name, ignore_errors=True)
 
 
 @contextmanager
-def running(state: Path, say: Any) -> Iterator[Bench]:
-    """Start what does not run of the stack, train and register; stop what was started."""
+def running(state: Path, report: Any) -> Iterator[Bench]:
+    """Start the stack's missing services, train and register; stop what was started."""
     stack = Stack(state)
-    ran = {service.name for service in stack.status() if service.ready}
+    already_running = {service.name for service in stack.status() if service.ready}
     try:
-        stack.up(progress=lambda name, text: say(f"{name}: {text}"))
+        stack.up(progress=lambda name, text: report(f"{name}: {text}"))
         (state / "bench").mkdir(exist_ok=True)
-        yield _with_model(Bench(state, state / "bench" / "saved_model"), say)
+        yield _with_model(Bench(state, state / "bench" / "saved_model"), report)
     finally:
-        stack.down([name for name in stack.services if name not in ran])
+        stack.down([name for name in stack.services if name not in already_running])
 
 
-def _with_model(bench: Bench, say: Any) -> Bench:
-    """Train the network, as every other run does, and make it the champion."""
-    say("training")
+def _with_model(bench: Bench, report: Any) -> Bench:
+    """Train the model, register it and make it the champion."""
+    report("training")
     reference = events.table(REFERENCE_ROWS)
     numbers = np.column_stack([reference[name].to_numpy() for name in events.NUMBERS])
-    truth = numbers.sum(axis=1) + np.sin(3 * numbers[:, 0]) > 0
+    labels = numbers.sum(axis=1) + np.sin(3 * numbers[:, 0]) > 0
     shutil.rmtree(bench.saved_model, ignore_errors=True)
-    trained = train(reference.select(events.NUMBERS), truth, bench.saved_model, epochs=1)
+    trained = train(reference.select(events.NUMBERS), labels, bench.saved_model, epochs=1)
     with bench.variant("bench-registration", bench.section("none")) as variant:
         definition = FeatureDefinition(variant.config.model(variant.name))
     shutil.rmtree(bench.other_model, ignore_errors=True)
-    train(reference.select(events.NUMBERS), truth, bench.other_model, epochs=1, seed=1)
+    train(reference.select(events.NUMBERS), labels, bench.other_model, epochs=1, seed=1)
     for path in (bench.other_model, trained.path):
         version = register(
             bench.config.local_mlflow(),
@@ -142,5 +142,5 @@ def _with_model(bench: Bench, say: Any) -> Bench:
             training=Training(definition.digest),
         )
     client = connect_registry(bench.config.local_mlflow())
-    aliases.point(client, MODEL, names.CHAMPION, version.version)  # whatever an earlier run left
+    aliases.set_alias(client, MODEL, names.CHAMPION, version.version)  # earlier runs may move it
     return bench

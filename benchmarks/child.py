@@ -1,4 +1,4 @@
-"""A module of the benchmarks in a session of its own, ended with all that it started."""
+"""Runs a module of the benchmarks in its own session, and ends it with all its processes."""
 
 import subprocess
 import sys
@@ -13,12 +13,12 @@ from driftline.streaming.jvm.gateway import jvm_arguments
 
 @contextmanager
 def child(variant: Variant, module: str, *arguments: str) -> Iterator[Callable[[], bool]]:
-    """Run `python -m MODULE CONFIG MODEL ...` with the environment that the job gets.
+    """Run `python -m MODULE CONFIG MODEL ...` with the environment of a job.
 
-    Gives a function that tells whether it still runs.
+    Yields a function that returns whether it still runs.
     """
     log = variant.config.state / "logs" / f"{variant.name}.log"
-    arguments_of_java = jvm_arguments(variant.config)
+    java_arguments = jvm_arguments(variant.config)
     command = [sys.executable, "-m", module, str(variant.config_path), variant.name, *arguments]
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -26,7 +26,7 @@ def child(variant: Variant, module: str, *arguments: str) -> Iterator[Callable[[
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={**job_environment(variant.config), "JVM_ARGS": " ".join(arguments_of_java)},
+            env={**job_environment(variant.config), "JVM_ARGS": " ".join(java_arguments)},
             cwd=Path(__file__).parents[1],
             start_new_session=True,
         )

@@ -1,4 +1,4 @@
-"""The events that everything is measured with: made from a seed, sent once, read by all."""
+"""The events of all benchmarks: generated from a seed, sent once, read by all variants."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,9 +14,9 @@ from driftline.config import Kafka
 from driftline.kafka.client_settings import librdkafka
 
 PARTITIONS = 2
-PER_MINUTE = 20_000  # events in a minute of event time
+PER_MINUTE = 20_000  # events per minute of event time
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
-NUMBERS = tuple(f"f{index}" for index in range(8))  # what the model reads
+NUMBERS = tuple(f"f{index}" for index in range(8))  # the model's features
 FIELDS = {
     **dict.fromkeys(NUMBERS, "float"),
     "items": "int",
@@ -39,14 +39,14 @@ _BAD: tuple[Callable[[bytes], bytes], ...] = (
 
 @dataclass(frozen=True)
 class Sent:
-    """A topic full of events.
+    """A topic filled with events.
 
     Attributes:
-        topic: its name.
-        events: messages in it.
-        good: messages that are events.
-        bytes: size of all messages, uncompressed.
-        last: time (ms since 1970) and id of the last message of each partition, a good one.
+        topic: name of the topic.
+        events: number of messages.
+        good: number of messages that are valid events.
+        bytes: uncompressed size of all messages.
+        last: time (ms since 1970) and id of the last message of each partition, a valid event.
     """
 
     topic: str
@@ -67,20 +67,20 @@ def table(n: int, seed: int = SEED) -> pa.Table:
 
 
 def times(first: int, n: int) -> npt.NDArray[np.int64]:
-    """Milliseconds since 1970 of the events from number `first` on, `PER_MINUTE` a minute."""
+    """Times of n events from number `first` on, ms since 1970, with `PER_MINUTE` per minute."""
     return START_MS + np.arange(first, first + n) * 60_000 // PER_MINUTE
 
 
 def messages(n: int, first: int = 0, seed: int = SEED) -> Iterator[tuple[int, str, bytes]]:
-    """Time, id and JSON of the n events from `first` on; an event does not depend on n."""
+    """Time, id and JSON of n events from number `first` on; an event does not depend on n."""
     end = first + n
     for chunk in range(first // _CHUNK, -(-end // _CHUNK)):
         begin = chunk * _CHUNK
         at = times(begin, _CHUNK).tolist()
         ids = [f"{value:016x}" for value in _ids(seed, chunk)]
         rows = zip(*table(_CHUNK, seed + 1 + chunk).to_pydict().values(), strict=True)
-        wanted = slice(max(first - begin, 0), end - begin)
-        for time_ms, event_id, row in list(zip(at, ids, rows, strict=True))[wanted]:
+        selected = slice(max(first - begin, 0), end - begin)
+        for time_ms, event_id, row in list(zip(at, ids, rows, strict=True))[selected]:
             yield time_ms, event_id, encode(event_id, time_ms, row)
 
 
@@ -100,15 +100,15 @@ _TEMPLATE = (
 )
 
 
-def spoil(event: bytes, number: int) -> bytes:
-    """An event made bad, in one of several ways."""
+def corrupt(event: bytes, number: int) -> bytes:
+    """Make an event invalid, in one of several ways."""
     return _BAD[number % len(_BAD)](event)
 
 
 def send(kafka: Kafka, topic: str, n: int, *, bad: float = 0.0, first: int = 0) -> Sent:
-    """Fill a topic with the n events from `first` on, evenly over its partitions; some bad.
+    """Send n events from number `first` on, evenly to all partitions; a share `bad` is invalid.
 
-    A topic that is begun with its first event is made anew.
+    If `first` is 0, the topic is created again.
     """
     if not first:
         make_topic(kafka, topic)
@@ -118,22 +118,22 @@ def send(kafka: Kafka, topic: str, n: int, *, bad: float = 0.0, first: int = 0) 
         | {"queue.buffering.max.messages": 500_000, "enable.idempotence": True}
     )
     every = round(1 / bad) if bad else 0
-    size = spoilt = 0
+    size = corrupted = 0
     last: dict[int, tuple[int, str]] = {}
     for number, (at, event_id, message) in enumerate(messages(n, first)):
         partition, value = number % PARTITIONS, message
         if every and number % every == 0 and number < n - PARTITIONS:
-            value, spoilt = spoil(message, number // every), spoilt + 1
+            value, corrupted = corrupt(message, number // every), corrupted + 1
         last[partition] = (at, event_id)
         size += len(value)
         produce(producer, topic, partition, value)
-    if left := producer.flush(60):
-        raise RuntimeError(f"Kafka did not take {left} events")
-    return Sent(topic, n, n - spoilt, size, tuple(last.values()))
+    if remaining := producer.flush(60):
+        raise RuntimeError(f"Kafka did not acknowledge {remaining} events")
+    return Sent(topic, n, n - corrupted, size, tuple(last.values()))
 
 
 def make_topic(kafka: Kafka, topic: str) -> None:
-    """Make a topic, empty; one of that name is deleted first."""
+    """Create an empty topic; an existing one is deleted first."""
     admin = AdminClient(librdkafka(kafka))
     if topic in admin.list_topics(timeout=30).topics:
         admin.delete_topics([topic])[topic].result(30)
@@ -158,7 +158,7 @@ def _numbers(rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
 
 
 def _ids(seed: int, chunk: int) -> list[int]:
-    """Ids without any order, none twice: odd multiples are a permutation of 64 bits."""
+    """Unique ids in random order: multiplying by an odd number permutes 64-bit numbers."""
     number = np.arange(chunk * _CHUNK, (chunk + 1) * _CHUNK, dtype=np.uint64) + np.uint64(
         seed << 40
     )

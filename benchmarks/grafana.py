@@ -1,4 +1,4 @@
-"""How long 500 models take to generate, and how much a plan without a change asks of Grafana."""
+"""Time to generate dashboards for 500 models, and Grafana requests of a plan without changes."""
 
 import time
 from pathlib import Path
@@ -8,7 +8,7 @@ from driftline.config import Config, Model
 from driftline.config.grafana import Grafana
 from driftline.dashboards.definitions.generate import generate
 from driftline.dashboards.sync.apply import apply
-from driftline.dashboards.sync.desired import wanted
+from driftline.dashboards.sync.desired import desired_objects
 from driftline.dashboards.sync.plan import plan
 from driftline.dashboards.sync.session import session
 from driftline.storage.tables import schema
@@ -21,10 +21,10 @@ _TOKEN = "bench"  # noqa: S105 - of the stand-in
 
 
 def measure(config: Config) -> dict[str, float]:
-    """Figures by key.
+    """Returns figures by key.
 
-    Generation is of the worst case, a page of its own for each model; the stand-in of the tests
-    counts the requests of a plan, once with one page for all, once with a page each.
+    Generation is measured for the worst case, a dashboard for each model; the tests' Grafana
+    stand-in counts the requests of a plan, with a shared dashboard and with one for each model.
 
     Parameters:
         config: with a database.
@@ -32,11 +32,11 @@ def measure(config: Config) -> dict[str, float]:
     schema.migrate(config)
     own = _with_models(config, "own")
     start = time.perf_counter()
-    wanted(own, generate(own), _SERVER, secrets=False)
-    found = {"grafana.generate_500_seconds": time.perf_counter() - start}
+    desired_objects(own, generate(own), _SERVER, secrets=False)
+    figures = {"grafana.generate_500_seconds": time.perf_counter() - start}
     for dashboard, key in (("shared", "plan_requests"), ("own", "plan_requests_own_pages")):
-        found[f"grafana.{key}"] = _requests(_with_models(config, dashboard))
-    return found
+        figures[f"grafana.{key}"] = _requests(_with_models(config, dashboard))
+    return figures
 
 
 def _requests(config: Config) -> float:
@@ -48,12 +48,12 @@ def _requests(config: Config) -> float:
     with served(stand_in) as url:
         section = Grafana.model_validate({"url": url, "token": {"file": token}})
         with session(config.model_copy(update={"grafana": section})) as grafana:
-            objects = grafana.wanted()
+            objects = grafana.desired_objects()
             outcome = apply(grafana.server, grafana.state, objects)
-            made = plan(grafana.server, grafana.state, objects)
-    if outcome.failed or made.differs:
+            second_plan = plan(grafana.server, grafana.state, objects)
+    if outcome.failed or second_plan.differs:
         raise RuntimeError("the second plan is not empty")
-    return float(made.requests)
+    return float(second_plan.requests)
 
 
 def _with_models(config: Config, dashboard: str) -> Config:

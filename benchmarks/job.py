@@ -1,4 +1,4 @@
-"""driftline itself: `driftline run`'s supervisor over a variant, in a thread."""
+"""Runs the job of a variant with the supervisor of `driftline run`, in a thread."""
 
 import threading
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from driftline.streaming.flink.supervise import Supervisor
 
 @contextmanager
 def job(variant: Variant) -> Iterator[threading.Thread]:
-    """The variant's job; stopped at the end. The thread lives as long as the supervisor."""
+    """Run the variant's job, and stop it at the end; yields the supervisor's thread."""
     supervisor = Supervisor(variant.config_path, variant.config, variant.name, restore="none")
     thread = threading.Thread(target=supervisor.run, daemon=True)
     thread.start()

@@ -1,9 +1,9 @@
-"""From an event's send to the moment that another connection can read its row.
+"""Measures the time from sending an event until another connection can read its row.
 
-Every event carries the time at which it was due to be sent, so a sender that falls behind makes
-the figures worse, not better. The observer asks the ledger every few milliseconds how far each
-partition is committed; a row and its ledger entry are one transaction. An event counts from the
-first answer that covers it.
+Each event carries the time at which it was due to be sent, so a sender that falls behind makes the
+figures worse, not better. The observer polls the ledger every few milliseconds for the committed
+offset of each partition; a row and its ledger entry are one transaction. An event counts as
+readable from the first poll that covers it.
 """
 
 import threading
@@ -20,10 +20,10 @@ from driftline.config import Config
 from driftline.kafka.client_settings import librdkafka
 from driftline.storage.connection import Connection, connect
 
-_TICK = 0.002  # seconds between two bursts of the sender
-_LOOK = 0.003  # seconds between two looks of the observer
-_START = 300.0  # seconds that the job may take to start
-_DRAIN = 60.0  # seconds that the last rows may take
+_SEND_INTERVAL = 0.002  # seconds between two bursts of the sender
+_POLL_INTERVAL = 0.003  # seconds between two polls of the observer
+_START_TIMEOUT = 300.0  # seconds for the job to start
+_DRAIN_TIMEOUT = 60.0  # seconds for the last rows
 
 _COMMITTED = """SELECT id, (SELECT max(last_offset) FROM driftline.ledger WHERE source = s.id)
                   FROM driftline.source s WHERE model = %s"""
@@ -31,7 +31,7 @@ _COMMITTED = """SELECT id, (SELECT max(last_offset) FROM driftline.ledger WHERE 
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds from due send to readable row, of the events after the warm-up."""
+    """Milliseconds from the due time to the readable row, for events after the warm-up."""
 
     events: int
     p50_ms: float
@@ -40,49 +40,49 @@ class Latency:
 
 
 @dataclass
-class _Looks:
-    """When which offset was first seen committed, by source."""
+class _Commits:
+    """Committed offsets and the time of the poll that first reported them, by source."""
 
-    seen: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
+    by_source: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
 
     def add(self, now: float, source: int, last: int | None) -> None:
-        looks = self.seen.setdefault(source, [])
-        if last is not None and (not looks or looks[-1][1] < last):
-            looks.append((now, last))
+        commits = self.by_source.setdefault(source, [])
+        if last is not None and (not commits or commits[-1][1] < last):
+            commits.append((now, last))
 
-    def first_seen(self, source: int, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Seconds since 1970 at which each offset was first seen committed."""
-        times, ends = map(np.array, zip(*self.seen[source], strict=True))
-        found: npt.NDArray[np.float64] = times[np.searchsorted(ends, offsets)]
-        return found
+    def committed_at(self, source: int, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Time of the first poll that reported each offset as committed, seconds since 1970."""
+        times, ends = map(np.array, zip(*self.by_source[source], strict=True))
+        committed: npt.NDArray[np.float64] = times[np.searchsorted(ends, offsets)]
+        return committed
 
 
 def measure(
     config: Config, model: str, topic: str, *, rate: int, seconds: float, warm_up: float
 ) -> Latency:
-    """Send at a steady rate and watch; the model's job must be running.
+    """Send events at a steady rate and measure; the model's job must be running.
 
     Parameters:
         config: with the stack's addresses.
-        model: its job logs the events.
-        topic: where to send them; `at` is in microseconds.
-        rate: events a second.
-        seconds: how long, after `warm_up` seconds that do not count.
+        model: the model whose job stores the events.
+        topic: topic to send to; event times are in microseconds.
+        rate: events per second.
+        seconds: duration, after `warm_up` seconds that are not measured.
     """
     first = events.PARTITIONS
     last = first + int(rate * (warm_up + seconds))
     with connect(config.local_postgres(), "read", autocommit=True) as connection:
         _send(config, topic, rate, range(first))
-        _watch(connection, model, first, _START)  # the job is up
+        _poll(connection, model, first, _START_TIMEOUT)  # waits until the job has started
         sender = threading.Thread(target=_send, args=(config, topic, rate, range(first, last)))
         sender.start()
-        looks = _watch(connection, model, last, warm_up + seconds + _DRAIN)
+        commits = _poll(connection, model, last, warm_up + seconds + _DRAIN_TIMEOUT)
         sender.join()
-        sent, seen = _delays(connection, model, looks)
-    counted = sent >= np.sort(sent)[first] + warm_up
-    delays = (seen - sent)[counted] * 1_000
+        due, committed = _times(connection, model, commits)
+    measured = due >= np.sort(due)[first] + warm_up
+    delays = (committed - due)[measured] * 1_000
     p50, p99 = np.percentile(delays, [50, 99])
-    return Latency(int(counted.sum()), float(p50), float(p99), float(delays.max()))
+    return Latency(int(measured.sum()), float(p50), float(p99), float(delays.max()))
 
 
 def _send(config: Config, topic: str, rate: int, numbers: range) -> None:
@@ -90,46 +90,46 @@ def _send(config: Config, topic: str, rate: int, numbers: range) -> None:
         librdkafka(config.local_kafka()) | {"linger.ms": 1, "enable.idempotence": True}
     )
     rows = list(zip(*events.table(10_000).to_pydict().values(), strict=True))
-    began = time.time() + _TICK
+    start = time.time() + _SEND_INTERVAL
     sent = 0
     while sent < len(numbers):
-        due = max(sent, min(int((time.time() - began) * rate) + 1, len(numbers)))
+        due = max(sent, min(int((time.time() - start) * rate) + 1, len(numbers)))
         for number in numbers[sent:due]:
-            at = int((began + (number - numbers.start) / rate) * 1_000_000)
+            at = int((start + (number - numbers.start) / rate) * 1_000_000)
             event = events.encode(f"{number:016x}", at, rows[number % len(rows)])
             events.produce(producer, topic, number % events.PARTITIONS, event)
         sent = due
         producer.poll(0)
-        time.sleep(_TICK)
-    producer.flush(_DRAIN)
+        time.sleep(_SEND_INTERVAL)
+    producer.flush(_DRAIN_TIMEOUT)
 
 
-def _watch(connection: Connection, model: str, total: int, patience: float) -> _Looks:
-    """Look until so many events are committed."""
-    looks = _Looks()
-    until = time.monotonic() + patience
-    while time.monotonic() < until:
+def _poll(connection: Connection, model: str, total: int, timeout: float) -> _Commits:
+    """Poll until `total` events are committed."""
+    commits = _Commits()
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
         committed = connection.execute(_COMMITTED, (model,), prepare=True).fetchall()
         now = time.time()
         for source, last in committed:
-            looks.add(now, source, last)
+            commits.add(now, source, last)
         if sum(0 if last is None else last + 1 for _, last in committed) >= total:
-            return looks
-        time.sleep(_LOOK)
-    raise RuntimeError(f"{model!r} did not commit {total} events in {patience:.0f} s")
+            return commits
+        time.sleep(_POLL_INTERVAL)
+    raise RuntimeError(f"{model!r} did not commit {total} events in {timeout:.0f} s")
 
 
-def _delays(
-    connection: Connection, model: str, looks: _Looks
+def _times(
+    connection: Connection, model: str, commits: _Commits
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """When each row's event was due, and when it was first seen, seconds since 1970."""
+    """When each row's event was due, and when it was readable, seconds since 1970."""
     rows = connection.execute(
         f"SELECT source, kafka_offset, extract(epoch FROM event_time)::float8"
         f" FROM {names.SCHEMA}.{names.prediction_table(model)}"
     ).fetchall()
-    source, offset, sent = (np.array(column) for column in zip(*rows, strict=True))
-    seen = np.empty(len(sent))
-    for one in looks.seen:
-        mine = source == one
-        seen[mine] = looks.first_seen(one, offset[mine])
-    return sent, seen
+    sources, offsets, due = (np.array(column) for column in zip(*rows, strict=True))
+    committed = np.empty(len(due))
+    for source in commits.by_source:
+        mask = sources == source
+        committed[mask] = commits.committed_at(source, offsets[mask])
+    return due, committed

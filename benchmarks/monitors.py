@@ -1,6 +1,6 @@
-"""What judging costs: a day of 50 columns however many events it had, and 1,000 models at once.
+"""Time to evaluate monitors: on a day of 50 columns, and on 1,000 models at once.
 
-Profiles are generated, as the job would have written them: one row a minute.
+The profiles are generated as the job would write them: one row per minute.
 """
 
 import json
@@ -20,7 +20,8 @@ import yaml
 
 from driftline import names
 from driftline.config import Config, Model
-from driftline.monitors.running.window_judging import Due, Watch
+from driftline.monitors.running.due_windows import Due
+from driftline.monitors.running.window_judging import WindowJudge
 from driftline.monitors.windows.schedule import Length
 from driftline.profile.binning import Binning
 from driftline.profile.blocks import Block
@@ -37,95 +38,95 @@ from tests.integration.monitors.conftest import model_version
 
 DAY = datetime(2024, 5, 1, tzinfo=UTC)
 MODELS, RUNNERS = 1_000, 2
-_ROWS = 20_000  # of a reference
+_ROWS = 20_000  # rows of a reference
 _MINUTE = timedelta(minutes=1)
 _ROUNDS = 7
 
 
 def measure(config: Config) -> dict[str, float]:
-    """Figures by key.
+    """Returns figures by key.
 
     Parameters:
         config: with a database.
     """
-    found = {}
+    figures = {}
     sizes = {"1e5": 10**5, "1e8": 10**8}
-    for key, (hour, whole) in zip(sizes, days(config, tuple(sizes.values())), strict=True):
-        found[f"monitors.add_up_hour_seconds_{key}"] = hour
-        found[f"monitors.day_seconds_{key}"] = whole
-    found["monitors.flatness"] = (
-        found["monitors.day_seconds_1e8"] / found["monitors.day_seconds_1e5"]
+    for key, (hour, day) in zip(sizes, days(config, tuple(sizes.values())), strict=True):
+        figures[f"monitors.add_up_hour_seconds_{key}"] = hour
+        figures[f"monitors.day_seconds_{key}"] = day
+    figures["monitors.flatness"] = (
+        figures["monitors.day_seconds_1e8"] / figures["monitors.day_seconds_1e5"]
     )
     seconds = _fleet(config)
-    found["monitors.models_1000_seconds"] = seconds
-    found["monitors.models_per_5min"] = MODELS * 300 / seconds
-    return found
+    figures["monitors.models_1000_seconds"] = seconds
+    figures["monitors.models_per_5min"] = MODELS * 300 / seconds
+    return figures
 
 
 def days(config: Config, events: Sequence[int], columns: int = 50) -> list[tuple[float, float]]:
-    """For days of so many events: seconds to add one hour up, as the runner does when it has
-    closed, and seconds to read, judge and store the whole day. They take turns, so that a noisy
-    machine is noisy for all; medians, without a first round."""
+    """For days with these numbers of events: seconds to sum an hour's profiles, as the runner does
+    when it has closed, and seconds to read, evaluate and store the whole day. The days take turns,
+    so that noise affects all of them; medians, without the first round."""
     fleet = [f"bench-day-{number}" for number in range(len(events))]
-    made = _with_models(config, fleet, columns, {"windows": ["1 d"], "clock": "event"})
+    fleet_config = _with_models(config, fleet, columns, {"windows": ["1 d"], "clock": "event"})
     rng = np.random.default_rng(0)
     binning, total = _reference(columns)
-    with _prepared(made, fleet, binning, total, days=60) as connection:
+    with _prepared(fleet_config, fleet, binning, total, days=60) as connection:
         shares = total.counts / total.rows
         minutes = [DAY + i * _MINUTE for i in range(1_440)]
         for name, n in zip(fleet, events, strict=True):
-            each = n / len(minutes)
-            _insert(connection, [name], binning, [(m, _counts(rng, shares, each)) for m in minutes])
-        watches = [Watch(name, made.model(name)) for name in fleet]
-        added = [_add_up(connection, name) for name in fleet]
-        took = [[_judge(connection, watch) for watch in watches] for _ in range(_ROUNDS + 1)]
-    judged = [statistics.median(mine) for mine in zip(*took[1:], strict=True)]
-    return list(zip(added, judged, strict=True))
+            rows = [(minute, _counts(rng, shares, n / len(minutes))) for minute in minutes]
+            _insert(connection, [name], binning, rows)
+        judges = [WindowJudge(name, fleet_config.model(name)) for name in fleet]
+        hour_seconds = [_sum_hours(connection, name) for name in fleet]
+        rounds = [[_evaluate(connection, judge) for judge in judges] for _ in range(_ROUNDS + 1)]
+    day_seconds = [statistics.median(seconds) for seconds in zip(*rounds[1:], strict=True)]
+    return list(zip(hour_seconds, day_seconds, strict=True))
 
 
-def _add_up(connection: Connection, name: str) -> float:
+def _sum_hours(connection: Connection, name: str) -> float:
     with connection.transaction():
-        dirty_minutes.take(connection, name)
+        dirty_minutes.consume(connection, name)
         start = time.perf_counter()
-        hours.add_up(connection, name, [DAY + i * hours.HOUR for i in range(24)])
+        hours.write_sums(connection, name, [DAY + i * hours.HOUR for i in range(24)])
         return (time.perf_counter() - start) / 24
 
 
-def _judge(connection: Connection, watch: Watch) -> float:
+def _evaluate(connection: Connection, judge: WindowJudge) -> float:
     length = Length(86_400, 86_400, 86_400)
     due = Due(DAY + timedelta(days=2), [(DAY + timedelta(days=1), length)])
     start = time.perf_counter()
     with connection.transaction():
-        watch.judge(connection, due)
+        judge.judge(connection, due)
     return time.perf_counter() - start
 
 
 def _fleet(config: Config) -> float:
-    """Seconds that two runners take for one window of five minutes of every model."""
+    """Seconds that two runners need for one five-minute window of every model."""
     fleet = [f"bench-fleet-{i}" for i in range(MODELS)]
     settings = {"windows": ["5 min"], "clock": "event", "lateness": "0 s"}
-    made = _with_models(config, fleet, 20, settings)
+    fleet_config = _with_models(config, fleet, 20, settings)
     rng = np.random.default_rng(1)
     binning, total = _reference(20)
     shares = total.counts / total.rows
-    with _prepared(made, fleet, binning, total) as connection:
+    with _prepared(fleet_config, fleet, binning, total) as connection:
 
-        def window(first: int) -> None:
-            some = [(DAY + (first + i) * _MINUTE, _counts(rng, shares, 200.0)) for i in range(5)]
-            _insert(connection, fleet, binning, some)
+        def write_window(first: int) -> None:
+            rows = [(DAY + (first + i) * _MINUTE, _counts(rng, shares, 200.0)) for i in range(5)]
+            _insert(connection, fleet, binning, rows)
 
-        def judged(windows: int) -> float:
+        def wait_for(windows: int) -> float:
             start = time.perf_counter()
             query = "SELECT count(*) FROM driftline.judged_window WHERE model LIKE 'bench-fleet-%'"
             while (connection.execute(query).fetchone() or (0,))[0] < windows * MODELS:
                 time.sleep(0.2)
             return time.perf_counter() - start
 
-        window(0)
-        with _runners(made):
-            judged(1)
-            window(5)
-            return judged(2)
+        write_window(0)
+        with _runners(fleet_config):
+            wait_for(1)
+            write_window(5)
+            return wait_for(2)
 
 
 @contextmanager
@@ -133,7 +134,7 @@ def _runners(config: Config) -> Iterator[None]:
     path = Path(config.state) / "bench" / "monitors.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     tree = json.loads(config.model_dump_json(exclude_unset=True))
-    path.write_text(yaml.safe_dump({**tree, "runner": {"poll": "1 s"}}))
+    path.write_text(yaml.safe_dump({**tree, "runner": {"poll_interval": "1 s"}}))
     command = [sys.executable, "-m", "driftline.cli", "monitor", "--config", str(path)]
     started = [subprocess.Popen(command) for _ in range(RUNNERS)]
     try:
@@ -167,7 +168,7 @@ def _reference(columns: int) -> tuple[Binning, Profile]:
 def _prepared(
     config: Config, fleet: list[str], binning: Binning, total: Profile, days: int = 0
 ) -> Iterator[Connection]:
-    """A version with its reference for each model; all of it is deleted at the end."""
+    """Store a version with its reference for each model; all rows are deleted at the end."""
     schema.migrate(config)
     rng = np.random.default_rng(3)
     shares = total.counts / total.rows
@@ -208,14 +209,14 @@ def _counts(rng: np.random.Generator, shares: Any, rows: float) -> Any:
 
 
 def _packed(binning: Binning, counts: Any) -> bytes:
-    sums = counts[: binning.summed] * 100  # a little above each cell's lower edge
+    sums = counts[: binning.summed] * 100  # slightly above each cell's lower edge
     return Profile(binning, counts, sums).pack()
 
 
 def _insert(
     connection: Connection, fleet: list[str], binning: Binning, minutes: list[tuple[datetime, Any]]
 ) -> None:
-    """The same rows for every model, and the marks that say so."""
+    """Write the same rows for every model, and mark their minutes as dirty."""
     packed = [
         (m, int(c[binning.cells[names.SCORE].summed].sum()), _packed(binning, c))
         for m, c in minutes

@@ -1,6 +1,6 @@
-"""How long after a drifted window's lateness a message is with an HTTP receiver.
+"""Time from the end of a drifted window, with its lateness, until an HTTP receiver is notified.
 
-A runner in a process of its own, apprise, the real time: windows of a minute, judged at their end.
+With a runner in a separate process, apprise, and real time: one-minute windows.
 """
 
 import tempfile
@@ -15,9 +15,9 @@ from tests.integration.monitors.conftest import FEATURES, Stream, rows, store_re
 from tests.integration.monitors.running import start, wait_for
 from tests.integration.monitors.test_deliver import receiving
 
-MODEL = "told"
+MODEL = "notified"
 _MINUTE = timedelta(minutes=1)
-_ENOUGH = 20.0  # seconds before a minute ends that its rows are logged
+_MARGIN = 20.0  # seconds, at least, between storing the rows and the end of their minute
 
 
 def measure(config: Config) -> dict[str, float]:
@@ -31,7 +31,7 @@ def measure(config: Config) -> dict[str, float]:
         runner = start(stream.config, Path(folder))
         try:
             end = _drift(stream)
-            wait_for(lambda: any("drift" in one["title"] for one in receiver.got), 300)
+            wait_for(lambda: any("drift" in message["title"] for message in receiver.got), 300)
             return {"monitors.notify_seconds": time.time() - end.timestamp()}
         finally:
             runner.terminate()
@@ -48,13 +48,13 @@ def _stream(config: Config, port: int, folder: Path) -> Stream:
                 "fields": {"amount": "float", "country": "string"},
             },
             "registry": {"name": MODEL},
-            "monitors": {"windows": ["1 min"], "lateness": "1 s", "variation": 0.1},
+            "monitors": {"windows": ["1 min"], "lateness": "1 s", "assumed_variation": 0.1},
         }
     )
     secret = folder / "address"
     secret.write_text(f"json://127.0.0.1:{port}/\n")
     notify = config.notify.model_copy(update={"urls": (Secret(file=secret),)})
-    own = config.model_copy(
+    notify_config = config.model_copy(
         update={
             "postgres": config.local_postgres(),
             "kafka": config.local_kafka(),
@@ -62,18 +62,18 @@ def _stream(config: Config, port: int, folder: Path) -> Stream:
             "notify": notify,
         }
     )
-    schema.migrate(own, {MODEL: FEATURES})
-    return Stream(own, MODEL, store_reference(own, MODEL))
+    schema.migrate(notify_config, {MODEL: FEATURES})
+    return Stream(notify_config, MODEL, store_reference(notify_config, MODEL))
 
 
 def _drift(stream: Stream) -> datetime:
-    """Log a drifted minute; gives when it may be judged."""
+    """Store a drifted minute; returns when it is due for evaluation."""
     now = datetime.now(UTC)
     minute = now.replace(second=0, microsecond=0)
-    if (minute + _MINUTE - now).total_seconds() < _ENOUGH:
+    if (minute + _MINUTE - now).total_seconds() < _MARGIN:
         time.sleep((minute + _MINUTE - now).total_seconds() + 1)
         minute += _MINUTE
     table = rows(stream.rng, 20_000, minute, shift=40.0)
-    inside = [when < minute + _MINUTE for when in table["event_time"].to_pylist()]
+    inside = [event_time < minute + _MINUTE for event_time in table["event_time"].to_pylist()]
     stream.log(table.filter(inside))
     return minute + _MINUTE + stream.section.monitors.lateness

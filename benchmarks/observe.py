@@ -1,4 +1,4 @@
-"""Rates and delays as a stranger sees them: from the rows that other connections can read."""
+"""Measures rates as another client sees them: from the rows that its connection can read."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,17 +13,17 @@ from driftline.config import Config
 from driftline.storage.connection import Connection, connect
 
 _POLL, _COUNT_POLL = 0.02, 0.25  # seconds
-_PATIENCE = 300.0  # seconds without the row that is waited for
+_TIMEOUT = 300.0  # seconds to wait for a row
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Rows that became visible, from the first look that saw any to the one that saw the last.
+    """Throughput, from the first poll that finds a row to the poll that finds the last one.
 
     Attributes:
-        events: messages that were settled in that time; rejected ones too.
+        events: messages settled in that time, including rejected ones.
         seconds: the time.
-        cpu: what was used in that time, by all who took part.
+        cpu: CPU time used by all processes in that time.
     """
 
     events: int
@@ -32,18 +32,18 @@ class Rate:
 
     @property
     def per_second(self) -> float:
-        """Events a second."""
+        """Events per second."""
         return self.events / self.seconds
 
 
-class Watched:
-    """A variant's table, looked at through a connection of its own.
+class Observer:
+    """Observes a variant's table through a separate connection.
 
     Parameters:
         config: with the stack's addresses.
         variant: the model's name.
-        alive: whether the one that fills the table still works.
-        processes: whose CPU time counts.
+        alive: returns whether the process that fills the table still runs.
+        processes: the processes whose CPU time is measured.
     """
 
     def __init__(
@@ -56,32 +56,32 @@ class Watched:
         self._table = sql.Identifier(names.SCHEMA, names.prediction_table(variant))
 
     def until_last(self, last: Sequence[tuple[int, str]], events: int, rows: int) -> Rate:
-        """Watch until the last event of each partition is there.
+        """Wait until the last event of each partition is stored.
 
         Parameters:
-            last: their times (ms since 1970) and ids.
+            last: times (ms since 1970) and ids of these events.
             events: messages in the topic.
-            rows: how many of them must be there then.
+            rows: number of rows that must be stored by then.
         """
         keys = [(datetime.fromtimestamp(at / 1_000, UTC), event_id) for at, event_id in last]
         with self._connection() as connection:
             first, cpu, began = self._begin(connection)
-            self._wait(lambda: self._there(connection, keys) == len(keys))
+            self._wait(lambda: self._stored(connection, keys) == len(keys))
             rate = Rate(events - first, time.perf_counter() - began, self._processes.cpu() - cpu)
-            if (found := self._count(connection)) != rows:
-                raise RuntimeError(f"{self._variant!r} stored {found} rows of {rows}")
+            if (stored := self._count(connection)) != rows:
+                raise RuntimeError(f"{self._variant!r} stored {stored} rows instead of {rows}")
         return rate
 
     def until_count(self, rows: int) -> Rate:
-        """Watch until there are at least that many rows; to count them takes time, so seldom."""
+        """Wait until at least this many rows are stored; polls rarely, as counting is slow."""
         with self._connection() as connection:
             first, cpu, began = self._begin(connection)
-            self._wait(lambda: self._count(connection) >= rows, every=_COUNT_POLL)
+            self._wait(lambda: self._count(connection) >= rows, interval=_COUNT_POLL)
             events = self._count(connection) - first
             return Rate(events, time.perf_counter() - began, self._processes.cpu() - cpu)
 
     def _begin(self, connection: Connection) -> tuple[int, Cpu, float]:
-        """Rows, CPU time and clock as soon as there is a row."""
+        """Wait for the first row; returns the number of rows, CPU time and clock."""
         self._wait(lambda: self._exists(connection))
         first, began = self._count(connection), time.perf_counter()
         return first, self._processes.cpu(), began
@@ -89,24 +89,24 @@ class Watched:
     def _connection(self) -> Connection:
         return connect(self._config.local_postgres(), "read", autocommit=True)
 
-    def _wait(self, done: Callable[[], bool], *, every: float = _POLL) -> None:
-        until = time.monotonic() + _PATIENCE
-        while not done():
-            if not self._alive() or time.monotonic() > until:
-                raise RuntimeError(f"{self._variant!r} ended or stalled before its last row")
-            time.sleep(every)
+    def _wait(self, condition: Callable[[], bool], *, interval: float = _POLL) -> None:
+        deadline = time.monotonic() + _TIMEOUT
+        while not condition():
+            if not self._alive() or time.monotonic() > deadline:
+                raise RuntimeError(f"{self._variant!r} exited or stalled before its last row")
+            time.sleep(interval)
 
     def _exists(self, connection: Connection) -> bool:
-        return bool(self._one(connection, "SELECT EXISTS (SELECT 1 FROM {})"))
+        return bool(self._integer(connection, "SELECT EXISTS (SELECT 1 FROM {})"))
 
     def _count(self, connection: Connection) -> int:
-        return self._one(connection, "SELECT count(*) FROM {}")
+        return self._integer(connection, "SELECT count(*) FROM {}")
 
-    def _there(self, connection: Connection, keys: Sequence[tuple[datetime, str]]) -> int:
+    def _stored(self, connection: Connection, keys: Sequence[tuple[datetime, str]]) -> int:
         query = "SELECT count(*) FROM {} WHERE event_time = %s AND event_id = %s"
-        return sum(self._one(connection, query, *key) for key in keys)
+        return sum(self._integer(connection, query, *key) for key in keys)
 
-    def _one(self, connection: Connection, query: str, *values: object) -> int:
+    def _integer(self, connection: Connection, query: str, *values: object) -> int:
         row = connection.execute(sql.SQL(query).format(self._table), values).fetchone()
-        assert row is not None, "an aggregate gives one row"
+        assert row is not None, "an aggregate returns one row"
         return int(row[0])

@@ -1,9 +1,9 @@
-"""The usual article's shape: a PyFlink DataStream with one prediction and one INSERT per record.
+"""A PyFlink DataStream as in most tutorials: one prediction and one INSERT per record.
 
-Kinder than the article: the SavedModel's signature instead of `keras.predict`, which alone takes
-60 to 100 ms a call, one open connection, a prepared statement.
+Faster than most tutorials: it calls the SavedModel's signature instead of `keras.predict`, which
+takes 60 to 100 ms per call, and uses one open connection and a prepared statement.
 
-Run: `python -m benchmarks.per_record CONFIG MODEL SAVED_MODEL`; it reads until it is ended.
+Run: `python -m benchmarks.per_record CONFIG MODEL SAVED_MODEL`; it reads until it is stopped.
 """
 
 import json
@@ -26,7 +26,7 @@ from driftline.streaming.flink.connector import java_properties
 
 
 class Predict(MapFunction):  # type: ignore[misc] # pyflink is untyped
-    """One event in, the event with its score out."""
+    """Adds the score to an event."""
 
     def __init__(self, saved_model: str) -> None:
         self._path = saved_model
@@ -40,7 +40,7 @@ class Predict(MapFunction):  # type: ignore[misc] # pyflink is untyped
         self._signature = self._model.signatures["serving_default"]
 
     def map(self, value: str) -> dict[str, Any]:
-        """Score it."""
+        """Score an event."""
         event: dict[str, Any] = json.loads(value)
         inputs = {name: self._constant([[event[name]]], "float32") for name in NUMBERS}
         (output,) = self._signature(**inputs).values()
@@ -48,7 +48,7 @@ class Predict(MapFunction):  # type: ignore[misc] # pyflink is untyped
 
 
 class Insert(MapFunction):  # type: ignore[misc] # pyflink is untyped
-    """One scored event in, one committed row."""
+    """Inserts a scored event as one committed row."""
 
     def __init__(self, config: Config, model: str) -> None:
         self._config = config
@@ -59,11 +59,11 @@ class Insert(MapFunction):  # type: ignore[misc] # pyflink is untyped
         )
 
     def open(self, _: RuntimeContext) -> None:
-        """Connect; every statement commits."""
+        """Connect; each statement is committed."""
         self._connection = connect(self._config.local_postgres(), "write", autocommit=True)
 
     def map(self, event: dict[str, Any]) -> str:
-        """Insert it."""
+        """Insert an event."""
         now = datetime.now(UTC)
         at = datetime.fromtimestamp(event["at"] / 1_000, UTC)
         head = (at, event["id"], 1, names.CHAMPION, event["score"], False, 0, 0, now, now, 0.0, 0.0)

@@ -1,11 +1,11 @@
-"""What a good engineer writes without driftline: one Python loop from Kafka to the same table.
+"""An optimised Python loop without driftline, from Kafka to the same table.
 
-Polls 10,000 messages, parses them, calls the same SavedModel once for all of them, writes the same
-rows with a binary COPY (two to three times as fast as a text one), commits, then commits the
-offsets: at least once, no profiles, no ledger, no output topic, no rejects.
+It polls 10,000 messages, parses them, calls the same SavedModel once for all of them, writes the
+same rows with a binary COPY (two to three times as fast as a text one), commits, then commits the
+offsets: at-least-once delivery, no profiles, no ledger, no output topic, no rejects.
 
-Run: `python -m benchmarks.plain_loop CONFIG MODEL SAVED_MODEL GROUP`; it reads until it is ended.
-Loops of one consumer group share the partitions.
+Run: `python -m benchmarks.plain_loop CONFIG MODEL SAVED_MODEL GROUP`; it reads until it is stopped.
+Loops in one consumer group share the partitions.
 """
 
 import sys
@@ -73,7 +73,7 @@ def main(config_path: str, model: str, saved_model: str, group: str) -> None:
 def _load(saved_model: str) -> Signature:
     import tensorflow as tf
 
-    # one thread is faster for a small network, as in driftline
+    # one thread is faster for a small network; driftline does the same
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     _load.model = tf.saved_model.load(saved_model)  # type: ignore[attr-defined] # keep it alive
@@ -98,15 +98,15 @@ def _handle(
     started = time.perf_counter()
     (output,) = signature(**_inputs(events)).values()
     scores = output.numpy().ravel().tolist()
-    took = (time.perf_counter() - started) * 1_000
+    inference_ms = (time.perf_counter() - started) * 1_000
     with connection.transaction(), connection.cursor() as cursor, cursor.copy(copy) as stream:
         stream.set_types(list(COLUMNS.values()))
-        for row in _rows(messages, events, scores, took):
+        for row in _rows(messages, events, scores, inference_ms):
             stream.write_row(row)
 
 
 def _rows(
-    messages: list[Message], events: list[dict[str, Any]], scores: list[float], took: float
+    messages: list[Message], events: list[dict[str, Any]], scores: list[float], inference_ms: float
 ) -> Iterable[tuple[Any, ...]]:
     now = datetime.now(UTC)
     now_ms = now.timestamp() * 1_000
@@ -116,7 +116,7 @@ def _rows(
         yield (
             *(at(e["at"] / 1_000, UTC), e["id"], 1, names.CHAMPION, score, False),
             *(message.partition(), message.offset(), at(sent / 1_000, UTC)),
-            *(now, took, now_ms - sent),
+            *(now, inference_ms, now_ms - sent),
             *(e["f0"], e["f1"], e["f2"], e["f3"], e["f4"], e["f5"], e["f6"], e["f7"]),
             *(e["items"], e["country"], e["device"]),
         )

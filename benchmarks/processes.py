@@ -1,4 +1,4 @@
-"""CPU time and memory of what a variant runs, and the machine that all of it ran on."""
+"""CPU time and memory of a variant's processes, and a description of the machine."""
 
 import contextlib
 import os
@@ -13,11 +13,11 @@ from driftline.services.stack import Stack
 
 @dataclass(frozen=True)
 class Cpu:
-    """CPU seconds since the start of the processes, by who used them.
+    """CPU seconds used since the start of the processes.
 
     Attributes:
-        client: what reads, scores and writes: the job's JVM and workers, or the plain loop.
-        database: PostgreSQL with all its processes.
+        client: the processes that read, score and write: the job's JVM and workers, or the loop.
+        database: all processes of PostgreSQL.
         broker: Kafka.
     """
 
@@ -32,7 +32,7 @@ class Cpu:
 
 
 class Processes:
-    """Sorts this process' children and the stack's services by what they do."""
+    """The processes of the benchmark and of the stack's services."""
 
     def __init__(self, stack: Stack) -> None:
         self._services = {
@@ -40,7 +40,7 @@ class Processes:
         }
 
     def cpu(self) -> Cpu:
-        """What has been used until now."""
+        """CPU time used until now."""
         return Cpu(
             sum(map(_cpu_seconds, self.client())),
             sum(map(_cpu_seconds, _tree(self._services["timescaledb"]))),
@@ -48,7 +48,7 @@ class Processes:
         )
 
     def client(self) -> Iterator[psutil.Process]:
-        """The processes that the benchmark has started beside the services."""
+        """The processes that the benchmark has started, without the services."""
         services = {process.pid for root in self._services.values() for process in _tree(root)}
         for process in psutil.Process().children(recursive=True):
             if process.pid not in services:
@@ -56,19 +56,19 @@ class Processes:
 
     def memory_mb(self) -> dict[str, float]:
         """Resident memory of the JVM and of the Python workers, MB."""
-        found = {"jvm": 0.0, "workers": 0.0}
+        memory = {"jvm": 0.0, "workers": 0.0}
         for process in self.client():
             with contextlib.suppress(psutil.NoSuchProcess):
                 resident = process.memory_info().rss / 1e6
                 if process.name() == "java":
-                    found["jvm"] += resident
+                    memory["jvm"] += resident
                 elif "pyflink.fn_execution.beam.beam_boot" in process.cmdline():
-                    found["workers"] += resident
-        return found
+                    memory["workers"] += resident
+        return memory
 
 
 def machine() -> dict[str, str | int]:
-    """What the figures depend on; nothing that names the machine."""
+    """Properties of the machine that affect the figures; nothing that identifies it."""
     return {
         "cores": os.cpu_count() or 0,
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
@@ -86,7 +86,7 @@ def _tree(root: psutil.Process) -> list[psutil.Process]:
 
 
 def _cpu_seconds(process: psutil.Process) -> float:
-    """With the children that have ended, so that nothing is lost when one ends."""
+    """CPU time of a process and of its children that have exited."""
     try:
         times = process.cpu_times()
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""What was measured: one table for people, one file of plain keys for later work to compare."""
+"""Results: a table to read, and a file with a key for each figure to compare with later."""
 
 import json
 import statistics
@@ -16,7 +16,7 @@ from benchmarks.scoring import Scoring
 from benchmarks.soak import Memory
 from benchmarks.swap import Swap
 
-# Ratios of medians: key -> (above, below, goal, what it says).
+# Ratios of medians: key -> (numerator, denominator, goal, title).
 RATIOS = {
     "stream.vs_plain_loop": ("profiles", "plain", 1.0, "with profiles against the plain loop"),
     "stream.vs_per_record": ("profiles", "per_record", 80.0, "with profiles against per record"),
@@ -27,14 +27,14 @@ RATIOS = {
     "stream.parallel_ratio": ("parallel", "profiles", None, "parallelism 2 against 1"),
     "stream.vs_plain_loops": ("parallel", "plain_twice", None, "parallelism 2 against two loops"),
 }
-# Figures of what has no stream: key -> (goal, whether it is a least one, unit, what it says).
+# Figures without a stream: key -> (goal, whether it is a minimum, unit, title).
 GOALS = {
-    "monitors.vs_evidently": (100.0, True, "x", "a day of 1 million x 20 against Evidently"),
-    "monitors.day_seconds_1e8": (1.0, False, " s", "a day of 100 million x 50 is judged"),
-    "monitors.flatness": (1.2, False, "x", "a day of 100 million against one of 100,000"),
-    "monitors.models_per_5min": (1_000.0, True, "", "models x 20 judged in 5 minutes"),
-    "monitors.notify_seconds": (10.0, False, " s", "from the lateness to the receiver"),
-    "grafana.generate_500_seconds": (10.0, False, " s", "dashboards of 500 models"),
+    "monitors.vs_evidently": (100.0, True, "x", "speed against Evidently, a day of 1 million x 20"),
+    "monitors.day_seconds_1e8": (1.0, False, " s", "evaluation of a day of 100 million x 50"),
+    "monitors.flatness": (1.2, False, "x", "time of a day of 100 million against one of 100,000"),
+    "monitors.models_per_5min": (1_000.0, True, "", "models x 20 evaluated in 5 minutes"),
+    "monitors.notify_seconds": (10.0, False, " s", "from the end of the lateness to the receiver"),
+    "grafana.generate_500_seconds": (10.0, False, " s", "generation of dashboards for 500 models"),
 }
 P99_GOAL_MS = 250.0
 GROWTH_GOAL = 1.1
@@ -46,14 +46,14 @@ OVERHEAD_GOAL = 1.1
 
 @dataclass
 class Results:
-    """All that one run measured.
+    """All figures of one run.
 
     Attributes:
-        titles: what each variant is, by name.
-        rates: its measurements, one a round.
-        latency: by variant, "profiles" or "output".
-        more: figures by key, of what has no stream.
-        tables: what is no single figure, by key.
+        titles: variant name -> title.
+        rates: variant name -> its measurements, one per round.
+        latency: variant name, "profiles" or "output" -> latency.
+        more: key -> figure, of benchmarks without a stream.
+        tables: key -> results with more than one figure.
     """
 
     titles: Mapping[str, str]
@@ -66,46 +66,45 @@ class Results:
     tables: dict[str, object] = field(default_factory=dict)
 
     def add(self, variant: str, rate: Rate) -> None:
-        """One more round of a variant."""
+        """Add a round of a variant."""
         self.rates.setdefault(variant, []).append(rate)
 
     def speed(self, variant: str) -> float:
-        """Median events a second."""
+        """Median events per second."""
         return statistics.median(rate.per_second for rate in self.rates[variant])
 
     def figures(self) -> dict[str, float]:
-        """Plain keys; those of what did not run are left out."""
-        found = {f"stream.{name}.events_per_second": self.speed(name) for name in self.rates}
+        """Figures by key, without those of benchmarks that did not run."""
+        figures = {f"stream.{name}.events_per_second": self.speed(name) for name in self.rates}
         if "profiles" in self.rates:
-            found["stream.events_per_second"] = self.speed("profiles")
-        for key, (above, below, *_) in RATIOS.items():
-            if above in self.rates and below in self.rates:
-                found[key] = self.speed(above) / self.speed(below)
+            figures["stream.events_per_second"] = self.speed("profiles")
+        for key, (numerator, denominator, *_) in RATIOS.items():
+            if numerator in self.rates and denominator in self.rates:
+                figures[key] = self.speed(numerator) / self.speed(denominator)
         for name, latency in self.latency.items():
             head = "stream" if name == "profiles" else f"stream.{name}"
-            found |= {f"{head}.p50_ms": latency.p50_ms, f"{head}.p99_ms": latency.p99_ms}
+            figures |= {f"{head}.p50_ms": latency.p50_ms, f"{head}.p99_ms": latency.p99_ms}
         if self.swap is not None:
-            found["registry.swap_seconds"] = self.swap.seconds["promoted"]
-            found["registry.rollback_seconds"] = self.swap.seconds["rolled_back"]
-            found["registry.swap_throughput_ratio"] = self.swap.throughput_ratio
-            found["registry.swap_events_per_second"] = self.swap.events_per_second
+            figures["registry.swap_seconds"] = self.swap.seconds["promoted"]
+            figures["registry.rollback_seconds"] = self.swap.seconds["rolled_back"]
+            figures["registry.swap_throughput_ratio"] = self.swap.throughput_ratio
+            figures["registry.swap_events_per_second"] = self.swap.events_per_second
         if self.scoring is not None:
-            found["registry.shadow_cost_ratio"] = self.scoring.shadow_cost_ratio
-            found["registry.runtime_overhead_ratio"] = self.scoring.overhead_ratio
+            figures["registry.shadow_cost_ratio"] = self.scoring.shadow_cost_ratio
+            figures["registry.runtime_overhead_ratio"] = self.scoring.overhead_ratio
         if self.memory is not None:
-            for who in ("jvm", "workers"):
-                found[f"stream.memory.{who}_mb"] = self.memory.late_mb[who]
-                found[f"stream.memory.{who}_growth"] = self.memory.growth(who)
-        return found | self.more
+            for process in ("jvm", "workers"):
+                figures[f"stream.memory.{process}_mb"] = self.memory.late_mb[process]
+                figures[f"stream.memory.{process}_growth"] = self.memory.growth(process)
+        return figures | self.more
 
     def write(self, path: Path, setting: Mapping[str, object]) -> None:
-        """Write the figures, the machine and what was on; keys of other benchmarks stay."""
+        """Write the figures, the settings and the machine; keys of other benchmarks are kept."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        known = json.loads(path.read_text()) if path.is_file() else {}
+        previous = json.loads(path.read_text()) if path.is_file() else {}
         rounded = {key: float(f"{value:.4g}") for key, value in self.figures().items()}
-        content = (
-            known | rounded | self.tables | {"stream.setting": dict(setting), "machine": machine()}
-        )
+        setup = {"stream.setting": dict(setting), "machine": machine()}
+        content = previous | rounded | self.tables | setup
         path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
 
     def show(self) -> RenderableType:
@@ -113,14 +112,14 @@ class Results:
         return Group(self._rates(), self._goals())
 
     def _rates(self) -> Table:
-        table = Table(title="events a second, from the first to the last committed row")
+        table = Table(title="events per second, from the first to the last committed row")
         table.add_column("")
-        for head in ("events/s, median", "all rounds", "CPU s a million: client", "database"):
+        for head in ("events/s, median", "all rounds", "CPU s per million: client", "database"):
             table.add_column(head, justify="right")
         for name, rates in self.rates.items():
             client, database = (
-                statistics.median(getattr(rate.cpu, who) / rate.events * 1e6 for rate in rates)
-                for who in ("client", "database")
+                statistics.median(getattr(rate.cpu, process) / rate.events * 1e6 for rate in rates)
+                for process in ("client", "database")
             )
             rounds = " ".join(f"{rate.per_second:,.0f}" for rate in rates)
             cells = (f"{self.speed(name):,.0f}", rounds, f"{client:,.1f}", f"{database:,.1f}")
@@ -140,28 +139,26 @@ class Results:
             _row(table, f"{title}: p50", latency.p50_ms, None, " ms")
             _row(table, f"{title}: p99", latency.p99_ms, goal, " ms")
         if self.swap is not None:
-            for wish, seconds in self.swap.seconds.items():
-                title = f"{wish.replace('_', ' ')}: until the first row of the version"
+            for change, seconds in self.swap.seconds.items():
+                title = f"{change.replace('_', ' ')}: until the first row of the version"
                 _row(table, title, seconds, SWAP_GOAL_SECONDS, " s")
             ratio = self.swap.throughput_ratio
-            title = "events/s during swaps, to before"
+            title = "events/s during swaps, against before"
             _row(table, title, ratio, SWAP_THROUGHPUT_GOAL, "x", at_least=True)
         if self.scoring is not None:
-            title, ratio = (
-                "a shadow's scoring, to its own model time",
-                self.scoring.shadow_cost_ratio,
-            )
-            _row(table, title, ratio, SHADOW_COST_GOAL, "x")
-            title, ratio = "a call in process, to a bare serve(x)", self.scoring.overhead_ratio
-            _row(table, title, ratio, OVERHEAD_GOAL, "x")
+            title = "a shadow's scoring, against its model's time"
+            _row(table, title, self.scoring.shadow_cost_ratio, SHADOW_COST_GOAL, "x")
+            title = "a call in process, against a bare serve(x)"
+            _row(table, title, self.scoring.overhead_ratio, OVERHEAD_GOAL, "x")
         if self.memory is not None:
-            for who, label in (("jvm", "JVM"), ("workers", "Python workers")):
-                growth = self.memory.growth(who)
-                title = f"memory of the {label}, {self.memory.late_mb[who]:,.0f} MB, late to early"
+            for process, label in (("jvm", "JVM"), ("workers", "Python workers")):
+                growth = self.memory.growth(process)
+                late_mb = f"{self.memory.late_mb[process]:,.0f} MB"
+                title = f"memory of the {label}, {late_mb}, late against early"
                 _row(table, title, growth, GROWTH_GOAL, "x")
-        for key, (goal, least, unit, title) in GOALS.items():
+        for key, (goal, is_minimum, unit, title) in GOALS.items():
             if key in self.more:
-                _row(table, title, self.more[key], goal, unit, at_least=least)
+                _row(table, title, self.more[key], goal, unit, at_least=is_minimum)
         return table
 
 

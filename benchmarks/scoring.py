@@ -1,7 +1,7 @@
-"""What a shadow and driftline's way of calling a model cost, in CPU time of one process.
+"""CPU time of a shadow, and of a model call through driftline's runtime.
 
-CPU time, not the clock: what else the machine does must not show in differences of a millisecond.
-In a process of its own, where TensorFlow has one thread as in the job's workers.
+CPU time rather than wall time, so that other load does not affect differences of a millisecond.
+Measured in a separate process, where TensorFlow has one thread as in the job's workers.
 """
 
 import json
@@ -22,13 +22,13 @@ from benchmarks.bench import Bench, Variant
 from driftline.config import load
 from driftline.registry.loaders import saved_model
 from driftline.streaming.flink.supervise import job_environment
+from driftline.streaming.scoring.batch_scorer import BatchScorer, Messages
 from driftline.streaming.scoring.decode import DECODERS
 from driftline.streaming.scoring.features import FeatureDefinition
 from driftline.streaming.scoring.lineup import Lineup, Served
-from driftline.streaming.scoring.process import Messages, Process
 
-ROWS = 10_000  # messages in a batch of the stream
-CALL_ROWS = 1_000  # rows of the bare call
+ROWS = 10_000  # messages in a batch
+CALL_ROWS = 1_000  # rows in a call of the model
 
 _ROUNDS = 200
 _CALLS = 1_000
@@ -37,15 +37,15 @@ _SIGNATURE = saved_model.SIGNATURE
 
 @dataclass(frozen=True)
 class Scoring:
-    """What was measured.
+    """Median CPU times.
 
-    Decoding, features and the rows that a batch becomes are in `shadow_ms`, storing them is not.
+    `shadow_ms` covers decoding, features and creating a batch's rows, but not storing them.
 
     Attributes:
-        own_ms: of a version for a batch, on its own.
-        shadow_ms: what the batch costs more when that version is its shadow.
-        bare_ms: TensorFlow's own call, tensors in and arrays out.
-        call_ms: the same rows through the runtime.
+        own_ms: a version's model on a batch.
+        shadow_ms: additional time of a batch if that version is a shadow.
+        bare_ms: TensorFlow's own call, from tensors to arrays.
+        call_ms: a call of the runtime with the same rows.
     """
 
     own_ms: float
@@ -55,49 +55,50 @@ class Scoring:
 
     @property
     def shadow_cost_ratio(self) -> float:
-        """A shadow's cost against its own model time."""
+        """Time of a shadow divided by the time of its model."""
         return self.shadow_ms / self.own_ms
 
     @property
     def overhead_ratio(self) -> float:
-        """The runtime's time against the bare call's."""
+        """Time of the runtime's call divided by that of the bare call."""
         return self.call_ms / self.bare_ms
 
 
 def measure(bench: Bench, variant: Variant) -> Scoring:
-    """Score the benchmark's events, with and without a shadow; call the model, with and without."""
+    """Score events with and without a shadow; call the model with and without the runtime."""
     paths = (variant.config_path, bench.saved_model, bench.other_model)
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "benchmarks.scoring", variant.name, *map(str, paths)],
         stdout=subprocess.PIPE,
         env=job_environment(variant.config),
         cwd=Path(__file__).parents[1],
         check=True,
     )
-    return Scoring(**json.loads(done.stdout))
+    return Scoring(**json.loads(process.stdout))
 
 
 def main(name: str, config: str, champion: str, shadow: str) -> None:
-    """Measure, and print what was measured as JSON."""
+    """Measure, and print the result as JSON."""
     model = load(Path(config)).model(name)
     definition = FeatureDefinition(model)
-    process = Process(DECODERS[model.input.decoder](model.input), definition)
-    one, two = (Served(i, saved_model.load(Path(path))) for i, path in ((1, champion), (2, shadow)))
+    scorer = BatchScorer(DECODERS[model.input.decoder](model.input), definition)
+    paths = enumerate((champion, shadow), 1)
+    first, second = (Served(number, saved_model.load(Path(path))) for number, path in paths)
     messages = _messages()
-    alone, beside = Lineup(one), Lineup(one, shadows=(two,))
-    features = process(messages, beside).predictions.select(definition.schema.names)
-    own, more = [], []
+    alone, shadowed = Lineup(first), Lineup(first, shadows=(second,))
+    features = scorer(messages, shadowed).predictions.select(definition.schema.names)
+    own, added = [], []
     for _ in range(_ROUNDS):
-        without = _cpu_ms(lambda: process(messages, alone))
-        more.append(_cpu_ms(lambda: process(messages, beside)) - without)
-        own.append(_cpu_ms(lambda: two.runtime.predict(features.slice(0))))
-    bare, call = _calls(champion, one, features.slice(0, CALL_ROWS))
-    medians = Scoring(*(statistics.median(some) for some in (own, more, bare, call)))
+        alone_ms = _cpu_ms(lambda: scorer(messages, alone))
+        added.append(_cpu_ms(lambda: scorer(messages, shadowed)) - alone_ms)
+        own.append(_cpu_ms(lambda: second.runtime.predict(features.slice(0))))
+    bare, call = _calls(champion, first, features.slice(0, CALL_ROWS))
+    medians = Scoring(*(statistics.median(times) for times in (own, added, bare, call)))
     print(json.dumps(asdict(medians)))
 
 
 def _calls(path: str, served: Served, features: pa.RecordBatch) -> tuple[list[float], list[float]]:
-    """CPU time of single calls, by TensorFlow's own means and by the runtime."""
+    """CPU times of single calls, of TensorFlow directly and of the runtime."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(path)
@@ -116,7 +117,7 @@ def _calls(path: str, served: Served, features: pa.RecordBatch) -> tuple[list[fl
     bare, call = [], []
     for _ in range(_CALLS):
         bare.append(_cpu_ms(bare_call))
-        # a slice is another batch: nothing of the call before is used again
+        # a slice is a new batch, so nothing is reused from the previous call
         call.append(_cpu_ms(lambda: served.runtime.predict(features.slice(0))))
     return bare, call
 
@@ -135,9 +136,9 @@ def _messages() -> Messages:
 
 
 def _cpu_ms(call: Callable[[], object]) -> float:
-    began = time.process_time()
+    start = time.process_time()
     call()
-    return (time.process_time() - began) * 1_000
+    return (time.process_time() - start) * 1_000
 
 
 if __name__ == "__main__":

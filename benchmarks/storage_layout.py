@@ -1,8 +1,8 @@
-"""One jsonb table with a view per model, or one typed hypertable per model? And which indexes?
+"""Compares a jsonb table and view per model with a typed hypertable per model, and their indexes.
 
 Run: `python -m benchmarks.storage_layout --state .driftline` on a running stack (`driftline up`).
-It works in a schema of its own, `storage_layout`, and drops it at the end. All layouts get the same
-batches in turn, so that a noisy machine is noisy for all of them.
+It works in a separate schema, `storage_layout`, and drops it at the end. All layouts get the same
+batches in turn, so that noise on the machine affects all of them.
 """
 
 import statistics
@@ -55,13 +55,13 @@ HASH = "CREATE INDEX ON {} USING hash (event_id)"
 
 
 def brin(columns: str) -> str:
-    """A block-range index that PostgreSQL summarises by itself."""
+    """A block-range index that PostgreSQL summarises automatically."""
     return f"CREATE INDEX ON {{}} USING brin ({columns}) WITH (autosummarize = on)"
 
 
 @dataclass
 class Layout:
-    """One way to store the rows, and what it cost."""
+    """A way to store the rows, and its measurements."""
 
     name: str
     columns: str
@@ -82,7 +82,7 @@ class Layout:
 
 
 def typed(name: str, *indexes: str) -> Layout:
-    """A hypertable with a column a feature."""
+    """A hypertable with one column per feature."""
     return Layout(name, f"{HEAD}, {TYPED}", indexes)
 
 
@@ -99,12 +99,12 @@ LAYOUTS = (
 
 
 def main(
-    config: Annotated[Path | None, typer.Option(help="driftline.yaml of a running stack")] = None,
-    state: Annotated[Path, typer.Option(help="state folder of a running stack")] = Path(
+    config: Annotated[Path | None, typer.Option(help="driftline.yaml of a running stack.")] = None,
+    state: Annotated[Path, typer.Option(help="State folder of a running stack.")] = Path(
         ".driftline"
     ),
-    rows: Annotated[int, typer.Option(help="rows in each layout")] = 1_000_000,
-    batch: Annotated[int, typer.Option(help="rows in a COPY and its transaction")] = 10_000,
+    rows: Annotated[int, typer.Option(help="Number of rows in each layout.")] = 1_000_000,
+    batch: Annotated[int, typer.Option(help="Number of rows per COPY and transaction.")] = 10_000,
 ) -> None:
     """Compare the layouts and print the table of `docs/storage-layout.md`."""
     settings = configuration.load(config) if config else configuration.Config(state=state)
@@ -123,7 +123,7 @@ def main(
 
 
 def create(connection: Connection, layout: Layout) -> None:
-    """The hypertable, its indexes, and the view that gives jsonb its columns back."""
+    """Create the hypertable, its indexes, and for jsonb a view with typed columns."""
     connection.execute(f"CREATE TABLE {layout.table} ({layout.columns})")
     connection.execute(
         f"SELECT create_hypertable('{layout.table}', by_range('event_time', INTERVAL '7 days'),"
@@ -140,7 +140,7 @@ def create(connection: Connection, layout: Layout) -> None:
 
 
 def batches(rows: int, size: int) -> Iterator[pa.RecordBatch]:
-    """The same rows for every layout: almost in order of time, ids without any order."""
+    """The same rows for every layout: almost in order of time, with random ids."""
     rng = np.random.default_rng(1)
     step = DAYS * 86_400_000_000 // rows
     for start in range(0, rows, size):
@@ -185,17 +185,17 @@ def _features(rng: np.random.Generator, n: int) -> dict[str, pa.Array]:
 
 
 def load(connection: Connection, rows: int, size: int) -> list[str]:
-    """Every batch into every layout, then some of them again; gives some ids to look up."""
+    """Store every batch in every layout, some of them twice; returns some ids to look up."""
     ids: list[str] = []
     for number, rows_in in enumerate(batches(rows, size)):
         ids.append(rows_in.column("event_id")[number % size].as_py())
         for layout in LAYOUTS:
-            store(connection, layout, rows_in, again=number % 10 == 0)
+            store(connection, layout, rows_in, resend=number % 10 == 0)
     return ids
 
 
-def store(connection: Connection, layout: Layout, rows: pa.RecordBatch, *, again: bool) -> None:
-    """One COPY in one transaction; `again`: the same once more, past the unique index."""
+def store(connection: Connection, layout: Layout, rows: pa.RecordBatch, *, resend: bool) -> None:
+    """Store rows with one COPY; `resend` stores them again, past the unique index."""
     begin = time.perf_counter()
     encoded = list(_encode(_as_json(rows) if layout.json else rows))
     encoded_at = time.perf_counter()
@@ -203,12 +203,12 @@ def store(connection: Connection, layout: Layout, rows: pa.RecordBatch, *, again
     stored_at = time.perf_counter()
     layout.encode += encoded_at - begin
     layout.store += stored_at - encoded_at
-    if again:
+    if resend:
         with connection.transaction():
-            connection.execute(f"CREATE TEMP TABLE again (LIKE {layout.table}) ON COMMIT DROP")
-            _copy(connection, "again", encoded)
+            connection.execute(f"CREATE TEMP TABLE resend (LIKE {layout.table}) ON COMMIT DROP")
+            _copy(connection, "resend", encoded)
             connection.execute(
-                f"INSERT INTO {layout.table} SELECT * FROM again"
+                f"INSERT INTO {layout.table} SELECT * FROM resend"
                 " ORDER BY event_time, event_id ON CONFLICT DO NOTHING"
             )
         layout.resend += time.perf_counter() - stored_at
@@ -217,7 +217,7 @@ def store(connection: Connection, layout: Layout, rows: pa.RecordBatch, *, again
 def _as_json(rows: pa.RecordBatch) -> pa.RecordBatch:
     """The features as one column of JSON."""
     documents = rows.select(list(FEATURES)).to_pylist()
-    text = pa.array([orjson.dumps(one).decode() for one in documents])
+    text = pa.array([orjson.dumps(document).decode() for document in documents])
     head = rows.select([name for name in rows.schema.names if name not in FEATURES])
     return pa.RecordBatch.from_arrays([*head.columns, text], names=[*head.schema.names, "features"])
 
@@ -243,7 +243,7 @@ def _copy(connection: Connection, table: str, parts: list[bytes]) -> None:
 
 
 def measure(connection: Connection, layout: Layout, rows: int, ids: list[str]) -> None:
-    """Sizes, and the times of the queries that people and the job ask."""
+    """Measure sizes, and the times of typical queries of users and the job."""
     connection.execute(f"VACUUM (ANALYZE) {layout.table}")
     size = _one(connection, f"SELECT hypertable_size('{layout.table}')")
     index = _one(
@@ -258,8 +258,8 @@ def measure(connection: Connection, layout: Layout, rows: int, ids: list[str]) -
     last = rows // 4 - 1
     offsets = f"source = 1 AND kafka_offset BETWEEN {last // 2} AND {last // 2 + 2_500}"
     layout.figures = {
-        "bytes a row": size / rows,
-        "of it indexes": index / rows,
+        "bytes per row": size / rows,
+        "of which indexes": index / rows,
         "panel ms": _median_ms(connection, [panel] * 7),
         "by id ms": _median_ms(
             connection,
@@ -287,17 +287,17 @@ def _median_ms(connection: Connection, queries: list[str]) -> float:
 
 
 def show(rows: int, batch: int) -> None:
-    """The table, one column a layout."""
-    resent = len(range(0, -(-rows // batch), 10)) * batch
+    """Print the table, one column per layout."""
+    resent_rows = len(range(0, -(-rows // batch), 10)) * batch
     lines: dict[str, Callable[[Layout], str]] = {
-        "rows/s, encode and COPY": lambda one: f"{rows / (one.encode + one.store):,.0f}",
-        "rows/s, COPY alone": lambda one: f"{rows / one.store:,.0f}",
-        "rows/s, sent again": lambda one: f"{resent / one.resend:,.0f}",
-        "bytes a row": lambda one: f"{one.figures['bytes a row']:.0f}",
-        "of it indexes": lambda one: f"{one.figures['of it indexes']:.0f}",
-        "panel, ms": lambda one: f"{one.figures['panel ms']:.1f}",
-        "look-up by id, ms": lambda one: f"{one.figures['by id ms']:.1f}",
-        "2,500 offsets, ms": lambda one: f"{one.figures['by offsets ms']:.1f}",
+        "rows/s, encode and COPY": lambda layout: f"{rows / (layout.encode + layout.store):,.0f}",
+        "rows/s, COPY alone": lambda layout: f"{rows / layout.store:,.0f}",
+        "rows/s, all repeated": lambda layout: f"{resent_rows / layout.resend:,.0f}",
+        "bytes per row": lambda layout: f"{layout.figures['bytes per row']:.0f}",
+        "of which indexes": lambda layout: f"{layout.figures['of which indexes']:.0f}",
+        "panel, ms": lambda layout: f"{layout.figures['panel ms']:.1f}",
+        "look-up by id, ms": lambda layout: f"{layout.figures['by id ms']:.1f}",
+        "2,500 offsets, ms": lambda layout: f"{layout.figures['by offsets ms']:.1f}",
     }
     table = Table("", *(layout.name for layout in LAYOUTS))
     for label, figure in lines.items():

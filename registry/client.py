@@ -12,44 +12,45 @@ from driftline.tls_errors import tls_problem
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-#: MLflow's codes for a name, version or alias that does not exist.
-NOT_THERE = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
-#: What it says, or nothing at all, when it is not well itself.
-_AWAY = frozenset({None, "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"})
+#: MLflow's error codes for a name, version or alias that does not exist.
+NOT_FOUND = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
+#: Its error codes for failures of the server itself; None: there was no response.
+_UNAVAILABLE = frozenset({None, "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"})
 
 _TIMEOUT = "10"  # seconds a request
 _RETRIES = "2"
 
 
 def connect(settings: Mlflow) -> "MlflowClient":
-    """A client of the registry that has answered.
+    """A client of the registry, after one successful request.
 
-    MLflow takes logins and limits from the environment only, so this sets them for the process.
+    MLflow reads credentials and timeouts only from the environment, so this sets them for the
+    process.
 
-    Args:
+    Parameters:
         settings: with an address, see `Config.local_mlflow`.
 
     Raises:
         ConfigError: the password or token cannot be read.
-        RegistryError: it refuses the login.
-        ServiceError: nothing answers there.
+        RegistryError: the registry rejects the credentials.
+        ServiceError: the registry is unavailable.
     """
     _set_environment(settings)
     import mlflow
 
     client = mlflow.MlflowClient(settings.tracking_uri, registry_uri=settings.tracking_uri)
-    with answering(f"can't use MLflow at {settings.tracking_uri!r}"):
+    with translate_errors(f"can't use MLflow at {settings.tracking_uri!r}"):
         client.search_registered_models(max_results=1)
     return client
 
 
 @contextmanager
-def answering(failure: str) -> Iterator[None]:
-    """Turn what MLflow raises into an error that starts with `failure`.
+def translate_errors(failure: str) -> Iterator[None]:
+    """Turn MLflow's exceptions into errors that start with `failure`.
 
     Raises:
-        ServiceError: it does not answer, or has failed itself.
-        RegistryError: it has answered, with a refusal.
+        ServiceError: the registry does not respond, or fails itself.
+        RegistryError: the registry rejects the request.
     """
     from mlflow.exceptions import MlflowException
     from requests import RequestException
@@ -59,15 +60,15 @@ def answering(failure: str) -> Iterator[None]:
     except (MlflowException, RequestException) as error:
         if (problem := tls_problem(error, "mlflow.ca_file")) is not None:
             raise ServiceError(f"{failure}: {problem}") from error
-        # a body that is no answer of MLflow's, but of a proxy, could repeat the login
+        # a response body that comes from a proxy instead of MLflow could repeat the credentials
         reason = str(error).partition(" Response body")[0].splitlines()[0]
         code = getattr(error, "error_code", None)
         hint = (
             "driftline models list shows what exists"
-            if code in NOT_THERE
-            else "driftline status shows whether it runs"
+            if code in NOT_FOUND
+            else "driftline status shows whether MLflow runs"
         )
-        kind = ServiceError if code in _AWAY else RegistryError
+        kind = ServiceError if code in _UNAVAILABLE else RegistryError
         raise kind(f"{failure}: {reason} ({hint})") from error
 
 

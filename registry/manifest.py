@@ -1,4 +1,4 @@
-"""MLflow's description of a version, so that its UI and `mlflow.pyfunc.load_model` know it too."""
+"""MLflow's description of a version, so that its UI and `mlflow.pyfunc.load_model` can read it."""
 
 import json
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ from driftline.registry.loaders.saved_model import SIGNATURE
 from driftline.registry.runtime import Runtime, Tensor
 
 _EXAMPLE = "input_example.json"
-_EXAMPLE_BYTES = 16 * 1024 * 1024  # at most
-#: What reading text of somebody else's as an example may raise.
-_NO_EXAMPLE = (
+_MAX_EXAMPLE_BYTES = 16 * 1024 * 1024
+#: What reading an untrusted file as an example may raise.
+_INVALID_EXAMPLE = (
     OSError,
     ValueError,
     LookupError,
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 def write(folder: Path, runtime: Runtime, example: pa.Table) -> None:
     """Write MLmodel, the requirements and an input example into a version's folder.
 
-    Args:
-        folder: with the model where `layout.place` has put it.
+    Parameters:
+        folder: the version's folder, to which `layout.copy_model` has copied the model.
         runtime: the loaded model.
         example: a few rows of its inputs.
     """
@@ -54,25 +54,25 @@ def write(folder: Path, runtime: Runtime, example: pa.Table) -> None:
     model.save(str(folder / layout.MANIFEST))
 
 
-def example(folder: Path, inputs: Mapping[str, Tensor]) -> pa.RecordBatch | None:
-    """A version's input example as feature columns; None where it has none that fits."""
+def read_example(folder: Path, inputs: Mapping[str, Tensor]) -> pa.RecordBatch | None:
+    """A version's input example as feature columns; None if it has none that fits."""
     fields = blank_for(inputs).schema
     try:
         path = folder / _EXAMPLE
-        if not path.is_file() or path.stat().st_size > _EXAMPLE_BYTES:
+        if not path.is_file() or path.stat().st_size > _MAX_EXAMPLE_BYTES:
             return None
         columns = _columns(json.loads(path.read_text()))
         arrays = [
             pa.array([_value(row, field.type) for row in columns[field.name]], field.type)
             for field in fields
         ]
-    except _NO_EXAMPLE:
+    except _INVALID_EXAMPLE:
         return None
     return pa.RecordBatch.from_arrays(arrays, schema=fields)
 
 
 def _columns(content: Any) -> Mapping[str, Any]:
-    """Both of MLflow's forms: a table by rows, or tensors by name."""
+    """Both formats of MLflow: a table by rows, or tensors by name."""
     if "inputs" in content:
         tensors: Mapping[str, Any] = content["inputs"]
         return tensors
@@ -80,14 +80,14 @@ def _columns(content: Any) -> Mapping[str, Any]:
 
 
 def _value(row: Any, kind: pa.DataType) -> Any:
-    """One row of a column: a flat list for a tensor, else what stands in it alone."""
+    """One row of a column: a flat list for a tensor, otherwise a single value."""
     if pa.types.is_fixed_size_list(kind):
         return np.ravel(row).tolist()
     return np.ravel(row).tolist()[0] if isinstance(row, list) else row
 
 
 def _add_saved_model(_: Path, model: "Model") -> dict[str, str]:
-    """This flavor's way to call a SavedModel by signature; its others re-save it or pickle."""
+    """This model type calls a SavedModel by its signature; the others save it again or pickle."""
     model.add_flavor(
         "tensorflow",
         model_type="tf1-estimator",
@@ -99,7 +99,7 @@ def _add_saved_model(_: Path, model: "Model") -> dict[str, str]:
 
 
 def _add_keras(folder: Path, model: "Model") -> dict[str, str]:
-    """As MLflow itself logs a Keras model; the small files tell its loader how to read it."""
+    """The same files as MLflow's own logging; its loader reads the format from the text files."""
     import keras
 
     data = folder / layout.KERAS_DATA

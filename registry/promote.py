@@ -1,9 +1,9 @@
-"""Promoting a version through the gates, and going back to the champion before.
+"""Promotion of a version through the gates, and rollback to the previous champion.
 
-Gates are asked without a lock, which may take minutes; the alias is moved under one, in
-milliseconds, and only if it still is what the evidence was gathered against. So a roll-back never
-waits for somebody's gates. MLflow has no compare-and-set: who moves the alias in MLflow's own UI
-in those milliseconds wins or loses unseen.
+The gates are evaluated without a lock, which may take minutes; the alias is moved under a lock, in
+milliseconds, and only if it still points to the version that the evidence was compared with. So a
+rollback never waits for the gates of a promotion. MLflow has no compare-and-set: a move of the
+alias in MLflow's own UI during those milliseconds is lost or overwrites this one unnoticed.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ from driftline import names
 from driftline.config import Config, Model, Registry
 from driftline.errors import DriftlineError, RegistryError
 from driftline.registry import aliases
-from driftline.registry.client import answering
 from driftline.registry.client import connect as connect_registry
+from driftline.registry.client import translate_errors
 from driftline.registry.files.download import require_allowed
-from driftline.registry.gates import ALWAYS, asked, judge
+from driftline.registry.gates import MANDATORY, configured, evaluate
 from driftline.registry.gates.verdict import Verdict
 from driftline.storage.connection import Connection, connect
 from driftline.storage.versions import promotions
@@ -34,24 +34,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a wish to promote.
+    """The result of a promotion.
 
     Attributes:
         decision: as it is recorded.
-        verdicts: of the gates that were asked.
+        verdicts: of the evaluated gates.
     """
 
     decision: Decision
     verdicts: Sequence[Verdict]
 
     @property
-    def moved(self) -> bool:
+    def promoted(self) -> bool:
         """Whether the version is champion now."""
         return self.decision.kind != "refused"
 
 
 class _Champions(NamedTuple):
-    pointed: int | None  # by the alias
+    aliased: int | None  # where the registry's alias points
     serving: int | None
 
 
@@ -60,49 +60,49 @@ def promote(
 ) -> Outcome:
     """Make a version champion if the gates pass, and record it either way.
 
-    It is compared with the version that serves, see `_champions`; a version that somebody has made
-    champion outside driftline with the last one that driftline made champion. Before anything was
-    decided there may be nothing to compare with: only the signature is checked.
+    It is compared with the version that serves, see `_champions`. A version that became champion
+    outside driftline is compared with the last champion that driftline made. Before the first
+    decision there may be nothing to compare with: then only the signature is checked.
 
     Parameters:
-        config: with the model in it.
+        config: the configuration, with the model.
         model: the model's name in the config.
-        version: of its registered model.
+        version: the version of its registered model.
         force: promote even if a gate fails; needs a reason.
         reason: for the record.
 
     Raises:
-        RegistryError: no such version, it is champion already, retired or quarantined; or the
-            champion changed while the gates were asked.
-        ServiceError: the registry or the database is away.
+        RegistryError: the version does not exist, is champion already, retired or quarantined; or
+            the champion changed while the gates were evaluated.
+        ServiceError: the registry or the database is unavailable.
     """
     if force and not (reason or "").strip():
         raise RegistryError("a forced promotion is recorded with its reason: add --reason")
     section = config.model(model)
     client = connect_registry(config.local_mlflow())
     with connect(config.local_postgres(), "write", autocommit=True) as connection:
-        found = _champions(client, connection, model, section)
-        _require_promotable(client, connection, model, section.registry, version, found.pointed)
-        against = found.serving
+        champions = _champions(client, connection, model, section)
+        _require_promotable(client, connection, model, section.registry, version, champions.aliased)
+        against = champions.serving
         if against == version:
             against = _last_decided(client, connection, model, section.registry, version)
-    gates = asked(section.gates) if against is not None else sorted(ALWAYS)
-    verdicts = _ask(config, client, model, version, against, gates)
-    failed = [one.name for one in verdicts if not one.passed]
+    gates = configured(section.gates) if against is not None else sorted(MANDATORY)
+    verdicts = _evaluate_gates(config, client, model, version, against, gates)
+    failed = [verdict.name for verdict in verdicts if not verdict.passed]
     kind: Kind = "refused" if failed and not force else "forced" if failed else "promoted"
     if against is None and kind == "promoted":
         kind = "first"
     if kind == "refused":
         reason = "gates failed: " + ", ".join(failed)
-    content = {"against": against, "gates": [_plain(one) for one in verdicts]}
+    content = {"against": against, "gates": [_to_json(verdict) for verdict in verdicts]}
     with locked(config, model) as connection:
-        _require_unchanged(client, connection, model, section, found)
+        _require_unchanged(client, connection, model, section, champions)
         promotions.require_not_quarantined(connection, model, version)
         decision = promotions.decide(
             connection,
             model,
             version,
-            previous=found.serving if kind == "refused" else against,
+            previous=champions.serving if kind == "refused" else against,
             kind=kind,
             by=current_user(),
             reason=reason,
@@ -110,24 +110,24 @@ def promote(
         )
         if kind != "refused":
             _move(client, connection, model, section.registry, decision)
-    _write_down(client, section.registry.name, decision)
+    _record_in_mlflow(client, section.registry.name, decision)
     return Outcome(decision, verdicts)
 
 
 def rollback(config: Config, model: str, reason: str | None = None) -> Decision:
-    """Make the champion before the present one champion again, without gates.
+    """Make the previous champion champion again, without gates.
 
-    Versions that are quarantined, retired or gone are skipped.
+    Versions that are quarantined, retired or deleted are skipped.
 
     Raises:
-        RegistryError: there is no champion to go back to.
-        ServiceError: the registry or the database is away.
+        RegistryError: there is no previous champion.
+        ServiceError: the registry or the database is unavailable.
     """
     registry = config.model(model).registry
     client = connect_registry(config.local_mlflow())
     with locked(config, model) as connection:
-        current = aliases.aliases(client, registry.name).get(registry.alias)
-        version = _last_champion(client, connection, model, registry, current)
+        current = aliases.read_aliases(client, registry.name).get(registry.alias)
+        version = _rollback_target(client, connection, model, registry, current)
         decision = promotions.decide(
             connection,
             model,
@@ -138,7 +138,7 @@ def rollback(config: Config, model: str, reason: str | None = None) -> Decision:
             reason=reason,
         )
         _move(client, connection, model, registry, decision)
-    _write_down(client, registry.name, decision)
+    _record_in_mlflow(client, registry.name, decision)
     return decision
 
 
@@ -147,7 +147,7 @@ def locked(config: Config, model: str) -> Iterator[Connection]:
     """A connection, as role `write`, that holds the model's promotion lock.
 
     Raises:
-        ServiceError: another session has had it for a minute, or the database is unavailable.
+        ServiceError: another session has held it for a minute, or the database is unavailable.
     """
     postgres, name = config.local_postgres(), names.PROMOTION
     with (
@@ -157,7 +157,7 @@ def locked(config: Config, model: str) -> Iterator[Connection]:
         yield connection
 
 
-def _ask(  # noqa: PLR0917 - all of them say what is compared
+def _evaluate_gates(  # noqa: PLR0917 - all of them identify what is compared
     config: Config,
     client: "MlflowClient",
     model: str,
@@ -165,13 +165,13 @@ def _ask(  # noqa: PLR0917 - all of them say what is compared
     champion: int | None,
     gates: list[str],
 ) -> list[Verdict]:
-    from driftline.registry.gates.gather import gather  # its loaders are not for roll-backs
+    from driftline.registry.gates.gather import gather  # a rollback needs no loaders
 
     evidence = gather(config, client, model, candidate=version, champion=champion, gates=gates)
-    return judge(evidence, config.model(model).gates, gates)
+    return evaluate(evidence, config.model(model).gates, gates)
 
 
-def _require_promotable(  # noqa: PLR0917 - all of them say what is asked
+def _require_promotable(  # noqa: PLR0917 - all of them identify what is promoted
     client: "MlflowClient",
     connection: Connection,
     model: str,
@@ -181,27 +181,27 @@ def _require_promotable(  # noqa: PLR0917 - all of them say what is asked
 ) -> None:
     aliases.require_usable(client, registry.name, version)
     promotions.require_not_quarantined(connection, model, version)
-    decided = promotions.made(connection, model)
+    decided = promotions.champion_decisions(connection, model)
     if version == champion and (not decided or decided[-1].version == version):
         raise RegistryError(
-            f"version {version} of model {registry.name!r} is {registry.alias} already"
-            f"{_told(decided, version)}"
+            f"version {version} of model {registry.name!r} is already {registry.alias}"
+            f"{_decided_by(decided, version)}"
         )
 
 
 def _champions(
     client: "MlflowClient", connection: Connection, model: str, section: Model
 ) -> _Champions:
-    """Where the alias points, and what serves.
+    """Where the alias points, and which version serves.
 
-    In mode `enforce` the job goes on with the last version that was decided wherever the alias is
-    moved, and in any mode while there is no alias.
+    In mode `enforce`, and in any mode without an alias, the job serves the last champion that
+    driftline made, wherever the alias points.
     """
-    pointed = aliases.aliases(client, section.registry.name).get(section.registry.alias)
-    if pointed is not None and section.gates.mode == "record":
-        return _Champions(pointed, pointed)
+    aliased = aliases.read_aliases(client, section.registry.name).get(section.registry.alias)
+    if aliased is not None and section.gates.mode == "record":
+        return _Champions(aliased, aliased)
     decided = _last_decided(client, connection, model, section.registry)
-    return _Champions(pointed, pointed if decided is None else decided)
+    return _Champions(aliased, aliased if decided is None else decided)
 
 
 def _last_decided(
@@ -209,15 +209,15 @@ def _last_decided(
     connection: Connection,
     model: str,
     registry: Registry,
-    but: int | None = None,
+    except_version: int | None = None,
 ) -> int | None:
-    """The last champion that driftline made and the registry has still, but for one version."""
-    decided = promotions.made(connection, model)
-    gone: set[int] = set()
-    while (version := promotions.before(decided, but, gone)) is not None:
-        if aliases.find(client, registry.name, version) is not None:
+    """The last champion that driftline made and that still exists, except one version."""
+    decided = promotions.champion_decisions(connection, model)
+    deleted: set[int] = set()
+    while (version := promotions.rollback_target(decided, except_version, deleted)) is not None:
+        if aliases.find_version(client, registry.name, version) is not None:
             return version
-        gone.add(version)
+        deleted.add(version)
     return None
 
 
@@ -228,29 +228,30 @@ def _require_unchanged(
     section: Model,
     expected: _Champions,
 ) -> None:
-    now = _champions(client, connection, model, section)
-    if now == expected:
+    champions = _champions(client, connection, model, section)
+    if champions == expected:
         return
-    moved = now.pointed != expected.pointed  # else its version was promoted, see mode `enforce`
-    pair = (expected.pointed, now.pointed) if moved else (expected.serving, now.serving)
-    was, became = ("no version" if one is None else f"version {one}" for one in pair)
-    told = _told(promotions.made(connection, model), pair[1])
+    old, new = expected.aliased, champions.aliased
+    if old == new:  # the version that the alias points to was promoted, see mode `enforce`
+        old, new = expected.serving, champions.serving
+    was, became = ("no version" if number is None else f"version {number}" for number in (old, new))
+    decided_by = _decided_by(promotions.champion_decisions(connection, model), new)
     raise RegistryError(
         f"{section.registry.alias} of model {section.registry.name!r} changed while the gates were "
-        f"asked: it was {was} and is {became}{told or ', moved outside driftline'}; nothing was "
-        "done, ask again"
+        f"evaluated: it was {was} and is now {became}{decided_by or ', moved outside driftline'}; "
+        "nothing was changed, run the command again"
     )
 
 
-def _told(decided: Sequence[Decision], version: int | None) -> str:
-    """Who made a version champion, when that was the last thing decided."""
+def _decided_by(decided: Sequence[Decision], version: int | None) -> str:
+    """Who made a version champion, if that was the last decision."""
     if not decided or decided[-1].version != version:
         return ""
-    one = decided[-1]
-    return f", {one.kind.replace('_', ' ')} by {one.decided_by} at {one.decided_at:%H:%M:%S}"
+    last = decided[-1]
+    return f", {last.kind.replace('_', ' ')} by {last.decided_by} at {last.decided_at:%H:%M:%S}"
 
 
-def _last_champion(
+def _rollback_target(
     client: "MlflowClient",
     connection: Connection,
     model: str,
@@ -258,16 +259,16 @@ def _last_champion(
     current: int | None,
 ) -> int:
     decided = promotions.decisions(connection, model)
-    barred = {one.version for one in promotions.quarantines(connection, model)}
-    while (version := promotions.before(decided, current, barred)) is not None:
-        if aliases.usable(client, registry.name, version):
+    excluded = {entry.version for entry in promotions.quarantines(connection, model)}
+    while (version := promotions.rollback_target(decided, current, excluded)) is not None:
+        if aliases.is_usable(client, registry.name, version):
             return version
-        barred.add(version)
-    skipped = f" (skipped: {', '.join(map(str, sorted(barred)))})" if barred else ""
+        excluded.add(version)
+    skipped = f" (excluded: {', '.join(map(str, sorted(excluded)))})" if excluded else ""
     raise RegistryError(
-        f"no champion of model {model!r} before version {current} is on record{skipped}: "
-        "'driftline models history' shows the record, 'driftline models promote' makes another "
-        "version champion"
+        f"model {model!r} has no champion before version {current} to roll back to{skipped}: see "
+        "'driftline models history', or make another version champion with 'driftline models "
+        "promote'"
     )
 
 
@@ -278,25 +279,24 @@ def _move(
     registry: Registry,
     decision: Decision,
 ) -> None:
-    """Set the alias; it is on record already, so that no job takes it for moved outside.
+    """Set the alias; the decision is recorded first, so that no job mistakes it for a foreign move.
 
-    Other roles end of the version that it leaves, too: it may have become champion by hand.
+    The version that loses the alias loses its other roles, too: it may have become champion
+    outside driftline.
     """
     try:
-        aliases.end_other_roles(client, registry.name, registry.alias)
-        aliases.point(client, registry.name, registry.alias, decision.version)
+        aliases.remove_other_roles(client, registry.name, registry.alias)
+        aliases.set_alias(client, registry.name, registry.alias, decision.version)
     except DriftlineError as error:
-        _take_back(connection, model, decision, error)
+        _revert(connection, model, decision, error)
         raise
-    aliases.end_other_roles(client, registry.name, registry.alias)
+    aliases.remove_other_roles(client, registry.name, registry.alias)
 
 
-def _take_back(
-    connection: Connection, model: str, decision: Decision, error: DriftlineError
-) -> None:
-    """Have the last champion that was decided before be the last one again.
+def _revert(connection: Connection, model: str, decision: Decision, error: DriftlineError) -> None:
+    """Record that the promotion failed, and that the previous decided champion is the last again.
 
-    Where the alias points may be another one: that was moved outside, and counts as such still.
+    The alias may point to another version: that was moved outside driftline, and still counts so.
     """
     promotions.decide(
         connection,
@@ -307,25 +307,25 @@ def _take_back(
         by=decision.decided_by,
         reason=f"the alias could not be moved: {error}",
     )
-    earlier = promotions.made(connection, model)[:-1]
-    stayed = earlier[-1].version if earlier else decision.previous
-    if stayed is not None:
+    earlier = promotions.champion_decisions(connection, model)[:-1]
+    champion = earlier[-1].version if earlier else decision.previous
+    if champion is not None:
         promotions.decide(
             connection,
             model,
-            stayed,
+            champion,
             previous=decision.version,
             kind="rolled_back",
             by=decision.decided_by,
-            reason=f"it stayed champion: {error}",
+            reason=f"it is still champion: {error}",
         )
 
 
-def _write_down(client: "MlflowClient", name: str, decision: Decision) -> None:
-    """The decision as tags of the version and as an artifact of its run.
+def _record_in_mlflow(client: "MlflowClient", name: str, decision: Decision) -> None:
+    """Write the decision to the version's tags and to an artifact of its run.
 
     Raises:
-        RegistryError, ServiceError: MLflow takes none; what was decided stands in the database.
+        RegistryError, ServiceError: MLflow rejects them; the database has the decision.
     """
     version = str(decision.version)
     content = {**asdict(decision), "decided_at": decision.decided_at.isoformat()}
@@ -336,32 +336,32 @@ def _write_down(client: "MlflowClient", name: str, decision: Decision) -> None:
         "driftline.decided_by": decision.decided_by,
         "driftline.reason": decision.reason or "",
         "driftline.gates": ", ".join(
-            f"{one['name']} {'passed' if one['passed'] else 'failed'}" for one in gates
+            f"{gate['name']} {'passed' if gate['passed'] else 'failed'}" for gate in gates
         ),
         "driftline.verdict": json.dumps(_numbers(gates)),
     }
-    failure = f"version {version} was {decision.kind.replace('_', ' ')}, but it can't be tagged so"
-    with answering(failure):
+    failure = f"version {version} was {decision.kind.replace('_', ' ')}, but can't be tagged"
+    with translate_errors(failure):
         run_id = client.get_model_version(name, version).run_id
         for key, text in tags.items():
             client.set_model_version_tag(name, version, key, text[:5_000])
         if run_id:
             time = f"{decision.decided_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
-            # a run is anybody's to make, and so is the place of its artifacts
+            # anybody may have created the run, with any artifact location
             require_allowed(client, client.get_run(run_id).info.artifact_uri)
             client.log_dict(run_id, content, f"driftline/promotion-{time}.json")
 
 
 def _numbers(gates: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What each gate measured, without its sentence: a tag has room for 5,000 characters."""
+    """Each gate's measurements, without its sentence: a tag holds at most 5,000 characters."""
     return {
-        one["name"]: {"measured": one["measured"], "limit": one["limit"], **one["numbers"]}
-        for one in gates
+        gate["name"]: {"measured": gate["measured"], "limit": gate["limit"], **gate["numbers"]}
+        for gate in gates
     }
 
 
-def _plain(verdict: Verdict) -> dict[str, Any]:
-    """As JSON, which has no infinity."""
+def _to_json(verdict: Verdict) -> dict[str, Any]:
+    """The verdict for JSON, which has no infinity."""
     content = asdict(verdict)
     content["numbers"] = {key: _finite(value) for key, value in verdict.numbers.items()}
     return {**content, "measured": _finite(verdict.measured), "limit": _finite(verdict.limit)}

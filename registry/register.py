@@ -16,16 +16,15 @@ from driftline.errors import RegistryError
 from driftline.profile import blocks, sample
 from driftline.profile.binning import Binning
 from driftline.profile.build import build
-from driftline.profile.recount import left_out, reference
-from driftline.registry import aliases, manifest
-from driftline.registry.client import answering, connect
+from driftline.profile.recount import leave_one_out, reference
+from driftline.registry import aliases, manifest, preflight
+from driftline.registry.client import connect, translate_errors
 from driftline.registry.files import layout
 from driftline.registry.files.download import require_allowed
 from driftline.registry.files.source import obtain
 from driftline.registry.loaders import load
 from driftline.registry.runtime import Runtime, score
-from driftline.registry.trial import TRIED_ROWS, try_out
-from driftline.registry.versions import Version, champion_binning, find
+from driftline.registry.versions import Version, champion_binning, find_identical
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,12 +35,12 @@ _EXAMPLE_ROWS = 5
 
 @dataclass(frozen=True)
 class Training:
-    """What is known of a version's making; shown in MLflow's run.
+    """How a version was trained; shown in its MLflow run.
 
     Attributes:
-        definition: hash of the feature definition that made the reference, "" when unknown.
-        params: anything that was chosen.
-        metrics: anything that was measured.
+        definition: hash of the feature definition that computed the reference, "" if unknown.
+        params: any hyperparameters.
+        metrics: any measurements.
     """
 
     definition: str = ""
@@ -62,167 +61,169 @@ def register(
     times: pa.ChunkedArray | None = None,
     registered: Registry | None = None,
 ) -> Version:
-    """Make a model a version of a registered model; the same one again gives the old version.
+    """Register a model as a version; registering the same model again returns the old version.
 
-    The binning is the champion's when it has the same columns, so that profiles of both versions
-    can be compared; else it is frozen from `features`.
+    The version takes over the champion's binning if that has the same columns, so that profiles of
+    both versions can be compared; otherwise its binning is frozen from `features`.
 
-    Args:
+    Parameters:
         settings: where the registry is.
-        name: the registered model; made when it does not exist.
-        source: a SavedModel's folder (of Keras' `model.export` or `tf.saved_model.save`), a
-            `.keras` file, or a TensorFlow model that MLflow has: `runs:/ID/path`, `models:/...`.
+        name: the registered model; created if it does not exist.
+        source: a SavedModel's folder (from Keras' `model.export` or `tf.saved_model.save`), a
+            `.keras` file, or a TensorFlow model in MLflow: `runs:/ID/path`, `models:/...`.
         features: the reference, n rows: the model's inputs and further columns to monitor. None
-            takes the input example of the source: enough to serve, too little to monitor.
-        scores: n scores of the reference; computed with the model when not given.
-        alias: set to the version, such as champion, where it points to no other one.
-        training: how the version was made.
-        rebin: freeze new bins even when the champion's would fit.
-        times: n event times of the reference, so that its variation in time is known.
+            uses the source's input example: enough to serve, too little to monitor.
+        scores: n scores of the reference; default: computed with the model.
+        alias: set to the version, such as champion, unless it points to another version.
+        training: how the version was trained.
+        rebin: freeze new bins even if the champion's fit.
+        times: n event times of the reference, from which its variation over time is estimated.
         registered: the model's `registry` section: the champion's alias, which output is the
-            score, how long it may take to load and predict in a process of its own.
+            score, the time limit of the preflight check.
 
     Raises:
-        RegistryError: no usable model, or none of its outputs is the score; one that could run code
-            of its own, fails or hangs; features that do not fit it; more or fewer scores than rows,
-            scores of its input example that are not finite; an alias that points to another
-            version; or the registry is down.
+        RegistryError: the model is unusable, has no score, could run code of its own, or fails the
+            preflight check; the features do not fit it; there are more or fewer scores than rows;
+            the scores of its input example are not finite; the alias points to another version; or
+            the registry rejects it.
         SchemaError: a feature column cannot be profiled.
+        ServiceError: the registry is unavailable.
     """
     client = connect(settings)
-    made = training or Training()
-    # registering runs it in process, wherever it is served
+    training = training or Training()
+    # registration runs the model in process, even if a model server serves it later
     section = (registered or Registry(name=name)).model_copy(update={"serving": None})
     with tempfile.TemporaryDirectory(prefix="driftline-register-") as temporary:
         folder, download = Path(temporary) / "model", Path(temporary) / "download"
         download.mkdir()
         obtained = obtain(client, str(source), download)
-        layout.place(obtained, folder)
+        layout.copy_model(obtained, folder)
         model_digest = layout.digest(folder)
-        if alias is not None:  # before the work, as far as it can be known
+        if alias is not None:  # fail early where possible; checked again before the upload
             tag, own_tags = layout.MODEL_DIGEST_TAG, (None, model_digest)
-            _require_free(client, name, alias, lambda holder: holder.tags.get(tag) in own_tags)
-        _try_out(folder, source, section, features)
+            _require_free(client, name, alias, lambda record: record.tags.get(tag) in own_tags)
+        _preflight(folder, source, section, features)
         runtime = load(folder, section)
-        own = manifest.example(obtained, runtime.inputs)
-        given = _reference(features, own)
-        timed = given if times is None else given.append_column(names.EVENT_TIME, times)
-        rows = _usable(runtime, timed)
-        usable, when = _without_times(timed.filter(rows))
-        known = _scores(runtime, usable) if scores is None else _given(scores, rows)
-        binning = None if rebin else _kept_binning(client, name, section.alias, usable)
-        binning = binning or build(usable, known)
-        _write_reference(folder, usable, known, binning)
-        if when is not None:
-            _write_blocks(folder, usable.append_column(names.SCORE, pa.array(known)), when, binning)
-        manifest.write(folder, runtime, _example(runtime, usable, own))
+        own_example = manifest.read_example(obtained, runtime.inputs)
+        table = _reference(features, own_example)
+        if times is not None:
+            table = table.append_column(names.EVENT_TIME, times)
+        rows = _usable(runtime, table)
+        usable, event_times = _split_times(table.filter(rows))
+        reference_scores = _predict(runtime, usable) if scores is None else _select(scores, rows)
+        binning = None if rebin else _reusable_binning(client, name, section.alias, usable)
+        binning = binning or build(usable, reference_scores)
+        _write_reference(folder, usable, reference_scores, binning)
+        if event_times is not None:
+            scored = usable.append_column(names.SCORE, pa.array(reference_scores))
+            _write_blocks(folder, scored, event_times, binning)
+        manifest.write(folder, runtime, _example(runtime, usable, own_example))
         layout.refuse_code(folder)
-        version = find(client, name, layout.digest(folder), made.definition)
+        version = find_identical(client, name, layout.digest(folder), training.definition)
         if alias is not None:
             number = None if version is None else version.version
-            _require_free(client, name, alias, lambda holder: int(holder.version) == number)
+            _require_free(client, name, alias, lambda record: int(record.version) == number)
         if version is None:
-            version = _upload(client, name, folder, made, model_digest)
+            version = _upload(client, name, folder, training, model_digest)
     if alias is not None:
-        aliases.point(client, name, alias, version.version)
-    if alias == section.alias:  # the version may be an old one
-        aliases.end_other_roles(client, name, section.alias)
+        aliases.set_alias(client, name, alias, version.version)
+    if alias == section.alias:  # a version that was registered before may have other roles
+        aliases.remove_other_roles(client, name, section.alias)
     return version if alias is None else replace(version, aliases=(alias,))
 
 
-def _try_out(
+def _preflight(
     folder: Path, source: str | Path, registered: Registry, features: pa.Table | None
 ) -> None:
-    """Load it and have it predict the first rows where a hang or a crash does no harm."""
-    rows = None if features is None else features.slice(0, TRIED_ROWS).combine_chunks()
+    rows = None if features is None else features.slice(0, preflight.ROWS).combine_chunks()
     batches = [] if rows is None else rows.to_batches()
     try:
-        try_out(folder, registered, 0, batches[0] if batches else None)
+        preflight.check(folder, registered, 0, batches[0] if batches else None)
     except RegistryError as error:
-        raise RegistryError(f"the model in {str(source)!r} fails its trial: {error}") from error
+        raise RegistryError(
+            f"the model in {str(source)!r} fails the preflight check: {error}"
+        ) from error
 
 
 def _require_free(
     client: "MlflowClient", name: str, alias: str, is_own: Callable[[Any], bool]
 ) -> None:
-    """Refuse to take an alias from another version: of champions the gates decide.
+    """Refuse to take an alias from another version: the gates decide who becomes champion.
 
-    Args:
-        is_own: whether the version that has the alias may be the one that is registered.
+    Parameters:
+        is_own: whether MLflow's record of the aliased version may be of the one being registered.
     """
-    holder = aliases.holder(client, name, alias)
-    if holder is None or is_own(holder):
+    current = aliases.find_by_alias(client, name, alias)
+    if current is None or is_own(current):
         return
     raise RegistryError(
-        f"{alias} of model {name!r} is version {holder.version} already: register without "
-        "--alias, then 'driftline models promote' makes the new version champion when the gates "
-        "pass, and with --force --reason '…' without them"
+        f"alias {alias!r} of model {name!r} already points to version {current.version}: register "
+        "without --alias, then run 'driftline models promote', which makes the new version "
+        "champion if the gates pass (--force --reason '…' overrides them)"
     )
 
 
 def _usable(runtime: Runtime, features: pa.Table) -> pa.Array:
-    """Which of n rows of the reference the model can take, bool[n]."""
+    """Which of the n rows of the reference the model can score, bool[n]."""
     runtime.check(features.schema)
     if len(features) == 0:
-        raise RegistryError("the reference has no rows: give the features of the training data")
+        raise RegistryError("the reference has no rows: use the features of the training data")
     batch = features.combine_chunks().to_batches()[0]
-    bad, columns = runtime.unusable(batch)
-    if bad.all():
+    unusable, columns = runtime.unusable(batch)
+    if unusable.all():
         raise RegistryError(
-            f"no row of the reference can be scored, {', '.join(columns)} is missing in each"
+            f"no row of the reference can be scored: {', '.join(columns)} must not be missing"
         )
-    return pa.array(~bad)
+    return pa.array(~unusable)
 
 
-def _given(scores: npt.ArrayLike, rows: pa.Array) -> npt.NDArray[Any]:
-    """The scores that were given of the rows that are used."""
-    known = np.asarray(scores).reshape(-1)
-    if len(known) != len(rows):
+def _select(scores: npt.ArrayLike, rows: pa.Array) -> npt.NDArray[Any]:
+    """The given scores of the rows that are used."""
+    values = np.asarray(scores).reshape(-1)
+    if len(values) != len(rows):
         raise RegistryError(
-            f"the reference has {len(rows)} rows, but {len(known)} scores were given: "
-            "give one score a row, in the same order"
+            f"the reference has {len(rows)} rows, but {len(values)} scores were given: "
+            "give one score per row, in the same order"
         )
-    chosen: npt.NDArray[np.bool_] = np.asarray(rows)
-    return known[chosen]
+    is_used: npt.NDArray[np.bool_] = np.asarray(rows)
+    return values[is_used]
 
 
-def _reference(features: pa.Table | None, own: pa.RecordBatch | None) -> pa.Table:
-    """The reference that is given, else the input example that came with the model."""
+def _reference(features: pa.Table | None, own_example: pa.RecordBatch | None) -> pa.Table:
+    """The given reference, otherwise the input example of the model's source."""
     if features is not None:
         return features
-    if own is None:
+    if own_example is None:
         raise RegistryError(
-            "the model has no input example that fits its inputs: give --reference, a file with "
+            "the model has no input example that fits its inputs: add --reference with a file of "
             "the features of its training data"
         )
-    return pa.Table.from_batches([own])
+    return pa.Table.from_batches([own_example])
 
 
-def _example(runtime: Runtime, features: pa.Table, own: pa.RecordBatch | None) -> pa.Table:
-    """The version's input example: its own, or the first rows of the reference.
-
-    Of the reference it is complete rows, if there are.
+def _example(runtime: Runtime, features: pa.Table, own_example: pa.RecordBatch | None) -> pa.Table:
+    """The version's input example: its own, or the first rows (complete, if any) of the reference.
 
     Raises:
-        RegistryError: the model gives them scores that are not finite.
+        RegistryError: the model's scores of it are not finite.
     """
-    if own is None:
+    if own_example is None:
         inputs = features.select(list(runtime.inputs))
         complete = inputs.slice(0, _BATCH).drop_null()
         example = (complete if len(complete) else inputs).slice(0, _EXAMPLE_ROWS)
     else:
-        whole = pa.Table.from_batches([own])
-        example = whole.filter(_usable(runtime, whole)).slice(0, _EXAMPLE_ROWS)
-    scores = _scores(runtime, example)
+        table = pa.Table.from_batches([own_example])
+        example = table.filter(_usable(runtime, table)).slice(0, _EXAMPLE_ROWS)
+    scores = _predict(runtime, example)
     if not np.isfinite(scores).all():
         raise RegistryError(
-            f"the model gives its input example the scores {scores.tolist()}, not finite numbers: "
-            "see that it was trained, and how it takes missing values"
+            f"the model's scores of its input example are not finite: {scores.tolist()}: check "
+            "that it was trained, and how it handles missing values"
         )
     return example
 
 
-def _scores(runtime: Runtime, features: pa.Table) -> npt.NDArray[np.float64]:
+def _predict(runtime: Runtime, features: pa.Table) -> npt.NDArray[np.float64]:
     batches = features.combine_chunks().to_batches(max_chunksize=_BATCH)
     return np.concatenate([score(runtime.predict(batch), runtime.score) for batch in batches])
 
@@ -235,30 +236,30 @@ def _write_reference(
     path.write_text(binning.to_json())
     profile = reference(features, scores, binning)
     (folder / names.REFERENCE_ARTIFACT).write_bytes(profile.pack())
-    rows = sample.take(features, scores)
+    rows = sample.draw(features, scores)
     (folder / names.REFERENCE_SAMPLE_ARTIFACT).write_bytes(sample.pack(rows))
 
 
 def _write_blocks(folder: Path, rows: pa.Table, times: pa.ChunkedArray, binning: Binning) -> None:
-    content = blocks.artifact(left_out(rows, binning), times, binning)
+    content = blocks.artifact(leave_one_out(rows, binning), times, binning)
     (folder / names.REFERENCE_BLOCKS_ARTIFACT).write_bytes(content)
 
 
-def _without_times(features: pa.Table) -> tuple[pa.Table, pa.ChunkedArray | None]:
+def _split_times(features: pa.Table) -> tuple[pa.Table, pa.ChunkedArray | None]:
     if names.EVENT_TIME not in features.column_names:
         return features, None
     return features.drop_columns([names.EVENT_TIME]), features.column(names.EVENT_TIME)
 
 
-def _kept_binning(
+def _reusable_binning(
     client: "MlflowClient", name: str, champion: str, features: pa.Table
 ) -> Binning | None:
-    """The champion's binning, when it has bins of the right kinds for exactly these features."""
-    kept = champion_binning(client, name, champion)
-    if kept is None:
+    """The champion's binning, if it has bins of the right kinds for exactly these features."""
+    binning = champion_binning(client, name, champion)
+    if binning is None:
         return None
-    own = {bins.name: bins.kind for bins in build(features.slice(0, 1), [0.0]).columns}
-    return kept if {bins.name: bins.kind for bins in kept.columns} == own else None
+    kinds = {bins.name: bins.kind for bins in build(features.slice(0, 1), [0.0]).columns}
+    return binning if {bins.name: bins.kind for bins in binning.columns} == kinds else None
 
 
 def _upload(
@@ -272,7 +273,7 @@ def _upload(
         layout.DEFINITION_TAG: training.definition,
         layout.BINNING_TAG: binning.id,
     }
-    with answering(f"can't register model {name!r}"):
+    with translate_errors(f"can't register model {name!r}"):
         experiment = _experiment(client, name)
         run = client.create_run(experiment, run_name=digest[:8])
         run_id = run.info.run_id
@@ -283,16 +284,16 @@ def _upload(
         model_id = _log_model(client, experiment, name, run_id, folder)
         if not client.search_registered_models(f"name = '{name}'", max_results=1):
             client.create_registered_model(name)
-        made = client.create_model_version(
+        record = client.create_model_version(
             name, source=f"models:/{model_id}", run_id=run_id, tags=tags, model_id=model_id
         )
         client.set_terminated(run_id)
-    return Version.of(made)
+    return Version.of(record)
 
 
 def _experiment(client: "MlflowClient", name: str) -> str:
-    found = client.get_experiment_by_name(name)
-    return str(found.experiment_id if found else client.create_experiment(name))
+    experiment = client.get_experiment_by_name(name)
+    return str(experiment.experiment_id if experiment else client.create_experiment(name))
 
 
 def _log_model(
@@ -301,7 +302,8 @@ def _log_model(
     from mlflow.entities import LoggedModelOutput
 
     logged = client.create_logged_model(experiment, name=name, source_run_id=run_id)
-    require_allowed(client, logged.artifact_location)  # of an experiment that others can make
+    # anybody may have created the experiment, with any artifact location
+    require_allowed(client, logged.artifact_location)
     client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, models=[LoggedModelOutput(model_id=logged.model_id, step=0)])

@@ -1,4 +1,4 @@
-"""What several workers did at about the same time, as one interval."""
+"""Events of several workers at about the same time, merged into one interval."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 
 from driftline.storage.versions.promotions import VersionEvent
 
-_APART = timedelta(minutes=5)
+_MAX_GAP = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
 class Span:
-    """The same thing done by one or more workers, between `first` and `last`."""
+    """The same event of one or more workers, between `first` and `last`."""
 
     first: datetime
     last: datetime
@@ -23,33 +23,33 @@ class Span:
 
 
 def spans(events: Iterable[VersionEvent]) -> list[Span]:
-    """Events of the same version, role, kind and detail, each worker once, in order of the first.
+    """Merge events of the same version, role, kind and detail; in the order of their first events.
 
-    A worker that does it again, or 5 minutes without one, begins a new interval; so does serving
-    again after one of its workers has served another version.
+    A span has each worker once. A new one begins when a worker repeats the event, after 5 minutes
+    without one, or when a version serves again after one of its workers has served another version.
     """
-    done: list[Span] = []
-    open_at: dict[tuple[object, ...], int] = {}
-    for one in sorted(events, key=lambda event: event.happened_at):
-        open_at = {key: at for key, at in open_at.items() if not _ends(done[at], one)}
-        key = (one.version, one.role, one.kind, one.detail)
-        at = open_at.get(key)
-        if at is not None and _continues(done[at], one):
-            workers = (*done[at].workers, one.worker)
-            done[at] = replace(done[at], last=one.happened_at, workers=workers)
+    merged: list[Span] = []
+    open_spans: dict[tuple[int, str, str, str], int] = {}  # positions in `merged`
+    for event in sorted(events, key=lambda event: event.happened_at):
+        open_spans = {key: i for key, i in open_spans.items() if not _ends(merged[i], event)}
+        key = (event.version, event.role, event.kind, event.detail)
+        index, time = open_spans.get(key), event.happened_at
+        if index is not None and _continues(merged[index], event):
+            workers = (*merged[index].workers, event.worker)
+            merged[index] = replace(merged[index], last=time, workers=workers)
             continue
-        open_at[key] = len(done)
-        when = one.happened_at
-        done.append(Span(when, when, one.version, one.role, one.kind, (one.worker,), one.detail))
-    return done
+        open_spans[key] = len(merged)
+        version, role, kind, detail = key
+        merged.append(Span(time, time, version, role, kind, (event.worker,), detail))
+    return merged
 
 
 def _continues(span: Span, event: VersionEvent) -> bool:
-    return event.worker not in span.workers and event.happened_at - span.last < _APART
+    return event.worker not in span.workers and event.happened_at - span.last < _MAX_GAP
 
 
 def _ends(span: Span, event: VersionEvent) -> bool:
-    """Whether a worker of it serves another version from now on."""
+    """Whether the event is one of the span's workers starting to serve another version."""
     return (
         span.kind == event.kind == "serving"
         and span.version != event.version

@@ -1,4 +1,4 @@
-"""What the registry knows of a model's versions."""
+"""The versions of registered models, as records."""
 
 import tempfile
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from driftline import names
 from driftline.errors import RegistryError
 from driftline.profile.binning import Binning
 from driftline.registry import aliases
-from driftline.registry.client import answering
+from driftline.registry.client import translate_errors
 from driftline.registry.files import artifacts, layout
 from driftline.registry.files.cache import fetch
 from driftline.registry.files.download import download
@@ -25,11 +25,12 @@ class Version:
     Attributes:
         name: the registered model.
         version: its number, from 1.
-        run_id: the MLflow run that made it.
-        digest: sha256 over what a job loads, see `layout.digest`; "" when not registered here.
-        definition: hash of the feature definition, "" when unknown.
-        binning: id of its binning.
-        aliases: those that point to it, sorted.
+        run_id: the MLflow run that created it.
+        digest: sha256 of the files that a job loads, see `layout.digest`; "" if it was not
+            registered by driftline.
+        definition: hash of the feature definition, "" if unknown.
+        binning: ID of its binning.
+        aliases: the aliases that point to it, sorted.
     """
 
     name: str
@@ -41,13 +42,13 @@ class Version:
     aliases: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, found: Any, aliases: tuple[str, ...] = ()) -> "Version":
+    def of(cls, record: Any, aliases: tuple[str, ...] = ()) -> "Version":
         """From MLflow's own record."""
-        tags = found.tags or {}
+        tags = record.tags or {}
         return cls(
-            name=found.name,
-            version=int(found.version),
-            run_id=found.run_id or "",
+            name=record.name,
+            version=int(record.version),
+            run_id=record.run_id or "",
             digest=tags.get(layout.DIGEST_TAG, ""),
             definition=tags.get(layout.DEFINITION_TAG, ""),
             binning=tags.get(layout.BINNING_TAG, ""),
@@ -56,37 +57,40 @@ class Version:
 
 
 def versions(client: "MlflowClient", name: str | None = None) -> list[Version]:
-    """All versions of one or of all registered models, newest first within a model.
+    """All versions of one registered model or of all, newest first within a model.
 
     Raises:
-        RegistryError: the registry is down, or there is no model of that name.
+        RegistryError: there is no model of that name.
+        ServiceError: the registry is unavailable.
     """
-    with answering("can't list the registered models"):
-        models = list(_pages(client, name))
+    with translate_errors("can't list the registered models"):
+        models = _models(client, name)
         if name is not None and not models:
             raise RegistryError(f"no registered model {name!r} (driftline models list shows all)")
         return [version for model in models for version in _of_model(client, model)]
 
 
-def find(client: "MlflowClient", name: str, digest: str, definition: str) -> Version | None:
-    """The version with these very files and this feature definition, if there is one.
+def find_identical(
+    client: "MlflowClient", name: str, digest: str, definition: str
+) -> Version | None:
+    """The version with exactly these files and this feature definition, if there is one.
 
-    None that was retired, or whose files in the registry are not those that were registered.
+    Retired versions, and those whose files were changed in the registry, do not count.
     """
-    with answering(f"can't look for model {name!r}"):
-        found = client.search_model_versions(
+    with translate_errors(f"can't search the versions of model {name!r}"):
+        records = client.search_model_versions(
             f"name = '{name}' AND tags.`{layout.DIGEST_TAG}` = '{digest}'"
         )
-    for version in found:
-        tags = version.tags or {}
+    for record in records:
+        tags = record.tags or {}
         if tags.get(layout.DEFINITION_TAG, "") != definition or aliases.RETIRED_TAG in tags:
             continue
-        if _is_whole(client, name, int(version.version)):
-            return Version.of(version)
+        if _is_intact(client, name, int(record.version)):
+            return Version.of(record)
     return None
 
 
-def _is_whole(client: "MlflowClient", name: str, version: int) -> bool:
+def _is_intact(client: "MlflowClient", name: str, version: int) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         try:
             fetch(client, name, version, Path(folder))
@@ -96,20 +100,20 @@ def _is_whole(client: "MlflowClient", name: str, version: int) -> bool:
 
 
 def champion_binning(client: "MlflowClient", name: str, alias: str) -> Binning | None:
-    """The binning of the version that serves now, by its alias; None when there is none."""
-    version = aliases.holder(client, name, alias)
-    if version is None or layout.BINNING_TAG not in version.tags:
+    """The binning of the version that the champion's alias points to; None if there is none."""
+    record = aliases.find_by_alias(client, name, alias)
+    if record is None or layout.BINNING_TAG not in record.tags:
         return None
-    failure = f"can't read the binning of model {name!r} version {version.version}"
-    place, _, file = names.BINNING_ARTIFACT.rpartition("/")
+    failure = f"can't read the binning of model {name!r} version {record.version}"
+    parent, _, file = names.BINNING_ARTIFACT.rpartition("/")
     with tempfile.TemporaryDirectory() as folder:
-        with answering(failure):
-            source = client.get_model_version_download_uri(name, version.version)
-        got = download(client, f"{source}/{place}", Path(folder), failure)
-        return artifacts.binning(got / file)
+        with translate_errors(failure):
+            source = client.get_model_version_download_uri(name, record.version)
+        downloaded = download(client, f"{source}/{parent}", Path(folder), failure)
+        return artifacts.read_binning(downloaded / file)
 
 
-def _pages(client: "MlflowClient", name: str | None) -> list[Any]:
+def _models(client: "MlflowClient", name: str | None) -> list[Any]:
     text, token, models = f"name = '{name}'" if name else None, None, []
     while True:
         page = client.search_registered_models(text, page_token=token)
@@ -120,16 +124,16 @@ def _pages(client: "MlflowClient", name: str | None) -> list[Any]:
 
 
 def _of_model(client: "MlflowClient", model: Any) -> list[Version]:
-    pointing: dict[int, list[str]] = {}
-    for alias, version in model.aliases.items():
-        pointing.setdefault(int(version), []).append(alias)
-    token, found = None, []
+    aliases_of: dict[int, list[str]] = {}
+    for alias, number in model.aliases.items():
+        aliases_of.setdefault(int(number), []).append(alias)
+    token, records = None, []
     while True:
         page = client.search_model_versions(f"name = '{model.name}'", page_token=token)
-        found += [
-            Version.of(version, tuple(sorted(pointing.get(int(version.version), []))))
-            for version in page
+        records += [
+            Version.of(record, tuple(sorted(aliases_of.get(int(record.version), []))))
+            for record in page
         ]
         token = page.token
         if not token:
-            return sorted(found, key=lambda version: -version.version)
+            return sorted(records, key=lambda version: -version.version)

@@ -57,7 +57,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     if kept or "PYTEST_XDIST_WORKER" in os.environ:
         return
     left = processes(os.environ[MARK])
-    # PyFlink's JVM, and the process for trials, end when their parent has ended
+    # PyFlink's JVM, and the process for preflight checks, end with their parent
     _, orphans = psutil.wait_procs([one for one in left if _is_orphan(one)], timeout=_GRACE)
     names = ", ".join(sorted({_name(one) for one in orphans}))
     _end(left)

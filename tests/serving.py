@@ -33,8 +33,8 @@ def environment() -> Path:
         install = [program, "pip", "install", "-q", "--require-hashes", "--python", str(python)]
         subprocess.run([*install, "-r", str(lock)], check=True)
 
-    made = populate(cache_folder() / f"kserve-{digest}", build, megabytes=600, say=print)
-    return made / "bin" / "python"
+    folder = populate(cache_folder() / f"kserve-{digest}", build, megabytes=600, say=print)
+    return folder / "bin" / "python"
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Where records come from, and what became of each offset."""
+"""The sources of records, and the outcome of each offset."""
 
 import sqlalchemy as sa
 from alembic import op

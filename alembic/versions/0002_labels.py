@@ -1,4 +1,4 @@
-"""The truth, when it comes."""
+"""Labels."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Counts by minute of event time, and the windows whose counts changed."""
+"""Profiles by minute of event time, and the windows whose counts changed."""
 
 import sqlalchemy as sa
 from alembic import op

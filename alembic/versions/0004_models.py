@@ -1,4 +1,4 @@
-"""The models, their versions, and the frozen bins and reference counts to compare with."""
+"""Models, their versions, and their frozen bins and reference profiles."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Which version serves in which role, why, and which may not."""
+"""Promotions, events and quarantines of versions."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What monitors compare with, what they found, and who was told."""
+"""References, verdicts, incidents, notifications and runners of the monitors."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -65,7 +65,7 @@ def _references() -> None:
 
 
 def _windows() -> None:
-    """What a window held, in a form that SQL can draw."""
+    """The statistics of a window, in a form that SQL can plot."""
     op.create_table(
         "judged_window",
         sa.Column("window_end", TIME, nullable=False),

@@ -1,4 +1,4 @@
-"""What was applied to Grafana last: the middle of a three-way merge."""
+"""The state last applied to Grafana: the base of a three-way merge."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -31,7 +31,7 @@ def upgrade() -> None:
         sa.Column("applied_at", TIME, server_default=CLOCK, nullable=False),
         schema="driftline",
     )
-    # apart from the rest, since role `read`, which Grafana itself has, must not see it
+    # a separate table, because role `read`, which Grafana itself uses, must not see it
     op.create_table(
         "grafana_secret",
         *_key(),

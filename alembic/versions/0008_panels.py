@@ -1,4 +1,4 @@
-"""What dashboards read of one model by time of commit."""
+"""Indexes for dashboards that read one model's rows by commit time."""
 
 from alembic import op
 

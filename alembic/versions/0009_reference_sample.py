@@ -1,4 +1,4 @@
-"""Raw rows of references, for monitors that need columns together."""
+"""Raw rows of references, for multivariate monitors."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Hours that the monitors have added up, so that a long window reads few rows."""
+"""Hourly sums of profiles, so that a long window reads few rows."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -22,7 +22,7 @@ def upgrade() -> None:
         sa.Column("cells", sa.LargeBinary, nullable=False),
         schema="driftline",
     )
-    # cells are packed already: to compress them again costs more than it saves
+    # cells are already packed: compressing them again costs more than it saves
     op.execute("ALTER TABLE driftline.profile_hour ALTER COLUMN cells SET STORAGE EXTERNAL")
 
 

@@ -1,4 +1,4 @@
-"""Verdicts say which version another was beside, and an interval; a monitor's past is indexed."""
+"""Verdicts with the version compared against and an interval; an index for a monitor's past."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Windows say whether a runner judged them: a backfill does not move how far the runners are."""
+"""Whether a runner judged a window: a backfill does not change the runners' progress."""
 
 import sqlalchemy as sa
 from alembic import op

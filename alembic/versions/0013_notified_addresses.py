@@ -1,4 +1,4 @@
-"""A message knows which addresses took it: only the others are asked again."""
+"""The addresses that accepted a message: only the others are retried."""
 
 import sqlalchemy as sa
 from alembic import op

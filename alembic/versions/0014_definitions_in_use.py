@@ -1,4 +1,4 @@
-"""By which feature definition a version scored, also after that has changed."""
+"""The feature definition that a version scored with, even after it changed."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -18,7 +18,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_constraint(_NAME, _TABLE, schema="driftline")
-    # rows of parts of hours stay, which any revision reads
+    # rows of parts of hours are kept: every revision reads them
     op.create_check_constraint(
         _NAME,
         _TABLE,

@@ -1,4 +1,4 @@
-"""Locks as rows, which a role that can only read cannot take; sessions of runners by their ids."""
+"""Locks as rows, which a read-only role cannot take; the sessions of runners."""
 
 import sqlalchemy as sa
 from alembic import op

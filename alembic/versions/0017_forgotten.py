@@ -1,4 +1,4 @@
-"""How often a model was forgotten: checkpoints of before hold positions of what is no more."""
+"""How many times a model was forgotten: older checkpoints hold positions of erased rows."""
 
 import sqlalchemy as sa
 from alembic import op

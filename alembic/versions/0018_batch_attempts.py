@@ -1,4 +1,4 @@
-"""Which messages a worker is processing: a worker that is killed leaves them behind."""
+"""The messages that a worker is processing: they remain when it is killed."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,7 +20,7 @@ def upgrade() -> None:
         sa.Column("offsets", postgresql.INT8MULTIRANGE, nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         schema="driftline",
-        # one row a worker is written again with each batch
+        # each batch updates one row per worker
         postgresql_with={"fillfactor": "50"},
     )
 

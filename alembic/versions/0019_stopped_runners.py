@@ -1,4 +1,4 @@
-"""Which models a runner watches, and when it was stopped: its last heartbeat is kept."""
+"""The models that a runner watches, and when it stopped: its last heartbeat is kept."""
 
 import sqlalchemy as sa
 from alembic import op

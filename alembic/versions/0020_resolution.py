@@ -1,4 +1,4 @@
-"""Why an incident ended."""
+"""The reason why an incident was resolved."""
 
 import sqlalchemy as sa
 from alembic import op

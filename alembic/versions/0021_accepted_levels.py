@@ -1,4 +1,4 @@
-"""Levels that people have accepted as usual, such as of traffic."""
+"""Levels that people accepted as normal, such as of traffic."""
 
 import sqlalchemy as sa
 from alembic import op

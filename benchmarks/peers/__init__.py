@@ -1,1 +1,1 @@
-"""driftline beside its peers; `make bench ARGS="--only peers"`."""
+"""Comparison with other tools: `make bench ARGS="--only peers"`."""

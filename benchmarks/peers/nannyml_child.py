@@ -1,7 +1,7 @@
-"""NannyML on the flights, in the peers' own environment: never imported by driftline.
+"""Runs NannyML on the flights, in a separate environment; driftline never imports it.
 
-Its defaults: a chunk a day, Jensen-Shannon, limits at the reference chunks' mean and three standard
-deviations to either side.
+With its defaults: one chunk per day, Jensen-Shannon distance, limits three standard deviations
+around the reference chunks' mean.
 """
 
 import json
@@ -16,7 +16,7 @@ nannyml.disable_usage_logging()
 
 def main(path: str) -> None:
     rows = pd.read_parquet(path)
-    found: dict[str, dict[str, bool]] = {}
+    alarms: dict[str, dict[str, bool]] = {}
     columns = [name for name in rows.columns if name not in ("time", "in_reference")]
     calculator = nannyml.UnivariateDriftCalculator(
         column_names=columns,
@@ -27,13 +27,13 @@ def main(path: str) -> None:
         treat_as_categorical=[name for name in columns if not is_numeric_dtype(rows[name])],
     )
     calculator.fit(rows[rows["in_reference"]].drop(columns="in_reference"))
-    judged = calculator.calculate(rows[~rows["in_reference"]].drop(columns="in_reference"))
-    table = judged.filter(period="analysis").to_df()
+    results = calculator.calculate(rows[~rows["in_reference"]].drop(columns="in_reference"))
+    table = results.filter(period="analysis").to_df()
     days = pd.to_datetime(table["chunk", "chunk", "start_date"]).dt.strftime("%Y-%m-%d")
     for name in columns:
-        alarms = table[name, "jensen_shannon", "alert"].astype(bool)
-        found[name] = dict(zip(days, map(bool, alarms), strict=True))
-    json.dump(found, sys.stdout)
+        alerts = table[name, "jensen_shannon", "alert"].astype(bool)
+        alarms[name] = dict(zip(days, map(bool, alerts), strict=True))
+    json.dump(alarms, sys.stdout)
 
 
 main(sys.argv[1])

@@ -1,7 +1,7 @@
-"""The fleet: every model on one page, the ones in trouble first.
+"""The Fleet dashboard: all models, those with problems first.
 
-Nothing here reads rows or profiles: one row a model and family in `alert`, one a model in
-`monitor_progress`, and by index the last windows of each model.
+No query reads rows or profiles. They read `alert` (one row per model and family),
+`monitor_progress` (one row per model) and, by index, the last windows of each model.
 """
 
 from typing import Any
@@ -15,18 +15,18 @@ from driftline.dashboards.panels import palette, style, variables
 from driftline.dashboards.panels.board import Panel, Query, Section, board, describe, table
 from driftline.dashboards.panels.scope import WINDOW, Scope
 
-_LISTED = 200  # models in a table, at most; those in trouble come first
-_DRAWN = 10  # models in a chart
+_MAX_LISTED = 200  # models in a table; those with problems come first
+_MAX_DRAWN = 10  # models in a chart
 
-# The last judged window of each model that is chosen, by the index of judged_window. Whatever the
-# range: a page that is opened on the last days must not call a replay of older ones quiet.
+# The last judged window of each selected model, by the index of judged_window. It ignores the time
+# range: a dashboard opened on the last days must not show a replay of older events as idle.
 _LAST_WINDOW = f"""\
 CROSS JOIN LATERAL (
   SELECT window_end, rows FROM driftline.judged_window
    WHERE model = chosen.model AND window_seconds = {WINDOW}
    ORDER BY window_end DESC LIMIT 1) AS latest"""
 
-# One row a model: the worst of its states.
+# One row per model: the worst state of its alerts.
 _STATES = f"""\
 SELECT model, max({style.ALERT_RANK}) AS rank,
        string_agg(family, ', ' ORDER BY family) FILTER (WHERE state = 'firing') AS firing
@@ -34,11 +34,11 @@ SELECT model, max({style.ALERT_RANK}) AS rank,
 
 
 def fleet(scope: Scope) -> dict[str, Any]:
-    """The page."""
+    """The Fleet dashboard."""
     return board(
         scope.uid,
         "driftline · Fleet",
-        "All models: who is in trouble, what drifts, what serves.",
+        "All models: alerts, drift, performance and serving versions.",
         variables=[variables.window(scope)],
         links=variables.links(),
         time=scope.range,
@@ -52,37 +52,37 @@ def fleet(scope: Scope) -> dict[str, Any]:
 
 
 def models() -> Panel:
-    """How many there are."""
+    """The number of models."""
     return describe(
         style.figure(stat.Panel()),
         "models",
         "Models",
-        "Models that have a table in the store.",
+        "Number of models with a table in the database.",
         table("SELECT count(*) AS models FROM driftline.model"),
         size=(4, 4),
     )
 
 
 def firing() -> Panel:
-    """Models with a firing alert."""
+    """The number of models with a firing alert."""
     return describe(
         style.figure(stat.Panel()).thresholds(style.from_zero((0, palette.OK), (1, palette.ALARM))),
         "firing",
-        "Models firing",
-        "Models with at least one firing alert, of any family.",
+        "Models with firing alerts",
+        "Models with at least one firing alert of any family. Open one in the table below.",
         table("SELECT count(DISTINCT model) AS firing FROM driftline.alert WHERE state = 'firing'"),
         size=(5, 4),
-        empty="No alerts yet: the monitors have not judged a window",
+        empty="No alerts yet: the monitors have not judged any window",
     )
 
 
 def paging() -> Panel:
-    """Alerts that wake somebody up."""
+    """The number of firing alerts with severity page."""
     return describe(
         style.figure(stat.Panel()).thresholds(style.from_zero((0, palette.OK), (1, palette.ALARM))),
         "paging",
-        "Pages",
-        "Firing alerts that page somebody; the others are tickets.",
+        "Firing pages",
+        "Firing alerts that notify a person immediately (severity page); all others are tickets.",
         table(
             "SELECT count(*) AS pages FROM driftline.alert"
             " WHERE state = 'firing' AND severity = 'page'"
@@ -92,14 +92,14 @@ def paging() -> Panel:
 
 
 def unjudged() -> Panel:
-    """Models whose monitors are behind or fail."""
+    """The number of models whose monitors fail."""
     return describe(
         style.figure(stat.Panel()).thresholds(
             style.from_zero((0, palette.OK), (1, palette.BROKEN))
         ),
         "unjudged",
-        "Monitors failing",
-        "Models whose windows could not be judged; their error is on the pipeline dashboard.",
+        "Models with failing monitors",
+        "Models whose windows cannot be judged. The Pipeline dashboard shows the errors.",
         table(
             "SELECT count(*) AS failing FROM driftline.monitor_progress"
             " WHERE failed_since IS NOT NULL"
@@ -109,25 +109,25 @@ def unjudged() -> Panel:
 
 
 def traffic_now() -> Panel:
-    """Predictions of all models in their last windows."""
+    """Predictions of all models in their last windows, summed."""
     return describe(
         style.figure(stat.Panel()),
         "traffic now",
         "Predictions",
-        "Sum over all models of the rows in their last judged window.",
+        "Rows in the last judged window of each model, summed over all models.",
         table(f"""\
 SELECT sum(latest.rows) AS predictions
   FROM (SELECT name AS model FROM driftline.model) AS chosen
  {_LAST_WINDOW}"""),
         size=(5, 4),
-        empty="No window was judged yet",
+        empty="No window judged yet",
     )
 
 
 def overview() -> Panel:
-    """One line a model."""
+    """One row per model."""
     panel = style.listing(table_panel.Panel())
-    panel = panel.override_by_name("model", style.linked("Open the model", _OPEN_AT_LAST_WINDOW))
+    panel = panel.override_by_name("model", style.linked("Open model", _OPEN_AT_LAST_WINDOW))
     panel = panel.override_by_name("state", style.pill(*style.ALERTS))
     for name in ("from", "to"):
         panel = panel.override_by_name(name, [DynamicConfigValue("custom.hidden", True)])
@@ -135,27 +135,27 @@ def overview() -> Panel:
     return describe(
         panel,
         "overview",
-        "Models",
-        f"The {_LISTED} models in most trouble: worst state of their alerts, version that serves, "
-        "rows of the last window, whatever the range, and the column whose drift stands out most "
-        "in it.",
+        "Models by alert state",
+        f"At most {_MAX_LISTED} models, the worst alert state first: serving version, rows of the "
+        "last window (in any time range) and the column with the largest drift in it. "
+        "Select a model to open its dashboard.",
         table(f"""\
 SELECT chosen.model, coalesce((ARRAY['ok','no data','pending','broken','firing'])[chosen.rank],
-       'unwatched') AS state, coalesce(chosen.firing, '') AS firing, serving.version AS version,
-       latest.window_end AS "last window", latest.rows, worst.look AS "worst drift",
+       'not monitored') AS state, coalesce(chosen.firing, '') AS firing, serving.version AS version,
+       latest.window_end AS "last window", latest.rows, worst."column" AS "worst drift",
        worst.effect, progress.lag_seconds AS "monitor lag",
        coalesce((extract(epoch FROM latest.window_end - interval '7 days') * 1000)::bigint::text,
                 'now-7d') AS "from",
        coalesce((extract(epoch FROM latest.window_end) * 1000)::bigint::text, 'now') AS "to"
   FROM (SELECT name AS model, rank, firing FROM driftline.model
           LEFT JOIN ({_STATES}) AS states ON states.model = model.name
-         ORDER BY rank DESC NULLS LAST, name LIMIT {_LISTED}) AS chosen
+         ORDER BY rank DESC NULLS LAST, name LIMIT {_MAX_LISTED}) AS chosen
   LEFT JOIN LATERAL (
     SELECT window_end, rows FROM driftline.judged_window
      WHERE model = chosen.model AND window_seconds = {WINDOW}
      ORDER BY window_end DESC LIMIT 1) AS latest ON true
   LEFT JOIN LATERAL (
-    SELECT "column" AS look, effect FROM driftline.verdict
+    SELECT "column", effect FROM driftline.verdict
      WHERE model = chosen.model AND window_seconds = {WINDOW} AND window_end = latest.window_end
        AND family = 'drift' AND effect IS NOT NULL
      ORDER BY abs(effect) DESC LIMIT 1) AS worst ON true
@@ -166,48 +166,49 @@ SELECT chosen.model, coalesce((ARRAY['ok','no data','pending','broken','firing']
   LEFT JOIN driftline.monitor_progress AS progress ON progress.model = chosen.model
  ORDER BY chosen.rank DESC NULLS LAST, abs(worst.effect) DESC NULLS LAST, chosen.model"""),
         size=(24, 9),
-        empty="No models yet: 'driftline migrate' makes their tables",
+        empty="No models yet: run 'driftline migrate' to create their tables",
     )
 
 
 def traffic() -> Panel:
-    """Rows of each window, of the busiest models."""
+    """Rows per window of the models with the most traffic."""
     return describe(
         style.stacked(timeseries.Panel()),
         "traffic",
         "Traffic",
-        f"Predictions in each window, of the {_DRAWN} models that had most in their last one.",
+        f"Predictions per window, of the {_MAX_DRAWN} models with the most in their last window. "
+        "After a sudden drop, check the Pipeline dashboard.",
         Query(f"""\
 SELECT $__timeGroup(judged.window_end, $__interval) AS time, chosen.model AS metric,
        avg(judged.rows) AS predictions
   FROM (SELECT chosen.model, latest.rows
           FROM (SELECT name AS model FROM driftline.model) AS chosen
          {_LAST_WINDOW}
-         ORDER BY latest.rows DESC LIMIT {_DRAWN}) AS chosen
+         ORDER BY latest.rows DESC LIMIT {_MAX_DRAWN}) AS chosen
  CROSS JOIN LATERAL (
     SELECT window_end, rows FROM driftline.judged_window
      WHERE model = chosen.model AND window_seconds = {WINDOW} AND $__timeFilter(window_end)
    ) AS judged
  GROUP BY 1, 2 ORDER BY 1, 2"""),
         size=(12, 9),
-        empty="No window in this range: the table above says when the last ones were",
+        empty="No window in this range: the table above shows the last window of each model",
     )
 
 
 def drift() -> Panel:
-    """The worst column of each model whose last window alarms."""
+    """The columns in alarm in the last window of each model."""
     return describe(
         style.ranking(barchart.Panel()).unit("none").decimals(1),
         "drift",
-        "Worst drift",
+        "Largest drift by column",
         "Columns in alarm in the last window of their model, by effect: the change in standard "
-        "units of what the reference's own windows show.",
+        "deviations of the null distribution. To inspect one, open its model.",
         table(f"""\
-SELECT chosen.model || ' · ' || worst.look AS "column", worst.effect
+SELECT chosen.model || ' · ' || worst."column" AS "column", worst.effect
   FROM (SELECT name AS model FROM driftline.model) AS chosen
  {_LAST_WINDOW}
  CROSS JOIN LATERAL (
-    SELECT "column" AS look, max(abs(effect)) AS effect FROM driftline.verdict
+    SELECT "column", max(abs(effect)) AS effect FROM driftline.verdict
      WHERE model = chosen.model AND window_end = latest.window_end AND status = 'alarm'
        AND window_seconds = {WINDOW} AND family = 'drift' AND segment = ''
      GROUP BY 1) AS worst
@@ -219,15 +220,15 @@ SELECT chosen.model || ' · ' || worst.look AS "column", worst.effect
 
 
 def incidents() -> Panel:
-    """What is open, and what was closed lately."""
+    """The open incidents."""
     panel = style.listing(table_panel.Panel())
-    panel = panel.override_by_name("model", style.linked("Open the model", _OPEN_MODEL))
+    panel = panel.override_by_name("model", style.linked("Open model", _OPEN_MODEL))
     panel = panel.override_by_name("severity", style.pill(*style.SEVERITIES))
     return describe(
         panel,
         "incidents",
         "Open incidents",
-        "Incidents that have not ended, pages first. Silenced and acknowledged ones are shown too.",
+        "Unresolved incidents, pages first, including silenced and acknowledged ones.",
         table("""\
 SELECT model, severity, family, since, last, summary,
        coalesce(acknowledged_by, '') AS acknowledged
@@ -239,7 +240,7 @@ SELECT model, severity, family, since, last, summary,
 
 
 def performance() -> Panel:
-    """How good the models are, as far as labels or estimates tell."""
+    """The latest performance of each model, from labels or estimates."""
     panel = style.listing(table_panel.Panel()).override_by_name(
         "status", style.pill(*style.STATUSES)
     )
@@ -247,11 +248,11 @@ def performance() -> Panel:
         panel,
         "performance",
         "Performance",
-        "The latest performance verdict of each model, realised from labels or estimated.",
+        "Latest performance verdicts of each model, realised (from labels) or estimated.",
         table(f"""\
-SELECT chosen.model, seen.monitor AS metric, seen.value, seen.expected, seen.threshold,
-       seen.rows, seen.status, seen.window_end AS window
-  FROM (SELECT name AS model FROM driftline.model ORDER BY name LIMIT {_LISTED}) AS chosen
+SELECT chosen.model, last.monitor AS metric, last.value, last.expected, last.threshold,
+       last.rows, last.status, last.window_end AS window
+  FROM (SELECT name AS model FROM driftline.model ORDER BY name LIMIT {_MAX_LISTED}) AS chosen
  {_LAST_WINDOW}
  CROSS JOIN LATERAL (
     SELECT DISTINCT ON (monitor) monitor, value, expected, threshold, rows, status, window_end
@@ -259,28 +260,28 @@ SELECT chosen.model, seen.monitor AS metric, seen.value, seen.expected, seen.thr
      WHERE model = chosen.model AND window_seconds = {WINDOW} AND family = 'performance'
        AND window_end > latest.window_end - make_interval(secs => 30 * {WINDOW}::int)
        AND window_end <= latest.window_end AND value IS NOT NULL AND segment = ''
-     ORDER BY monitor, window_end DESC) AS seen
- ORDER BY seen.status = 'alarm' DESC, chosen.model, seen.monitor"""),
+     ORDER BY monitor, window_end DESC) AS last
+ ORDER BY last.status = 'alarm' DESC, chosen.model, last.monitor"""),
         size=(12, 9),
-        empty="Nothing measures performance yet: labels (models.NAME.labels) are needed",
+        empty="No performance verdicts yet: configure labels (models.NAME.labels)",
     )
 
 
 def versions() -> Panel:
-    """The latest decisions."""
+    """The latest decisions about versions."""
     panel = style.listing(table_panel.Panel()).override_by_name(
         "decision", style.pill(*style.DECISIONS)
     )
     return describe(
         panel,
         "versions",
-        "Versions: latest decisions",
-        "Promotions, roll-backs and refusals of all models, the latest first.",
+        "Version decisions",
+        "Promotions, rollbacks and refusals for all models, newest first.",
         table("""\
 SELECT decided_at AS time, model, version, previous, kind AS decision, decided_by AS "by"
   FROM driftline.promotion ORDER BY id DESC LIMIT 50"""),
         size=(12, 9),
-        empty="No version was promoted yet: 'driftline models promote'",
+        empty="No version promoted yet: run 'driftline models promote'",
     )
 
 

@@ -1,4 +1,4 @@
-"""All dashboards of a config, as Grafana's JSON: pure, the same for the same config."""
+"""All dashboards of a config in Grafana's JSON format: a pure function of the config."""
 
 import json
 import traceback
@@ -20,66 +20,66 @@ from driftline.errors import DriftlineError
 Json = dict[str, Any]
 
 
-class PageError(DriftlineError):
-    """One page cannot be generated; `uid` is the dashboard's."""
+class DashboardError(DriftlineError):
+    """A dashboard cannot be generated; `uid` identifies it."""
 
-    def __init__(self, uid: str, whose: str, error: Exception) -> None:
-        where = traceback.extract_tb(error.__traceback__)[-1]
+    def __init__(self, uid: str, subject: str, error: Exception) -> None:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
         super().__init__(
-            f"can't generate the page of {whose}: {type(error).__name__}: {error}"
-            f" ({Path(where.filename).name}, line {where.lineno}): a bug, please report it"
+            f"can't generate the dashboard of {subject}: {type(error).__name__}: {error}"
+            f" ({Path(frame.filename).name}, line {frame.lineno}): this is a bug, please report it"
         )
         self.uid = uid
 
 
 def generate(config: Config) -> list[Json]:
-    """The fleet, all models on one page, the pipeline, and a page for each model that asks for it.
+    """Generate Fleet, Models, Pipeline, and one dashboard per model with `dashboard: own`.
 
-    Each has a uid of its own that stays, and so have its panels their ids.
+    The UIDs of dashboards and the ids of panels are stable.
 
     Raises:
-        PageError: one of them cannot be generated.
+        DashboardError: one of them cannot be generated.
     """
-    made = []
-    for page in pages(config):
-        if isinstance(page, PageError):
-            raise page
-        made.append(page)
-    return made
+    dashboards = []
+    for dashboard in generate_each(config):
+        if isinstance(dashboard, DashboardError):
+            raise dashboard
+        dashboards.append(dashboard)
+    return dashboards
 
 
-def pages(config: Config) -> list[Json | PageError]:
-    """As `generate`, with an error in the place of each that fails, so that it stops no other."""
+def generate_each(config: Config) -> list[Json | DashboardError]:
+    """Like `generate`, but with the error in place of each dashboard that fails."""
     source = config.grafana.data_source.uid
-    return [_made(source, *maker) for maker in _makers(config)]
+    return [_built(source, *builder) for builder in _builders(config)]
 
 
-def _made(source: str, uid: str, whose: str, make: Callable[[], Json]) -> Json | PageError:
+def _built(source: str, uid: str, subject: str, build: Callable[[], Json]) -> Json | DashboardError:
     try:
-        return _reading(source, make())
-    except Exception as error:  # whatever a builder raises
-        return PageError(uid, whose, error)
+        return _with_data_source(source, build())
+    except Exception as error:  # a builder may raise anything, and must not stop the others
+        return DashboardError(uid, subject, error)
 
 
-def _makers(config: Config) -> Iterator[tuple[str, str, Callable[[], Json]]]:
-    """For each page its uid, whose it is, and how it is made."""
-    every = partial(_scope, config, config.models)
-    yield names.FLEET_UID, "the fleet", lambda: fleet(every(names.FLEET_UID))
-    yield names.MODELS_UID, "all models", lambda: model(every(names.MODELS_UID))
-    yield names.PIPELINE_UID, "the pipeline", lambda: pipeline(every(names.PIPELINE_UID))
+def _builders(config: Config) -> Iterator[tuple[str, str, Callable[[], Json]]]:
+    """Yield UID, subject and builder of each dashboard."""
+    scope = partial(_scope, config, config.models)
+    yield names.FLEET_UID, "the fleet", lambda: fleet(scope(names.FLEET_UID))
+    yield names.MODELS_UID, "all models", lambda: model(scope(names.MODELS_UID))
+    yield names.PIPELINE_UID, "the pipeline", lambda: pipeline(scope(names.PIPELINE_UID))
     for name, section in sorted(config.models.items()):
         if section.dashboard == "own":
-            own = partial(_own, config, name, section)
-            yield names.dashboard_uid(name), f"model {name!r}", own
+            build = partial(_own, config, name, section)
+            yield names.dashboard_uid(name), f"model {name!r}", build
 
 
-def _reading(uid: str, dashboard: Json) -> Json:
-    """The dashboard with the config's data source."""
+def _with_data_source(uid: str, dashboard: Json) -> Json:
+    """Return the dashboard with the config's data source."""
     if uid == names.DATASOURCE_UID:
         return dashboard
     text = json.dumps(dashboard).replace(f'"uid": "{names.DATASOURCE_UID}"', f'"uid": "{uid}"')
-    done: Json = json.loads(text)
-    return done
+    replaced: Json = json.loads(text)
+    return replaced
 
 
 def _scope(config: Config, models: dict[str, Model], uid: str) -> Scope:
@@ -94,39 +94,39 @@ def _scope(config: Config, models: dict[str, Model], uid: str) -> Scope:
 
 
 def _own(config: Config, name: str, section: Model) -> Json:
-    alone = _scope(config, {name: section}, names.dashboard_uid(name))
-    return model(replace(alone, name=name, section=section))
+    scope = _scope(config, {name: section}, names.dashboard_uid(name))
+    return model(replace(scope, name=name, section=section))
 
 
 def _seconds(models: Any) -> tuple[int, ...]:
-    """The lengths of windows that any of them has, the commonest first; the defaults without."""
+    """Window lengths of the models, the most common first; the defaults without models."""
     sections = [section.monitors for section in models] or [Monitors()]
     lengths = [window.seconds for section in sections for window in section.windows]
     return tuple(sorted(set(lengths), key=lambda seconds: (-lengths.count(seconds), seconds)))
 
 
 def _range(models: Iterable[Model]) -> tuple[str, str]:
-    """The last week; where all are replays of the past, the past that they accept.
+    """The last week, or the accepted period when all models replay past events.
 
-    With milliseconds: Grafana reads a shorter time in an address as a number.
+    With milliseconds: Grafana reads a shorter time in a URL as a number.
     """
-    accepted = [one.input.accept for one in models]
-    since = [one.since for one in accepted if one.since is not None]
-    until = [one.until for one in accepted if one.until is not None]
+    accepted = [section.input.accept for section in models]
+    since = [period.since for period in accepted if period.since is not None]
+    until = [period.until for period in accepted if period.until is not None]
     if not accepted or len(since) < len(accepted) or len(until) < len(accepted):
         return "now-7d", "now"
     return f"{min(since):%Y-%m-%dT%H:%M:%S.000Z}", f"{max(until):%Y-%m-%dT%H:%M:%S.000Z}"
 
 
 def _limits(models: dict[str, Model]) -> dict[str, float]:
-    found = {}
+    limits = {}
     for name, section in sorted(models.items()):
         objective = section.monitors.latency.inference
         if objective is not None:
-            found[name] = objective.limit.total_seconds() * 1000
-    return found
+            limits[name] = objective.limit.total_seconds() * 1000
+    return limits
 
 
 def _runbooks(models: dict[str, Model]) -> dict[str, str]:
-    known = {name: one.runbook for name, one in sorted(models.items())}
-    return {name: runbook for name, runbook in known.items() if runbook is not None}
+    runbooks = {name: section.runbook for name, section in sorted(models.items())}
+    return {name: runbook for name, runbook in runbooks.items() if runbook is not None}

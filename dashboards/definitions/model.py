@@ -1,4 +1,4 @@
-"""A model's dashboard: for the model that the reader chooses, or for one model of its own."""
+"""The dashboard of a model: the one that the reader selects, or one fixed model."""
 
 from typing import Any
 
@@ -21,14 +21,14 @@ from driftline.dashboards.panels.uids import team_tag
 
 
 def model(scope: Scope) -> dict[str, Any]:
-    """The page."""
-    chosen = [variables.of_model()] if scope.name is None else []
+    """The Models dashboard, or the dashboard of one model."""
+    selector = [variables.of_model()] if scope.name is None else []
     return board(
         scope.uid,
         "driftline · Models" if scope.name is None else f"driftline · {scope.name}",
-        "One model, from its traffic to its incidents.",
+        "One model: alerts, traffic, drift, performance, latency, data quality, incidents.",
         variables=[
-            *chosen,
+            *selector,
             variables.window(scope),
             variables.version(scope),
             variables.segment(scope),

@@ -1,4 +1,4 @@
-"""The pipeline: what came, what became of it, whether the monitors keep up. By time of commit."""
+"""The Pipeline dashboard: messages, their outcomes and monitor progress, by commit time."""
 
 from typing import Any
 
@@ -26,16 +26,16 @@ from driftline.dashboards.panels.board import (
 )
 from driftline.dashboards.panels.scope import WINDOW, Scope
 
-_LISTED = 100
+_MAX_LISTED = 100
 _SOURCES = "source IN (SELECT id FROM driftline.source WHERE model = {model} AND stream = 'events')"
 
 
 def pipeline(scope: Scope) -> dict[str, Any]:
-    """The page."""
+    """The Pipeline dashboard."""
     return board(
         scope.uid,
         "driftline · Pipeline",
-        "The way of the events: throughput, lag, rejects, proof, monitors, store.",
+        "Throughput, lag, rejected messages, consistency, monitors and database.",
         variables=[variables.of_model(), variables.window(scope)],
         links=variables.links(),
         time=("now-6h", "now"),
@@ -52,24 +52,24 @@ def pipeline(scope: Scope) -> dict[str, Any]:
                 ],
             ),
             Section("Events", [throughput(scope), lag(scope)]),
-            Section("Proof and rejects", [accounts(scope), reasons(scope)]),
-            Section("Monitors and store", [monitors(), runners(), tables()]),
+            Section("Consistency and rejected messages", [accounts(scope), reasons(scope)]),
+            Section("Monitors and database", [monitors(), runners(), tables()]),
         ],
     )
 
 
 def proof(scope: Scope) -> Panel:
-    """Whether the ledger and the profiles agree."""
-    agrees = mapped(("0", "agrees", palette.OK))
-    panel = style.figure(stat.Panel()).unit("short").mappings(agrees)
+    """The difference between the ledger and the profiles."""
+    equal = mapped(("0", "equal", palette.OK))
+    panel = style.figure(stat.Panel()).unit("short").mappings(equal)
     return describe(
         panel.thresholds(
             style.from_zero((-1e15, palette.ALARM), (0, palette.OK), (1, palette.ALARM))
         ),
         "proof",
-        "Logged = profiled",
-        "Predictions in the ledger minus predictions in the profiles, of all time. Both are "
-        "written in one transaction, so it is 0; 'driftline audit --deep' counts every cell.",
+        "Logged minus profiled",
+        "Predictions in the ledger minus predictions in the profiles, over all time. One "
+        "transaction writes both, so they must be equal; if not, run 'driftline audit --deep'.",
         table(f"SELECT logged - profiled AS difference FROM ({_accounts(scope)}) AS accounts"),
         size=(5, 4),
         empty="No events yet",
@@ -77,7 +77,7 @@ def proof(scope: Scope) -> Panel:
 
 
 def rejected_share(scope: Scope) -> Panel:
-    """The share of rejected messages."""
+    """The share of rejected messages in the time range."""
     panel = style.figure(stat.Panel()).unit("percentunit").decimals(2)
     return describe(
         panel.thresholds(
@@ -86,8 +86,8 @@ def rejected_share(scope: Scope) -> Panel:
             )
         ),
         "rejected share",
-        "Rejected",
-        "Share of the messages of this range that were rejected, of those that were not repeats.",
+        "Rejected share",
+        "Rejected messages of this time range, without duplicates; their reasons are below.",
         table(f"""\
 SELECT sum(rejected)::float8 / nullif(sum(logged + rejected + filtered), 0) AS rejected
   FROM driftline.ledger WHERE {_sources(scope)} AND $__timeFilter(committed_at)"""),
@@ -97,7 +97,7 @@ SELECT sum(rejected)::float8 / nullif(sum(logged + rejected + filtered), 0) AS r
 
 
 def beat() -> Panel:
-    """When a runner was last alive."""
+    """Seconds since the last heartbeat of a runner."""
     return describe(
         style.figure(stat.Panel())
         .unit("s")
@@ -109,11 +109,11 @@ def beat() -> Panel:
             )
         ),
         "beat",
-        "Runner heartbeat",
-        "Seconds since the last heartbeat of any runner of the monitors.",
-        table("SELECT extract(epoch FROM now() - max(beat_at)) AS seconds FROM driftline.runner"),
+        "Age of the last heartbeat",
+        "Time since the last heartbeat of any runner. If it grows, start 'driftline monitor'.",
+        table("SELECT extract(epoch FROM now() - max(heartbeat_at)) AS age FROM driftline.runner"),
         size=(5, 4),
-        empty="No runner: start 'driftline monitor'",
+        empty="No runner yet: start 'driftline monitor'",
     )
 
 
@@ -128,28 +128,28 @@ def behind() -> Panel:
             )
         ),
         "behind",
-        "Worst monitor lag",
-        "How long the oldest window that could be judged has waited.",
+        "Maximum monitor lag",
+        "Waiting time of the oldest window to judge. If it grows, add a 'driftline monitor'.",
         table("SELECT max(lag_seconds) AS lag FROM driftline.monitor_progress"),
         size=(5, 4),
-        empty="No model is judged yet",
+        empty="No model judged yet",
     )
 
 
 def size() -> Panel:
-    """Bytes on disk."""
+    """The size of the database on disk."""
     return describe(
         style.figure(stat.Panel()).unit("bytes").decimals(1),
         "size",
         "Database size",
-        "All of the database, with its indexes.",
+        "Size of the whole database on disk, including indexes.",
         table("SELECT pg_database_size(current_database()) AS bytes"),
         size=(4, 4),
     )
 
 
 def throughput(scope: Scope) -> Panel:
-    """Outcomes of messages over time."""
+    """Settled messages by outcome over time."""
     panel = style.stacked(timeseries.Panel()).unit("short").interval("10s")
     for name, colour in _OUTCOMES:
         panel = panel.override_by_name(*coloured(name, colour))
@@ -157,8 +157,8 @@ def throughput(scope: Scope) -> Panel:
         panel,
         "throughput",
         "Messages by outcome",
-        "Messages that were settled, by the time of their commit. The ledger of earlier days is "
-        "compacted to a row a day, which then counts at its last commit.",
+        "Settled messages by commit time. The ledger of earlier days is compacted to one row per "
+        "day, which counts at its last commit.",
         Query(f"""\
 SELECT $__timeGroup(committed_at, $__interval) AS time, sum(logged) AS logged,
        sum(duplicate) AS duplicate, sum(rejected) AS rejected, sum(filtered) AS filtered
@@ -178,14 +178,14 @@ _OUTCOMES = (
 
 
 def lag(scope: Scope) -> Panel:
-    """From Kafka to the score, in the latest windows."""
+    """Lag from Kafka to the score in the latest windows."""
     panel = style.shares(barchart.Panel()).unit("short").axis_label("seconds")
     return describe(
         panel,
         "lag",
         "End-to-end lag of the latest windows",
-        "From Kafka's time of the message to the score, percentiles of the last 24 judged windows, "
-        "whatever the range.",
+        "Time from the Kafka timestamp of a message to its score: percentiles of the last 24 "
+        "judged windows, in any time range. If it grows, give the job more workers.",
         table(f"""\
 SELECT to_char(window_end AT TIME ZONE 'UTC', 'MM-DD HH24:MI') AS "window", p50, p95, p99
   FROM (SELECT window_end, max(p50) / 1000 AS p50, max(p95) / 1000 AS p95,
@@ -206,13 +206,13 @@ SELECT to_char(window_end AT TIME ZONE 'UTC', 'MM-DD HH24:MI') AS "window", p50,
 
 
 def accounts(scope: Scope) -> Panel:
-    """The counts that must agree."""
+    """Counts that must be equal."""
     return describe(
         style.listing(table_panel.Panel()),
         "accounts",
-        "Predicted = logged = profiled",
-        "Of all time: the ledger's outcomes and the profiles. Of the last hour of events: rows in "
-        "the model's table beside rows in the profiles of the same minutes.",
+        "Counts in ledger, table and profiles",
+        "Counts that must be equal. All time: ledger and profiles. Last hour of events: rows in "
+        "the model's table and in the profiles. If they differ, run 'driftline audit --deep'.",
         table(f"""\
 SELECT account, ledger, "rows", profiles FROM (
   SELECT 1 AS number, 'all time' AS account, logged AS ledger, NULL::bigint AS "rows",
@@ -238,70 +238,71 @@ SELECT account, ledger, "rows", profiles FROM (
 
 
 def reasons(scope: Scope) -> Panel:
-    """Why messages were rejected."""
+    """Rejected messages by reason."""
     return describe(
         style.ranking(barchart.Panel()).unit("short"),
         "reasons",
-        "Rejected by reason",
-        "Messages of this range that were rejected: 'driftline rejected list' shows them, "
-        "'driftline rejected replay' sends them again.",
+        "Rejected messages by reason",
+        "Messages rejected in this time range. 'driftline rejected list' shows them; after "
+        "fixing the cause, 'driftline rejected replay' sends them again.",
         table(f"""\
 SELECT reason, count(*) AS messages FROM driftline.rejected
  WHERE source IN (SELECT id FROM driftline.source WHERE model = {scope.model})
    AND $__timeFilter(rejected_at)
  GROUP BY 1 ORDER BY 2 DESC LIMIT 12"""),
         size=(12, 7),
-        empty="No message was rejected in this range",
+        empty="No rejected messages in this range",
     )
 
 
 def monitors() -> Panel:
-    """Models whose monitors are furthest behind."""
+    """The models whose monitors fail or lag most."""
     panel = style.listing(table_panel.Panel())
     panel = panel.override_by_name("lag", [DynamicConfigValue("unit", "s")])
     return describe(
         panel,
         "monitors",
         "Monitors by model",
-        f"The {_LISTED} models that fail or wait longest, with their error.",
+        f"At most {_MAX_LISTED} models: those with failing monitors first, with their error, then "
+        "the longest lag. 'driftline doctor' suggests fixes.",
         table(f"""\
 SELECT model, lag_seconds AS lag, judged_until AS "judged until", failed_since AS "failed since",
        error
   FROM driftline.monitor_progress
- ORDER BY failed_since IS NULL, lag_seconds DESC NULLS LAST, model LIMIT {_LISTED}"""),
+ ORDER BY failed_since IS NULL, lag_seconds DESC NULLS LAST, model LIMIT {_MAX_LISTED}"""),
         size=(12, 8),
-        empty="No model is judged yet: start 'driftline monitor'",
+        empty="No model judged yet: start 'driftline monitor'",
     )
 
 
 def runners() -> Panel:
-    """The processes that judge."""
+    """The processes that run the monitors."""
     panel = style.listing(table_panel.Panel())
     panel = panel.override_by_name("lag", [DynamicConfigValue("unit", "s")])
     return describe(
         panel,
         "runners",
         "Runners",
-        "Each process of 'driftline monitor' of the last hour: its last heartbeat, how many models "
-        "it has, its errors.",
+        "The 20 latest processes of 'driftline monitor': state, last heartbeat, number of "
+        "assigned models, lag, errors.",
         table("""\
 SELECT id AS runner,
        CASE WHEN stopped_at IS NOT NULL THEN 'stopped'
-            WHEN beat_at < now() - interval '1 minute' THEN 'silent' ELSE 'running' END AS state,
-       beat_at AS "last heartbeat", models, lag_seconds AS lag, errors
-  FROM driftline.runner ORDER BY beat_at DESC LIMIT 20"""),
+            WHEN heartbeat_at < now() - interval '1 min' THEN 'silent' ELSE 'running' END AS state,
+       heartbeat_at AS "last heartbeat", models, lag_seconds AS lag, errors
+  FROM driftline.runner ORDER BY heartbeat_at DESC LIMIT 20"""),
         size=(6, 8),
-        empty="No runner: start 'driftline monitor'",
+        empty="No runner yet: start 'driftline monitor'",
     )
 
 
 def tables() -> Panel:
-    """Where the bytes are."""
+    """The largest tables."""
     return describe(
         style.ranking(barchart.Panel()).unit("bytes"),
         "tables",
         "Largest tables",
-        "Pages of each hypertable's chunks, without indexes, as of its last VACUUM or ANALYZE.",
+        "Size of each hypertable without indexes, as of the last VACUUM or ANALYZE.",
         table("""\
 SELECT hypertable.table_name AS "table", sum(class.relpages) * 8192 AS bytes
   FROM _timescaledb_catalog.hypertable
@@ -311,7 +312,7 @@ SELECT hypertable.table_name AS "table", sum(class.relpages) * 8192 AS bytes
  WHERE hypertable.schema_name = 'driftline'
  GROUP BY 1 HAVING sum(class.relpages) > 0 ORDER BY 2 DESC LIMIT 12"""),
         size=(6, 8),
-        empty="Nothing is analysed yet",
+        empty="No table analysed yet: run ANALYZE, or wait for autovacuum",
     )
 
 
@@ -320,7 +321,7 @@ def _sources(scope: Scope) -> str:
 
 
 def _accounts(scope: Scope) -> str:
-    """One row: what the ledger says was logged, what the profiles hold."""
+    """SQL of one row: predictions in the ledger (`logged`) and in the profiles (`profiled`)."""
     return f"""\
 SELECT (SELECT sum(logged)::bigint FROM driftline.ledger WHERE {_sources(scope)}) AS logged,
        (SELECT sum(rows)::bigint FROM driftline.profile

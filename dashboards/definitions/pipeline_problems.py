@@ -1,4 +1,4 @@
-"""The first screen of the pipeline: what is wrong, since when, what to do."""
+"""The first panel of the Pipeline dashboard: problems, their start and what to do."""
 
 from grafana_foundation_sdk.builders import table as table_panel
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
@@ -8,7 +8,7 @@ from driftline.dashboards.panels import style
 from driftline.dashboards.panels.board import Panel, describe, table
 from driftline.dashboards.panels.scope import Scope
 
-# Shares of rejected messages and seconds, each from where a person is needed and from where soon.
+# Rejected shares and seconds: thresholds for 'pending' and 'firing'.
 REJECTED = (0.01, 0.05)
 SILENT_SECONDS = (60, 300)
 LAG_SECONDS = (600, 3600)
@@ -16,29 +16,30 @@ _NO_MESSAGE_MINUTES = 15
 
 
 def problems(scope: Scope, sources: str, accounts: str) -> Panel:
-    """One row for each part of the pipeline, the worst first.
+    """One row per part of the pipeline, the worst first.
 
     Parameters:
-        sources: SQL condition on `source`, of the model's events.
-        accounts: SQL of one row with `logged` and `profiled`.
+        sources: SQL condition on `source` that selects the model's events.
+        accounts: SQL of one row with the columns `logged` and `profiled`.
     """
     panel = style.listing(table_panel.Panel())
     panel = panel.override_by_name("state", style.pill(*style.ALERTS))
-    panel = panel.override_by_name("what changed", [DynamicConfigValue("custom.width", 460)])
+    panel = panel.override_by_name("problem", [DynamicConfigValue("custom.width", 460)])
     parts = "\nUNION ALL\n".join(
         (_events(sources), _rejects(sources), _proof(accounts), _RUNNERS, _FAILING, _BEHIND)
     )
     return describe(
         panel,
         "problems",
-        "What is wrong, since when, what to do",
-        "Each part of the pipeline, the worst first. Events, rejects and proof are of the model "
-        "that is chosen; runners and monitors of all models.",
+        "Pipeline problems",
+        "Each part of the pipeline, the worst first: its problem, the start and what to do. "
+        "Runners and monitors are those of all models, the other rows those of the selected "
+        "model.",
         table(f"""\
 SELECT replace(state, '_', ' ') AS state, part,
        CASE state WHEN 'ok' THEN NULL ELSE since END AS since,
-       CASE state WHEN 'ok' THEN '' ELSE problem END AS "what changed",
-       CASE state WHEN 'ok' THEN '' ELSE way END AS "what to do"
+       CASE state WHEN 'ok' THEN '' ELSE problem END AS "problem",
+       CASE state WHEN 'ok' THEN '' ELSE action END AS "action"
   FROM (
 {parts}
 UNION ALL
@@ -52,9 +53,9 @@ def _events(sources: str) -> str:
     return f"""\
 SELECT CASE WHEN max(committed_at) > now() - interval '{_NO_MESSAGE_MINUTES} minutes'
             THEN 'ok' ELSE 'no_data' END AS state, 'events' AS part, max(committed_at) AS since,
-       CASE WHEN max(committed_at) IS NULL THEN 'No message has come yet'
+       CASE WHEN max(committed_at) IS NULL THEN 'No message has arrived yet'
             ELSE 'No message has been logged, rejected or filtered since' END AS problem,
-       'driftline doctor: does the job run, do messages come?' AS way
+       'run driftline doctor: is the job running, do messages arrive?' AS action
   FROM driftline.ledger WHERE {sources}"""
 
 
@@ -62,10 +63,10 @@ def _rejects(sources: str) -> str:
     some, many = REJECTED
     return f"""\
 SELECT CASE WHEN share >= {many} THEN 'firing' WHEN share >= {some} THEN 'pending' ELSE 'ok' END,
-       'rejects', (SELECT min(rejected_at) FROM driftline.rejected
+       'rejected messages', (SELECT min(rejected_at) FROM driftline.rejected
                     WHERE {sources} AND $__timeFilter(rejected_at)),
-       format('%s %% of the messages of this range were rejected', round(100 * share, 1)),
-       'see Rejected by reason; driftline rejected list, then replay'
+       format('%s %% of the messages in this time range were rejected', round(100 * share, 1)),
+       'fix the cause (see Rejected messages by reason), then driftline rejected replay'
   FROM (SELECT coalesce(sum(rejected) / nullif(sum(logged + rejected + filtered), 0), 0) AS share
           FROM driftline.ledger
          WHERE {sources} AND $__timeFilter(committed_at)) AS messages"""
@@ -74,41 +75,41 @@ SELECT CASE WHEN share >= {many} THEN 'firing' WHEN share >= {some} THEN 'pendin
 def _proof(accounts: str) -> str:
     return f"""\
 SELECT CASE WHEN logged IS NULL THEN 'no_data' WHEN logged = profiled THEN 'ok'
-            ELSE 'firing' END, 'proof', NULL::timestamptz,
+            ELSE 'firing' END, 'consistency', NULL::timestamptz,
        CASE WHEN logged IS NULL THEN 'No event has been logged yet'
-            ELSE format('%s predictions were logged, %s are in the profiles', logged,
+            ELSE format('%s predictions are in the ledger, but %s in the profiles', logged,
                         coalesce(profiled, 0)) END,
-       'driftline audit --deep'
+       'run driftline audit --deep'
   FROM ({accounts}) AS accounts"""
 
 
 _RUNNERS = f"""\
-SELECT CASE WHEN max(beat_at) > now() - interval '{SILENT_SECONDS[0]} seconds' THEN 'ok'
-            ELSE 'broken' END, 'runners', max(beat_at),
-       'No runner of the monitors is alive: nothing is judged', 'start driftline monitor'
+SELECT CASE WHEN max(heartbeat_at) > now() - interval '{SILENT_SECONDS[0]} seconds' THEN 'ok'
+            ELSE 'broken' END, 'runners', max(heartbeat_at),
+       'No runner is alive: no window is judged', 'start driftline monitor'
   FROM driftline.runner WHERE stopped_at IS NULL"""
 
 _FAILING = """\
 SELECT CASE count(*) WHEN 0 THEN 'ok' ELSE 'broken' END, 'monitors', min(failed_since),
-       format('The monitors of %s models fail, the first: %s', count(*),
+       format('Models with failing monitors: %s, the first of them %s', count(*),
               (array_agg(model ORDER BY failed_since))[1]),
-       'see Monitors by model; driftline doctor'
+       'see the errors in Monitors by model; run driftline doctor'
   FROM driftline.monitor_progress WHERE failed_since IS NOT NULL"""
 
 _BEHIND = f"""\
 SELECT CASE WHEN max(lag_seconds) >= {LAG_SECONDS[1]} THEN 'firing'
             WHEN max(lag_seconds) >= {LAG_SECONDS[0]} THEN 'pending' ELSE 'ok' END,
-       'lag of the monitors', now() - max(lag_seconds) * interval '1 second',
-       format('A window of %s waits to be judged',
+       'monitor lag', now() - max(lag_seconds) * interval '1 second',
+       format('A window of %s is waiting to be judged',
               (array_agg(model ORDER BY lag_seconds DESC NULLS LAST))[1]),
-       'see Monitors by model; start another driftline monitor'
+       'start another driftline monitor; see Monitors by model'
   FROM driftline.monitor_progress"""
 
 
 def _alerts(scope: Scope) -> str:
-    """What the monitors say of the pipeline and the traffic of the model."""
+    """The model's alerts of the families pipeline and volume."""
     return f"""\
 SELECT state, format('alert of family %s', family), since, coalesce(summary, ''),
-       'driftline alerts list; driftline doctor'
+       'run driftline alerts list and driftline doctor'
   FROM driftline.alert
  WHERE model = {scope.model} AND family IN ('{PIPELINE}', 'volume')"""

@@ -1,1 +1,1 @@
-"""What panels are made of."""
+"""The building blocks of dashboards and panels."""

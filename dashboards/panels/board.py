@@ -1,4 +1,4 @@
-"""What every dashboard and panel of driftline has in common; the SDK's builders do the rest."""
+"""What all driftline dashboards and panels share, on top of the SDK's builders."""
 
 import zlib
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from driftline import names
 
 DATASOURCE = model.DataSourceRef("grafana-postgresql-datasource", names.DATASOURCE_UID)
 WIDTH = 24  # columns of Grafana's grid
-_SHOW_ANNOTATIONS = 200  # on one page, at most
+_MAX_ANNOTATIONS = 200  # of one kind on a dashboard
 
 
 class Panel(Protocol):
-    """What the SDK's builders of panels, which have no common base, can all do."""
+    """The methods that all panel builders of the SDK have; they share no base class."""
 
     def id(self, id_val: int) -> Self: ...
     def title(self, title: str) -> Self: ...
@@ -42,9 +42,9 @@ class Query(Dataquery):
     """One SQL query of a panel; the SDK has no builder for this data source.
 
     Attributes:
-        sql: with Grafana's macros and variables.
-        shape: `time_series` for columns time, metric and a value; `table` for anything else.
-        ref: names it within its panel.
+        sql: the statement, with Grafana's macros and variables.
+        shape: `time_series` for the columns time, metric and a value; `table` for anything else.
+        ref: identifies the query within its panel.
     """
 
     sql: str
@@ -52,11 +52,11 @@ class Query(Dataquery):
     ref: str = "A"
 
     def build(self) -> Dataquery:
-        """Itself, as the SDK asks for builders."""
+        """Return itself: the SDK expects builders."""
         return self
 
     def to_json(self) -> dict[str, object]:
-        """As Grafana stores it."""
+        """Return the query as Grafana stores it."""
         return {
             "refId": self.ref,
             "datasource": DATASOURCE,
@@ -68,7 +68,7 @@ class Query(Dataquery):
 
 
 def table(sql: str) -> Query:
-    """A query whose columns are shown as they are."""
+    """A query whose columns are shown unchanged."""
     return Query(sql, "table")
 
 
@@ -81,13 +81,13 @@ def describe(
     size: tuple[int, int] = (12, 8),
     empty: str = "No data in this range",
 ) -> P:
-    """What every panel has.
+    """Set what every panel needs.
 
     Parameters:
-        key: names the panel within its dashboard for ever: its id is made of it, so that panels
-            can be moved and renamed.
-        size: columns (of 24) and rows of the grid.
-        empty: shown when the queries have no rows; says why that may be.
+        key: permanent name of the panel within its dashboard. The panel id is derived from it, so
+            the title and the position can change.
+        size: width in columns (of 24) and height in rows of the grid.
+        empty: text shown when the queries return no rows; gives the likely reason.
     """
     width, height = size
     for ref, query in zip("ABCDE", queries, strict=False):
@@ -105,18 +105,18 @@ def describe(
 
 
 def panel_id(key: str) -> int:
-    """A panel's id from its name: the same in any order and beside any other panels."""
+    """The id of a panel, from its key alone: independent of the other panels and their order."""
     return zlib.crc32(key.encode()) % 1_000_000 + 1
 
 
 def steps(*values: tuple[float | None, str]) -> build.ThresholdsConfig:
-    """Colours from a value on; the first has None."""
-    made = [model.Threshold(value, colour) for value, colour in values]
-    return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(made)
+    """Threshold colours, each from its value upwards; the first has the value None."""
+    thresholds = [model.Threshold(value, colour) for value, colour in values]
+    return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(thresholds)
 
 
 def mapped(*values: tuple[str, str, str]) -> list[model.ValueMapping]:
-    """Value, the text shown for it, its colour."""
+    """Value mappings, from tuples of value, text and colour."""
     options = {
         value: model.ValueMappingResult(text, colour, index=number)
         for number, (value, text, colour) in enumerate(values)
@@ -127,7 +127,7 @@ def mapped(*values: tuple[str, str, str]) -> list[model.ValueMapping]:
 def coloured(
     name: str, colour: str, **custom: object
 ) -> tuple[str, list[model.DynamicConfigValue]]:
-    """One series in a colour of its own, with more of its `custom` settings."""
+    """A field override that gives one series a fixed colour and further `custom` settings."""
     fixed = {"mode": "fixed", "fixedColor": colour}
     values = [model.DynamicConfigValue("color", fixed)]
     for key, value in custom.items():
@@ -145,15 +145,15 @@ class Section:
 
 @dataclass(frozen=True)
 class Annotation:
-    """Events over all charts; the query gives time, timeend, text, tags."""
+    """Events drawn on all charts; the query returns time, timeend, text and tags."""
 
     name: str
     sql: str
     colour: str
 
     def to_json(self) -> dict[str, Any]:
-        """As Grafana stores it; the SDK's type has no place for SQL."""
-        target = Query(f"{self.sql.strip()}\nLIMIT {_SHOW_ANNOTATIONS}", "table", "Anno").to_json()
+        """Return it as Grafana stores it; the SDK's type has no field for SQL."""
+        target = Query(f"{self.sql.strip()}\nLIMIT {_MAX_ANNOTATIONS}", "table", "Anno").to_json()
         return {
             "name": self.name,
             "datasource": DATASOURCE,
@@ -177,8 +177,8 @@ def board(
     time: tuple[str, str] = ("now-7d", "now"),
     tags: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """A whole dashboard as Grafana's JSON."""
-    page = (
+    """A complete dashboard in Grafana's JSON format."""
+    builder = (
         build.Dashboard(title)
         .uid(uid)
         .description(description)
@@ -192,17 +192,17 @@ def board(
         .links(list(links))
     )
     for section in sections:
-        page.with_row(build.Row(section.title).id(panel_id(f"row {section.title}")))
+        builder.with_row(build.Row(section.title).id(panel_id(f"row {section.title}")))
         for panel in section.panels:
-            page.with_panel(cast(Any, panel))
-    made = page.build().to_json()
-    made["annotations"] = {"list": [annotation.to_json() for annotation in annotations]}
-    done: dict[str, Any] = orjson.loads(
-        orjson.dumps(made, _as_json, orjson.OPT_PASSTHROUGH_DATACLASS)
+            builder.with_panel(cast(Any, panel))
+    content = builder.build().to_json()
+    content["annotations"] = {"list": [annotation.to_json() for annotation in annotations]}
+    dashboard: dict[str, Any] = orjson.loads(
+        orjson.dumps(content, _as_json, orjson.OPT_PASSTHROUGH_DATACLASS)
     )
-    return done
+    return dashboard
 
 
 def _as_json(value: Any) -> Any:
-    """What the SDK's own, slower encoder does."""
+    """Same as the SDK's own encoder, which is slower than orjson."""
     return value.to_json()

@@ -1,8 +1,8 @@
 """Variables and macros of a panel's SQL, expanded as Grafana expands them for TimescaleDB.
 
-Grafana's page replaces the variables, its server the macros; the answers of a real server are in
-`tests/data/grafana/11_ds_query.json`. Here it is one pass, so that a variable's value is never
-looked at again.
+Grafana's frontend replaces the variables, its server the macros; responses of a real server are
+in `tests/data/grafana/11_ds_query.json`. Here a single pass does both, so that the value of a
+variable is never expanded itself.
 """
 
 import re
@@ -24,7 +24,7 @@ _DURATION = re.compile(r"(\d+)(ms|[smhdwy])")
 
 
 class MacroError(DriftlineError):
-    """A query with a macro that Grafana does not know, or knows with other arguments."""
+    """A query uses a macro that Grafana does not know, or with wrong arguments."""
 
 
 def expand(
@@ -34,17 +34,17 @@ def expand(
     interval: timedelta,
     variables: Mapping[str, Value],
 ) -> str:
-    """The statement that Grafana would send to the database.
+    """Return the statement that Grafana would send to the database.
 
     Parameters:
         sql: the panel's `rawSql`.
-        time_from, time_to: the page's range.
-        interval: of one point of the panel, `$__interval`.
-        variables: values by name; several of one that allows it. `${name:sqlstring}` quotes them,
-            `$name` quotes several and escapes a single one. Unknown names stay as they are.
+        time_from, time_to: time range of the dashboard.
+        interval: time per point of the panel, `$__interval`.
+        variables: values by name, a list for multi-value variables. `${name:sqlstring}` quotes
+            them, `$name` quotes a list and escapes a single value. Unknown names are kept.
 
     Raises:
-        MacroError: a macro is unknown, or lacks an argument.
+        MacroError: a macro is unknown or an argument is missing.
 
     >>> hour = timedelta(hours=1)
     >>> start = datetime(2024, 1, 1, tzinfo=UTC)
@@ -53,13 +53,13 @@ def expand(
     "WHERE t BETWEEN '2024-01-01T00:00:00Z' AND '2024-01-01T01:00:00Z' AND model = 'it''s'"
     """
     milliseconds = max(1, round(interval.total_seconds() * 1000))
-    own = {"__interval": _interval(milliseconds), "__interval_ms": str(milliseconds)}
+    built_in = {"__interval": _interval(milliseconds), "__interval_ms": str(milliseconds)}
 
     def variable(match: re.Match[str]) -> str:
         name = match["braced"] or match["plain"]
-        if name in own:
-            return own[name]
-        return _written(variables[name], match["format"]) if name in variables else match[0]
+        if name in built_in:
+            return built_in[name]
+        return _formatted(variables[name], match["format"]) if name in variables else match[0]
 
     def token(match: re.Match[str]) -> str:
         if match["macro"] is None:
@@ -71,7 +71,7 @@ def expand(
 
 
 def quoted(value: str) -> str:
-    """A text as a literal of SQL.
+    """Return a text as an SQL string literal.
 
     >>> quoted("it's")
     "'it''s'"
@@ -79,12 +79,12 @@ def quoted(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _written(value: Value, how: str | None) -> str:
-    if how == "sqlstring" or (how is None and not isinstance(value, str)):
+def _formatted(value: Value, style: str | None) -> str:
+    if style == "sqlstring" or (style is None and not isinstance(value, str)):
         values = [value] if isinstance(value, str) else value
-        return ",".join(quoted(one) for one in values)
-    one = value if isinstance(value, str) else ",".join(value)
-    return one if how == "raw" else one.replace("'", "''")
+        return ",".join(map(quoted, values))
+    text = value if isinstance(value, str) else ",".join(value)
+    return text if style == "raw" else text.replace("'", "''")
 
 
 def _split(arguments: str) -> list[str]:
@@ -117,7 +117,7 @@ def _macro(name: str, arguments: list[str], start: datetime, end: datetime) -> s
 
 
 def _instant(time: datetime) -> str:
-    """RFC 3339, with as many decimals as there are.
+    """A quoted time in RFC 3339, without trailing zeros.
 
     >>> _instant(datetime(2024, 1, 1, 0, 0, 0, 250_000, tzinfo=UTC))
     "'2024-01-01T00:00:00.25Z'"
@@ -128,7 +128,7 @@ def _instant(time: datetime) -> str:
 
 
 def _interval(milliseconds: int) -> str:
-    """In the largest unit that fits, rounded down.
+    """A duration in the largest unit that fits, rounded down.
 
     >>> _interval(1_200_000), _interval(5_400_000), _interval(20)
     ('20m', '1h', '20ms')

@@ -1,7 +1,7 @@
-"""The colours of states, the same on every page.
+"""The colours of states, the same on all dashboards.
 
-After Okabe and Ito (2008), whose colours differ for colour-blind readers too: ok is a bluish green,
-alarm a vermilion. `tests/unit/dashboards/test_palette.py` measures how far apart they are.
+Based on Okabe and Ito (2008), whose colours differ for colour-blind readers too: ok is a bluish
+green, alarm a vermilion. `tests/unit/dashboards/panels/test_palette.py` measures the distances.
 """
 
 OK = "#009e73"
@@ -10,7 +10,6 @@ ALARM = "#d55e00"
 BROKEN = "#a66be0"
 NOT_CALIBRATED = "#56b4e9"
 NEUTRAL = "#6b7480"
-FAINT = "#5a6270"
 
-SERVED = "#5794f2"  # what is, beside what was expected
+SERVED = "#5794f2"  # observed values, next to expected ones
 EXPECTED = "#8a93a6"

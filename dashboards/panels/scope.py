@@ -1,4 +1,4 @@
-"""Whom a dashboard is about: the model that its reader chooses, or one model of its own."""
+"""The scope of a dashboard: the model selected by its reader, or one fixed model."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from driftline.dashboards.panels.macros import quoted
 WINDOW = "${window:sqlstring}"
 COLUMN = "${column:sqlstring}"
 VERSIONS = "version IN (${version:sqlstring})"
-ALL_ROWS = "all rows"  # what the segment of all rows is called; Grafana has no empty values
+ALL_ROWS = "all rows"  # the empty segment; Grafana's variables have no empty values
 SEGMENT = (
     f"segment = CASE ${{segment:sqlstring}} WHEN '{ALL_ROWS}' THEN ''"
     " ELSE ${segment:sqlstring} END"
@@ -18,17 +18,17 @@ SEGMENT = (
 
 @dataclass(frozen=True)
 class Scope:
-    """The model of a dashboard.
+    """What a dashboard shows.
 
     Attributes:
-        uid: of the dashboard.
-        seconds: lengths of windows to choose from, the first by default.
-        limits: objective of inference, in ms, by model.
-        runbooks: addresses by model.
-        preview: address of the preview, which serves reports.
-        name: the model, None when the reader chooses one.
-        section: its part of the config, None likewise.
-        range: from and to, as Grafana takes them.
+        uid: UID of the dashboard.
+        seconds: window lengths to select from; the first is the default.
+        limits: objective of the inference time in ms, by model.
+        runbooks: URLs by model.
+        preview: URL of the preview, which serves reports.
+        name: the model; None when the reader selects one.
+        section: the model's section of the config; None as well then.
+        range: default time range (from, to) in Grafana's notation.
     """
 
     uid: str
@@ -47,33 +47,33 @@ class Scope:
 
     @property
     def report(self) -> str:
-        """The address of the report whose number a cell has."""
+        """URL of the report whose ID is the value of the cell."""
         return self.preview.rstrip("/") + "/reports/${__value.raw}"
 
     @property
     def windows(self) -> str:
-        """In SQL: the windows of the range in a table of the monitors."""
+        """SQL condition: the windows of the time range, in a table of the monitors."""
         return f"model = {self.model} AND window_seconds = {WINDOW} AND $__timeFilter(window_end)"
 
     @property
     def last(self) -> str:
-        """In SQL: the end of the last judged window of the range that has rows."""
+        """SQL: the end of the last judged window with rows in the time range."""
         windows = f"{self.windows} AND rows > 0"
         return f"(SELECT max(window_end) FROM driftline.judged_window WHERE {windows})"
 
 
 def rows_of(model: str) -> str:
-    """The typed table of a model's predictions, in SQL."""
+    """SQL name of the table of a model's predictions."""
     return f'driftline."{names.prediction_table(model)}"'
 
 
 def shadows_of(model: str) -> str:
-    """The table of what other versions of a model predicted, in SQL."""
+    """SQL name of the table of the predictions by other versions of a model."""
     return f'driftline."{names.shadow_table(model)}"'
 
 
 def length(seconds: int) -> str:
-    """A length of time for people.
+    """A duration for display.
 
     >>> length(3600), length(86400), length(300)
     ('1 h', '1 d', '5 min')

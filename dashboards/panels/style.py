@@ -1,4 +1,4 @@
-"""The looks that panels share: one for each kind of thing shown."""
+"""Visual styles shared by panels: one for each kind of content."""
 
 from grafana_foundation_sdk.builders import barchart, heatmap, stat, statetimeline, timeseries
 from grafana_foundation_sdk.builders import common as build
@@ -12,45 +12,34 @@ from driftline.dashboards.panels import palette
 from driftline.dashboards.panels.board import mapped, steps
 
 Mapping = tuple[str, str, str]
-_LONGEST_LABEL = 24  # of a bar; 0, the SDK's default, is none at all
+_LONGEST_LABEL = 24  # characters under a bar; 0, the SDK's default, hides all labels
 
-# Worse is larger: of several verdicts of a bucket the largest is shown.
-STATES: tuple[Mapping, ...] = (
-    ("0", "no data", palette.FAINT),
-    ("1", "only shown", palette.NEUTRAL),
-    ("2", "too few rows", palette.NEUTRAL),
-    ("3", "not calibrated", palette.NOT_CALIBRATED),
-    ("4", "ok", palette.OK),
-    ("5", "alarm", palette.ALARM),
-    ("6", "broken", palette.BROKEN),
-)
-RANK = (
-    "array_position(ARRAY['no_data','shown','insufficient','not_calibrated','ok','alarm',"
-    "'broken'], status) - 1"
-)
-# Of an alert's state: the places of the first of `ALERTS`, from 1 on.
-ALERT_RANK = "array_position(ARRAY['ok','no_data','pending','broken','firing'], state)"
+# Statuses of a verdict, the worst last.
 STATUSES: tuple[Mapping, ...] = (
+    ("no_data", "no data", palette.NEUTRAL),
+    ("shown", "only shown", palette.NEUTRAL),
+    ("insufficient", "too few rows", palette.NEUTRAL),
+    ("not_calibrated", "not calibrated", palette.NOT_CALIBRATED),
     ("ok", "ok", palette.OK),
     ("alarm", "alarm", palette.ALARM),
     ("broken", "broken", palette.BROKEN),
-    ("shown", "shown", palette.NEUTRAL),
-    ("insufficient", "too few rows", palette.NEUTRAL),
-    ("not_calibrated", "not calibrated", palette.NOT_CALIBRATED),
-    ("no_data", "no data", palette.NEUTRAL),
 )
+# Rank of a status: the largest one in a time bucket is drawn.
+RANK = f"array_position(ARRAY[{','.join(repr(name) for name, _, _ in STATUSES)}], status) - 1"
+# Rank of an alert's state, from 1: its position among the first five of `ALERTS`.
+ALERT_RANK = "array_position(ARRAY['ok','no_data','pending','broken','firing'], state)"
 SEVERITIES: tuple[Mapping, ...] = (
     ("page", "page", palette.ALARM),
     ("ticket", "ticket", palette.PENDING),
 )
-# Of an alert, from good to bad.
+# States of an alert, the worst last; the last entry stands for a model without alerts.
 ALERTS: tuple[Mapping, ...] = (
     ("ok", "ok", palette.OK),
     ("no data", "no data", palette.NEUTRAL),
     ("pending", "pending", palette.PENDING),
     ("broken", "broken", palette.BROKEN),
     ("firing", "firing", palette.ALARM),
-    ("unwatched", "unwatched", palette.NEUTRAL),
+    ("not monitored", "not monitored", palette.NEUTRAL),
 )
 DECISIONS: tuple[Mapping, ...] = (
     ("first", "first", palette.SERVED),
@@ -62,7 +51,7 @@ DECISIONS: tuple[Mapping, ...] = (
 
 
 def figure(panel: stat.Panel) -> stat.Panel:
-    """One number, large."""
+    """A single large number."""
     last = build.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields("")
     return (
         panel.unit("short")
@@ -76,19 +65,21 @@ def figure(panel: stat.Panel) -> stat.Panel:
 
 
 def from_zero(*values: tuple[float, str]) -> dashboard_builders.ThresholdsConfig:
-    """Colours of a number that is not negative; without a number, and what is said instead of it,
-    it has none. A figure without thresholds would be green, and red from 80 on."""
+    """Threshold colours of a number >= 0; the text shown without a number stays uncoloured.
+
+    Without own thresholds, Grafana draws a number green, and red from 80 upwards.
+    """
     return steps((None, "text"), *values)
 
 
 def text_figure(panel: stat.Panel) -> stat.Panel:
-    """One word, large."""
+    """A single large word."""
     last = build.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields("/.*/")
     return figure(panel).reduce_options(last)
 
 
 def lines(panel: timeseries.Panel) -> timeseries.Panel:
-    """Lines that end where there is no data."""
+    """Lines with gaps where there is no data."""
     return (
         panel.draw_style(common.GraphDrawStyle.LINE)
         .line_width(2)
@@ -100,7 +91,7 @@ def lines(panel: timeseries.Panel) -> timeseries.Panel:
 
 
 def stacked(panel: timeseries.Panel) -> timeseries.Panel:
-    """Counts, as bars on each other; the axis has no steps below 1, however few there are."""
+    """Counts as stacked bars; the axis reaches 10, so that it shows no fractions of a count."""
     return (
         panel.draw_style(common.GraphDrawStyle.BARS)
         .line_width(0)
@@ -132,7 +123,7 @@ def _all_series() -> build.VizTooltipOptions:
 
 
 def cells(panel: heatmap.Panel, scheme: str = "Blues") -> heatmap.Panel:
-    """Counts by time and bin; each series is a bin, from the lowest up."""
+    """A heatmap of counts by time and bin; each series is a bin, from the lowest to the highest."""
     colour = (
         heatmap.HeatmapColorOptions()
         .mode(HeatmapColorMode.SCHEME)
@@ -146,10 +137,11 @@ def cells(panel: heatmap.Panel, scheme: str = "Blues") -> heatmap.Panel:
 
 
 def timeline(panel: statetimeline.Panel) -> statetimeline.Panel:
-    """A line of coloured stretches for each series."""
+    """A row of coloured state intervals for each series."""
+    ranks = ((str(rank), text, colour) for rank, (_, text, colour) in enumerate(STATUSES))
     return (
-        panel.mappings(mapped(*STATES))
-        # by thresholds Grafana would ignore the colours of the mappings when it merges values
+        panel.mappings(mapped(*ranks))
+        # colours by threshold: Grafana would ignore the mappings' colours when it merges values
         .color_scheme(
             dashboard_builders.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC)
         )
@@ -163,11 +155,11 @@ def timeline(panel: statetimeline.Panel) -> statetimeline.Panel:
 
 
 def listing(panel: table_panel.Panel) -> table_panel.Panel:
-    """A table that is read line by line."""
+    """A table that is read row by row."""
     return (
         panel.cell_height(common.TableCellHeight.SM)
         .filterable(True)
-        # what is said where there are no rows would stand in every empty cell
+        # else every empty cell shows the panel's text for no rows
         .override_by_regexp("/.*/", [DynamicConfigValue("noValue", "-")])
         .override_by_field_type(
             "time",
@@ -180,7 +172,7 @@ def listing(panel: table_panel.Panel) -> table_panel.Panel:
 
 
 def ranking(panel: barchart.Panel) -> barchart.Panel:
-    """Horizontal bars, the longest on top."""
+    """Horizontal bars in the order of the query, which puts the longest first."""
     return (
         panel.orientation(common.VizOrientation.HORIZONTAL)
         .show_value(common.VisibilityMode.AUTO)
@@ -192,7 +184,7 @@ def ranking(panel: barchart.Panel) -> barchart.Panel:
 
 
 def shares(panel: barchart.Panel) -> barchart.Panel:
-    """Bars side by side: a share for each value, of the reference and of now."""
+    """Grouped bars: the share of each value, for example in the reference and now."""
     return (
         panel.orientation(common.VizOrientation.VERTICAL)
         .show_value(common.VisibilityMode.NEVER)
@@ -207,7 +199,7 @@ def shares(panel: barchart.Panel) -> barchart.Panel:
 
 
 def pill(*values: Mapping) -> list[DynamicConfigValue]:
-    """A cell with a background of the value's colour."""
+    """A table cell with the colour of its value as background."""
     return [
         DynamicConfigValue("mappings", mapped(*values)),
         DynamicConfigValue("custom.cellOptions", {"type": "color-background", "mode": "basic"}),
@@ -215,14 +207,14 @@ def pill(*values: Mapping) -> list[DynamicConfigValue]:
 
 
 def linked(title: str, url: str, *, new_tab: bool = False) -> list[DynamicConfigValue]:
-    """A cell that leads somewhere."""
+    """A table cell with a link."""
     return [
         DynamicConfigValue("links", [{"title": title, "url": url, "targetBlank": new_tab}]),
     ]
 
 
 def bar() -> list[DynamicConfigValue]:
-    """A cell that shows a share as a bar."""
+    """A table cell that shows a share as a bar."""
     return [
         DynamicConfigValue("unit", "percentunit"),
         DynamicConfigValue("max", 1),

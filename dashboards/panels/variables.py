@@ -1,4 +1,4 @@
-"""What the reader of a dashboard chooses, and where links lead."""
+"""Variables that the reader of a dashboard selects, and links."""
 
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import dashboard as model
@@ -11,12 +11,12 @@ _EVERY = "$__all"
 
 
 def of_model() -> build.QueryVariable:
-    """One model; its name is found by the primary key."""
+    """The model, by name."""
     return _query("model", "Model", "SELECT name FROM driftline.model ORDER BY name")
 
 
 def window(scope: Scope) -> build.QueryVariable:
-    """A length of windows, in seconds, of those that the config asks for."""
+    """The window length in seconds, of those in the config."""
     rows = ", ".join(
         f"({number}, '{length(seconds)}', '{seconds}')"
         for number, seconds in enumerate(scope.seconds)
@@ -26,12 +26,12 @@ def window(scope: Scope) -> build.QueryVariable:
         f" FROM (VALUES {rows}) AS choice (number, text, seconds) ORDER BY number"
     )
     first = scope.seconds[0]
-    chosen = model.VariableOption(True, length(first), str(first))
-    return _query("window", "Window", sql).current(chosen)
+    default = model.VariableOption(True, length(first), str(first))
+    return _query("window", "Window", sql).current(default)
 
 
 def version(scope: Scope) -> build.QueryVariable:
-    """Versions, all of them by default."""
+    """One or more versions; all by default."""
     sql = (
         f"SELECT version::text FROM driftline.model_version WHERE model = {scope.model}"
         " ORDER BY version DESC"
@@ -41,18 +41,18 @@ def version(scope: Scope) -> build.QueryVariable:
 
 
 def segment(scope: Scope) -> build.QueryVariable:
-    """All rows, or one of the segments that the last window had."""
+    """All rows, or one of the segments in the last window."""
     sql = f"""\
 SELECT '{ALL_ROWS}' UNION ALL (
   SELECT DISTINCT segment FROM driftline.window_stat
    WHERE model = {scope.model} AND window_seconds = {WINDOW} AND window_end = {_last(scope)}
      AND "column" = '{names.SCORE}' AND segment <> '' ORDER BY 1)"""
-    chosen = model.VariableOption(True, ALL_ROWS, ALL_ROWS)
-    return _query("segment", "Segment", sql).current(chosen)
+    default = model.VariableOption(True, ALL_ROWS, ALL_ROWS)
+    return _query("segment", "Segment", sql).current(default)
 
 
 def column(scope: Scope) -> build.QueryVariable:
-    """A column to look into, the most suspicious first; a click on the drift timeline sets it."""
+    """A column to inspect, the largest drift first; a click on the drift timeline selects it."""
     sql = f"""\
 SELECT stat."column"
   FROM (SELECT DISTINCT "column" FROM driftline.window_stat
@@ -61,14 +61,13 @@ SELECT stat."column"
   LEFT JOIN (SELECT "column", max(abs(effect)) AS effect FROM driftline.verdict
               WHERE model = {scope.model} AND window_seconds = {WINDOW}
                 AND window_end = {_last(scope)} AND family = 'drift'
-              GROUP BY 1) AS found USING ("column")
+              GROUP BY 1) AS drift USING ("column")
  ORDER BY effect DESC NULLS LAST, 1"""
     return _query("column", "Column", sql)
 
 
 def _last(scope: Scope) -> str:
-    """The newest window that has rows; without the range, so that choices do not vanish when
-    someone zooms."""
+    """SQL: the last window with rows in any time range: zooming must not remove options."""
     return (
         f"(SELECT max(window_end) FROM driftline.judged_window WHERE model = {scope.model}"
         f" AND window_seconds = {WINDOW} AND rows > 0)"
@@ -86,26 +85,26 @@ def _query(name: str, label: str, sql: str) -> build.QueryVariable:
 
 
 def links() -> list[build.DashboardLink]:
-    """To driftline's other dashboards, with the same range."""
-    others = (("Fleet", names.FLEET_UID), ("Models", names.MODELS_UID))
-    made = [
+    """Links to all driftline dashboards, with the same time range."""
+    uids = {"Fleet": names.FLEET_UID, "Models": names.MODELS_UID, "Pipeline": names.PIPELINE_UID}
+    direct = [
         build.DashboardLink(title)
         .type(model.DashboardLinkType.LINK)
         .url(f"/d/{uid}")
         .icon("dashboard")
         .keep_time(True)
-        for title, uid in (*others, ("Pipeline", names.PIPELINE_UID))
+        for title, uid in uids.items()
     ]
-    listed = (
+    dropdown = (
         build.DashboardLink("All dashboards")
         .type(model.DashboardLinkType.DASHBOARDS)
         .tags([names.DASHBOARD_TAG])
         .as_dropdown(True)
         .keep_time(True)
     )
-    return [*made, listed]
+    return [*direct, dropdown]
 
 
 def link(title: str, url: str) -> build.DashboardLink:
-    """A link of a panel or of a value in it."""
+    """A link from a panel or from a value in it."""
     return build.DashboardLink(title).type(model.DashboardLinkType.LINK).url(url)

@@ -1,1 +1,1 @@
-"""The generated dashboards on a local page, for a machine without Grafana."""
+"""A local web page with the generated dashboards, for a machine without Grafana."""

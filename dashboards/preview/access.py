@@ -1,4 +1,4 @@
-"""Who may read the preview: whoever has its token. Any user of the machine can reach its port."""
+"""Access control of the preview by a token, because any user of the machine can reach its port."""
 
 import os
 import secrets
@@ -15,22 +15,22 @@ _QUERY = "token"
 
 
 def new_token() -> str:
-    """The token of the environment, for a proxy that is to know it, else a random one."""
+    """The token in the environment, which a proxy can know as well, or a random one."""
     return os.environ.get(VARIABLE) or secrets.token_urlsafe(32)
 
 
 def link(address: str, token: str) -> str:
-    """What to open first: it leaves the token with the browser."""
+    """The URL to open first: it stores the token in the browser as a cookie."""
     return f"{address}/?{_QUERY}={quote(token, safe='')}"
 
 
 class Access:
-    """Answers only requests with the token: as a cookie, a bearer token, or once in the address.
+    """Accept only requests with the token: as a cookie, a bearer token, or once in the URL.
 
     Parameters:
-        app: what is behind it.
+        app: the protected application.
         token: see `new_token`.
-        headers: of every answer, where it does not set its own.
+        headers: added to each response that does not set them.
     """
 
     def __init__(self, app: ASGIApp, token: str, headers: Mapping[str, str]) -> None:
@@ -39,34 +39,34 @@ class Access:
         self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Of ASGI."""
+        """Handle an ASGI request."""
 
-        async def headed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                made = MutableHeaders(scope=message)
+                headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
-                    made.setdefault(name, value)
+                    headers.setdefault(name, value)
             await send(message)
 
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = self._answer(Request(scope))
-        await (self._app if answer is None else answer)(scope, receive, headed)
+        denial = self._denial(Request(scope))
+        await (self._app if denial is None else denial)(scope, receive, send_with_headers)
 
-    def _answer(self, request: Request) -> Response | None:
-        """Nothing for who is let in."""
-        # browsers share cookies among the ports of a host
+    def _denial(self, request: Request) -> Response | None:
+        """The response to a request without the cookie or bearer token; None if it may pass."""
+        # the port in the name: browsers share cookies among the ports of a host
         cookie = f"driftline-preview-{request.url.port or 80}"
-        if self._is(request.query_params.get(_QUERY)):
-            found = RedirectResponse(str(request.url.remove_query_params(_QUERY)), 303)
-            found.set_cookie(cookie, self._token.decode(), httponly=True, samesite="lax")
-            return found
+        if self._matches(request.query_params.get(_QUERY)):
+            redirect = RedirectResponse(str(request.url.remove_query_params(_QUERY)), 303)
+            redirect.set_cookie(cookie, self._token.decode(), httponly=True, samesite="lax")
+            return redirect
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if self._is(request.cookies.get(cookie)) or self._is(bearer):
+        if self._matches(request.cookies.get(cookie)) or self._matches(bearer):
             return None
-        text = "Open the address that 'driftline preview' has printed: its token lets you in."
+        text = "Open the address that 'driftline preview' printed: it contains the required token."
         return PlainTextResponse(text, 401)
 
-    def _is(self, given: str | None) -> bool:
-        return given is not None and secrets.compare_digest(given.encode(), self._token)
+    def _matches(self, token: str | None) -> bool:
+        return token is not None and secrets.compare_digest(token.encode(), self._token)

@@ -1,4 +1,4 @@
-"""Rows of a statement as the series that Grafana would make of them."""
+"""Convert the rows of a statement to series as Grafana does."""
 
 from typing import Any
 
@@ -8,26 +8,26 @@ Series = dict[str, Any]
 
 
 def series(answer: Answer) -> list[Series]:
-    """One series for each number column and each value of the text column `metric`.
+    """One series per number column and value of the text column `metric`.
 
     Returns:
-        `{"name", "x": milliseconds, "y": numbers}`, in the order in which they first occur.
+        `{"name", "x": milliseconds, "y": numbers}`, in the order of first occurrence.
     """
     time = answer.kinds.index("time") if "time" in answer.kinds else 0
     texts = [i for i, kind in enumerate(answer.kinds) if kind == "text"]
     numbers = [i for i, kind in enumerate(answer.kinds) if kind == "number"]
-    found: dict[str, Series] = {}
+    by_name: dict[str, Series] = {}
     for row in answer.rows:
         for number in numbers:
             name = " ".join(str(row[i]) for i in texts) or answer.columns[number]
-            one = found.setdefault(name, {"name": name, "x": [], "y": []})
-            one["x"].append(row[time])
-            one["y"].append(row[number])
-    return [one for one in found.values() if any(y is not None for y in one["y"])]
+            points = by_name.setdefault(name, {"name": name, "x": [], "y": []})
+            points["x"].append(row[time])
+            points["y"].append(row[number])
+    return [points for points in by_name.values() if any(y is not None for y in points["y"])]
 
 
 def table(answer: Answer) -> dict[str, Any]:
-    """Columns with their kinds, and the rows."""
+    """The columns with their kinds, and the rows."""
     columns = [
         {"name": name, "kind": kind}
         for name, kind in zip(answer.columns, answer.kinds, strict=True)

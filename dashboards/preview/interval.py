@@ -1,9 +1,9 @@
-"""How long one point of a chart lasts, as Grafana chooses it."""
+"""The time per point of a chart, as Grafana calculates it."""
 
 import re
 from datetime import timedelta
 
-# Up to the first, milliseconds of the second.
+# Below the first number, in ms, the interval is the second.
 _STEPS = (
     *((10, 1), (15, 10), (35, 20), (75, 50), (150, 100), (350, 200), (750, 500)),
     *((1_500, 1_000), (3_500, 2_000), (7_500, 5_000), (12_500, 10_000), (17_500, 15_000)),
@@ -18,12 +18,12 @@ _YEAR = 31_536_000_000
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-def interval(span: timedelta, points: int, least: str | None = None) -> timedelta:
-    """The range over the number of points, rounded to what people count in.
+def interval(span: timedelta, points: int, minimum: str | None = None) -> timedelta:
+    """The time range divided by the number of points, rounded to a usual unit.
 
     Parameters:
-        points: of the chart, at most.
-        least: the panel's own lower bound, such as `10m`.
+        points: maximum number of points of the chart.
+        minimum: the panel's minimum interval, such as `10m`.
 
     >>> interval(timedelta(hours=6), 1_000), interval(timedelta(days=270), 60)
     (datetime.timedelta(seconds=20), datetime.timedelta(days=1))
@@ -32,9 +32,9 @@ def interval(span: timedelta, points: int, least: str | None = None) -> timedelt
     """
     exact = span / timedelta(milliseconds=1) / max(points, 1)
     rounded = next((step for limit, step in _STEPS if exact < limit), _YEAR)
-    return timedelta(milliseconds=max(rounded, _least(least)))
+    return timedelta(milliseconds=max(rounded, _milliseconds(minimum)))
 
 
-def _least(text: str | None) -> int:
+def _milliseconds(text: str | None) -> int:
     match = re.fullmatch(r"(\d+)(ms|[smhd])", text or "")
     return int(match[1]) * _UNITS[match[2]] if match else 1

@@ -1,4 +1,4 @@
-"""Statements of panels, run by the role that may only read, in a transaction that may only read."""
+"""Runs the statements of panels as role `read`, in read-only transactions."""
 
 import contextlib
 import math
@@ -15,24 +15,24 @@ from driftline.config import Postgres
 from driftline.errors import DriftlineError
 from driftline.storage.connection import Connection, connect
 
-_PATIENCE = 30  # seconds a statement
-_ROWS = 50_000  # of an answer, at most
+_TIMEOUT = 30  # seconds per statement
+_MAX_ROWS = 50_000  # of a result
 _OPTIONS = (
-    f"-c statement_timeout={_PATIENCE}s -c default_transaction_read_only=on -c timezone=UTC"
+    f"-c statement_timeout={_TIMEOUT}s -c default_transaction_read_only=on -c timezone=UTC"
     " -c jit=off"
 )
 
 
 class QueryError(DriftlineError):
-    """The database refused a statement, or took too long."""
+    """The database rejected a statement, or took too long."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Rows of a statement: times as milliseconds since 1970, numbers as floats.
+    """The rows of a statement: times as milliseconds since 1970, numbers as floats.
 
     Attributes:
-        kinds: `time`, `number` or `text` of each column.
+        kinds: of each column: `time`, `number` or `text`.
     """
 
     columns: list[str]
@@ -41,11 +41,11 @@ class Answer:
 
 
 class Reader:
-    """A few connections that are used again.
+    """A pool of a few connections.
 
     Parameters:
-        postgres: a section with a real address.
-        connections: statements at a time.
+        postgres: a section with the address of a server.
+        connections: maximum number of concurrent statements.
     """
 
     def __init__(self, postgres: Postgres, connections: int = 6) -> None:
@@ -55,36 +55,36 @@ class Reader:
             self._free.put(None)
 
     def run(self, sql: str) -> Answer:
-        """All rows of one statement, 50,000 at most.
+        """All rows of a statement, at most 50,000.
 
         Raises:
-            QueryError: with the database's own words.
-            ServiceError: the database is away.
+            QueryError: with the message of the database.
+            ServiceError: the database is unavailable.
         """
         try:
             with self._connection() as connection, connection.cursor() as cursor:
-                # bytes: psycopg would take % for a placeholder in what looks like a template
+                # bytes, because psycopg treats % in a str as a placeholder
                 cursor.execute(sql.encode())
-                described = cursor.description or []
-                rows = cursor.fetchmany(_ROWS)
+                description = cursor.description or []
+                rows = cursor.fetchmany(_MAX_ROWS)
         except psycopg.errors.QueryCanceled:
             raise QueryError(
-                f"the query took more than {_PATIENCE} s: choose a shorter range"
+                f"the query took more than {_TIMEOUT} s: select a shorter time range"
             ) from None
         except psycopg.Error as error:
             raise QueryError(str(error).strip()) from error
         values = [[_value(value) for value in row] for row in rows]
-        kinds = [_kind(column.type_code) for column in described]
-        return Answer([column.name for column in described], kinds, values)
+        kinds = [_kind(column.type_code) for column in description]
+        return Answer([column.name for column in description], kinds, values)
 
     def bytes(self, sql: str, *values: Any) -> bytes | None:
-        """The one value of a statement with bound parameters; None without a row."""
+        """The only value of a statement with bound parameters; None without a row."""
         with self._connection() as connection:
             row = connection.execute(sql.encode(), values).fetchone()
         return None if row is None else bytes(row[0])
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         while not self._free.empty():
             connection = self._free.get()
             if connection is not None:

@@ -1,4 +1,4 @@
-"""Running the preview: on loopback, until it is stopped."""
+"""Run the preview on loopback until it is stopped."""
 
 import contextlib
 import html
@@ -26,36 +26,36 @@ def serve(config: Config, port: int, token: str, *, browse: bool = False) -> NoR
     """Serve until Ctrl-C or SIGTERM.
 
     Parameters:
-        token: lets in, see `Access`.
-        browse: open the machine's browser.
+        token: required for access, see `Access`.
+        browse: open a browser on this machine.
 
     Raises:
-        ServiceError: the port is taken, or the database is away.
+        ServiceError: the port is in use, or the database is unavailable.
     """
     with contextlib.closing(Reader(config.local_postgres())) as reader:
-        reader.run("SELECT 1")  # to say at once what is missing
-    received: queue.SimpleQueue[int] = queue.SimpleQueue()  # its `put` may interrupt itself
+        reader.run("SELECT 1")  # fail immediately if the database is unavailable
+    received: queue.SimpleQueue[int] = queue.SimpleQueue()  # `put` is reentrant
     with (
         stops_on_signals(received.put),
         served(config, token, port) as address,
         tempfile.TemporaryDirectory() as private,
     ):
         if browse:
-            webbrowser.open(_opener(Path(private), access.link(address, token)))
+            webbrowser.open(_redirect_page(Path(private), access.link(address, token)))
         number = received.get()
     sys.exit(128 + number)
 
 
 @contextlib.contextmanager
 def served(config: Config, token: str, port: int = 0) -> Iterator[str]:
-    """The address of a preview that runs beside the caller.
+    """Run a preview in a thread; yields its URL.
 
     Parameters:
-        token: lets in, see `Access`.
-        port: 0 for any that is free.
+        token: required for access, see `Access`.
+        port: 0 for any free port.
 
     Raises:
-        ServiceError: the port is taken.
+        ServiceError: the port is in use.
     """
     preview = Preview(config)
     with _listening(port) as listener, contextlib.closing(preview.reader):
@@ -69,18 +69,18 @@ def served(config: Config, token: str, port: int = 0) -> Iterator[str]:
             thread.join(10)
 
 
-def _opener(folder: Path, link: str) -> str:
-    """A page of the user's own that leads to the link: the list of processes shows it to all."""
+def _redirect_page(folder: Path, link: str) -> str:
+    """A private file that redirects to the link: all users can see a browser's arguments."""
     page = folder / "preview.html"
     page.write_text(f'<meta http-equiv="refresh" content="0; url={html.escape(link)}">')
     return page.as_uri()
 
 
 def _server(preview: Preview, token: str) -> uvicorn.Server:
-    quiet = uvicorn.Config(
+    config = uvicorn.Config(
         preview.app(token), log_level="warning", access_log=False, timeout_graceful_shutdown=2
     )
-    return uvicorn.Server(quiet)
+    return uvicorn.Server(config)
 
 
 @contextlib.contextmanager
@@ -91,7 +91,7 @@ def _listening(port: int) -> Iterator[socket.socket]:
             listener.bind((HOST, port))
         except OSError as error:
             raise ServiceError(
-                f"can't listen on port {port}: {error.strerror}: name another with --port"
+                f"can't listen on port {port}: {error.strerror}: choose another with --port"
             ) from None
         listener.listen(64)
         yield listener

@@ -1,1 +1,1 @@
-"""Grafana kept in step with what is generated: plan, apply, merge."""
+"""Synchronise Grafana with the generated objects: plan, merge, apply."""

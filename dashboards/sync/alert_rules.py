@@ -1,8 +1,8 @@
-"""Alert rules as a pure function of the config: one for each family and severity of a team.
+"""Alert rules as a pure function of the config: one per team, family and severity.
 
-They read the alert table, where the state machine with its hysteresis lives: `for` is zero, and
-every model has a row, 0 or 1, so that the end of an alarm is a 0 and not a vanished series.
-A silence is none: the row stays 1, and Grafana's own silence keeps it quiet.
+They read the alert table, which the state machine with its hysteresis maintains. So `for` is zero,
+and every model has a row, 0 or 1: an alarm ends with a 0 and not with a missing series. A silence
+does not change the row; Grafana's own silence suppresses the notification.
 """
 
 import json
@@ -25,29 +25,29 @@ from driftline.dashboards.panels.uids import (
     FLEET_FOLDER,
     RULE_GROUP,
     folder_uid,
+    grafana_duration,
     rule_title,
     rule_uid,
-    written,
 )
 
 POSTGRES = "grafana-postgresql-datasource"
 HEARTBEAT = "driftline-heartbeat"
 HEARTBEAT_TITLE = names.GRAFANA_HEARTBEAT
-_COLUMNS = 8  # of an incident, at most, the strongest first
-KEEP_LAST_SINCE = (11, 0)  # earlier servers refuse the state KeepLast
+_MAX_COLUMNS = 8  # of an incident, the strongest first
+KEEP_LAST_SINCE = (11, 0)  # earlier servers reject the state KeepLast
 
 _ALARM = """SELECT m.model, {family} AS family, {team} AS team,
   CASE WHEN a.state = 'firing' AND a.severity = {severity}
     THEN 1 ELSE 0 END::float8 AS value
 FROM unnest(ARRAY[{models}]) AS m (model)
 LEFT JOIN driftline.alert AS a ON a.model = m.model AND a.family = {family}"""
-# For the annotations, of the newest incident, so that the end of an alarm still says what it was.
-# Grafana makes labels of text columns, and takes no NULL for one. Those of the condition's query
-# alone are the alert's; templates also see a row of another query whose labels include them.
+# The newest incident, for the annotations, which still describe it when the alarm ends. Grafana
+# turns text columns into labels, which cannot be NULL. Only those of the condition's query are the
+# alert's; templates also see a row of another query whose labels include them.
 _INCIDENT = """SELECT m.model, {family} AS family, {team} AS team,
   coalesce(i.id::text, '') AS incident, coalesce(i.version::text, '') AS version,
   coalesce(to_char(i.since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"'), '') AS since,
-  coalesce(told.columns, '') AS columns, coalesce(told.numbers, '') AS numbers,
+  coalesce(top.columns, '') AS columns, coalesce(top.numbers, '') AS numbers,
   coalesce(round(extract(epoch FROM i.since - around.span) * 1000)::text, 'now-7d') AS "from",
   coalesce(round(extract(epoch FROM i.last + around.span) * 1000)::text, 'now') AS "to",
   coalesce(jsonb_array_length(i.contributors), 0)::float8 AS value
@@ -60,42 +60,42 @@ LEFT JOIN LATERAL (
   SELECT string_agg(name, ', ' ORDER BY place) AS columns,
     string_agg(name || ': ' || detail, '; ' ORDER BY place) AS numbers
   FROM (
-    SELECT coalesce(nullif(one ->> 'column', ''), one ->> 'monitor') AS name,
+    SELECT coalesce(nullif(item ->> 'column', ''), item ->> 'monitor') AS name,
       min(place) AS place,
-      (array_agg(concat('in ' || nullif(one ->> 'segment', '') || ', ', one ->> 'detail')
+      (array_agg(concat('in ' || nullif(item ->> 'segment', '') || ', ', item ->> 'detail')
         ORDER BY place))[1] AS detail
-    FROM jsonb_array_elements(i.contributors) WITH ORDINALITY AS found (one, place)
-    GROUP BY 1 ORDER BY 2 LIMIT {most}) AS ranked) AS told ON true"""
-_SILENT = """SELECT CASE WHEN coalesce(max(beat_at), '-infinity')
+    FROM jsonb_array_elements(i.contributors) WITH ORDINALITY AS contributor (item, place)
+    GROUP BY 1 ORDER BY 2 LIMIT {most}) AS ranked) AS top ON true"""
+_SILENT = """SELECT CASE WHEN coalesce(max(heartbeat_at), '-infinity')
     < now() - make_interval(secs => {seconds}) THEN 1 ELSE 0 END::float8 AS value
 FROM driftline.runner"""
 
 
 def teams(config: Config) -> dict[str, list[str]]:
-    """The models of each team, both in order of the alphabet."""
-    found: dict[str, list[str]] = {}
+    """The models of each team, both in alphabetical order."""
+    models: dict[str, list[str]] = {}
     for name in sorted(config.models):
-        found.setdefault(config.models[name].team, []).append(name)
-    return dict(sorted(found.items()))
+        models.setdefault(config.models[name].team, []).append(name)
+    return dict(sorted(models.items()))
 
 
 def rules(config: Config, version: tuple[int, int] = KEEP_LAST_SINCE) -> list[dict[str, Any]]:
-    """All alert rules, as the provisioning API takes them.
+    """All alert rules, in the format of the provisioning API.
 
     Parameters:
-        config: its models, teams, runbooks and the section `grafana`.
-        version: of the server. Before 11.0 there is no KeepLast; Error is the nearest that is
-            no alarm of every model.
+        config: models, teams, runbooks and the section `grafana` are used.
+        version: Grafana version. Before 11.0 there is no KeepLast; Error is the closest state that
+            does not alarm for every model.
     """
-    made = [_heartbeat(config)]
+    all_rules = [_heartbeat(config)]
     for team, models in teams(config).items():
         for family in get_args(Family):
             for severity in get_args(Severity):
-                made.append(_rule(config, team, models, family, severity))
+                all_rules.append(_rule(config, team, models, family, severity))
                 keeps = version >= KEEP_LAST_SINCE
-                made[-1]["noDataState"] = "KeepLast" if keeps else "NoData"
-                made[-1]["execErrState"] = "KeepLast" if keeps else "Error"
-    return made
+                all_rules[-1]["noDataState"] = "KeepLast" if keeps else "NoData"
+                all_rules[-1]["execErrState"] = "KeepLast" if keeps else "Error"
+    return all_rules
 
 
 def _rule(
@@ -107,18 +107,18 @@ def _rule(
         "team": quoted(team),
         "severity": quoted(severity),
         "models": ", ".join(map(quoted, models)),
-        "most": _COLUMNS,
+        "most": _MAX_COLUMNS,
     }
     annotations = {
         "summary": "{{ $labels.model }}: {{ $labels.family }} alarm",
         "description": (
-            "Since {{ $values.I.Labels.since }}, incident {{ $values.I.Labels.incident }}: the "
-            "model's page has the reports."
+            "Incident {{ $values.I.Labels.incident }} since {{ $values.I.Labels.since }}. The "
+            "model's dashboard shows its verdicts and reports."
         ),
         "version": "{{ $values.I.Labels.version }}",
         "columns": "{{ $values.I.Labels.columns }}",
         "numbers": "{{ $values.I.Labels.numbers }}",
-        # no __dashboardUid__: the link that Grafana makes of it has neither model nor range
+        # no __dashboardUid__: Grafana's link would have neither the model nor the time range
         "dashboard": (
             f"{address(settings)}/d/{names.MODELS_UID}?var-model={{{{ $labels.model }}}}"
             "&from={{ $values.I.Labels.from }}&to={{ $values.I.Labels.to }}"
@@ -143,15 +143,16 @@ def _rule(
             annotations=annotations,
             labels={},
             is_paused=False,
-            notification_settings=_notified(settings, team, family, severity),
+            notification_settings=_notification_settings(settings, team, family, severity),
         )
     )
 
 
 def _heartbeat(config: Config) -> dict[str, Any]:
     settings = config.grafana
-    seconds = int(settings.heartbeat.total_seconds())
-    made = _as_json(
+    timeout = settings.heartbeat_timeout
+    seconds = int(timeout.total_seconds())
+    rule = _as_json(
         Rule(
             uid=HEARTBEAT,
             title=HEARTBEAT_TITLE,
@@ -164,26 +165,26 @@ def _heartbeat(config: Config) -> dict[str, Any]:
             annotations={
                 "summary": "No driftline runner is running, or its database is unavailable",
                 "description": (
-                    f"No runner has reported for {written(settings.heartbeat)} or ever, or the "
-                    "database does not answer. All other alerts keep their last state meanwhile. "
-                    "Start 'driftline monitor'; 'driftline doctor' says more."
+                    f"No runner has sent a heartbeat for {grafana_duration(timeout)}, or the "
+                    "database does not respond. All other alerts keep their last state until then. "
+                    "Start 'driftline monitor' and run 'driftline doctor'."
                 ),
             },
             labels={},
             is_paused=False,
-            notification_settings=_notified(settings, None, "pipeline", "page"),
+            notification_settings=_notification_settings(settings, None, "pipeline", "page"),
         )
     )
-    return {**made, "noDataState": "Alerting", "execErrState": "Alerting"}
+    return {**rule, "noDataState": "Alerting", "execErrState": "Alerting"}
 
 
 def address(settings: Grafana) -> str:
-    """Where people find Grafana."""
+    """The URL of Grafana for people."""
     return settings.public_url or settings.url or ""
 
 
 def _runbook(config: Config, models: list[str]) -> str:
-    """A template that gives each model its own runbook."""
+    """A template that selects the runbook URL by model."""
     by_address: dict[str, list[str]] = {}
     for name in models:
         if address := config.models[name].runbook:
@@ -191,8 +192,8 @@ def _runbook(config: Config, models: list[str]) -> str:
     if len(by_address) == 1 and len(next(iter(by_address.values()))) == len(models):
         return next(iter(by_address))
     return "".join(
-        f"{{{{ if eq $labels.model {' '.join(map(json.dumps, found))} }}}}{address}{{{{ end }}}}"
-        for address, found in by_address.items()
+        f"{{{{ if eq $labels.model {' '.join(map(json.dumps, names))} }}}}{address}{{{{ end }}}}"
+        for address, names in by_address.items()
     )
 
 
@@ -202,7 +203,7 @@ def route_of(settings: Grafana, team: str | None, family: str, severity: str) ->
     return next(matching, None)
 
 
-def _notified(
+def _notification_settings(
     settings: Grafana, team: str | None, family: str, severity: str
 ) -> NotificationSettings | None:
     route = route_of(settings, team, family, severity)
@@ -211,15 +212,15 @@ def _notified(
     return NotificationSettings(
         receiver=f"driftline-{route.contact_point}",
         group_by=["grafana_folder", "alertname"],
-        group_wait=written(route.group_wait),
-        group_interval=written(route.group_interval),
-        repeat_interval=written(route.repeat_interval),
+        group_wait=grafana_duration(route.group_wait),
+        group_interval=grafana_duration(route.group_interval),
+        repeat_interval=grafana_duration(route.repeat_interval),
         mute_time_intervals=[f"driftline-{name}" for name in route.mute_timings] or None,
     )
 
 
 class _Model(dict[str, Any]):
-    """A query's own fields; the SDK has no builder for SQL or expressions."""
+    """The fields of a query; the SDK has no builder for SQL or expressions."""
 
     def to_json(self) -> dict[str, object]:
         return dict(self)
@@ -264,5 +265,5 @@ def _query(ref: str, source: str, model: _Model, window: RelativeTimeRange) -> Q
 
 
 def _as_json(rule: Rule) -> dict[str, Any]:
-    made: dict[str, Any] = json.loads(json.dumps(rule, cls=JSONEncoder))
-    return made
+    content: dict[str, Any] = json.loads(json.dumps(rule, cls=JSONEncoder))
+    return content

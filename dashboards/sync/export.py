@@ -1,4 +1,4 @@
-"""Provisioning files, for teams that bring Grafana its configuration by Git and not by its API."""
+"""Provisioning files, for a Grafana that is configured from files instead of its API."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -11,8 +11,8 @@ import yaml
 from driftline import names
 from driftline.config import Config
 from driftline.config.types import Secret
-from driftline.dashboards.panels.uids import FLEET_FOLDER, RULE_GROUP, written
-from driftline.dashboards.sync.kinds.kind import Json, Wanted
+from driftline.dashboards.panels.uids import FLEET_FOLDER, RULE_GROUP, grafana_duration
+from driftline.dashboards.sync.kinds.kind import DesiredObject, Json
 from driftline.errors import ConfigError
 
 _HEADER = "# Written by 'driftline dashboards export': change driftline.yaml instead.\n"
@@ -20,7 +20,7 @@ _RULES = "alerting/rules.yaml"
 
 
 class Exported(NamedTuple):
-    """Files that were written, and those of an earlier time that were removed."""
+    """The written files, and the files of earlier exports that were removed."""
 
     written: list[Path]
     removed: list[Path]
@@ -28,64 +28,64 @@ class Exported(NamedTuple):
 
 def export(
     config: Config,
-    wanted: Iterable[Wanted],
+    desired: Iterable[DesiredObject],
     folder: Path,
     provisioning: str = names.GRAFANA_PROVISIONING,
 ) -> Exported:
-    """Write everything as Grafana's own provisioning reads it, and remove what is written no more.
+    """Write Grafana's provisioning files, and remove obsolete ones of earlier exports.
 
-    Secrets are not in the files: Grafana fills in `$NAME` and `$__file{PATH}`.
+    The files contain no secrets: Grafana resolves `$NAME` and `$__file{PATH}`.
 
     Parameters:
-        config: of the rules' interval and organisation.
-        wanted: made without secrets; of what failed, the file is left as it is.
-        folder: gets `dashboards/`, and YAML for `datasources`, `alerting`, `dashboards`.
-        provisioning: where Grafana has what is in the folder.
+        config: the section `grafana` is used.
+        desired: created without secrets; the files of failed objects are kept.
+        folder: receives `dashboards/`, and YAML for `datasources`, `alerting`, `dashboards`.
+        provisioning: path of the folder's content on Grafana's machine.
 
     Raises:
-        ConfigError: the folders' title or a secret does not do, or the rules of an earlier time,
-            which are to be deleted, cannot be read.
+        ConfigError: the folder title or a secret cannot be used in files, or the rules file of an
+            earlier export, which lists the rules to delete, cannot be read.
     """
     if "/" in config.grafana.folder:
         raise ConfigError(
-            f"grafana.folder {config.grafana.folder!r} has a slash, at which Grafana splits the "
-            "folders of files: choose a title without"
+            f"grafana.folder {config.grafana.folder!r} has a slash, which Grafana takes as a path "
+            "separator in files: choose a title without it"
         )
     _check_secrets(config)
-    objects = list(wanted)
-    failed = {one.uid for one in objects if one.failed is not None}
-    pages = _pages_before(folder)
-    kept = [path for path in pages if path.stem in failed]
-    stays = {path.parent.name for path in kept}
-    run = _Run(config, _by_kind(objects), folder, stays, provisioning.rstrip("/") + "/dashboards")
+    objects = list(desired)
+    failed = {item.uid for item in objects if item.failed is not None}
+    old_dashboards = _old_dashboards(folder)
+    retained = [path for path in old_dashboards if path.stem in failed]
+    uids = {path.parent.name for path in retained}
+    run = _Run(config, _by_kind(objects), folder, uids, provisioning.rstrip("/") + "/dashboards")
     files = {folder / name: text for name, text in run.files()}
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    ours = [*pages, *(folder / name for name in _FILES if _is_ours(folder / name))]
-    removed = [path for path in ours if path not in files and path not in kept]
+    ours = [*old_dashboards, *(folder / name for name in _FILES if _is_ours(folder / name))]
+    removed = [path for path in ours if path not in files and path not in retained]
     for path in removed:
         path.unlink()
     return Exported(list(files), removed)
 
 
 def _check_secrets(config: Config) -> None:
-    """Where they can be read here: Grafana makes a number of a variable with digits in it."""
+    """Check readable secrets: Grafana converts a variable with digits to a number."""
     for name, point in config.grafana.contact_points.items():
         for setting, secret in point.settings.items():
-            if isinstance(secret, Secret) and _is_no_text(secret):
+            if isinstance(secret, Secret) and _is_not_text(secret):
                 raise ConfigError(
-                    f"the secret of grafana.contact_points.{name}.settings.{setting} is a number "
-                    "or a truth to Grafana, which does not start with such a file: take a secret "
-                    "with other characters, or bring it there by 'driftline dashboards apply'"
+                    f"the secret of grafana.contact_points.{name}.settings.{setting} looks like a "
+                    "number or boolean, and Grafana does not start with such a file: choose "
+                    "another secret, or use 'driftline dashboards apply'"
                 )
 
 
-def _is_no_text(secret: Secret) -> bool:
+def _is_not_text(secret: Secret) -> bool:
     try:
         text = secret.read().strip().lower()
     except ConfigError:
-        return False  # Grafana's machine alone has it
+        return False  # only Grafana's machine has it
     try:
         float(text.replace("_", ""))
     except ValueError:
@@ -93,11 +93,11 @@ def _is_no_text(secret: Secret) -> bool:
     return True
 
 
-def _by_kind(objects: list[Wanted]) -> dict[str, list[Wanted]]:
-    kinds: dict[str, list[Wanted]] = {}
-    for one in objects:
-        if one.failed is None:
-            kinds.setdefault(one.kind, []).append(one)
+def _by_kind(objects: list[DesiredObject]) -> dict[str, list[DesiredObject]]:
+    kinds: dict[str, list[DesiredObject]] = {}
+    for item in objects:
+        if item.failed is None:
+            kinds.setdefault(item.kind, []).append(item)
     return kinds
 
 
@@ -105,29 +105,29 @@ def _is_ours(path: Path) -> bool:
     return path.is_file() and path.read_text().startswith(_HEADER)
 
 
-def _pages_before(folder: Path) -> list[Path]:
-    """The pages of models that driftline wrote; no other page's file can be one too many."""
-    found = folder.glob(f"dashboards/{FLEET_FOLDER}*/{names.dashboard_uid('*')}.json")
-    return [path for path in sorted(found) if _is_page(path)]
+def _old_dashboards(folder: Path) -> list[Path]:
+    """Files of dashboards for one model that driftline wrote; no other file can become obsolete."""
+    paths = folder.glob(f"dashboards/{FLEET_FOLDER}*/{names.dashboard_uid('*')}.json")
+    return [path for path in sorted(paths) if _is_our_dashboard(path)]
 
 
-def _is_page(path: Path) -> bool:
+def _is_our_dashboard(path: Path) -> bool:
     try:
-        page = json.loads(path.read_text())
+        dashboard = json.loads(path.read_text())
     except ValueError:
         return False
-    return page.get("uid") == path.stem and names.DASHBOARD_TAG in page.get("tags", [])
+    return dashboard.get("uid") == path.stem and names.DASHBOARD_TAG in dashboard.get("tags", [])
 
 
-def _rules_before(folder: Path) -> set[str]:
-    """Rules that stood in the file, or were to be deleted by it."""
+def _old_rules(folder: Path) -> set[str]:
+    """UIDs of the rules that the existing file defines or deletes."""
     path = folder / _RULES
     if not _is_ours(path):
         return set()
     try:
         content = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
-        raise ConfigError(f"can't read {str(path)!r}: restore it, or delete it: {error}") from None
+        raise ConfigError(f"can't read {str(path)!r}: restore or delete it: {error}") from None
     rules = [rule for group in content["groups"] for rule in group["rules"]]
     return {rule["uid"] for rule in (*rules, *content.get("deleteRules", []))}
 
@@ -137,50 +137,50 @@ Content = dict[str, Any] | None
 
 @dataclass(frozen=True)
 class _Run:
-    """What the files are made of.
+    """The input of the files.
 
     Attributes:
         kinds: the objects of each kind.
-        folder: with the files of an earlier time.
-        kept: folders of pages there that stay, since they could not be generated anew.
-        pages: where Grafana finds the folder `dashboards`.
+        folder: the target folder, with the files of earlier exports.
+        retained: UIDs of folders with old dashboards that are kept, as generating them failed.
+        dashboards_path: path of the folder `dashboards` on Grafana's machine.
     """
 
     config: Config
-    kinds: dict[str, list[Wanted]]
+    kinds: dict[str, list[DesiredObject]]
     folder: Path
-    kept: set[str]
-    pages: str
+    retained: set[str]
+    dashboards_path: str
 
     def files(self) -> Iterator[tuple[str, str]]:
-        """Name and text of each."""
-        for one in self.kinds.get("dashboard", []):
-            text = json.dumps(one.content["dashboard"], indent=2, sort_keys=True) + "\n"
-            yield f"dashboards/{one.content['folderUid']}/{one.uid}.json", text
-        for name, make in _FILES.items():
-            content = make(self)
+        """Yield the name and text of each file."""
+        for item in self.kinds.get("dashboard", []):
+            text = json.dumps(item.content["dashboard"], indent=2, sort_keys=True) + "\n"
+            yield f"dashboards/{item.content['folderUid']}/{item.uid}.json", text
+        for name, content_of in _FILES.items():
+            content = content_of(self)
             if content is not None:
                 text = yaml.safe_dump({"apiVersion": 1, **content}, sort_keys=False, width=100)
                 yield name, _HEADER + text
 
     @property
     def titles(self) -> dict[str, str]:
-        """Of folders. Rules' files name no more of one, so pages meet them there by it."""
-        return {one.uid: one.content["title"] for one in self.kinds["folder"]}
+        """Folder titles by UID. Files of rules identify a folder by title, so dashboards do too."""
+        return {item.uid: item.content["title"] for item in self.kinds["folder"]}
 
     @property
     def org(self) -> int:
-        """Whose objects they are."""
+        """The organisation that owns the objects."""
         return self.config.grafana.org
 
     @property
     def editable(self) -> bool:
-        """May people change them in Grafana's pages."""
+        """Whether people may change the objects in Grafana."""
         return self.config.grafana.provenance == "editable"
 
 
 def _providers(run: _Run) -> Content:
-    used = run.kept | {one.content["folderUid"] for one in run.kinds.get("dashboard", [])}
+    used = run.retained | {item.content["folderUid"] for item in run.kinds.get("dashboard", [])}
     return {
         "providers": [
             {
@@ -189,7 +189,7 @@ def _providers(run: _Run) -> Content:
                 "folder": _escaped(title),
                 "type": "file",
                 "allowUiUpdates": run.editable,
-                "options": {"path": _escaped(f"{run.pages}/{uid}")},
+                "options": {"path": _escaped(f"{run.dashboards_path}/{uid}")},
             }
             for uid, title in run.titles.items()
             if uid in used
@@ -200,39 +200,39 @@ def _providers(run: _Run) -> Content:
 def _data_sources(run: _Run) -> Content:
     rows = [
         {
-            "uid": one.uid,
+            "uid": item.uid,
             "orgId": run.org,
-            **_escaped(one.content),
-            "secureJsonData": dict(one.secrets),
+            **_escaped(item.content),
+            "secureJsonData": dict(item.secrets),
             "editable": run.editable,
         }
-        for one in run.kinds.get("datasource", [])
+        for item in run.kinds.get("datasource", [])
     ]
     return {"datasources": rows} if rows else None
 
 
 def _rules(run: _Run) -> Content:
     folders: dict[str, list[Json]] = {}
-    for one in run.kinds["rule"]:
+    for item in run.kinds["rule"]:
         rule = {
             key: value
-            for key, value in one.content.items()
+            for key, value in item.content.items()
             if key not in ("folderUID", "ruleGroup", "orgID")
         }
-        folders.setdefault(one.content["folderUID"], []).append(_escaped_rule(rule))
+        folders.setdefault(item.content["folderUID"], []).append(_escaped_rule(rule))
     groups = [
         {
             "orgId": run.org,
             "name": RULE_GROUP,
             "folder": _escaped(run.titles[uid]),
-            "interval": written(run.config.grafana.interval),
+            "interval": grafana_duration(run.config.grafana.interval),
             "rules": rules,
         }
         for uid, rules in folders.items()
     ]
-    # Grafana keeps a rule that no file names any more
-    gone = _rules_before(run.folder) - {one.uid for one in run.kinds["rule"]}
-    deleted = [{"orgId": run.org, "uid": uid} for uid in sorted(gone)]
+    # Grafana keeps a rule that is no longer in any file, unless it is listed here
+    obsolete = _old_rules(run.folder) - {item.uid for item in run.kinds["rule"]}
+    deleted = [{"orgId": run.org, "uid": uid} for uid in sorted(obsolete)]
     return {"groups": groups} | ({"deleteRules": deleted} if deleted else {})
 
 
@@ -240,42 +240,43 @@ def _contact_points(run: _Run) -> Content:
     rows = [
         {
             "orgId": run.org,
-            "name": _escaped(one.content["name"]),
+            "name": _escaped(item.content["name"]),
             "receivers": [
                 {
-                    "uid": one.uid,
-                    "type": one.content["type"],
-                    "settings": {**_escaped(one.content["settings"]), **one.secrets},
-                    "disableResolveMessage": one.content["disableResolveMessage"],
+                    "uid": item.uid,
+                    "type": item.content["type"],
+                    "settings": {**_escaped(item.content["settings"]), **item.secrets},
+                    "disableResolveMessage": item.content["disableResolveMessage"],
                 }
             ],
         }
-        for one in run.kinds.get("contact_point", [])
+        for item in run.kinds.get("contact_point", [])
     ]
     return {"contactPoints": rows} if rows else None
 
 
 def _mute_timings(run: _Run) -> Content:
     rows = [
-        {"orgId": run.org, "name": one.uid, **one.content}
-        for one in run.kinds.get("mute_timing", [])
+        {"orgId": run.org, "name": item.uid, **item.content}
+        for item in run.kinds.get("mute_timing", [])
     ]
     return {"muteTimes": rows} if rows else None
 
 
 def _escaped_rule(rule: Json) -> Json:
-    """Grafana fills in no variables in annotations and queries, and would deliver `$$` as it is."""
-    made = {key: _escaped(one) for key, one in rule.items() if key not in ("annotations", "data")}
+    """Escape a rule, except annotations and queries: Grafana replaces no variables in those."""
+    literal = ("annotations", "data")
+    escaped = {key: _escaped(value) for key, value in rule.items() if key not in literal}
     queries = [{**_escaped(query), "model": query["model"]} for query in rule["data"]]
-    return {**made, "annotations": rule["annotations"], "data": queries}
+    return {**escaped, "annotations": rule["annotations"], "data": queries}
 
 
 def _escaped(value: Any) -> Any:
-    """Grafana reads `$` in these files as the start of a variable, in all but a few places."""
+    """Double each `$`, which starts a variable almost everywhere in these files."""
     if isinstance(value, dict):
-        return {key: _escaped(one) for key, one in value.items()}
+        return {key: _escaped(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_escaped(one) for one in value]
+        return [_escaped(inner) for inner in value]
     return value.replace("$", "$$") if isinstance(value, str) else value
 
 

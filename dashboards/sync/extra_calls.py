@@ -1,4 +1,4 @@
-"""Calls of Grafana's API that grafana-client lacks, or sends without what they need."""
+"""Calls of Grafana's API that grafana-client does not have, or sends without required parts."""
 
 from typing import Any
 from urllib.parse import quote
@@ -11,38 +11,38 @@ _SILENCES = "/alertmanager/grafana/api/v2"
 
 
 def version(api: GrafanaApi) -> str:
-    """Of the server; needs no rights. grafana-client's own asks for frontend settings."""
+    """Version of the server; needs no permission, unlike grafana-client's own call."""
     return str(api.client.GET("/health")["version"])
 
 
-def held(api: GrafanaApi, folder: str) -> dict[str, int]:
-    """How many objects of each kind are in a folder."""
+def contents(api: GrafanaApi, folder: str) -> dict[str, int]:
+    """The number of objects of each kind in a folder."""
     counts: dict[str, int] = api.client.GET(f"/folders/{folder}/counts")
     return counts
 
 
 def change_mute_timing(api: GrafanaApi, name: str, body: Json, *, editable: bool) -> None:
-    """grafana-client's own cannot leave the timing editable."""
+    """Change a mute timing; grafana-client's own call cannot keep it editable."""
     path = f"/v1/provisioning/mute-timings/{segment(name)}"
     api.client.PUT(path, json=body, headers={"X-Disable-Provenance": "true"} if editable else {})
 
 
 def silence(api: GrafanaApi, body: Json) -> str:
-    """Make a silence, or prolong the one whose `id` is given; its id."""
+    """Create a silence, or extend the one with the given `id`; returns its id."""
     return str(api.client.POST(f"{_SILENCES}/silences", json=body)["silenceID"])
 
 
 def silences(api: GrafanaApi) -> list[Json]:
-    """All silences; those that are over are kept for some days."""
-    found: list[Json] = api.client.GET(f"{_SILENCES}/silences")
-    return found
+    """All silences; Grafana keeps expired ones for some days."""
+    rows: list[Json] = api.client.GET(f"{_SILENCES}/silences")
+    return rows
 
 
-def end_silence(api: GrafanaApi, number: str) -> None:
-    """Let a silence be over now."""
-    api.client.DELETE(f"{_SILENCES}/silence/{number}", accept_empty_json=True)
+def end_silence(api: GrafanaApi, silence_id: str) -> None:
+    """Expire a silence now."""
+    api.client.DELETE(f"{_SILENCES}/silence/{silence_id}", accept_empty_json=True)
 
 
 def segment(text: str) -> str:
-    """A part of a path; grafana-client encodes nothing by itself."""
+    """Encode a path segment; grafana-client does not encode."""
     return quote(text, safe="")

@@ -1,4 +1,4 @@
-"""How Grafana is spoken to: grafana-client's calls, again while it is busy, with clear errors."""
+"""Client for Grafana: calls of grafana-client, with retries while it is busy and clear errors."""
 
 import random
 import threading
@@ -20,33 +20,34 @@ Json = dict[str, Any]
 Call = Callable[[GrafanaApi], Any]
 
 _BUSY = (429, 502, 503, 504)
-_UNCLEAR = 500  # Grafana's word for some refusals too: asked once more, not for long
+_UNCLEAR = 500  # Grafana also returns it for some invalid requests: only one retry
 _FIRST_PAUSE = 0.2
-_PAGE = 1_000  # of a search
-_GONE = 404
+_PAGE_SIZE = 1_000  # of a search
+_NOT_FOUND = 404
 _STALE = 412
 
 
 class GrafanaError(ServiceError):
-    """Grafana refuses a call, or does not answer; `status` is 0 then.
+    """Grafana rejects a call, or does not respond.
 
     Attributes:
-        distrusted: TLS fails, which no other try changes.
+        status: the HTTP status; 0 without a response.
+        untrusted: TLS verification failed, so a retry is pointless.
     """
 
-    def __init__(self, message: str, status: int = 0, *, distrusted: bool = False) -> None:
+    def __init__(self, message: str, status: int = 0, *, untrusted: bool = False) -> None:
         super().__init__(message)
         self.status = status
-        self.distrusted = distrusted
+        self.untrusted = untrusted
 
     @property
-    def gone(self) -> bool:
-        """What was asked for does not exist."""
-        return self.status == _GONE
+    def not_found(self) -> bool:
+        """Whether the object does not exist."""
+        return self.status == _NOT_FOUND
 
     @property
     def stale(self) -> bool:
-        """Somebody else has changed it since it was read."""
+        """Whether somebody else has changed the object since it was read."""
         return self.status == _STALE
 
 
@@ -55,10 +56,10 @@ class Server:
 
     Parameters:
         settings: the section `grafana`, with a url.
-        sleep: waits between two tries.
+        sleep: called between two attempts.
 
     Raises:
-        ConfigError: there is no url, or the token cannot be read.
+        ConfigError: the url is missing, or the token cannot be read.
     """
 
     def __init__(self, settings: Grafana, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -74,12 +75,12 @@ class Server:
         self._version: tuple[int, int] | None = None
 
     def hide(self, secrets: list[str]) -> None:
-        """Keep these out of every error, should the server repeat them."""
+        """Mask these secrets in every error, in case the server repeats them."""
         self._hidden.update(secret for secret in secrets if secret)
 
     @property
     def version(self) -> tuple[int, int]:
-        """Major and minor; needs no rights."""
+        """Major and minor version of the server; needs no permission."""
         if self._version is None:
             text = self.call("read the version", extra_calls.version)
             major, minor = text.split(".")[:2]
@@ -88,78 +89,78 @@ class Server:
 
     @property
     def editable(self) -> bool:
-        """Whether people may edit alerting objects; every write says so, never one alone."""
+        """Whether people may edit alerting objects; every write declares it."""
         return self.settings.provenance == "editable"
 
     def folders(self) -> dict[str, Json]:
-        """All folders that the account sees, by uid."""
+        """All folders that are visible to the account, by uid."""
         rows: list[Json] = []
         pages = 0
-        while len(rows) == pages * _PAGE:
+        while len(rows) == pages * _PAGE_SIZE:
             pages += 1
-            query = {"type_": "dash-folder", "limit": _PAGE, "page": pages}
+            query = {"type_": "dash-folder", "limit": _PAGE_SIZE, "page": pages}
             rows += self.call("search", partial(_search, query=query))
-        return {one["uid"]: one for one in rows}
+        return {row["uid"]: row for row in rows}
 
-    def find(self, doing: str, make: Call) -> Any:
-        """A call that reads what may not exist: None then."""
+    def find(self, action: str, request: Call) -> Any:
+        """Read an object; None if it does not exist."""
         try:
-            return self.call(doing, make)
+            return self.call(action, request)
         except GrafanaError as error:
-            if error.gone:
+            if error.not_found:
                 return None
             raise
 
-    def call(self, doing: str, make: Call) -> Any:
-        """One call, repeated while the server is busy.
+    def call(self, action: str, request: Call) -> Any:
+        """Send a request; repeat it while the server is busy.
 
         Parameters:
-            doing: what it is for, in the words of an error.
-            make: the call, of grafana-client or of `lacking`.
+            action: what the request does, for errors ("can't ...").
+            request: a call of grafana-client or of `extra_calls`.
 
         Raises:
-            GrafanaError: what the server said, without any secret, and the way out.
+            GrafanaError: the server's message without secrets, and what to do.
         """
-        deadline = time.monotonic() + self.settings.patience.total_seconds()
+        deadline = time.monotonic() + self.settings.retry_for.total_seconds()
         pause = _FIRST_PAUSE
-        tries = 0
+        attempts = 0
         while True:
-            tries += 1
+            attempts += 1
             with self._lock:
                 self.requests += 1
             try:
-                return make(self._api)
+                return request(self._api)
             except (GrafanaException, OSError) as error:
-                failed = self._explain(doing, error)
-            again = failed.status in (0, *_BUSY) or (failed.status == _UNCLEAR and tries < 2)
-            again = again and not failed.distrusted
-            if not again or time.monotonic() + pause > deadline:
-                raise failed from None
+                failure = self._explain(action, error)
+            retry = failure.status in (0, *_BUSY) or (failure.status == _UNCLEAR and attempts < 2)
+            retry = retry and not failure.untrusted
+            if not retry or time.monotonic() + pause > deadline:
+                raise failure from None
             self._sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads clients
             pause *= 2
 
     @property
     def _api(self) -> Any:
-        """A client of its own for each thread: its session is not shared."""
+        """One client per thread, because its session is not thread-safe."""
         if not hasattr(self._threads, "api"):
             self._threads.api = client(self.settings, self._token)
         return self._threads.api
 
-    def _explain(self, doing: str, error: Exception) -> GrafanaError:
-        where = f"Grafana at {self.settings.url!r}"
+    def _explain(self, action: str, error: Exception) -> GrafanaError:
+        server = f"Grafana at {self.settings.url!r}"
         if isinstance(error, GrafanaTimeoutError):
-            text = f"can't {doing}: {where} does not answer in time: see grafana.timeout"
+            text = f"can't {action}: {server} does not respond in time: see grafana.timeout"
             return GrafanaError(text)
         if not isinstance(error, GrafanaException):
             if (problem := tls_problem(error, "grafana.ca_file")) is not None:
-                return GrafanaError(f"can't {doing}: {where}: {problem}", distrusted=True)
-            text = f"can't {doing}: {where} can't be reached: check that it runs, and grafana.url"
+                return GrafanaError(f"can't {action}: {server}: {problem}", untrusted=True)
+            text = f"can't {action}: {server} is unreachable: check that it runs, and grafana.url"
             return GrafanaError(text)
         status = int(error.status_code)
-        said = self._said(error)
-        return GrafanaError(f"can't {doing}: {where} {_way_out(status, said)}", status)
+        advice = _advice(status, self._reason(error))
+        return GrafanaError(f"can't {action}: {server} {advice}", status)
 
-    def _said(self, error: GrafanaException) -> str:
+    def _reason(self, error: GrafanaException) -> str:
         body = error.response
         text = _message(body) if isinstance(body, dict) else str(body or "")
         for secret in self._hidden:
@@ -168,7 +169,7 @@ class Server:
 
 
 def _message(body: Json) -> str:
-    """What went wrong, and its cause where there is one."""
+    """The message of a response, and its cause if given."""
     extra = body.get("extra")
     cause = extra.get("Error") if isinstance(extra, dict) else None
     return f"{body.get('message', '')} {cause}" if cause else str(body.get("message", ""))
@@ -178,19 +179,19 @@ def _search(api: GrafanaApi, query: Json) -> Any:
     return api.search.search_dashboards(**query)
 
 
-def _way_out(status: int, said: str) -> str:
+def _advice(status: int, reason: str) -> str:
     if status == 401:
-        return f"refuses the token ({said}): make a new one and set grafana.token"
+        return f"rejected the token ({reason}): create a new one and set grafana.token"
     if status == 403:
-        role = "Admin" if "datasources:" in said else "Editor"
-        return f"lacks a right ({said}): give the service account the role {role}"
-    if status == 412:
-        return f"says that somebody else changed it meanwhile ({said}): run it again"
+        role = "Admin" if "datasources:" in reason else "Editor"
+        return f"denied permission ({reason}): give the service account the role {role}"
+    if status == _STALE:
+        return f"reports a change by somebody else in the meantime ({reason}): try again"
     if status in _BUSY:
-        return f"is busy (HTTP {status} {said}): try again later"
-    if "configuration in the storage is corrupted" in said:
+        return f"is busy (HTTP {status} {reason}): try again later"
+    if "configuration in the storage is corrupted" in reason:
         return (
-            f"can't read its own Alertmanager ({said}): roll it back to an earlier version in "
+            f"can't read its Alertmanager configuration ({reason}): restore an earlier version in "
             "Grafana, under Alerting, Settings"
         )
-    return f"answers HTTP {status} {said!r}"
+    return f"returned HTTP {status} {reason!r}: check Grafana's log"

@@ -1,17 +1,17 @@
-"""The three-way merge: what was applied last, what is there now, what is generated."""
+"""The three-way merge of the last applied tree, the tree in Grafana and the generated tree."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 Path = tuple[str, ...]
-#: In a mapping whose order means something: its own other keys, in order.
+#: Key in a mapping whose order matters: the list of its other keys, in order.
 ORDER = "(order)"
 
 
 class _Missing:
     def __repr__(self) -> str:
-        return "(not there)"
+        return "(missing)"
 
 
 MISSING = _Missing()
@@ -19,27 +19,27 @@ MISSING = _Missing()
 
 @dataclass(frozen=True)
 class Change:
-    """One value that differs, by its path."""
+    """One different value and its path."""
 
     path: Path
     old: Any
     new: Any
 
     @property
-    def where(self) -> str:
-        """The path for people."""
+    def dotted_path(self) -> str:
+        """The path for display."""
         return ".".join(self.path)
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What comes of it.
+    """The result of a merge.
 
     Attributes:
         value: the merged tree.
-        edits: what people changed since it was applied.
-        conflicts: changed by people and by us in different ways; theirs was kept, or ours with
-            `force`. `old` is there now, `new` is generated.
+        edits: changes by people since the last apply.
+        conflicts: values that people and driftline changed differently; the value in Grafana is
+            kept, or replaced with `force`. `old` is the value in Grafana, `new` the generated one.
     """
 
     value: Any
@@ -47,24 +47,23 @@ class Merged:
     conflicts: list[Change]
 
 
-def merge(base: Any, there: Any, ours: Any, *, force: bool = False) -> Merged:
-    """Put our changes since `base` onto what is there.
+def merge(base: Any, live: Any, desired: Any, *, force: bool = False) -> Merged:
+    """Apply the changes from `base` to `desired` to the live tree.
 
-    A mapping is merged key by key, anything else as a whole; an `ORDER` by what both sides have.
+    A mapping is merged key by key, anything else as a whole; an `ORDER` by the keys of both sides.
 
     Parameters:
-        base: what was applied last; `MISSING` when nothing is known, and then every difference
-            between `there` and `ours` is a conflict.
-        there, ours: trees of mappings.
-        force: settle conflicts by ours instead of theirs.
+        base: the last applied tree; `MISSING` if unknown: then every difference between the other
+            trees is a conflict.
+        live, desired: the tree in Grafana and the generated tree, of mappings.
+        force: resolve conflicts in favour of the generated tree.
 
     >>> merge({"a": 1, "b": 1}, {"a": 1, "b": 2}, {"a": 3, "b": 1}).value
     {'a': 3, 'b': 2}
     """
     conflicts: list[Change] = []
-    value = _merged((), (base, there, ours), force, conflicts)
-    known = {} if base is MISSING else base
-    edits = [] if base is MISSING else list(changes(known, there))
+    value = _merged((), (base, live, desired), force, conflicts)
+    edits = [] if base is MISSING else list(changes(base, live))
     return Merged(value, edits, conflicts)
 
 
@@ -72,73 +71,75 @@ def changes(old: Any, new: Any, path: Path = ()) -> Iterator[Change]:
     """Every path where two trees differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in {**old, **new}:
-            if key == ORDER and key not in old:  # of one that nobody noted it is no news
+            if key == ORDER and key not in old:  # an order that was not recorded is not a change
                 continue
             yield from changes(old.get(key, MISSING), new.get(key, MISSING), (*path, key))
     elif old != new:
         yield Change(path, old, new)
 
 
-def _merged(path: Path, three: tuple[Any, Any, Any], force: bool, conflicts: list[Change]) -> Any:
-    base, there, ours = three
-    if ours in (base, there):
-        return there
-    if there == base and base is not MISSING:
-        return ours
-    if isinstance(there, dict) and isinstance(ours, dict):
-        known = base if isinstance(base, dict) else {}
-        return _merged_keys(path, (known, there, ours), force, conflicts)
-    if base is MISSING and there is MISSING and path:
-        return ours  # added on our side only
-    conflicts.append(Change(path, there, ours))
-    return ours if force else there
+def _merged(path: Path, sides: tuple[Any, Any, Any], force: bool, conflicts: list[Change]) -> Any:
+    base, live, desired = sides
+    if desired in (base, live):
+        return live
+    if live == base and base is not MISSING:
+        return desired
+    if isinstance(live, dict) and isinstance(desired, dict):
+        base = base if isinstance(base, dict) else {}
+        return _merged_keys(path, (base, live, desired), force, conflicts)
+    if base is MISSING and live is MISSING and path:
+        return desired  # added by driftline only
+    conflicts.append(Change(path, live, desired))
+    return desired if force else live
 
 
 def _merged_keys(
     path: Path,
-    three: tuple[dict[str, Any], dict[str, Any], dict[str, Any]],
+    trees: tuple[dict[str, Any], dict[str, Any], dict[str, Any]],
     force: bool,
     conflicts: list[Change],
 ) -> dict[str, Any]:
-    base, there, ours = three
-    made = {}
-    for key in _order(there, ours):
+    base, live, desired = trees
+    merged = {}
+    for key in _order(live, desired):
         if key == ORDER:
             continue
-        sides = (base.get(key, MISSING), there.get(key, MISSING), ours.get(key, MISSING))
+        sides = (base.get(key, MISSING), live.get(key, MISSING), desired.get(key, MISSING))
         value = _merged((*path, key), sides, force, conflicts)
         if value is not MISSING:
-            made[key] = value
-    if ORDER in there and ORDER in ours:
-        orders = base.get(ORDER, MISSING), there[ORDER], ours[ORDER]
+            merged[key] = value
+    if ORDER in live and ORDER in desired:
+        orders = base.get(ORDER, MISSING), live[ORDER], desired[ORDER]
         order = _merged_order((*path, ORDER), orders, force, conflicts)
-        made[ORDER] = [key for key in order if key in made]
-    return made
+        merged[ORDER] = [key for key in order if key in merged]
+    return merged
 
 
 def _merged_order(
-    path: Path, three: tuple[Any, list[str], list[str]], force: bool, conflicts: list[Change]
+    path: Path, orders: tuple[Any, list[str], list[str]], force: bool, conflicts: list[Change]
 ) -> list[str]:
-    """All keys of both; what one side alone has added or removed is no change of order."""
-    base, there, ours = three
-    known = ours if base is MISSING else base
-    common = {*known} & {*there} & {*ours}
-    before, theirs, mine = ([key for key in one if key in common] for one in (known, there, ours))
-    if mine == theirs or (mine == before and base is not MISSING):
-        return _order(there, ours)
-    if theirs != before or base is MISSING:
-        conflicts.append(Change(path, there, ours))
+    """All keys of both sides; keys that one side added or removed do not change the order."""
+    base, live, desired = orders
+    old = desired if base is MISSING else base
+    common = {*old} & {*live} & {*desired}
+    old_common, live_common, desired_common = (
+        [key for key in order if key in common] for order in (old, live, desired)
+    )
+    if desired_common == live_common or (desired_common == old_common and base is not MISSING):
+        return _order(live, desired)
+    if live_common != old_common or base is MISSING:
+        conflicts.append(Change(path, live, desired))
         if not force:
-            return _order(there, ours)
-    return _order(ours, there)
+            return _order(live, desired)
+    return _order(desired, live)
 
 
-def _order(there: Collection[str], ours: Collection[str]) -> list[str]:
-    """Their order, with each key of ours that they lack after the one before it."""
-    order = list(there)
-    before: str | None = None
-    for key in ours:
-        if key not in there:
-            order.insert(order.index(before) + 1 if before in order else 0, key)
-        before = key
+def _order(first: Collection[str], second: Collection[str]) -> list[str]:
+    """The first order; keys of the second alone follow their predecessor there."""
+    order = list(first)
+    previous: str | None = None
+    for key in second:
+        if key not in first:
+            order.insert(order.index(previous) + 1 if previous in order else 0, key)
+        previous = key
     return order

@@ -1,4 +1,4 @@
-"""What the account of the token may do, for `driftline doctor`: tried without changing anything."""
+"""Permissions of the token's account, for `driftline doctor`: tested without any change."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ _READS: dict[str, Call] = {
     "read alert rules": lambda api: api.alertingprovisioning.get_alertrules_all(),
     "read contact points": lambda api: api.alertingprovisioning.get_contactpoints(),
 }
-# Each with a body that Grafana refuses: who lacks the right is refused before the body is read.
+# Each with a body that Grafana rejects: permissions are checked before the body is read.
 _WRITES: dict[str, Call] = {
     "write folders": lambda api: api.folder.create_folder(""),
     "write dashboards": lambda api: api.dashboard.update_dashboard({}),
@@ -30,12 +30,12 @@ _WRITES: dict[str, Call] = {
 
 
 @dataclass(frozen=True)
-class Right:
-    """One thing that driftline does in Grafana.
+class Permission:
+    """One action in Grafana that driftline needs.
 
     Attributes:
-        name: what it is.
-        ok: whether the account may.
+        name: the action.
+        ok: whether the account may do it.
         detail: what is missing, and what to do.
     """
 
@@ -44,33 +44,33 @@ class Right:
     detail: str
 
 
-def check(config: Config) -> list[Right]:
-    """Everything that `driftline dashboards apply` needs, one by one.
+def check(config: Config) -> list[Permission]:
+    """Check all permissions that `driftline dashboards apply` needs.
 
-    Nothing is written: where a right to write is tried, the request is one that Grafana refuses.
+    Nothing is written: write permissions are tested with invalid requests.
 
     Raises:
-        ConfigError: there is no Grafana in the config, or the token cannot be read.
+        ConfigError: Grafana is not configured, or the token cannot be read.
     """
     server = Server(config.grafana)
-    reached = _tried(server, "reach the server", extra_calls.version)
-    if not reached.ok:
-        return [reached]
+    connection = _test(server, "reach the server", extra_calls.version)
+    if not connection.ok:
+        return [connection]
     major, minor = server.version
-    known = Right(
+    version = Permission(
         f"work with Grafana {major}.{minor}",
         supported((major, minor)),
-        f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST} are supported",
+        f"use a supported version: {OLDEST[0]}.{OLDEST[1]} to {NEWEST}",
     )
-    token = _tried(server, "use the token", lambda api: api.organization.get_current_organization())
+    token = _test(server, "use the token", lambda api: api.organization.get_current_organization())
     if not token.ok:
-        return [reached, known, token]
+        return [connection, version, token]
     return [
-        reached,
-        known,
+        connection,
+        version,
         token,
-        *(_tried(server, name, call) for name, call in _READS.items()),
-        *(_tried(server, name, call) for name, call in _WRITES.items() if _needed(config, name)),
+        *(_test(server, name, call) for name, call in _READS.items()),
+        *(_test(server, name, call) for name, call in _WRITES.items() if _needed(config, name)),
         *([_root(server)] if _needed(config, _POLICIES) else []),
         _source(server),
     ]
@@ -82,39 +82,41 @@ def _needed(config: Config, name: str) -> bool:
     return name != _POLICIES or config.grafana.routing.mode == "policies"
 
 
-def _tried(server: Server, name: str, call: Call) -> Right:
+def _test(server: Server, name: str, call: Call) -> Permission:
     try:
         server.call(name, call)
     except GrafanaError as error:
         if name not in _WRITES or error.status in (0, 401, 403):
-            return Right(name, False, _hint(name, error))
-    return Right(name, True, "")
+            return Permission(name, False, _hint(name, error))
+    return Permission(name, True, "")
 
 
 def _hint(name: str, error: GrafanaError) -> str:
     if error.status == 403 and name == _SOURCES:
-        return f"{error}, or make the source by hand and set grafana.data_source.manage: false"
+        return (
+            f"{error}, or create the data source manually and set grafana.data_source.manage: false"
+        )
     return str(error)
 
 
-def _root(server: Server) -> Right:
-    """Whether the policies can be written back as they are read."""
+def _root(server: Server) -> Permission:
+    """Whether the policy tree can be written back."""
     name = "read policies"
     try:
         tree = server.call(
             name, lambda api: api.alertingprovisioning.get_notification_policy_tree()
         )
     except GrafanaError as error:
-        return Right(name, False, _hint(name, error))
-    return Right(name, not tree.get("continue"), CONTINUES if tree.get("continue") else "")
+        return Permission(name, False, _hint(name, error))
+    return Permission(name, not tree.get("continue"), CONTINUES if tree.get("continue") else "")
 
 
-def _source(server: Server) -> Right:
-    """Whether Grafana itself reaches the database."""
+def _source(server: Server) -> Permission:
+    """Whether Grafana itself can connect to the database."""
     uid = server.settings.data_source.uid
     try:
-        server.call("ask Grafana for the database", lambda api: api.datasource.health(uid))
+        server.call("query the database through Grafana", lambda api: api.datasource.health(uid))
     except GrafanaError as error:
-        hint = "'driftline dashboards apply' makes it; check grafana.data_source"
-        return Right(_DATABASE, False, f"{error}; {hint}")
-    return Right(_DATABASE, True, "")
+        hint = "run 'driftline dashboards apply', or check grafana.data_source"
+        return Permission(_DATABASE, False, f"{error}; {hint}")
+    return Permission(_DATABASE, True, "")

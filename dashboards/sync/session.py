@@ -1,4 +1,4 @@
-"""One Grafana with its memory in the database, as the commands use them."""
+"""One Grafana and the stored state of what was applied to it, for the commands."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from driftline.config import Config
-from driftline.dashboards.definitions.generate import PageError, pages
-from driftline.dashboards.sync.desired import wanted
+from driftline.dashboards.definitions.generate import DashboardError, generate_each
+from driftline.dashboards.sync.desired import desired_objects
 from driftline.dashboards.sync.grafana_client import Server
-from driftline.dashboards.sync.kinds import Wanted
+from driftline.dashboards.sync.kinds import DesiredObject
 from driftline.errors import ConfigError
 from driftline.storage.connection import Connection, connect
 from driftline.storage.monitoring.grafana_state import GrafanaState
@@ -17,38 +17,38 @@ from driftline.storage.monitoring.grafana_state import GrafanaState
 
 @dataclass(frozen=True)
 class Session:
-    """What a command works with."""
+    """The objects that a command needs."""
 
     config: Config
     server: Server
     state: GrafanaState
     connection: Connection
 
-    def wanted(
-        self, dashboards: Iterable[dict[str, Any] | PageError] | None = None
-    ) -> list[Wanted]:
-        """All that Grafana should hold.
+    def desired_objects(
+        self, dashboards: Iterable[dict[str, Any] | DashboardError] | None = None
+    ) -> list[DesiredObject]:
+        """All objects of the desired state.
 
         Raises:
             ConfigError: a secret cannot be read, or there is no key for their digests.
         """
-        made = pages(self.config) if dashboards is None else dashboards
-        objects = wanted(self.config, made, self.server.version)
-        if not _key(self.config) and any(one.secrets for one in objects):
+        generated = generate_each(self.config) if dashboards is None else dashboards
+        objects = desired_objects(self.config, generated, self.server.version)
+        if not _key(self.config) and any(item.secrets for item in objects):
             raise ConfigError(
-                "no key for the digests of Grafana's secrets, as role 'write' has no password: "
-                "set grafana.secret_key"
+                "no key for the digests of Grafana's secrets, because role 'write' has no "
+                "password: set grafana.secret_key"
             )
         return objects
 
 
 @contextmanager
 def session(config: Config) -> Iterator[Session]:
-    """Open both; the account of role `write` remembers what is applied.
+    """Open a session; the database role `write` stores what is applied.
 
     Raises:
-        ConfigError: there is no Grafana in the config, or a secret cannot be read.
-        ServiceError: the database cannot be reached.
+        ConfigError: Grafana is not configured, or a secret cannot be read.
+        ServiceError: the database is unavailable.
     """
     server = Server(config.grafana)
     key = _key(config)
@@ -58,6 +58,6 @@ def session(config: Config) -> Iterator[Session]:
 
 
 def _key(config: Config) -> str:
-    """Of the digests of secrets; none for an account that logs in without a password."""
+    """The key for the digests of secrets; empty for an account without a password."""
     secret = config.grafana.secret_key or config.local_postgres().roles.write.password
     return secret.read() if secret else ""

@@ -1,4 +1,4 @@
-"""Plans and outcomes as text; no value of a secret is part of either."""
+"""Plans and outcomes as text, without the values of secrets."""
 
 import difflib
 import json
@@ -15,25 +15,25 @@ _WIDTH = 60
 
 
 def lines_of(plan: Plan) -> list[str]:
-    """One line an object that differs, with what differs below, and the sum."""
+    """One line per object that differs, its changes below it, and the totals."""
     lines = [line for step in plan.steps for line in _step(step)]
-    return [*lines, _sum(plan)]
+    return [*lines, _totals(plan)]
 
 
 def _step(step: Step) -> list[str]:
     lines = []
     if step.action not in ("nothing", "forget"):
-        lines.append(f"{_SIGNS[step.action]} {step.kind.name} {step.uid}: {_doing(step)}")
+        lines.append(f"{_SIGNS[step.action]} {step.kind.name} {step.uid}: {_action(step)}")
         lines += [f"    {line}" for change in step.changes for line in _lines_of(change)]
         lines += [f"    {name}: (secret)" for name in sorted(step.secrets)]
     lines += _failed(step)
     lines += _conflicts(step)
-    kept = f"= {step.kind.name} {step.uid}: edited in Grafana, kept: "
-    return [*lines, *(kept + line for edit in step.edits for line in _lines_of(edit))]
+    prefix = f"= {step.kind.name} {step.uid}: edited in Grafana, kept: "
+    return [*lines, *(prefix + line for edit in step.edits for line in _lines_of(edit))]
 
 
 def failure(kind: str, uid: str, error: DriftlineError) -> str:
-    """An object that could not be read, generated or carried out."""
+    """The line for an object that could not be read, generated or written."""
     return f"! {kind} {uid}: {error}"
 
 
@@ -42,38 +42,37 @@ def _failed(step: Step) -> list[str]:
 
 
 def _conflicts(step: Step) -> list[str]:
-    name = f"{step.kind.name} {step.uid}"
-    left = f"! {name}: conflict, left as it is: "
-    return [left + line for one in step.conflicts for line in _lines_of(one)]
+    prefix = f"! {step.kind.name} {step.uid}: conflict, not changed: "
+    return [prefix + line for conflict in step.conflicts for line in _lines_of(conflict)]
 
 
-def _doing(step: Step) -> str:
+def _action(step: Step) -> str:
     title = "" if step.title == step.uid else f" {step.title!r}"
-    again = ", which was deleted in Grafana" if step.again else ""
-    return f"{step.action}{title}{again}"
+    recreated = ", which was deleted in Grafana" if step.recreated else ""
+    return f"{step.action}{title}{recreated}"
 
 
 def _lines_of(change: Change) -> list[str]:
-    """What a change is, by element where it is one of a list."""
+    """The lines for a change; one per element of a list."""
     old, new = change.old, change.new
     if change.path[-1:] == (ORDER,):
-        return [f"{change.where}: {_places(old, old)} -> {_places(old, new)}"]
+        return [f"{change.dotted_path}: {_positions(old, old)} -> {_positions(old, new)}"]
     if not isinstance(old, list) or not isinstance(new, list):
-        return [f"{change.where}: {_short(old)} -> {_short(new)}"]
+        return [f"{change.dotted_path}: {_short(old)} -> {_short(new)}"]
     if len(old) == len(new):
-        return [line for one in _elements(change) for line in _lines_of(one)]
-    gone = [f"{change.where}: without {_short(one)}" for one in old if one not in new]
-    added = [f"{change.where}: with {_short(one)}" for one in new if one not in old]
-    return [*gone, *added] or [f"{change.where}: {len(old)} -> {len(new)} elements"]
+        return [line for inner in _elements(change) for line in _lines_of(inner)]
+    removed = [f"{change.dotted_path}: removed {_short(item)}" for item in old if item not in new]
+    added = [f"{change.dotted_path}: added {_short(item)}" for item in new if item not in old]
+    return [*removed, *added] or [f"{change.dotted_path}: {len(old)} -> {len(new)} elements"]
 
 
 def _elements(change: Change) -> Iterator[Change]:
-    for at, (old, new) in enumerate(zip(change.old, change.new, strict=True)):
-        yield from changes(old, new, (*change.path, str(at)))
+    for index, (old, new) in enumerate(zip(change.old, change.new, strict=True)):
+        yield from changes(old, new, (*change.path, str(index)))
 
 
-def _places(old: list[str], new: list[str]) -> str:
-    """By the places they had, as keys are long; `+` is new."""
+def _positions(old: list[str], new: list[str]) -> str:
+    """The keys as their old positions, because keys are long; `+` is a new key."""
     return " ".join(str(old.index(key) + 1) if key in old else "+" for key in new)
 
 
@@ -82,33 +81,33 @@ def _short(value: Any) -> str:
     return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
 
 
-def _sum(plan: Plan) -> str:
+def _totals(plan: Plan) -> str:
     count = {
         action: sum(step.action == action for step in plan.steps)
         for action in ("create", "update", "delete")
     }
-    same = sum(not step.differs for step in plan.steps)
+    unchanged = sum(not step.differs for step in plan.steps)
     edits = sum(len(step.edits) for step in plan.steps)
     conflicts = sum(len(step.conflicts) for step in plan.steps)
     failed = sum(step.failed is not None for step in plan.steps)
     return (
         f"{count['create']} to create, {count['update']} to change, {count['delete']} to delete, "
-        f"{same} as they should be; {edits} edits of people kept, {conflicts} conflicts, "
+        f"{unchanged} unchanged; {edits} edits in Grafana kept, {conflicts} conflicts, "
         f"{failed} failed; {plan.requests} requests"
     )
 
 
 def diff_of(plan: Plan) -> list[str]:
-    """Each change in full, as a unified diff from what is there to what will be, and failures."""
+    """Each change in full, as a unified diff from the live to the new state, and failures."""
     lines: list[str] = []
     for step in plan.steps:
         lines += _failed(step)
         if step.action in ("nothing", "forget"):
             continue
         name = f"{step.kind.name}/{step.uid}"
-        then = step.sent.tree if step.sent and step.action != "delete" else None
+        new = step.payload.tree if step.payload and step.action != "delete" else None
         lines += difflib.unified_diff(
-            _lines(step.there), _lines(then), f"grafana/{name}", f"driftline/{name}", lineterm=""
+            _lines(step.live_tree), _lines(new), f"grafana/{name}", f"driftline/{name}", lineterm=""
         )
     return lines
 
@@ -118,11 +117,13 @@ def _lines(value: Any) -> list[str]:
 
 
 def outcome_lines(outcome: Outcome) -> list[str]:
-    """What was done, what had to stay, what failed."""
+    """What was done, what could not be deleted, and what failed."""
     lines = [f"{_SIGNS[step.action]} {step.kind.name} {step.uid}" for step in outcome.done]
     for step in outcome.plan.steps:
         lines += _conflicts(step)
-    lines += [f"= {step.kind.name} {step.uid}: stays, {why}" for step, why in outcome.kept]
+    lines += [
+        f"= {step.kind.name} {step.uid}: not deleted: {reason}" for step, reason in outcome.retained
+    ]
     lines += [failure(step.kind.name, step.uid, error) for step, error in outcome.failed]
     failed = len(outcome.failed)
     lines.append(f"{len(outcome.done)} done, {failed} failed; {outcome.requests} requests")
@@ -130,7 +131,7 @@ def outcome_lines(outcome: Outcome) -> list[str]:
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
-    """The plan for machines."""
+    """The plan in JSON form."""
     return {
         "differs": plan.differs,
         "requests": plan.requests,
@@ -139,10 +140,10 @@ def as_json(plan: Plan) -> dict[str, Any]:
                 "kind": step.kind.name,
                 "uid": step.uid,
                 "action": step.action,
-                "changes": [change.where for change in step.changes],
+                "changes": [change.dotted_path for change in step.changes],
                 "secrets": sorted(step.secrets),
-                "edits": [change.where for change in step.edits],
-                "conflicts": [change.where for change in step.conflicts],
+                "edits": [change.dotted_path for change in step.edits],
+                "conflicts": [change.dotted_path for change in step.conflicts],
                 "failed": None if step.failed is None else str(step.failed),
             }
             for step in plan.steps

@@ -1,4 +1,4 @@
-"""Silences and acknowledgements of driftline as silences of Grafana."""
+"""Synchronise silences and acknowledgements of driftline with Grafana's silences."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,15 +15,15 @@ from driftline.storage.monitoring.grafana_state import Applied, GrafanaState
 
 Json = dict[str, Any]
 
-_OPEN_END = timedelta(days=7)  # of an acknowledgement, which is prolonged while its incident lasts
-_PROLONG = timedelta(days=1)
-_WRITTEN_TO = timedelta(seconds=1)  # Grafana writes an end shorter than it was sent
+_OPEN_END = timedelta(days=7)  # of an acknowledgement, extended until its incident is resolved
+_EXTEND_AFTER = timedelta(days=1)
+_PRECISION = timedelta(seconds=1)  # Grafana returns an end with less precision than was sent
 _KIND = "silence"
 
 
 @dataclass(frozen=True)
 class Silence:
-    """Whom not to tell about what, until when."""
+    """A period without notifications for a model or one of its families."""
 
     uid: str
     model: str
@@ -35,8 +35,8 @@ class Silence:
 
     @property
     def body(self) -> Json:
-        """As Grafana takes it."""
-        # others' rules may have the label too; a rule's uid stays when people rename it
+        """The silence in Grafana's format."""
+        # rules of others may have the label too; a rule keeps its UID when people rename it
         matchers = [_matcher("__alert_rule_uid__", RULES, regex=True)]
         matchers.append(_matcher("model", self.model))
         if self.family is not None:
@@ -46,12 +46,12 @@ class Silence:
             "startsAt": self.since.isoformat(),
             "endsAt": self.until.isoformat(),
             "createdBy": self.by,
-            "comment": f"{self.reason} {_ending(self.uid)}",
+            "comment": f"{self.reason} {_marker(self.uid)}",
         }
 
 
-def _ending(uid: str) -> str:
-    """Of the comment, by which a silence is found when its id is not known."""
+def _marker(uid: str) -> str:
+    """The end of the comment, which identifies a silence whose id is unknown."""
     return f"({uid})"
 
 
@@ -61,53 +61,53 @@ def _matcher(name: str, value: str, *, regex: bool = False) -> Json:
 
 @dataclass(frozen=True)
 class Synced:
-    """How many silences were made or prolonged, and ended."""
+    """How many silences were created or extended, and ended."""
 
-    made: int
+    created: int
     ended: int
 
 
 def sync(
     server: Server, connection: Connection, state: GrafanaState, patience: timedelta | None = None
 ) -> Synced:
-    """Make those that Grafana lacks, end those that are over here.
+    """Create missing silences in Grafana, extend or end existing ones.
 
-    Safe to run at any time, and again. One that a person ended in Grafana is not made anew, and
-    one of which Grafana's answer was lost is found again.
+    Safe to repeat at any time. A silence that a person ended in Grafana is not created again, and
+    one whose response from Grafana was lost is found again.
 
-    Args:
-        patience: how long to wait for others who speak to this Grafana; default: until they end.
+    Parameters:
+        patience: how long to wait for a concurrent apply or sync; default: until it ends.
 
     Raises:
-        GrafanaError: the server does not answer, or the token may not.
-        ServiceError: others take longer.
+        GrafanaError: the server does not respond, or the token lacks permission.
+        ServiceError: the concurrent apply or sync takes longer.
     """
     with state.locked(patience):
         run = _Run(server, state, datetime.now(UTC))
-        known = _known(state)
-        wanted = {one.uid: one for one in _wanted(connection, run.now)}
-        for one in wanted.values():
-            run.keep(one, known.get(one.uid, Applied(None)))
-        for uid, last in known.items():
-            if uid not in wanted:
+        applied = _applied(state)
+        desired = {silence.uid: silence for silence in _desired(connection, run.now)}
+        for silence in desired.values():
+            run.ensure(silence, applied.get(silence.uid, Applied(None)))
+        for uid, last in applied.items():
+            if uid not in desired:
                 run.end(uid, last)
         _note_ids(connection, state)
-        return Synced(run.made, run.ended)
+        return Synced(run.created, run.ended)
 
 
 def end_all(server: Server, state: GrafanaState) -> None:
-    """End every silence that driftline made."""
+    """End every silence that driftline created."""
     with state.locked():
         run = _Run(server, state, datetime.now(UTC))
-        for uid, last in _known(state).items():
+        for uid, last in _applied(state).items():
             run.end(uid, last)
 
 
-def _known(state: GrafanaState) -> dict[str, Applied]:
+def _applied(state: GrafanaState) -> dict[str, Applied]:
     return {uid: last for (kind, uid), last in state.load().items() if kind == _KIND}
 
 
-def _wanted(connection: Connection, now: datetime) -> list[Silence]:
+def _desired(connection: Connection, now: datetime) -> list[Silence]:
     silences = connection.execute(
         "SELECT id, model, family, starts_at, ends_at, created_by, reason"
         " FROM driftline.silence WHERE ends_at > %s",
@@ -121,7 +121,7 @@ def _wanted(connection: Connection, now: datetime) -> list[Silence]:
         *(Silence(f"silence-{row[0]}", *row[1:]) for row in silences),
         *(
             Silence(
-                f"incident-{number}",
+                f"incident-{incident}",
                 model,
                 family,
                 since,
@@ -129,112 +129,114 @@ def _wanted(connection: Connection, now: datetime) -> list[Silence]:
                 by or "driftline",
                 note or "acknowledged",
             )
-            for number, model, family, since, by, note in acknowledged
+            for incident, model, family, since, by, note in acknowledged
         ),
     ]
 
 
 @dataclass
 class _Run:
-    """One sync under way."""
+    """One sync in progress."""
 
     server: Server
     state: GrafanaState
     now: datetime
-    made: int = 0
+    created: int = 0
     ended: int = 0
 
     @cached_property
-    def _there(self) -> list[Json]:
-        """Those of Grafana: one request, and none when all is as it was left."""
-        found: list[Json] = self.server.call("read the silences", _holding)
-        return found
+    def _active(self) -> list[Json]:
+        """The silences in Grafana: one request, and none if nothing changed since the last sync."""
+        silences: list[Json] = self.server.call("read the silences", _active_silences)
+        return silences
 
-    def keep(self, silence: Silence, last: Applied) -> None:
-        """Make it or prolong it, if need be; one that is there already is taken over."""
+    def ensure(self, silence: Silence, last: Applied) -> None:
+        """Create or extend the silence if necessary; an existing one is adopted."""
         applied = last.applied or {}
-        if applied and not last.pending and _lasts(silence, applied, self.now):
+        if applied and not last.pending and _is_current(silence, applied, self.now):
             return
-        there = _ours(self._there, silence.uid, {**silence.body, "id": applied.get("id")})
-        if not there and applied and datetime.fromisoformat(applied["endsAt"]) > self.now:
-            return  # a person ended it
-        there.sort(key=lambda one: not _lasts(silence, one, self.now))
-        for surplus in there[1:]:
+        existing = _ours(self._active, silence.uid, {**silence.body, "id": applied.get("id")})
+        if not existing and applied and datetime.fromisoformat(applied["endsAt"]) > self.now:
+            return  # a person ended it in Grafana
+        existing.sort(key=lambda item: not _is_current(silence, item, self.now))
+        for surplus in existing[1:]:
             self._end(surplus)
-        first = there[0] if there else None
-        if first is not None and _lasts(silence, first, self.now):
-            noted = {key: first[key] for key in ("id", "endsAt", "matchers")}
+        first = existing[0] if existing else None
+        if first is not None and _is_current(silence, first, self.now):
+            record = {key: first[key] for key in ("id", "endsAt", "matchers")}
         else:
-            noted = self._send(silence, first)
-        self.state.record((_KIND, silence.uid), noted, {})
-        self.made += 1
+            record = self._send(silence, first)
+        self.state.record((_KIND, silence.uid), record, {})
+        self.created += 1
 
     def end(self, uid: str, last: Applied) -> None:
-        """End all that were made for it: one whose answer was lost is not known by its id."""
-        for one in _ours(self._there, uid, {**(last.pending or {}), **(last.applied or {})}):
-            self._end(one)
+        """End all silences created for one row, including those whose id is unknown."""
+        for item in _ours(self._active, uid, {**(last.pending or {}), **(last.applied or {})}):
+            self._end(item)
         self.state.forget((_KIND, uid))
 
     def _send(self, silence: Silence, old: Json | None) -> Json:
-        """Make it, or change the old one, which may give it another id."""
+        """Create the silence, or change the old one, which may change its id."""
         body = {**silence.body, "id": old["id"]} if old else silence.body
         self.state.intend((_KIND, silence.uid), body)
         sent = False
 
         def send(api: GrafanaApi) -> str:
             nonlocal sent
-            # it may have been done although the answer said otherwise, or none came
-            there = _ours(_holding(api), silence.uid, body) if sent else []
-            done = [one["id"] for one in there if _lasts(silence, one, self.now)]
+            # a previous attempt may have succeeded although it returned an error or nothing
+            existing = _ours(_active_silences(api), silence.uid, body) if sent else []
+            ids = [item["id"] for item in existing if _is_current(silence, item, self.now)]
             sent = True
-            return done[0] if done else extra_calls.silence(api, body)
+            return ids[0] if ids else extra_calls.silence(api, body)
 
-        number = self.server.call(f"silence {silence.model!r}", send)
-        return {"id": number, "endsAt": body["endsAt"], "matchers": body["matchers"]}
+        silence_id = self.server.call(f"silence {silence.model!r}", send)
+        return {"id": silence_id, "endsAt": body["endsAt"], "matchers": body["matchers"]}
 
-    def _end(self, one: Json) -> None:
+    def _end(self, silence: Json) -> None:
         try:
-            self.server.call("end a silence", lambda api: extra_calls.end_silence(api, one["id"]))
+            self.server.call(
+                "end a silence", lambda api: extra_calls.end_silence(api, silence["id"])
+            )
         except GrafanaError as error:
-            if not error.gone:
+            if not error.not_found:
                 raise
         else:
             self.ended += 1
 
 
-def _holding(api: GrafanaApi) -> list[Json]:
-    """The silences that are not over."""
-    return [one for one in extra_calls.silences(api) if one["status"]["state"] != "expired"]
+def _active_silences(api: GrafanaApi) -> list[Json]:
+    """The silences that have not expired."""
+    return [item for item in extra_calls.silences(api) if item["status"]["state"] != "expired"]
 
 
-def _ours(there: list[Json], uid: str, noted: Json) -> list[Json]:
-    """Those made for one row here: by id, and by ending, of the same model."""
-    model = [one for one in noted.get("matchers", []) if one["name"] == "model"]
+def _ours(silences: list[Json], uid: str, record: Json) -> list[Json]:
+    """The silences created for one row: by id, or by marker and model."""
+    model = [matcher for matcher in record.get("matchers", []) if matcher["name"] == "model"]
     return [
-        one
-        for one in there
-        if one["id"] == noted.get("id")
-        or (one["comment"].endswith(_ending(uid)) and any(m in model for m in one["matchers"]))
+        item
+        for item in silences
+        if item["id"] == record.get("id")
+        or (item["comment"].endswith(_marker(uid)) and any(m in model for m in item["matchers"]))
     ]
 
 
-def _lasts(silence: Silence, there: Json, now: datetime) -> bool:
-    """Whether the one in Grafana matches the same, and ends when it should."""
-    if _meaning(there.get("matchers", [])) != _meaning(silence.body["matchers"]):
-        return False  # an earlier version of driftline made it
-    ends = datetime.fromisoformat(there["endsAt"])
+def _is_current(silence: Silence, existing: Json, now: datetime) -> bool:
+    """Whether the silence in Grafana has the right matchers and end."""
+    if _normalised(existing.get("matchers", [])) != _normalised(silence.body["matchers"]):
+        return False  # created by an earlier version of driftline
+    ends = datetime.fromisoformat(existing["endsAt"])
     if silence.uid.startswith("incident-"):
-        return ends - now > _OPEN_END - _PROLONG
-    return abs(ends - silence.until) < _WRITTEN_TO
+        return ends - now > _OPEN_END - _EXTEND_AFTER
+    return abs(ends - silence.until) < _PRECISION
 
 
-def _meaning(matchers: list[Json]) -> list[tuple[str, ...]]:
-    """In one order, whoever wrote them."""
-    return sorted(tuple(str(one[key]) for key in sorted(one)) for one in matchers)
+def _normalised(matchers: list[Json]) -> list[tuple[str, ...]]:
+    """The matchers in a canonical order."""
+    return sorted(tuple(str(item[key]) for key in sorted(item)) for item in matchers)
 
 
 def _note_ids(connection: Connection, state: GrafanaState) -> None:
-    """Beside each silence its number in Grafana, for people and pages."""
+    """Store the id in Grafana with each silence."""
     for (kind, uid), last in state.load().items():
         if kind == _KIND and uid.startswith("silence-") and last.applied is not None:
             connection.execute(

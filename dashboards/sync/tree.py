@@ -1,7 +1,7 @@
-"""A dashboard as a tree that can be compared and merged, and back.
+"""Convert a dashboard to a tree that can be compared and merged, and back.
 
-Lists whose elements have a name of their own become mappings by that name, panels by their id and
-out of collapsed rows; what the page of Grafana rewrites by itself is taken out.
+Lists whose elements have a name become mappings by name; panels become a mapping by id, also those
+in collapsed rows. What Grafana's frontend writes by itself is removed.
 """
 
 from collections.abc import Mapping
@@ -10,26 +10,26 @@ from typing import Any
 from driftline.dashboards.sync import ui_defaults as ui
 
 Json = dict[str, Any]
-ROW = "row"  # on a panel: the id of the row that it stands under
+ROW = "row"  # key of a panel: the id of its row
 _NAMED = {"annotations": "name", "templating": "name"}
 
 
 def pruned(value: Any) -> Any:
-    """A value without what means nothing: null, empty texts, lists and mappings.
+    """A value without null and without empty strings, lists and mappings.
 
     >>> pruned({"a": "", "b": {"c": None}, "d": [0, {"e": []}]})
     {'d': [0, {}]}
     """
     if isinstance(value, Mapping):
-        inner = {key: pruned(one) for key, one in value.items()}
-        return {key: one for key, one in inner.items() if one not in (None, "", [], {})}
+        entries = {key: pruned(inner) for key, inner in value.items()}
+        return {key: inner for key, inner in entries.items() if inner not in (None, "", [], {})}
     if isinstance(value, list):
-        return [pruned(one) for one in value]
+        return [pruned(inner) for inner in value]
     return value
 
 
 def to_tree(dashboard: Json) -> Json:
-    """The dashboard as a person meant it."""
+    """The tree of a dashboard, without defaults and stamps."""
     tree = _without(pruned(dashboard), ui.DASHBOARD)
     tree = {key: value for key, value in tree.items() if key not in ui.STAMPS}
     for key, name in _NAMED.items():
@@ -38,8 +38,8 @@ def to_tree(dashboard: Json) -> Json:
             entries.pop(ui.BUILT_IN, None)
         else:
             entries = {name: _without(entry, ui.VARIABLE) for name, entry in entries.items()}
-        rest = {k: v for k, v in tree.get(key, {}).items() if k != "list"}
-        tree[key] = {**rest, "list": entries}
+        other_keys = {k: v for k, v in tree.get(key, {}).items() if k != "list"}
+        tree[key] = {**other_keys, "list": entries}
     if "tags" in tree:
         tree["tags"] = {tag: tag for tag in tree["tags"]}
     tree["panels"] = {str(panel["id"]): _panel(panel) for panel in _flat(tree.get("panels", []))}
@@ -47,11 +47,11 @@ def to_tree(dashboard: Json) -> Json:
 
 
 def from_tree(tree: Json, schema_version: int | None) -> Json:
-    """A dashboard as Grafana takes it.
+    """The dashboard in Grafana's format.
 
     Parameters:
-        tree: of `to_tree`, or merged from such.
-        schema_version: that the content was written in.
+        tree: a result of `to_tree`, or a merge of such trees.
+        schema_version: the schema version of the content.
     """
     dashboard = dict(tree)
     for key in _NAMED:
@@ -69,89 +69,89 @@ def _by_name(entries: list[Json], name: str) -> dict[str, Json]:
 
 
 def _flat(panels: list[Json]) -> list[Json]:
-    """All panels, each with the row it stands under, collapsed or not."""
-    found, row = [], None
-    for panel in sorted(panels, key=_place):
-        inner = panel.get("panels", [])
-        outside = {key: value for key, value in panel.items() if key != "panels"}
+    """All panels, each with the id of its row, collapsed or not."""
+    flat, row = [], None
+    for panel in sorted(panels, key=_position):
+        inner_panels = panel.get("panels", [])
+        plain = {key: value for key, value in panel.items() if key != "panels"}
         if panel.get("type") == "row":
             row = panel["id"]
-            found.append(outside)
+            flat.append(plain)
         else:
-            found.append({**outside, ROW: row} if row is not None else outside)
-        found += [{**one, ROW: panel["id"]} for one in inner]
-    return found
+            flat.append({**plain, ROW: row} if row is not None else plain)
+        flat += [{**inner, ROW: panel["id"]} for inner in inner_panels]
+    return flat
 
 
 def _nested(panels: list[Json]) -> list[Json]:
-    """The page's own form: what stands under a collapsed row is inside it."""
+    """Grafana's own form: the panels of a collapsed row are inside it."""
     collapsed = {panel["id"] for panel in panels if panel.get("collapsed")}
     top: list[Json] = []
     inside: list[Json] = []
     for panel in map(_unnamed_targets, panels):
         (inside if panel.get(ROW) in collapsed else top).append(panel)
-    made = []
-    for panel in sorted(top, key=_place):
+    nested = []
+    for panel in sorted(top, key=_position):
         plain = {key: value for key, value in panel.items() if key != ROW}
         if panel.get("type") == "row":
-            mine = [one for one in inside if one[ROW] == panel["id"]]
+            row_panels = [inner for inner in inside if inner[ROW] == panel["id"]]
             plain["panels"] = [
-                {key: value for key, value in one.items() if key != ROW}
-                for one in sorted(mine, key=_place)
+                {key: value for key, value in inner.items() if key != ROW}
+                for inner in sorted(row_panels, key=_position)
             ]
-        made.append(plain)
-    return made
+        nested.append(plain)
+    return nested
 
 
-def _place(panel: Json) -> tuple[int, int]:
+def _position(panel: Json) -> tuple[int, int]:
     grid = panel.get("gridPos", {})
     return grid.get("y", 0), grid.get("x", 0)
 
 
 def _panel(panel: Json) -> Json:
-    kept = {key: value for key, value in panel.items() if key != "pluginVersion"}
-    kept = _without(_without_bases(kept), ui.PANEL)
-    kind = kept.get("type", "")
+    tree = {key: value for key, value in panel.items() if key != "pluginVersion"}
+    tree = _without(_without_bases(tree), ui.PANEL)
+    kind = tree.get("type", "")
     if kind != "row":
-        kept = _without(kept, _defaults(kind, kept))
-    if "datasource" in kept:
-        kept["datasource"] = _renamed(kept["datasource"])
-    if "targets" in kept:
-        targets = [_target(target) for target in kept["targets"]]
-        kept["targets"] = _by_name(targets, "refId")
-    return kept
+        tree = _without(tree, _defaults(kind, tree))
+    if "datasource" in tree:
+        tree["datasource"] = _renamed(tree["datasource"])
+    if "targets" in tree:
+        targets = [_target(target) for target in tree["targets"]]
+        tree["targets"] = _by_name(targets, "refId")
+    return tree
 
 
 def _defaults(kind: str, panel: Json) -> Json:
-    """What a panel of a kind has by default, with what its own field makes default."""
+    """The defaults of a panel kind, plus those that depend on the panel's own field settings."""
     field = panel.get("fieldConfig", {}).get("defaults", {})
     more = dict(ui.RANGES.get((kind, field.get("unit", "")), {}))
-    more |= {key: field[key] for key in ui.THROWN_AWAY.get(kind, ()) if key in field}
-    usual = ui.DEFAULTS.get(kind, ui.ANY_TYPE)
-    config = usual["fieldConfig"]
+    more |= {key: field[key] for key in ui.DROPPED.get(kind, ()) if key in field}
+    defaults = ui.DEFAULTS.get(kind, ui.ANY_TYPE)
+    config = defaults["fieldConfig"]
     return {
-        **usual,
+        **defaults,
         "fieldConfig": {**config, "defaults": {**config["defaults"], **more}},
     }
 
 
 def _without_bases(value: Any) -> Any:
-    """Without the value of the first step of thresholds, which holds from minus infinity on."""
+    """A value without the value of the first threshold step, which is always minus infinity."""
     if isinstance(value, list):
-        return [_without_bases(one) for one in value]
+        return [_without_bases(inner) for inner in value]
     if not isinstance(value, dict):
         return value
-    plain = {key: _without_bases(one) for key, one in value.items()}
+    plain = {key: _without_bases(inner) for key, inner in value.items()}
     if isinstance(steps := plain.get("steps"), list) and steps and isinstance(steps[0], dict):
-        first = {key: one for key, one in steps[0].items() if key != "value"}
+        first = {key: inner for key, inner in steps[0].items() if key != "value"}
         plain["steps"] = [first, *steps[1:]]
     return plain
 
 
 def _target(target: Json) -> Json:
-    """Without the editor's stub, which the statement beside it makes meaningless."""
+    """A target without the SQL editor's stub, which is ignored in favour of the statement."""
     stubbed = target.get("editorMode") == "code" and ui.EDITOR_STUB in target
-    plain = {key: one for key, one in target.items() if not (stubbed and key == ui.EDITOR_STUB)}
+    plain = {key: value for key, value in target.items() if not (stubbed and key == ui.EDITOR_STUB)}
     if "datasource" in plain:
         plain["datasource"] = _renamed(plain["datasource"])
     return plain
@@ -170,16 +170,16 @@ def _renamed(source: Any) -> Any:
 
 
 def _without(value: Json, defaults: Json) -> Json:
-    """Without the leaves that are as by default, and without what is empty then."""
-    kept: Json = {}
-    for key, one in value.items():
+    """A mapping without the leaves that equal their defaults, and without empty results."""
+    result: Json = {}
+    for key, inner in value.items():
         if key not in defaults:
-            kept[key] = one
-        elif isinstance(one, dict) and isinstance(defaults[key], dict):
-            # all or nothing for a mapping of lists: half of a threshold means something else
-            inner = {} if one == pruned(defaults[key]) else _without(one, defaults[key])
-            if inner:
-                kept[key] = inner
-        elif one != pruned(defaults[key]):
-            kept[key] = one
-    return kept
+            result[key] = inner
+        elif isinstance(inner, dict) and isinstance(defaults[key], dict):
+            # lists are compared as a whole: a part of the thresholds has another meaning
+            remaining = {} if inner == pruned(defaults[key]) else _without(inner, defaults[key])
+            if remaining:
+                result[key] = remaining
+        elif inner != pruned(defaults[key]):
+            result[key] = inner
+    return result

@@ -1,7 +1,7 @@
-"""What Grafana's page writes into a panel by itself when somebody saves the dashboard.
+"""Defaults that Grafana's frontend writes into a panel when somebody saves the dashboard.
 
-It fills in the defaults of every panel that was drawn. Measured on Grafana 11.0 and 12.2, by type
-of panel; what another version adds beyond this is kept like a person's edit, which does no harm.
+It fills in the defaults of every drawn panel. Measured on Grafana 11.0 and 12.2, by panel type.
+Additions of other versions are kept like edits by people, which does no harm.
 """
 
 from typing import Any
@@ -116,12 +116,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 ANY_TYPE: dict[str, Any] = {"fieldConfig": _fields(), "options": {"tooltip": _PLAIN_TOOLTIP}}
 PANEL: dict[str, Any] = {"repeatDirection": "h", "transparent": False}
-#: By type of panel and unit, the range that the page writes down.
+#: By panel type and unit, the range that the frontend writes.
 RANGES: dict[tuple[str, str], dict[str, Any]] = {("stat", "percentunit"): {"min": 0, "max": 1}}
-#: By type of panel, what of a field it throws away.
-THROWN_AWAY = {"heatmap": ("noValue",)}
+#: By panel type, the field settings that the frontend drops.
+DROPPED = {"heatmap": ("noValue",)}
 
-# Of the dashboard itself, and of its variables.
+# Defaults of the dashboard itself, and of its variables.
 DASHBOARD: dict[str, Any] = {"preload": False, "timeRangeUpdatedDuringEditOrView": False}
 VARIABLE: dict[str, Any] = {
     "auto": False,
@@ -132,8 +132,8 @@ VARIABLE: dict[str, Any] = {
     "multi": False,
     "skipUrlSync": False,
 }
-# What the server or the page counts up, or the page stamps.
+# Keys that the server or the frontend sets on each save.
 STAMPS = ("id", "version", "iteration", "schemaVersion")
 BUILT_IN = "Annotations & Alerts"
-EDITOR_STUB = "sql"  # the SQL editor's builder, beside the statement itself
+EDITOR_STUB = "sql"  # state of the SQL editor's builder, besides the statement
 OLD_TYPE, NEW_TYPE = "postgres", "grafana-postgresql-datasource"

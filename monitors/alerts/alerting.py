@@ -1,8 +1,9 @@
-"""From verdicts to incidents: the one place where hysteresis lives.
+"""From verdicts to incidents: the only place with hysteresis.
 
-A family fires when so many of the last windows of one length alarm, and ends when so many in a row
-do not, of every length that contributed. Windows without rows count neither way; one in which a
-look that contributed is broken is not good, as nobody has looked.
+An incident of a family opens when `fire` of the last `of` windows of one length alarm. It is
+resolved after `resolve` windows in a row without an alarm, of every length that contributed.
+Windows without rows do not count. A window in which a contributor's test is broken is not good,
+because it was not tested.
 """
 
 from bisect import bisect_right
@@ -17,7 +18,7 @@ from driftline.monitors.alerts import contributors, messages
 from driftline.monitors.alerts.contributors import Contributor
 from driftline.monitors.stream import no_traffic, realtime_checks
 from driftline.monitors.windows import schedule
-from driftline.monitors.windows.judged_window import Fresh
+from driftline.monitors.windows.judged_window import JudgedWindow
 from driftline.storage.connection import Connection
 from driftline.storage.monitoring import alerts, incidents, judged_windows, silences, verdicts
 from driftline.storage.monitoring.alerts import Alert, State
@@ -27,13 +28,11 @@ from driftline.wording import counted
 
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
-_Look = tuple[Fresh, dict[Family, list[Contributor]]]  # a window, and what alarms in it
+_Alarms = dict[Family, list[Contributor]]  # of one window
 
 
 @dataclass
-class _Open:
-    """An incident while it is folded over windows."""
-
+class _OpenIncident:
     number: int
     content: Content
 
@@ -44,222 +43,200 @@ class Alerting:
     Parameters:
         name: the model's name in the config.
         model: its section.
-        link: address of a page with dashboards; None when there is none.
+        link: URL of the dashboards; None when there are none.
     """
 
     def __init__(self, name: str, model: Model, link: str | None = None) -> None:
         self._name = name
         self._model = model
         self._link = link
-        rule = model.monitors.hysteresis
-        self._need = max(rule.of, rule.resolve)
-        judged_at = (*schedule.lengths(model), realtime_checks.MINUTE, realtime_checks.REJECTS)
-        self._steps = {length.seconds: length.step for length in judged_at}
 
-    def apply(self, connection: Connection, fresh: Sequence[Fresh]) -> None:
-        """Move the alerts by windows that were judged just now, in the caller's transaction."""
-        severities = [(family, self._severity(family, ())) for family in FAMILIES]
-        alerts.ensure(connection, self._name, self._model.team, severities)
-        opened = {
-            family: _Open(one.id, one.content)
-            for family, one in incidents.still_open(connection, self._name).items()
-        }
-        looks = [
-            (one, {family: _alarms(family, one) for family in FAMILIES})
-            for one in sorted(fresh, key=lambda f: (f.end, f.length.seconds))
-        ]
-        past = self._past(connection, looks, opened)
-        for look in looks:
-            for family in FAMILIES:
-                self._step(connection, family, look, past, opened)
-        for family in FAMILIES:
-            if family in opened and not self._lengths(opened[family].content):
-                reason = "the config no longer judges what had alarmed"
-                self._resolve(connection, family, opened.pop(family), reason)
-        self._states(connection, past, opened)
+    def apply(self, connection: Connection, windows: Sequence[JudgedWindow]) -> None:
+        """Update alerts and incidents by new verdicts, in the caller's transaction."""
+        self._ensure_rows(connection)
+        _Update(connection, self._name, self._model, self._link).apply(windows)
         silences.refresh(connection, self._name)
 
-    def broken(self, connection: Connection, why: str) -> None:
-        """The model's round failed: said in the family that stands for driftline itself."""
-        severities = [(family, self._severity(family, ())) for family in FAMILIES]
-        alerts.ensure(connection, self._name, self._model.team, severities)
-        alerts.put(
+    def record_failure(self, connection: Connection, reason: str) -> None:
+        """Show in the family `pipeline` that the model's round failed."""
+        self._ensure_rows(connection)
+        alerts.set_state(
             connection,
             self._name,
             PIPELINE,
             state="broken",
-            severity=self._severity(PIPELINE, ()),
-            summary=f"windows can't be judged: {why}",
+            severity=_severity(self._model, PIPELINE, ()),
+            summary=f"windows could not be judged: {reason}",
         )
 
-    def _past(
-        self, connection: Connection, looks: Sequence[_Look], opened: dict[str, _Open]
+    def _ensure_rows(self, connection: Connection) -> None:
+        severities = [(family, _severity(self._model, family, ())) for family in FAMILIES]
+        alerts.ensure(connection, self._name, self._model.team, severities)
+
+
+class _Update:
+    """One update of a model's alerts, within one transaction.
+
+    Attributes:
+        incidents: the open incidents by family.
+        history: by window length in seconds and family, what the windows that hysteresis counts
+            reported, in order of their ends.
+    """
+
+    def __init__(self, connection: Connection, name: str, model: Model, link: str | None) -> None:
+        self._connection = connection
+        self._name = name
+        self._model = model
+        self._link = link
+        self._hysteresis = model.monitors.hysteresis
+        lengths = (*schedule.lengths(model), realtime_checks.MINUTE, realtime_checks.REJECTS)
+        self._steps = {length.seconds: length.step for length in lengths}
+        self.incidents = {
+            family: _OpenIncident(incident.id, incident.content)
+            for family, incident in incidents.unresolved(connection, name).items()
+        }
+        self.history: dict[int, dict[str, list[Flags]]] = {}
+
+    def apply(self, windows: Sequence[JudgedWindow]) -> None:
+        """Step through the windows in order, then store the state of every family."""
+        ordered = sorted(windows, key=lambda window: (window.end, window.length.seconds))
+        alarms = [{family: _alarms(family, window) for family in FAMILIES} for window in ordered]
+        self.history = self._read_history(ordered, alarms)
+        for window, by_family in zip(ordered, alarms, strict=True):
+            for family in FAMILIES:
+                self._step(family, window, by_family[family])
+        for family in FAMILIES:
+            if family in self.incidents and not self._lengths(self.incidents[family].content):
+                self._resolve(family, "the config no longer monitors anything in it")
+        self._store_states()
+
+    def _read_history(
+        self, windows: Sequence[JudgedWindow], alarms: Sequence[_Alarms]
     ) -> dict[int, dict[str, list[Flags]]]:
-        """By length and family, the windows that the rules look at, in order."""
+        """Flags from far enough back to apply the hysteresis to each of the windows."""
         configured = (window.seconds for window in self._model.monitors.windows)
-        ends = judged_windows.last(connection, self._name, configured)
+        ends = judged_windows.last(self._connection, self._name, configured)
         families: dict[int, set[str]] = {}
-        for family, current in opened.items():
-            for seconds in self._lengths(current.content):
+        for family, incident in self.incidents.items():
+            for seconds in self._lengths(incident.content):
                 families.setdefault(seconds, set()).add(family)
-                ends.setdefault(seconds, current.content.last)
-        for one, alarms in looks:
-            seconds = one.length.seconds
-            ends[seconds] = min(one.end, ends.get(seconds, one.end))
-            alarming = {family for family, found in alarms.items() if found}
+                ends.setdefault(seconds, incident.content.last)
+        for window, by_family in zip(windows, alarms, strict=True):
+            seconds = window.length.seconds
+            ends[seconds] = min(window.end, ends.get(seconds, window.end))
+            alarming = {family for family, alarm in by_family.items() if alarm}
             families.setdefault(seconds, set()).update(alarming)
         return {
             seconds: verdicts.flags(
-                connection,
+                self._connection,
                 self._name,
                 seconds,
-                self._since(connection, seconds, end, families.get(seconds, ())),
+                self._history_start(seconds, end, families.get(seconds, ())),
             )
             for seconds, end in ends.items()
         }
 
-    def _since(
-        self, connection: Connection, seconds: int, end: datetime, families: Iterable[str]
-    ) -> datetime:
-        """From where on there are enough windows with rows before `end`, however rare these are,
-        of the families for which it matters."""
-        reached = (
-            verdicts.reaching(connection, self._name, seconds, family, until=end, n=self._need)
+    def _history_start(self, seconds: int, end: datetime, families: Iterable[str]) -> datetime:
+        """Where enough windows with rows lie before `end`, however rare these are."""
+        n = max(self._hysteresis.of, self._hysteresis.resolve)
+        starts = (
+            verdicts.nth_newest_end(self._connection, self._name, seconds, family, until=end, n=n)
             for family in families
         )
-        lately = end - timedelta(seconds=self._steps[seconds] * 2 * self._need)
-        return min([lately, *(since for since in reached if since is not None)])
+        recent = end - timedelta(seconds=self._steps[seconds] * 2 * n)
+        return min([recent, *(start for start in starts if start is not None)])
 
-    def _step(
-        self,
-        connection: Connection,
-        family: Family,
-        look: _Look,
-        past: dict[int, dict[str, list[Flags]]],
-        opened: dict[str, _Open],
-    ) -> None:
-        one, alarms = look[0], look[1][family]
-        current = opened.get(family)
-        if current is not None:
+    def _step(self, family: Family, window: JudgedWindow, alarms: list[Contributor]) -> None:
+        """Open, update or resolve the incident of a family by one window."""
+        incident = self.incidents.get(family)
+        if incident is not None:
             if alarms:
-                costly = "performance" in opened
-                self._grow(connection, family, current, alarms, one, costly=costly)
-            elif self._over(connection, family, current, one, past):
-                self._resolve(connection, family, current, self._good_windows(current.content))
-                del opened[family]
+                self._extend(family, incident, alarms, window)
+            elif self._is_over(family, incident.content, window):
+                self._resolve(family, self._reason(incident.content))
             return
-        seen = _until(past[one.length.seconds].get(family, ()), one.end)
-        rule = self._model.monitors.hysteresis
-        alarmed = [f.end for f in seen[-rule.of :] if f.alarm]
-        if alarms and one.may_open and len(alarmed) >= rule.fire:
-            since = alarmed[0] - timedelta(seconds=one.length.seconds)
-            span = since, one.end
-            opened[family] = self._start(connection, family, span, alarms, opened)
+        flags = _until(self.history[window.length.seconds].get(family, ()), window.end)
+        alarmed = [flag.end for flag in flags[-self._hysteresis.of :] if flag.alarm]
+        if alarms and window.may_open and len(alarmed) >= self._hysteresis.fire:
+            since = alarmed[0] - timedelta(seconds=window.length.seconds)
+            self._open(family, since, window.end, alarms)
 
-    def _over(
-        self,
-        connection: Connection,
-        family: Family,
-        current: _Open,
-        one: Fresh,
-        past: dict[int, dict[str, list[Flags]]],
-    ) -> bool:
+    def _is_over(self, family: Family, content: Content, window: JudgedWindow) -> bool:
         """Whether the last windows of every length that contributed are good."""
-        lengths = self._lengths(current.content)
-        until = max(one.end, current.content.last)
-        return one.length.seconds in lengths and all(
-            self._good(connection, family, current, past[seconds], seconds=seconds, until=until)
-            for seconds in lengths
+        lengths = self._lengths(content)
+        until = max(window.end, content.last)
+        return window.length.seconds in lengths and all(
+            self._is_good(family, content, seconds, until) for seconds in lengths
         )
 
-    def _good(
-        self,
-        connection: Connection,
-        family: Family,
-        current: _Open,
-        past: dict[str, list[Flags]],
-        *,
-        seconds: int,
-        until: datetime,
-    ) -> bool:
-        """Whether the last windows of one length are: no alarm, and what contributed was seen."""
-        wanted = self._model.monitors.hysteresis.resolve
-        recent = _until(past.get(family, ()), until)[-wanted:]
-        if len(recent) < wanted or any(f.alarm for f in recent):
+    def _is_good(self, family: Family, content: Content, seconds: int, until: datetime) -> bool:
+        """Whether the last windows of one length have no alarm, and tested what contributed."""
+        history, required = self.history[seconds], self._hysteresis.resolve
+        recent = _until(history.get(family, ()), until)[-required:]
+        if len(recent) < required or any(flag.alarm for flag in recent):
             return False
-        # all looks of a window are read only where one of them failed
-        failed = {f.end for f in past.get(PIPELINE, ()) if f.alarm}
+        # all verdicts of a window are read only if one of them failed: there are thousands
+        failed = {flag.end for flag in history.get(PIPELINE, ()) if flag.alarm}
         suspects = (
-            verdicts.of_window(connection, self._name, seconds, f.end)
-            for f in recent
-            if f.end in failed
+            verdicts.of_window(self._connection, self._name, seconds, flag.end)
+            for flag in recent
+            if flag.end in failed
         )
-        ranked = current.content.contributors
-        return not any(contributors.unseen(ranked, family, seconds, said) for said in suspects)
+        ranked = content.contributors
+        return not any(contributors.untested(ranked, family, seconds, rows) for rows in suspects)
 
     def _lengths(self, content: Content) -> set[int]:
-        """The lengths that contributed and are still judged."""
-        watched = self._model.monitors.no_traffic is not None
+        """The window lengths that contributed and are still judged."""
+        checks_traffic = self._model.monitors.no_traffic is not None
         return {
-            one["window_seconds"]
-            for one in content.contributors
-            if one["window_seconds"] in self._steps
-            and (watched or one["monitor"] != no_traffic.NAME)
+            contributor["window_seconds"]
+            for contributor in content.contributors
+            if contributor["window_seconds"] in self._steps
+            and (checks_traffic or contributor["monitor"] != no_traffic.NAME)
         }
 
-    def _start(
-        self,
-        connection: Connection,
-        family: Family,
-        span: tuple[datetime, datetime],
-        alarms: list[Contributor],
-        opened: dict[str, _Open],
-    ) -> _Open:
+    def _open(
+        self, family: Family, since: datetime, last: datetime, alarms: list[Contributor]
+    ) -> None:
         ranked = contributors.merge((), alarms)
-        severity = self._severity(family, ranked, costly="performance" in opened)
-        content = self._filled(family, severity, *span, ranked)
-        number = incidents.start(connection, self._name, family, content)
-        self._tell(connection, number, family, content, "fired")
-        return _Open(number, content)
+        content = self._content(family, self._severity(family, ranked), since, last, ranked)
+        number = incidents.start(self._connection, self._name, family, content)
+        self.incidents[family] = _OpenIncident(number, content)
+        self._notify(family, "fired")
 
-    def _grow(
+    def _extend(
         self,
-        connection: Connection,
         family: Family,
-        current: _Open,
+        incident: _OpenIncident,
         alarms: list[Contributor],
-        one: Fresh,
-        *,
-        costly: bool,
+        window: JudgedWindow,
     ) -> None:
-        """More alarms of what is open already; told again only when it became more severe, or
-        when a column joined."""
-        before = current.content
-        ranked = contributors.merge(before.contributors, alarms)
-        since = min(before.since, one.end - timedelta(seconds=one.length.seconds))
-        severity = self._severity(family, ranked, costly=costly)
-        severity = "page" if "page" in (before.severity, severity) else "ticket"
-        content = self._filled(family, severity, since, max(before.last, one.end), ranked)
-        incidents.update(connection, current.number, content)
-        current.content = content
-        if severity != before.severity or contributors.joined(before.contributors, ranked):
-            self._tell(connection, current.number, family, content, "changed", before=before)
+        """Add alarms to an open incident; notify only if it becomes a page or a column joins."""
+        previous = incident.content
+        ranked = contributors.merge(previous.contributors, alarms)
+        since = min(previous.since, window.end - timedelta(seconds=window.length.seconds))
+        severity = self._severity(family, ranked)
+        severity = "page" if "page" in (previous.severity, severity) else "ticket"
+        last = max(previous.last, window.end)
+        incident.content = self._content(family, severity, since, last, ranked)
+        incidents.update(self._connection, incident.number, incident.content)
+        if severity != previous.severity or contributors.joined(previous.contributors, ranked):
+            self._notify(family, "changed", previous)
 
-    def _resolve(
-        self, connection: Connection, family: Family, current: _Open, resolution: str
-    ) -> None:
-        incidents.resolve(connection, current.number, resolution)
+    def _resolve(self, family: Family, resolution: str) -> None:
+        incident = self.incidents.pop(family)
+        incidents.resolve(self._connection, incident.number, resolution)
         message = messages.resolved(
-            self._name, current.number, family, current.content, resolution, link=self._link
+            self._name, incident.number, family, incident.content, resolution, link=self._link
         )
-        messages.send(connection, current.number, "resolved", message)
+        messages.send(self._connection, incident.number, "resolved", message)
 
-    def _good_windows(self, content: Content) -> str:
+    def _reason(self, content: Content) -> str:
         lengths = " and ".join(map(messages.length, sorted(self._lengths(content))))
-        windows = counted(self._model.monitors.hysteresis.resolve, "window")
+        windows = counted(self._hysteresis.resolve, "window")
         return f"{windows} of {lengths} in a row without an alarm"
 
-    def _filled(
+    def _content(
         self,
         family: Family,
         severity: Severity,
@@ -267,104 +244,69 @@ class Alerting:
         last: datetime,
         ranked: Sequence[Contributor],
     ) -> Content:
-        # a fixed limit, an objective and Evidently's tests are no part of the budget
-        known = all(one.get("level") and not one["provisional"] for one in ranked)
+        # fixed limits, objectives and Evidently's tests are not part of the false-alarm budget
+        budgeted = all(item.get("level") and not item["provisional"] for item in ranked)
         return Content(
             severity=severity,
-            version=next((one["version"] for one in ranked if one["version"]), None),
+            version=next((item["version"] for item in ranked if item["version"]), None),
             since=since,
             last=last,
             summary=contributors.summary(family, ranked),
             contributors=ranked,
-            false_per_week=self._model.monitors.false_alarms_per_week if known else None,
+            false_alarms_per_week=self._model.monitors.false_alarms_per_week if budgeted else None,
         )
 
-    def _severity(
-        self, family: Family, ranked: Iterable[Contributor], *, costly: bool = False
-    ) -> Severity:
-        """A page for families that page, and for drift that costs performance; what was only
-        judged by a declared variation never pages."""
-        looks = list(ranked)
-        if looks and all(one["provisional"] for one in looks):
-            return "ticket"
-        pages = family in self._model.monitors.page or (family == "drift" and costly)
-        return "page" if pages else "ticket"
+    def _severity(self, family: Family, ranked: Sequence[Contributor]) -> Severity:
+        return _severity(self._model, family, ranked, costly="performance" in self.incidents)
 
-    def _tell(
-        self,
-        connection: Connection,
-        number: int,
-        family: Family,
-        content: Content,
-        kind: messages.Kind,
-        *,
-        before: Content | None = None,
-    ) -> None:
+    def _notify(self, family: Family, kind: messages.Kind, previous: Content | None = None) -> None:
+        incident = self.incidents[family]
         message = messages.write(
-            *(self._name, self._model, number, family, content),
+            *(self._name, self._model, incident.number, family, incident.content),
             kind=kind,
-            before=before,
+            previous=previous,
             link=self._link,
         )
-        messages.send(connection, number, kind, message)
+        messages.send(self._connection, incident.number, kind, message)
 
-    def _states(
-        self,
-        connection: Connection,
-        past: dict[int, dict[str, list[Flags]]],
-        opened: dict[str, _Open],
-    ) -> None:
-        before = {one.family: one for one in alerts.of(connection, self._name)}
+    def _store_states(self) -> None:
+        stored = {alert.family: alert for alert in alerts.read(self._connection, self._name)}
         for family in FAMILIES:
-            newest = [seen[family][-1] for seen in past.values() if seen.get(family)]
-            state = self._state(family, newest, past, firing=family in opened)
-            known = before.get(family)
-            if state == "no_data" and not newest and known and known.state in ("ok", "pending"):
-                state = known.state  # labels come late: the newest windows were not judged yet
-            self._put(connection, family, state, opened.get(family), known)
+            newest = [flags[-1] for by in self.history.values() if (flags := by.get(family))]
+            state, previous = self._state(family, newest), stored.get(family)
+            if state == "no_data" and not newest and previous is not None:
+                # labels are delayed: the newest windows have not been measured yet
+                state = previous.state if previous.state in ("ok", "pending") else state
+            self._store(family, state, previous)
 
-    def _state(
-        self,
-        family: Family,
-        newest: Sequence[Flags],
-        past: dict[int, dict[str, list[Flags]]],
-        *,
-        firing: bool,
-    ) -> State:
-        if firing:
+    def _state(self, family: Family, newest: Sequence[Flags]) -> State:
+        if family in self.incidents:
             return "firing"
-        if any(f.broken for f in newest):
+        if any(flag.broken for flag in newest):
             return "broken"
-        of = self._model.monitors.hysteresis.of
-        pending = any(f.alarm for seen in past.values() for f in _recent(seen.get(family), of))
-        if pending:
+        n = self._hysteresis.of
+        recent = (_last(by_family.get(family), n) for by_family in self.history.values())
+        if any(flag.alarm for flags in recent for flag in flags):
             return "pending"
         if family == PIPELINE:  # the round itself succeeded
             return "ok"
-        return "no_data" if all(f.empty for f in newest) else "ok"
+        return "no_data" if all(flag.empty for flag in newest) else "ok"
 
-    def _put(
-        self,
-        connection: Connection,
-        family: Family,
-        state: State,
-        current: _Open | None,
-        before: Alert | None,
-    ) -> None:
-        content = None if current is None else current.content
-        severity = self._severity(family, ()) if content is None else content.severity
-        ranked = () if content is None else content.contributors
-        columns = ", ".join(contributors.columns(ranked))
+    def _store(self, family: Family, state: State, previous: Alert | None) -> None:
+        """Write the alert of a family if anything in it has changed."""
+        incident = self.incidents.get(family)
+        content = None if incident is None else incident.content
+        severity = _severity(self._model, family, ()) if content is None else content.severity
+        number = None if incident is None else incident.number
+        columns = ", ".join(contributors.columns(() if content is None else content.contributors))
         summary = "" if content is None else content.summary
-        number = None if current is None else current.number
-        wanted = (state, severity, number, columns, summary)
-        if before is not None and wanted == (
-            *(before.state, before.severity, before.incident_id),
-            *(before.columns, before.summary),
+        if previous is not None and (state, severity, number, columns, summary) == (
+            *(previous.state, previous.severity, previous.incident_id),
+            *(previous.columns, previous.summary),
         ):
             return
-        alerts.put(
-            connection,
+        alerts.set_state(
+            self._connection,
             self._name,
             family,
             state=state,
@@ -376,19 +318,30 @@ class Alerting:
         )
 
 
-def _alarms(family: Family, one: Fresh) -> list[Contributor]:
-    """What alarms in a window: of driftline itself, the monitors that failed."""
+def _severity(
+    model: Model, family: Family, ranked: Sequence[Contributor], *, costly: bool = False
+) -> Severity:
+    """A page for families that page, and for drift while performance is bad; alarms that were
+    judged only by a declared variation are never pages."""
+    if ranked and all(item["provisional"] for item in ranked):
+        return "ticket"
+    pages = family in model.monitors.page or (family == "drift" and costly)
+    return "page" if pages else "ticket"
+
+
+def _alarms(family: Family, window: JudgedWindow) -> list[Contributor]:
+    """What alarms in a window; in the family `pipeline`, the monitors that failed."""
     if family == PIPELINE:
-        return contributors.failed(one.verdicts, one.length.seconds)
-    own = (verdict for verdict in one.verdicts if verdict.family == family)
-    return contributors.of(own, one.length.seconds)
+        return contributors.failed(window.verdicts, window.length.seconds)
+    own = (verdict for verdict in window.verdicts if verdict.family == family)
+    return contributors.alarmed(own, window.length.seconds)
 
 
 def _until(flags: Sequence[Flags], end: datetime) -> Sequence[Flags]:
     """The windows that end at `end` or before and that had something to judge."""
-    place = bisect_right(flags, end, key=lambda one: one.end)
-    return [one for one in flags[:place] if not one.empty]
+    place = bisect_right(flags, end, key=lambda flag: flag.end)
+    return [flag for flag in flags[:place] if not flag.empty]
 
 
-def _recent(flags: Sequence[Flags] | None, n: int) -> Sequence[Flags]:
-    return [one for one in flags or () if not one.empty][-n:]
+def _last(flags: Sequence[Flags] | None, n: int) -> Sequence[Flags]:
+    return [flag for flag in flags or () if not flag.empty][-n:]

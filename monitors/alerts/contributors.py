@@ -1,11 +1,12 @@
-"""What an incident is made of: the looks that alarmed, ranked.
+"""The contributors of an incident: the tests that alarmed, ranked.
 
-The smallest q-value comes first: the share of false ones among a window's looks that are at least
-as unusual (Benjamini and Hochberg 1995). Those that tie are ranked by their effect. It only ranks:
-what alarms is decided by the budget.
+The smallest q-value comes first: the expected share of false alarms among the tests of a window
+that are at least as unusual (Benjamini and Hochberg 1995). Equal q-values are ranked by effect.
+The ranking does not decide what alarms: the budget does.
 """
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from scipy.stats import false_discovery_control
@@ -19,54 +20,63 @@ _SHOWN = 3
 
 Contributor = dict[str, Any]
 
+_test = itemgetter("column", "monitor", "segment", "window_seconds")  # what identifies the test
 
-def of(verdicts: Iterable[Verdict], seconds: int) -> list[Contributor]:
+
+def alarmed(verdicts: Iterable[Verdict], seconds: int) -> list[Contributor]:
     """The alarms among the verdicts of one family in one window."""
-    looks = [one for one in verdicts if one.alerts]
-    if not any(one.status == "alarm" for one in looks):
+    tests = [verdict for verdict in verdicts if verdict.alerts]
+    if not any(test.status == "alarm" for test in tests):
         return []
     return [
-        _contributor(one, seconds, one.detail, q)
-        for one, q in zip(looks, _q_values(looks), strict=True)
-        if one.status == "alarm"
+        _contributor(test, seconds, test.detail, q)
+        for test, q in zip(tests, _q_values(tests), strict=True)
+        if test.status == "alarm"
     ]
 
 
 def failed(verdicts: Iterable[Verdict], seconds: int) -> list[Contributor]:
-    """The looks of any family that are broken in one window: nobody watches there."""
+    """The tests of any family that failed in one window: what they monitor is not monitored."""
     return [
-        _contributor(one, seconds, f"{one.monitor} failed: {one.detail}", None)
-        for one in verdicts
-        if one.status == "broken"
+        _contributor(verdict, seconds, f"{verdict.monitor} failed: {verdict.detail}", None)
+        for verdict in verdicts
+        if verdict.status == "broken"
     ]
 
 
-def unseen(ranked: Sequence[Contributor], family: str, seconds: int, said: Sequence[Row]) -> bool:
-    """Whether something of an incident could not be looked at in one window.
+def untested(ranked: Sequence[Contributor], family: str, seconds: int, rows: Sequence[Row]) -> bool:
+    """Whether a contributor of an incident could not be tested in one window.
 
-    Its look is broken, or it has none because a whole is broken that it comes from: a segment, the
-    rows of the window, one of Evidently's metrics. What else is broken has nothing to do with it.
+    Its test is broken, or missing because something that it depends on is broken: the segment, the
+    rows of the window, or one of Evidently's metrics. Other broken tests do not matter.
 
     Parameters:
         family: of the incident.
         seconds: length of the window.
-        said: all verdicts of the window.
+        rows: all verdicts of the window.
     """
-    judged = {(row.column, row.monitor, row.segment) for row in said}
-    faults = [row for row in said if row.status == "broken"]
+    tested = {(row.column, row.monitor, row.segment) for row in rows}
+    faults = [row for row in rows if row.status == "broken"]
     broken = {(row.column, row.monitor, row.segment) for row in faults}
-    wholes = {row.segment for row in faults if not row.column and row.family in (family, PIPELINE)}
-    own = (_look(one)[:3] for one in ranked if one["window_seconds"] == seconds)
-    return any(
-        look in broken or (look not in judged and not wholes.isdisjoint((names.ALL_ROWS, look[2])))
-        for look in own
+    # a fault without a column concerns its whole segment
+    segments = {
+        row.segment for row in faults if not row.column and row.family in (family, PIPELINE)
+    }
+    same_length = (
+        contributor for contributor in ranked if contributor["window_seconds"] == seconds
+    )
+    tests = [_test(contributor)[:3] for contributor in same_length]
+    tests = [_test(item)[:3] for item in ranked if item["window_seconds"] == seconds]
+    missing = (test for test in tests if test not in tested)
+    return not broken.isdisjoint(tests) or any(
+        not segments.isdisjoint((names.ALL_ROWS, segment)) for _, _, segment in missing
     )
 
 
-def merge(before: Sequence[Contributor], newer: Sequence[Contributor]) -> list[Contributor]:
-    """Both, each look once with its newest numbers, ranked."""
-    looks = {_look(one): one for one in (*before, *newer)}
-    return sorted(looks.values(), key=_rank)
+def merge(older: Sequence[Contributor], newer: Sequence[Contributor]) -> list[Contributor]:
+    """Both, each test once with its newest numbers, ranked."""
+    tests = {_test(contributor): contributor for contributor in (*older, *newer)}
+    return sorted(tests.values(), key=_rank)
 
 
 def columns(ranked: Sequence[Contributor]) -> list[str]:
@@ -74,63 +84,69 @@ def columns(ranked: Sequence[Contributor]) -> list[str]:
     return list(dict.fromkeys(map(name, ranked)))
 
 
-def name(one: Contributor) -> str:
-    """Its column; of a monitor of the whole stream its own name."""
-    return str(one["column"] or one["monitor"])
+def name(contributor: Contributor) -> str:
+    """Its column, or the name of its monitor if that monitors the whole stream."""
+    return str(contributor["column"] or contributor["monitor"])
 
 
 def subjects(family: str, ranked: Sequence[Contributor]) -> list[str]:
-    """What an incident of a family is of; of the volume nothing more can be named."""
-    return columns([one for one in ranked if one["column"] or one["monitor"] != family])
+    """The columns that a title names; of driftline's own failures also the monitors."""
+    return columns(
+        [contributor for contributor in ranked if contributor["column"] or family == PIPELINE]
+    )
 
 
-def joined(before: Sequence[Contributor], ranked: Sequence[Contributor]) -> list[str]:
+def joined(older: Sequence[Contributor], ranked: Sequence[Contributor]) -> list[str]:
     """The columns that alarm and did not before."""
-    known = columns(before)
-    return [one for one in columns(ranked) if one not in known]
+    previous = columns(older)
+    return [column for column in columns(ranked) if column not in previous]
+
+
+def heading(family: str, subjects: Sequence[str]) -> str:
+    """A family and the columns or monitors that it concerns.
+
+    >>> heading("drift", ["amount", "country"]), heading("volume", [])
+    ('drift in amount, country', 'volume')
+    """
+    more = f" and {len(subjects) - _SHOWN} more" if len(subjects) > _SHOWN else ""
+    subject = "pipeline failure" if family == PIPELINE else family
+    return f"{subject} in {', '.join(subjects[:_SHOWN])}{more}" if subjects else subject
 
 
 def summary(family: str, ranked: Sequence[Contributor]) -> str:
     """One line: what changed."""
-    named = subjects(family, ranked)
-    more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
-    of = f" of {', '.join(named[:_SHOWN])}{more}" if named else ""
-    return f"{family}{of}: {ranked[0]['detail'] if ranked else ''}"
+    return f"{heading(family, subjects(family, ranked))}: {ranked[0]['detail'] if ranked else ''}"
 
 
-def _contributor(one: Verdict, seconds: int, detail: str, q: float | None) -> Contributor:
+def _contributor(verdict: Verdict, seconds: int, detail: str, q: float | None) -> Contributor:
     return {
-        "column": one.column,
-        "monitor": one.monitor,
-        "segment": one.segment,
+        "column": verdict.column,
+        "monitor": verdict.monitor,
+        "segment": verdict.segment,
         "window_seconds": seconds,
-        "version": one.version,
-        "value": one.value,
-        "expected": one.expected,
-        "p_value": one.p_value,
+        "version": verdict.version,
+        "value": verdict.value,
+        "expected": verdict.expected,
+        "p_value": verdict.p_value,
         "q_value": q,
-        "level": one.level,
-        "effect": one.effect,
-        "provisional": one.provisional,
+        "level": verdict.level,
+        "effect": verdict.effect,
+        "provisional": verdict.provisional,
         "detail": detail,
     }
 
 
-def _q_values(looks: Sequence[Verdict]) -> list[float | None]:
-    """None for looks without a p-value, such as fixed thresholds."""
-    tested = [place for place, one in enumerate(looks) if one.p_value is not None]
-    found: list[float | None] = [None] * len(looks)
-    if tested:
-        adjusted = false_discovery_control([looks[place].p_value for place in tested])
-        for place, q in zip(tested, adjusted.tolist(), strict=True):
-            found[place] = q
-    return found
+def _q_values(tests: Sequence[Verdict]) -> list[float | None]:
+    """None for tests without a p-value, such as fixed thresholds."""
+    places = [place for place, test in enumerate(tests) if test.p_value is not None]
+    q_values: list[float | None] = [None] * len(tests)
+    if places:
+        adjusted = false_discovery_control([tests[place].p_value for place in places])
+        for place, q in zip(places, adjusted.tolist(), strict=True):
+            q_values[place] = q
+    return q_values
 
 
-def _rank(one: Contributor) -> tuple[float, float, tuple[str, str, str, int]]:
-    q = one.get("q_value")
-    return 1.0 if q is None else q, -abs(one["effect"] or 0.0), _look(one)
-
-
-def _look(one: Contributor) -> tuple[str, str, str, int]:
-    return one["column"], one["monitor"], one["segment"], one["window_seconds"]
+def _rank(contributor: Contributor) -> tuple[float, float, tuple[str, str, str, int]]:
+    q = contributor.get("q_value")
+    return 1.0 if q is None else q, -abs(contributor["effect"] or 0.0), _test(contributor)

@@ -1,1 +1,1 @@
-"""From statistics to verdicts: laws found from the reference, levels from a budget."""
+"""From statistics to verdicts: null distributions from the reference, alpha from a budget."""

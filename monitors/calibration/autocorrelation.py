@@ -1,4 +1,4 @@
-"""How much neighbouring windows resemble each other."""
+"""How strongly consecutive windows are correlated."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ from driftline.profile.binning import Floats
 
 
 def inflation(series: Floats) -> float:
-    """1 + twice the sum of autocorrelations, up to the first pair that is not positive.
+    """Long-run variance over variance: 1 + twice the sum of autocorrelations.
 
-    Geyer (1992), initial positive sequence.
+    Summed up to the first pair that is not positive: Geyer's (1992) initial positive sequence.
     """
-    known = np.isfinite(series)
-    if len(series) < 4 or not known.any():
+    finite = np.isfinite(series)
+    if len(series) < 4 or not finite.any():
         return 1.0
-    series = np.where(known, series - series[known].mean(), 0.0)
+    series = np.where(finite, series - series[finite].mean(), 0.0)
     energy = float(series @ series)
     if energy == 0:
         return 1.0

@@ -1,4 +1,4 @@
-"""Find the law of a statistic from the reference's own windows."""
+"""Null distributions of statistics, estimated from the reference's own windows."""
 
 import hashlib
 import zlib
@@ -12,186 +12,195 @@ from scipy import special
 
 from driftline.config.monitors import Monitors
 from driftline.monitors.calibration.autocorrelation import inflation
-from driftline.monitors.calibration.budget import Look
-from driftline.monitors.calibration.excess import Excess
-from driftline.monitors.calibration.null import MOSTLY_SAMPLING, Basis, Null, freedom
-from driftline.monitors.calibration.reference import Blocks, Reference, left_out
+from driftline.monitors.calibration.budget import HypothesisTest
+from driftline.monitors.calibration.null import MOSTLY_SAMPLING, Basis, NullDistribution, freedom
+from driftline.monitors.calibration.overdispersion import Overdispersion
+from driftline.monitors.calibration.reference import Blocks, Reference, without_block
 from driftline.monitors.columns.counts import Counts
 from driftline.monitors.columns.monitor import Comparison, Dispersed, Monitor
 from driftline.profile.binning import Floats, Ints
-from driftline.storage.monitoring.calibrations import Key, Law
+from driftline.storage.monitoring.calibrations import Key, StoredNull
 
-_METHOD = 5  # grows when the same windows would give other laws
-SMALLEST = 50.0  # rows; the smallest size of window that a law is found for
-_STEP = np.sqrt(2.0)  # from one size to the next
-FEWEST = 8  # windows that say something of variation
-_MOST = 600  # windows of a reference that are compared; more take time and add little
-_SURE = 0.05  # doubt with which a spread is mostly that of independent rows ...
+_METHOD = 5  # increased when the same windows would give other null distributions
+MIN_SIZE = 50.0  # rows; the smallest window size with a null distribution
+_SIZE_RATIO = np.sqrt(2.0)  # of consecutive sizes
+MIN_WINDOWS = 8  # needed to estimate the variation between windows
+_MAX_WINDOWS = 600  # compared per reference; more take time and add little
+_SAMPLING_ALPHA = 0.05  # of the test whether the variance is mostly that of independent rows ...
 _NO_OUTLIERS = 0.4  # ... unless a few windows stand out, so that fewer degrees of freedom fit
-_DECLARED_BLOCKS = 10.0  # degrees of freedom of a variation that was only declared
+_ASSUMED_DF = 10.0  # degrees of freedom of a variation that the config assumes
 
 
 def sizes_up_to(rows: float) -> Floats:
-    """The sizes that laws are found at: 50, 71, 100, ..., at most `rows`."""
-    if rows < SMALLEST:
+    """The window sizes that have null distributions: 50, 71, 100, ..., at most `rows`."""
+    if rows < MIN_SIZE:
         return np.array([max(rows, 1.0)])
-    steps = int(np.floor(np.log(rows / SMALLEST) / np.log(_STEP) + 1e-9))
-    sizes: Floats = SMALLEST * _STEP ** np.arange(steps + 1)
+    steps = int(np.floor(np.log(rows / MIN_SIZE) / np.log(_SIZE_RATIO) + 1e-9))
+    sizes: Floats = MIN_SIZE * _SIZE_RATIO ** np.arange(steps + 1)
     return sizes
 
 
 @dataclass(frozen=True)
 class Calibrator:
-    """The laws of one reference; each is found when it is first asked for, and kept.
+    """The null distributions of one reference, each estimated on first use and cached.
 
     Attributes:
-        settings: how the model is watched.
-        reference: what its windows are compared with.
+        settings: the model's monitoring config.
+        reference: the reference of its windows.
     """
 
     settings: Monitors
     reference: Reference
-    _found: dict[Key, Null | None] = field(default_factory=dict)
+    _nulls: dict[Key, NullDistribution | None] = field(default_factory=dict)
     _last: dict[tuple[str, int], tuple[Counts, Counts]] = field(default_factory=dict)
 
     def null(
-        self, monitor: Monitor, look: Look, rows: float, df: float, level: float
-    ) -> Null | None:
-        """The law for a window of so many rows; for a large one that the reference cannot speak
-        of at this level, the law of the largest size that it can, to which the window is scaled.
+        self, monitor: Monitor, test: HypothesisTest, rows: float, df: float, level: float
+    ) -> NullDistribution | None:
+        """The null distribution for a window with `rows` rows.
 
-        Args:
-            look: which column, in windows of which length.
-            rows: what `monitor.sizes` says of the window.
-            df: degrees of freedom of the statistic for independent rows; NaN when not known.
-            level: the false-alarm rate that is wanted.
+        If `level` is not attainable at that size, the one of the largest size at which it is; the
+        window is then scaled down to that size.
+
+        Parameters:
+            test: column and window length.
+            rows: `monitor.sizes` of the window.
+            df: degrees of freedom of the statistic for independent rows; NaN when unknown.
+            level: the requested significance level.
 
         Returns:
-            None when the monitor has no law without windows of the reference, and there are none.
+            None when the monitor needs windows of the reference, and there are none.
         """
-        if not self.reference.knows(look.seconds):
-            return self._declared(monitor, rows, df)
+        if not self.reference.has_windows(test.seconds):
+            return self._assumed(monitor, rows, df)
         sizes = sizes_up_to(rows).tolist()
-        inside = bisect_right(sizes, self.reference.largest(look.seconds))
-        beyond = self._supported(monitor, look, sizes[inside:], level)
-        best: Null | None = None
+        inside = bisect_right(sizes, self.reference.max_rows(test.seconds))
+        beyond = self._attainable_sizes(monitor, test, sizes[inside:], level)
+        best: NullDistribution | None = None
         for size in (*beyond[-1:], *sizes[:inside][::-1]):
-            null = self._at(monitor, look, size)
+            null = self._null(monitor, test, size)
             if null is None:
                 continue
             best = null
             if null.attainable <= level:
                 break
-        declared = self._declared(monitor, rows, df)
+        assumed = self._assumed(monitor, rows, df)
         if best is None:
-            return declared
-        best = best.resized(min(rows, best.size * _STEP), df)
-        if declared is None or len(sizes) == inside:
+            return assumed
+        best = best.resized(min(rows, best.size * _SIZE_RATIO), df)
+        if assumed is None or len(sizes) == inside:
             return best
-        vaguer = best.threshold(level) / best.size > declared.threshold(level) / rows
-        return declared if (vaguer or best.attainable > level) and not best.differs else best
+        is_wider = best.threshold(level) / best.size > assumed.threshold(level) / rows
+        return assumed if (is_wider or best.attainable > level) and not best.differs else best
 
-    def _supported(
-        self, monitor: Monitor, look: Look, sizes: Sequence[float], level: float
+    def _attainable_sizes(
+        self, monitor: Monitor, test: HypothesisTest, sizes: Sequence[float], level: float
     ) -> Sequence[float]:
-        """Those of ascending sizes that the reference can speak of at a level."""
+        """The ascending sizes at which the level is attainable."""
 
-        def unsupported(size: float) -> bool:
-            null = self._at(monitor, look, size)
+        def unattainable(size: float) -> bool:
+            null = self._null(monitor, test, size)
             return null is None or null.attainable > level
 
-        return sizes[: bisect_left(sizes, True, key=unsupported)]
+        return sizes[: bisect_left(sizes, True, key=unattainable)]
 
     def variation(self, monitor: Monitor, column: str, seconds: int) -> tuple[float, float] | None:
-        """How much neighbouring windows of the reference resemble each other: the long-run
-        variance of their signed effects over its variance, and how many windows there are."""
+        """The long-run variance of the signed effects of the reference's windows over their
+        variance (1 when they are independent), and the number of windows."""
         pairs = self._pairs(column, seconds)
         if pairs is None:
             return None
-        counts, rest = pairs
-        usable = _usable(monitor, counts, rest, SMALLEST)
-        if len(usable) < FEWEST:
+        counts, references = pairs
+        usable = _usable(monitor, counts, references, MIN_SIZE)
+        if len(usable) < MIN_WINDOWS:
             return None
-        found = monitor.compare(counts.take(usable), rest.take(usable))
-        signed = found.sign * np.sqrt(np.maximum(found.statistic, 0.0))
+        comparison = monitor.compare(counts.take(usable), references.take(usable))
+        signed = comparison.sign * np.sqrt(np.maximum(comparison.statistic, 0.0))
         return inflation(signed), float(len(usable))
 
     def release(self) -> None:
-        """Let go of the reference's windows, which only new laws need, and comparisons by time."""
+        """Free the reference's windows, needed only for new null distributions and for matching."""
         self._last.clear()
         if self.settings.matching == "none":
             self.reference.release()
 
     @property
     def digest(self) -> str:
-        """Of all but the reference that the laws depend on."""
-        text = f"{_METHOD} {self.settings.matching} {self.settings.block}"
+        """A hash of the settings that the null distributions depend on."""
+        text = f"{_METHOD} {self.settings.matching} {self.settings.block_length}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def remember(self, laws: Mapping[Key, Law]) -> None:
-        """Laws that were found before, of the same reference and digest."""
-        self._found.update({key: None if law is None else Null(**law) for key, law in laws.items()})
+    def restore(self, nulls: Mapping[Key, StoredNull]) -> None:
+        """Add null distributions that were stored for the same reference and digest."""
+        for key, values in nulls.items():
+            self._nulls[key] = None if values is None else NullDistribution(**values)
 
-    def found(self, known: Collection[Key] = ()) -> dict[Key, Law]:
-        """The laws that were found or remembered, without known ones."""
+    def nulls(self, exclude: Collection[Key] = ()) -> dict[Key, StoredNull]:
+        """The null distributions estimated or restored so far, as they are stored."""
         return {
             key: None if null is None else null.to_dict()
-            for key, null in self._found.items()
-            if key not in known
+            for key, null in self._nulls.items()
+            if key not in exclude
         }
 
-    def _declared(self, monitor: Monitor, rows: float, df: float) -> Null | None:
-        """The law of a declared variation between windows, in standard deviations."""
+    def _assumed(self, monitor: Monitor, rows: float, df: float) -> NullDistribution | None:
+        """The null distribution for the variation between windows that the config assumes."""
         if not np.isfinite(df):
             return None
-        scale = df + (rows * self.settings.variation**2 if monitor.varies else 0.0)
-        return Null(rows, scale, freedom(df, scale), _DECLARED_BLOCKS, 0.0, "declared", df)
+        scale = df + (rows * self.settings.assumed_variation**2 if monitor.varies else 0.0)
+        df1 = freedom(df, scale)
+        return NullDistribution(rows, scale, df1, _ASSUMED_DF, 0.0, "declared", df)
 
-    def _at(self, monitor: Monitor, look: Look, size: float) -> Null | None:
-        key = Key(monitor.name, look.column, look.seconds, size)
-        if key not in self._found:
-            found = None
-            if size <= self.reference.largest(look.seconds):
-                found = self._find(monitor, look.column, look.seconds, size)
-            if found is None and (excess := self._excess(monitor, look, size)) is not None:
-                found = excess.null(size, self.settings.variation**2)
-            self._found[key] = found
-        return self._found[key]
+    def _null(self, monitor: Monitor, test: HypothesisTest, size: float) -> NullDistribution | None:
+        key = Key(monitor.name, test.column, test.seconds, size)
+        if key not in self._nulls:
+            null = None
+            if size <= self.reference.max_rows(test.seconds):
+                null = self._estimate(monitor, test.column, test.seconds, size)
+            if null is None and (excess := self._overdispersion(monitor, test, size)) is not None:
+                null = excess.null(size, self.settings.assumed_variation**2)
+            self._nulls[key] = null
+        return self._nulls[key]
 
-    def _excess(self, monitor: Monitor, look: Look, rows: float) -> Excess | None:
-        """What the reference's windows differ by, at all rows that they have, in the cells that
-        suit windows of so many rows; None when it does not show it."""
-        pairs = self._pairs(look.column, look.seconds)
+    def _overdispersion(
+        self, monitor: Monitor, test: HypothesisTest, rows: float
+    ) -> Overdispersion | None:
+        """The excess variation between all windows of the reference, in the cells that suit windows
+        of `rows` rows; None when it cannot be estimated."""
+        pairs = self._pairs(test.column, test.seconds)
         if pairs is None or not isinstance(monitor, Dispersed):
             return None
-        counts, rest = pairs
-        usable = _usable(monitor, counts, rest, 1.0)
-        some = usable[_spread(len(usable), _MOST)]
-        squares, df = monitor.dispersion(counts.take(some), rest.take(some), rows)
-        known = np.isfinite(squares)
-        if known.sum() < FEWEST or df < 1:
+        counts, references = pairs
+        usable = _usable(monitor, counts, references, 1.0)
+        chosen = usable[_evenly_spaced(len(usable), _MAX_WINDOWS)]
+        squares, df = monitor.dispersion(counts.take(chosen), references.take(chosen), rows)
+        finite = np.isfinite(squares)
+        if finite.sum() < MIN_WINDOWS or df < 1:
             return None
-        return Excess.of(squares[known], monitor.sizes(counts)[some][known], df)
+        return Overdispersion.of(squares[finite], monitor.sizes(counts)[chosen][finite], df)
 
-    def _find(self, monitor: Monitor, column: str, seconds: int, size: float) -> Null | None:
+    def _estimate(
+        self, monitor: Monitor, column: str, seconds: int, size: float
+    ) -> NullDistribution | None:
         pairs = self._pairs(column, seconds)
         if pairs is None:
             return None
-        counts, rest = pairs
+        counts, references = pairs
         rows = monitor.sizes(counts)
-        usable = _usable(monitor, counts, rest, size)
-        if len(usable) < FEWEST:
+        usable = _usable(monitor, counts, references, size)
+        if len(usable) < MIN_WINDOWS:
             return None
-        some = usable[_spread(len(usable), _MOST)]
+        chosen = usable[_evenly_spaced(len(usable), _MAX_WINDOWS)]
         rng = np.random.default_rng(zlib.crc32(f"{column}/{monitor.name}/{seconds}".encode()))
-        thinned = counts.take(some).thinned(size / rows[some], rng)
-        left = np.flatnonzero(monitor.sizes(thinned))  # of one row, some are none
-        return fit(monitor.compare(thinned.take(left), rest.take(some[left])), size, len(usable))
+        thinned = counts.take(chosen).thinned(size / rows[chosen], rng)
+        left = np.flatnonzero(monitor.sizes(thinned))  # a window of one row can become empty
+        comparison = monitor.compare(thinned.take(left), references.take(chosen[left]))
+        return fit(comparison, size, len(usable))
 
     def _pairs(self, column: str, seconds: int) -> tuple[Counts, Counts] | None:
         """A column of the reference's windows, and of the reference without each one's block.
 
-        Only the last column is kept: all monitors of a column follow one another."""
+        Only the last column is cached, as the monitors of a column are tested in sequence."""
         key = (column, seconds)
         if key not in self._last:
             self._last.clear()
@@ -200,77 +209,77 @@ class Calibrator:
                 return None
             counts = Counts.of_many(self.reference.binning, windows.counts, windows.sums, column)
             block = self._block(windows, seconds)
-            self._last[key] = counts, left_out(windows, counts, block, self.settings.matching)
+            references = without_block(windows, counts, block, self.settings.matching)
+            self._last[key] = counts, references
         return self._last[key]
 
     def _block(self, windows: Blocks, seconds: int) -> timedelta:
-        """What is left out together: the configured block, or a day or a window when the
-        reference has fewer than four."""
+        """The length that is left out together: the configured block, or a day or a window when the
+        reference has fewer than four blocks."""
         span = int(windows.starts[-1] - windows.starts[0]) + seconds
-        block = int(self.settings.block.total_seconds())
+        block = int(self.settings.block_length.total_seconds())
         while block > seconds and span < 4 * block:
             block = max(block // 7, seconds)
         return timedelta(seconds=block)
 
 
-def _usable(monitor: Monitor, counts: Counts, rest: Counts, rows: float) -> Ints:
-    """The windows with so many rows that have something to be compared with: when windows of one
-    time of the week are matched, a short reference has none beside some."""
-    return np.flatnonzero((monitor.sizes(counts) >= rows) & (monitor.sizes(rest) > 0))
+def _usable(monitor: Monitor, counts: Counts, references: Counts, rows: float) -> Ints:
+    """The windows with at least `rows` rows and a nonempty reference; with matching by time, a
+    window can have none."""
+    return np.flatnonzero((monitor.sizes(counts) >= rows) & (monitor.sizes(references) > 0))
 
 
-def fit(found: Comparison, size: float, windows: int) -> Null | None:
-    """The law that windows of a reference show, each compared with the others.
+def fit(comparison: Comparison, size: float, windows: int) -> NullDistribution | None:
+    """The null distribution of m windows of a reference, each compared with the others.
 
-    Args:
-        found: m comparisons, in order of time.
+    Parameters:
+        comparison: of the m windows, in order of time.
         size: rows of each.
-        windows: how many the m were chosen from.
+        windows: the number of windows that the m were chosen from.
     """
-    statistic = found.statistic[np.isfinite(found.statistic)]
-    if len(statistic) < FEWEST:
+    statistic = comparison.statistic[np.isfinite(comparison.statistic)]
+    if len(statistic) < MIN_WINDOWS:
         return None
-    signed = found.sign * np.sqrt(np.maximum(found.statistic, 0.0))
-    # the more strongly neighbours resemble each other, the fewer windows there really are
-    alike = max(inflation(found.statistic), inflation(signed) ** 0.5)
-    blocks = max(min(windows / alike, float(windows)), 1.0)
+    signed = comparison.sign * np.sqrt(np.maximum(comparison.statistic, 0.0))
+    # the stronger consecutive windows are correlated, the fewer effective windows
+    correlation = max(inflation(comparison.statistic), inflation(signed) ** 0.5)
+    blocks = max(min(windows / correlation, float(windows)), 1.0)
     mean, variance = float(statistic.mean()), float(statistic.var(ddof=1))
-    df = float(found.df.mean())
+    df = float(comparison.df.mean())
     if not np.isfinite(df):
         scale = max(mean, float(np.finfo(float).tiny))
-        return Null(size, scale, _matched(scale, variance), blocks, blocks, "windows")
+        return NullDistribution(size, scale, _matched(scale, variance), blocks, blocks, "windows")
     scale = max(mean, df)
-    # a variance is known to one standard error only: a law is not spread for less than that
+    # allows for the standard error of the variance, so that the distribution is not too narrow
     doubt = 1 + np.sqrt((2 + 12 / df) / blocks)
     spread = min(_matched(scale, variance) * doubt, df)
     freedom = max(blocks * df, 1.0)
-    surely = mean / df * freedom / float(special.chdtri(freedom, 1 - _SURE))
-    independent = surely <= MOSTLY_SAMPLING and spread >= _NO_OUTLIERS * df
+    lower_bound = mean / df * freedom / float(special.chdtri(freedom, 1 - _SAMPLING_ALPHA))
+    independent = lower_bound <= MOSTLY_SAMPLING and spread >= _NO_OUTLIERS * df
     basis: Basis = "sampling" if independent else "windows"
-    return Null(size, scale, spread, blocks, blocks, basis, df)
+    return NullDistribution(size, scale, spread, blocks, blocks, basis, df)
 
 
-def each_with_the_others(values: Floats, rows: Floats) -> tuple[Floats, Floats]:
-    """float64[m] each: the weighted mean of all windows but one, and how far that one is from it,
+def leave_one_out(values: Floats, rows: Floats) -> tuple[Floats, Floats]:
+    """float64[m] each: the weighted mean of all windows except one, and the distance of that one,
     in standard errors of rows whose standard deviation is 1.
 
-    Args:
+    Parameters:
         values: float64[m], means over rows.
         rows: float64[m], of each.
     """
-    rest = rows.sum() - rows
-    others = (float(rows @ values) - rows * values) / rest
-    return others, (values - others) / np.sqrt(1 / rows + 1 / rest)
+    other_rows = rows.sum() - rows
+    other_means = (float(rows @ values) - rows * values) / other_rows
+    return other_means, (values - other_means) / np.sqrt(1 / rows + 1 / other_rows)
 
 
 def _matched(scale: float, variance: float) -> float:
-    """Degrees of freedom of a chi-squared law, divided by them and times `scale`, that has this
-    variance."""
+    """Degrees of freedom k for which `scale` * chi-squared(k) / k has this variance."""
     return max(2 * scale**2 / variance, 0.1) if variance > 0 else 1.0
 
 
-def _spread(n: int, most: int) -> Ints:
-    """At most so many of n, evenly."""
+def _evenly_spaced(n: int, most: int) -> Ints:
+    """At most `most` indices of n, evenly spaced."""
     if n <= most:
         return np.arange(n)
     return np.linspace(0, n - 1, most).round().astype(np.int64)

@@ -1,11 +1,11 @@
-"""What the tests of one monitor decide of many windows: p-values, effects and statuses."""
+"""The decisions of one monitor's tests on many windows: p-values, effects and statuses."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from driftline.monitors.calibration.null import Null
+from driftline.monitors.calibration.null import NullDistribution
 from driftline.monitors.columns.counts import Counts
 from driftline.monitors.columns.monitor import Comparison
 from driftline.monitors.windows.verdict import Status
@@ -16,27 +16,27 @@ class Decisions:
     """One monitor's tests of m windows of a column that have enough rows.
 
     Attributes:
-        found: the windows against their reference.
-        compared: the same of what is judged: a window with more rows than the null distribution
-            reaches is judged as if it had as many as that.
-        windows: what is judged.
-        nulls: the null distribution for each; None where there is none.
-        level: the false-alarm rate of each test; None when it is only shown.
+        observed: the windows compared with their reference.
+        compared: the same for `windows`.
+        windows: the tested windows; one with more rows than its null distribution covers is
+            scaled down to that number of rows.
+        nulls: the null distribution of each; None where there is none.
+        level: the significance level of each test; None when results are only shown.
         alerts: an alarm may open an incident.
-        fixed: the value that alarms instead, whatever the null distribution.
+        fixed: a fixed threshold of the value, used instead of the null distribution.
     """
 
-    found: Comparison
+    observed: Comparison
     compared: Comparison
     windows: Counts
-    nulls: Sequence[Null | None]
+    nulls: Sequence[NullDistribution | None]
     level: float | None
     alerts: bool
     fixed: float | None = None
 
     @cached_property
     def p_values(self) -> list[float | None]:
-        """How often windows without change have such a statistic, or a larger one."""
+        """Probability of a statistic at least as large in a window without change."""
         if self.fixed is not None:
             return [None] * len(self.nulls)
         return [
@@ -46,7 +46,7 @@ class Decisions:
 
     @cached_property
     def effects(self) -> list[float | None]:
-        """In standard deviations of what is usual, signed."""
+        """Signed, in standard deviations of the null distribution."""
         return [
             None
             if null is None
@@ -58,9 +58,9 @@ class Decisions:
 
     @cached_property
     def statuses(self) -> list[Status]:
-        """What each window's verdict says."""
+        """The status of each window's verdict."""
         if self.fixed is not None:
-            return [self._against_fixed(value) for value in self.found.value.tolist()]
+            return [self._against_fixed(value) for value in self.observed.value.tolist()]
         return [self._status(null, p) for null, p in zip(self.nulls, self.p_values, strict=True)]
 
     @property
@@ -74,7 +74,7 @@ class Decisions:
             return "shown"
         return "alarm" if abs(value) > self.fixed else "ok"
 
-    def _status(self, null: Null | None, p: float | None) -> Status:
+    def _status(self, null: NullDistribution | None, p: float | None) -> Status:
         if null is None:
             return "not_calibrated" if self.alerts else "shown"
         if self.level is None:
@@ -85,5 +85,5 @@ class Decisions:
 
 
 def finite(value: float) -> float | None:
-    """None for what no table holds: NaN and infinities."""
+    """None for NaN and infinities, which database columns do not hold."""
     return value if math.isfinite(value) else None

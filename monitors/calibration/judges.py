@@ -1,4 +1,4 @@
-"""The judges of a model's versions and segments, made of stored references and kept."""
+"""The judges of a model's versions and segments, built from stored references and cached."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -9,7 +9,7 @@ from driftline.config import Model
 from driftline.errors import DriftlineError
 from driftline.monitors.calibration import budget
 from driftline.monitors.calibration.judge import Judge
-from driftline.monitors.calibration.reference import Blocks, BlocksElsewhere, Reference
+from driftline.monitors.calibration.reference import Blocks, LazyBlocks, Reference
 from driftline.monitors.calibration.sequential import Sequential, longest
 from driftline.profile.binning import Binning
 from driftline.profile.profile import Profile
@@ -21,51 +21,51 @@ from driftline.storage.monitoring.references import Series, StoredReference
 
 
 class NoReferenceError(DriftlineError):
-    """A version has nothing to be compared with."""
+    """A version has no reference."""
 
 
 class Judges:
-    """Judges of one model; those of a reference that was set anew are made anew.
+    """The judges of one model; when a reference is set again, its judges are built again.
 
     Parameters:
         model: its name in the config.
-        section: its section.
+        section: its section of the config.
 
     Attributes:
-        stamps: when the reference of each version was set, as it was at the last refresh.
+        created_at: when the reference of each version was set, as of the last refresh.
     """
 
     def __init__(self, model: str, section: Model) -> None:
         self._model = model
         self.settings = section.monitors
-        self._share = budget.columns(section)
-        self.stamps: dict[int, datetime] = {}
+        self._share = budget.column_share(section)
+        self.created_at: dict[int, datetime] = {}
         self._stored: dict[int, StoredReference | None] = {}
-        self._made: dict[tuple[int, str], Judge] = {}
+        self._judges: dict[tuple[int, str], Judge] = {}
         self._sequential: dict[int, Sequential] = {}
-        self._kept: dict[tuple[int, str], set[Key]] = {}
+        self._stored_keys: dict[tuple[int, str], set[Key]] = {}
         self._connection: Connection
 
     @property
     def longest(self) -> int:
-        """Seconds of the windows whose effects are added up."""
+        """Seconds of the windows whose effects are summed."""
         return longest(self.settings).seconds
 
     def refresh(self, connection: Connection) -> None:
-        """Drop what was made of references that have changed since.
+        """Drop the judges of references that have changed since.
 
         Parameters:
-            connection: serves until the next call.
+            connection: used until the next call.
         """
         self._connection = connection
-        stamps = references.stamp(connection, self._model)
-        for version in {*stamps, *self._stored}:
-            if stamps.get(version) != self.stamps.get(version):
+        created_at = references.created_at(connection, self._model)
+        for version in {*created_at, *self._stored}:
+            if created_at.get(version) != self.created_at.get(version):
                 self._stored.pop(version, None)
-                for key in [key for key in self._made if key[0] == version]:
-                    del self._made[key]
-                    self._kept.pop(key, None)
-        self.stamps = stamps
+                for key in [key for key in self._judges if key[0] == version]:
+                    del self._judges[key]
+                    self._stored_keys.pop(key, None)
+        self.created_at = created_at
 
     def reference(self, connection: Connection, version: int) -> StoredReference | None:
         """The reference of a version, with all its columns."""
@@ -73,106 +73,108 @@ class Judges:
             self._stored[version] = references.read(connection, self._model, version)
         return self._stored[version]
 
-    def of(self, connection: Connection, version: int, segment: str) -> Judge:
+    def get(self, connection: Connection, version: int, segment: str) -> Judge:
         """The judge of a version's segment.
 
         Raises:
-            NoReferenceError: the version has none.
+            NoReferenceError: the version has no reference.
         """
         key = (version, segment)
-        if key not in self._made:
-            self._made[key] = self._make(connection, version, segment)
-        return self._made[key]
+        if key not in self._judges:
+            self._judges[key] = self._build(connection, version, segment)
+        return self._judges[key]
 
     def sequential(self, connection: Connection, version: int) -> Sequential:
         """The detector of slow drift of a version, over all rows.
 
         Raises:
-            NoReferenceError: the version has none.
+            NoReferenceError: the version has no reference.
         """
-        judge = self.of(connection, version, names.ALL_ROWS)
-        found = self._sequential.get(version)
-        if found is None or found.calibrator is not judge.calibrator:
-            found = Sequential(self.settings, judge.calibrator, version)
-            self._sequential[version] = found
-        return found
+        judge = self.get(connection, version, names.ALL_ROWS)
+        sequential = self._sequential.get(version)
+        if sequential is None or sequential.calibrator is not judge.calibrator:
+            sequential = Sequential(self.settings, judge.calibrator, version)
+            self._sequential[version] = sequential
+        return sequential
 
-    def keep(self, connection: Connection) -> None:
-        """Store the laws that were found since, for the next runner; what they were found from is
-        let go of."""
-        for (version, segment), judge in self._made.items():
-            kept = self._kept.setdefault((version, segment), set())
-            laws = judge.calibrator.found(kept)
+    def store_nulls(self, connection: Connection) -> None:
+        """Store new null distributions for the next runner, and free the windows behind them."""
+        for (version, segment), judge in self._judges.items():
+            stored_keys = self._stored_keys.setdefault((version, segment), set())
+            nulls = judge.calibrator.nulls(exclude=stored_keys)
             digest = self._digest(judge)
-            calibrations.write(connection, self._model, version, segment, digest, laws=laws)
-            kept.update(laws)
+            calibrations.write(connection, self._model, version, segment, digest, nulls=nulls)
+            stored_keys.update(nulls)
             judge.calibrator.release()
 
     def _digest(self, judge: Judge) -> str:
-        """Of the settings and of when the reference was set: laws of an old one are not taken."""
-        return f"{judge.calibrator.digest} {self.stamps.get(judge.version)}"
+        """Of the settings and the reference's time: those of an old reference are not read."""
+        return f"{judge.calibrator.digest} {self.created_at.get(judge.version)}"
 
-    def _make(self, connection: Connection, version: int, segment: str) -> Judge:
+    def _build(self, connection: Connection, version: int, segment: str) -> Judge:
         stored = self.reference(connection, version)
         if stored is None:
             raise NoReferenceError(
                 f"version {version} of model {self._model!r} has no reference: "
-                f"'driftline reference set {self._model} --version {version} ...' gives it one"
+                f"'driftline reference set {self._model} --version {version} ...' sets one"
             )
         lengths = [window.seconds for window in self.settings.windows]
         reference = load(lambda: self._connection, stored, segment, lengths)
         judge = Judge(self.settings, reference, segment, version, share=self._share)
-        laws = calibrations.read(connection, self._model, version, segment, self._digest(judge))
-        judge.calibrator.remember(laws)
-        self._kept[version, segment] = set(laws)
+        nulls = calibrations.read(connection, self._model, version, segment, self._digest(judge))
+        judge.calibrator.restore(nulls)
+        self._stored_keys[version, segment] = set(nulls)
         return judge
 
 
 def load(
-    reach: Callable[[], Connection], stored: StoredReference, segment: str, windows: Sequence[int]
+    connect: Callable[[], Connection],
+    stored: StoredReference,
+    segment: str,
+    windows: Sequence[int],
 ) -> Reference:
-    """A stored reference, of all rows or of a segment, as the statistics take it.
+    """A stored reference of all rows or of a segment, as the statistics use it.
 
     Parameters:
-        reach: gives a connection, now and whenever blocks are read.
-        windows: lengths in seconds that are judged; they decide which blocks are read.
+        connect: returns a connection, now and whenever blocks are read.
+        windows: lengths in seconds of the judged windows; they decide which blocks are read.
 
     Raises:
-        NoReferenceError: a segment has no blocks of its own.
+        NoReferenceError: the reference has no blocks of the segment.
     """
     whole = stored.profile.binning
-    found = references.lengths(reach(), stored.model, stored.version)
-    own = {seconds: number for name, seconds, number in found if name == segment}
+    lengths = references.lengths(connect(), stored.model, stored.version)
+    numbers = {seconds: number for name, seconds, number in lengths if name == segment}
     total, blocks = stored.profile, None
-    if segment and not own:
+    if segment and not numbers:
         raise NoReferenceError(
             f"the reference of version {stored.version} has no blocks of segment {segment!r}: "
-            f"'driftline reference set {stored.model}' makes them, of live windows or of a file"
+            f"'driftline reference set {stored.model}' adds them, from live windows or from a file"
         )
-    if own:
-        seconds = _coarsest(list(own), windows)
-        read = partial(_series, reach, stored, segment, seconds)
-        blocks = BlocksElsewhere(seconds, own[seconds], lambda: _blocks(read(), seconds, whole))
+    if numbers:
+        seconds = _coarsest(list(numbers), windows)
+        read = partial(_series, connect, stored, segment, seconds)
+        blocks = LazyBlocks(seconds, numbers[seconds], lambda: _blocks(read(), seconds, whole))
         if segment:
-            every = read()
-            total = Profile(whole, every.counts.sum(axis=0), every.sums.sum(axis=0))
-    cut = trim(whole)
-    return Reference(cut.binning, cut.profile(total), blocks)
+            series = read()
+            total = Profile(whole, series.counts.sum(axis=0), series.sums.sum(axis=0))
+    trimmed = trim(whole)
+    return Reference(trimmed.binning, trimmed.profile(total), blocks)
 
 
 def _coarsest(lengths: Sequence[int], windows: Sequence[int]) -> int:
-    """The longest blocks that serve every window that the shortest serve: fewer rows to read."""
+    """The longest blocks that divide all windows that the shortest divide: fewer rows to read."""
     shortest = min(lengths)
-    served = [window for window in windows if window % shortest == 0]
-    fitting = [n for n in lengths if all(window % n == 0 for window in served)]
-    return max(fitting) if served else shortest
+    divided = [window for window in windows if window % shortest == 0]
+    usable = [n for n in lengths if all(window % n == 0 for window in divided)]
+    return max(usable) if divided else shortest
 
 
 def _series(
-    reach: Callable[[], Connection], stored: StoredReference, segment: str, seconds: int
+    connect: Callable[[], Connection], stored: StoredReference, segment: str, seconds: int
 ) -> Series:
     series = references.series(
-        reach(),
+        connect(),
         stored.model,
         stored.version,
         stored.profile.binning,
@@ -181,11 +183,11 @@ def _series(
     )
     if series is None:
         raise NoReferenceError(
-            f"the reference of version {stored.version} of model {stored.model!r} was set anew "
-            "just now"
+            f"the reference of version {stored.version} of model {stored.model!r} was "
+            "replaced while it was read"
         )
     return series
 
 
 def _blocks(series: Series, seconds: int, whole: Binning) -> Blocks:
-    return Blocks(seconds, series.starts, series.counts[:, trim(whole).kept], series.sums)
+    return Blocks(seconds, series.starts, series.counts[:, trim(whole).cells], series.sums)

@@ -1,4 +1,4 @@
-"""What a window is compared with: the reference as a whole, and as windows of its own."""
+"""The reference that windows are compared with: as a whole, and as windows of its own."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ _HOUR, _DAY, _WEEK = 3_600, 86_400, 604_800
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Profiles of consecutive stretches of time.
+    """Profiles of consecutive blocks of time.
 
     Attributes:
         seconds: the length of each.
-        starts: int64[m], seconds of the epoch, ascending; stretches without rows may be left out.
+        starts: int64[m], seconds since the epoch, ascending; blocks without rows may be omitted.
         counts: int64[m, binning.size].
         sums: int64[m, binning.summed].
     """
@@ -40,17 +40,17 @@ class Blocks:
         return len(self.starts)
 
     def windows(self, seconds: int) -> "Blocks":
-        """Sums over longer stretches, aligned to whole multiples since the epoch.
+        """Sums over longer windows, aligned to whole multiples since the epoch.
 
         Raises:
-            DriftlineError: the length is no multiple of the blocks' own.
+            DriftlineError: the length is not a multiple of the blocks' length.
         """
         if seconds == self.seconds:
             return self
         if seconds % self.seconds:
             raise DriftlineError(
-                f"the reference has blocks of {self.seconds} s: windows of {seconds} s are no "
-                "multiple of it; make it with shorter blocks (driftline reference set)"
+                f"the reference has blocks of {self.seconds} s, and windows of {seconds} s are not "
+                "a multiple of it: set it with shorter blocks (driftline reference set --block)"
             )
         keys = self.starts // seconds
         first = np.flatnonzero(np.diff(keys, prepend=-1))
@@ -62,20 +62,20 @@ class Blocks:
         )
 
     def read(self) -> "Blocks":
-        """Themselves: see `BlocksElsewhere`."""
+        """The blocks themselves; the counterpart of `LazyBlocks.read`."""
         return self
 
 
 @dataclass(frozen=True, eq=False)
-class BlocksElsewhere:
-    """Blocks that are read when they are needed, which is seldom once the laws are known.
+class LazyBlocks:
+    """Blocks that are read when needed, which is rare once the null distributions are stored.
 
-    A block of 20 columns takes 44 kB: a thousand models' would fill any machine.
+    A block of 20 columns takes 44 kB: those of a thousand models do not fit into memory.
 
     Attributes:
         seconds: the length of each.
-        number: how many there are.
-        read: gives them.
+        number: the number of blocks.
+        read: reads them.
     """
 
     seconds: int
@@ -88,17 +88,17 @@ class BlocksElsewhere:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What a model version's windows are compared with.
+    """The reference of a model version's windows.
 
     Attributes:
         binning: the version's cells.
         total: all rows.
-        blocks: the same by time, where times are known: training data is often shuffled.
+        blocks: the same rows by time; None where times are unknown, as in shuffled training data.
     """
 
     binning: Binning
     total: Profile
-    blocks: Blocks | BlocksElsewhere | None = None
+    blocks: Blocks | LazyBlocks | None = None
 
     @cached_property
     def _windows(self) -> dict[int, Blocks]:
@@ -109,43 +109,43 @@ class Reference:
         return {}
 
     @cached_property
-    def _largest(self) -> dict[int, float]:
+    def _max_rows(self) -> dict[int, float]:
         return {}
 
-    def knows(self, seconds: int) -> bool:
-        """Whether windows of a length can be made of its blocks."""
+    def has_windows(self, seconds: int) -> bool:
+        """Whether its blocks can be combined to windows of this length."""
         if self.blocks is None:
             return False
         return len(self.blocks) > 0 and seconds % self.blocks.seconds == 0
 
     def windows(self, seconds: int) -> Blocks | None:
-        """Windows of a length; None when they are not known."""
-        if self.blocks is None or not self.knows(seconds):
+        """Its windows of a length; None when `has_windows` is False."""
+        if self.blocks is None or not self.has_windows(seconds):
             return None
-        own = self.blocks.seconds
-        if own not in self._windows:
-            self._windows[own] = self.blocks.read()
+        block_seconds = self.blocks.seconds
+        if block_seconds not in self._windows:
+            self._windows[block_seconds] = self.blocks.read()
         if seconds not in self._windows:
-            self._windows[seconds] = self._windows[own].windows(seconds)
+            self._windows[seconds] = self._windows[block_seconds].windows(seconds)
         return self._windows[seconds]
 
     def release(self) -> None:
-        """Let go of the windows, until they are asked for again."""
+        """Free the windows; they are read again when needed."""
         self._windows.clear()
 
-    def largest(self, seconds: int) -> float:
-        """Rows of the largest window of a length; 0 when they are not known."""
-        if seconds not in self._largest:
+    def max_rows(self, seconds: int) -> float:
+        """Rows of the largest window of a length; 0 without windows."""
+        if seconds not in self._max_rows:
             windows = self.windows(seconds)
             if windows is None:
                 return 0.0
-            column = self.binning.columns[0].name  # each counts all rows
+            column = self.binning.columns[0].name  # every column counts all rows
             rows = Counts.of_many(self.binning, windows.counts, windows.sums, column).rows
-            self._largest[seconds] = float(rows.max(initial=0))
-        return self._largest[seconds]
+            self._max_rows[seconds] = float(rows.max(initial=0))
+        return self._max_rows[seconds]
 
     def column(self, column: str, seconds: int, matching: Matching, end: datetime) -> Counts:
-        """What the column of a window is compared with, m = 1: all rows, or matching ones."""
+        """The reference for a column of a window, m = 1: all rows, or those of matching windows."""
         windows = None if matching == "none" else self.windows(seconds)
         if windows is None:
             if column not in self._totals:
@@ -153,13 +153,13 @@ class Reference:
             return self._totals[column]
         keys = match_keys(windows.starts, matching)
         start = int((end - timedelta(seconds=seconds)).timestamp())
-        mine = keys == match_keys(np.array([start]), matching)[0]
-        chosen = Counts.of_many(self.binning, windows.counts[mine], windows.sums[mine], column)
+        same = keys == match_keys(np.array([start]), matching)[0]
+        chosen = Counts.of_many(self.binning, windows.counts[same], windows.sums[same], column)
         return chosen.total()
 
 
 def match_keys(starts: Ints, matching: Matching) -> Ints:
-    """int64[m], equal for windows that may be compared: the same hour, day, or both (UTC).
+    """int64[m], equal for windows that match: the same hour, weekday, or both (UTC).
 
     >>> match_keys(np.array([0, 3_600, 86_400]), "hour_of_day")
     array([0, 1, 0])
@@ -175,24 +175,24 @@ _KEYS: dict[str, Callable[[Ints], Ints]] = {
 }
 
 
-def left_out(windows: Blocks, counts: Counts, block: timedelta, matching: Matching) -> Counts:
-    """For each window the reference without the block of time that it lies in.
+def without_block(windows: Blocks, counts: Counts, block: timedelta, matching: Matching) -> Counts:
+    """For each window, the reference without the block of time that contains it.
 
-    Args:
+    Parameters:
         windows: m windows of the reference.
         counts: one column of them.
-        block: the stretch that is left out together, such as a week.
-        matching: only windows with the same key are in its reference.
+        block: the length of time that is left out together, such as a week.
+        matching: only windows with the same key are in the reference.
     """
     keys = match_keys(windows.starts, matching)
-    together = windows.starts // int(block.total_seconds())
-    _, pair = np.unique(np.stack((keys, together)), axis=1, return_inverse=True)
+    block_index = windows.starts // int(block.total_seconds())
+    _, pair = np.unique(np.stack((keys, block_index)), axis=1, return_inverse=True)
     _, key = np.unique(keys, return_inverse=True)
     return counts.each(lambda part: _sum_by(key, part) - _sum_by(pair, part))
 
 
 def _sum_by(group: Ints, part: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """For each row the sum over all rows of its group."""
+    """For each row, the sum over all rows of its group."""
     if not part.size:
         return part
     order = np.argsort(group, kind="stable")

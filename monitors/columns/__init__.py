@@ -1,1 +1,1 @@
-"""Monitors of one column, one a file: what they compare, and the laws of their statistics."""
+"""Monitors of one column, one per file: their statistics and null distributions."""

@@ -1,4 +1,4 @@
-"""All column monitors. To add one: its file, its line here, its test."""
+"""All column monitors. To add one, add its file, a line here and its test."""
 
 from driftline.monitors.columns.chi_squared import ChiSquared
 from driftline.monitors.columns.constant import Constant

@@ -7,12 +7,12 @@ import numpy as np
 from driftline.config.monitors import Family
 from driftline.monitors.columns.counts import Counts
 from driftline.monitors.columns.monitor import BOOL, NUMBERS, TEXT, Comparison, number
-from driftline.monitors.columns.omnibus import suited
+from driftline.monitors.columns.omnibus import suitable_cells
 from driftline.profile.binning import Floats
 
 
 class ChiSquared:
-    """Pearson's statistic on the cells of the omnibus monitor, beside its G."""
+    """Pearson's statistic on the cells of the omnibus monitor, as an alternative to its G."""
 
     name: ClassVar[str] = "chi_squared"
     family: ClassVar[Family] = "drift"
@@ -27,13 +27,13 @@ class ChiSquared:
         return counts.present
 
     def compare(self, current: Counts, reference: Counts) -> Comparison:
-        """Chi-squared with as many degrees of freedom as cells less one."""
-        now, before = suited(current, reference)
-        n, known = now.sum(axis=1, keepdims=True), before.sum(axis=1, keepdims=True)
-        cell = now + before
+        """Chi-squared; its degrees of freedom are the number of cells minus 1."""
+        observed, base = suitable_cells(current, reference)
+        n, m = observed.sum(axis=1, keepdims=True), base.sum(axis=1, keepdims=True)
+        cell = observed + base
         with np.errstate(divide="ignore", invalid="ignore"):
-            apart = (now * np.sqrt(known / n) - before * np.sqrt(n / known)) ** 2 / cell
-        statistic = np.nan_to_num(apart).sum(axis=1)
+            squares = (observed * np.sqrt(m / n) - base * np.sqrt(n / m)) ** 2 / cell
+        statistic = np.nan_to_num(squares).sum(axis=1)
         df = np.maximum((cell > 0).sum(axis=1) - 1.0, 1.0)
         return Comparison(statistic, df, statistic, df, np.zeros(len(statistic)))
 
@@ -44,6 +44,6 @@ class ChiSquared:
 
     def describe(self, current: Counts, reference: Counts) -> str:
         """The statistic."""
-        found = self.compare(current, reference)
-        value = number(float(found.statistic[0]))
-        return f"chi-squared = {value} on {found.df[0]:.0f} degrees of freedom"
+        result = self.compare(current, reference)
+        value = number(float(result.statistic[0]))
+        return f"chi-squared = {value} on {result.df[0]:.0f} degrees of freedom"

@@ -1,4 +1,4 @@
-"""A column that has stopped to vary: every row of a window in one and the same cell."""
+"""A column that has become constant: all rows of a window lie in one cell."""
 
 from typing import ClassVar
 
@@ -12,9 +12,9 @@ from driftline.profile.binning import Floats
 
 
 class Constant:
-    """Share of the rows with a value that lie in the fullest cell; judged when it is 1.
+    """Share of the rows with a value that lie in the fullest cell; tested when it is 1.
 
-    For independent rows the chance of that is the sum over cells of share**n.
+    For independent rows the probability of that is the sum over cells of share**n.
     """
 
     name: ClassVar[str] = "constant"
@@ -30,13 +30,13 @@ class Constant:
         return counts.present
 
     def compare(self, current: Counts, reference: Counts) -> Comparison:
-        """The chance of a constant window as a chi-squared score with one degree of freedom."""
+        """The probability of a constant window, as a chi-squared score with 1 degree of freedom."""
         n, fullest = current.present, current.values.max(axis=1, initial=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             shares = reference.values / reference.present[:, None]
-            chance = np.minimum((shares ** n[:, None]).sum(axis=1), 1.0)
+            probability = np.minimum((shares ** n[:, None]).sum(axis=1), 1.0)
             value = fullest / n
-        score = score_of(np.where(np.isnan(chance), 1.0, chance))
+        score = score_of(np.where(np.isnan(probability), 1.0, probability))
         expected = np.broadcast_to(shares.max(axis=1, initial=0), value.shape)
         constant = (n > 0) & (fullest >= n)
         return Comparison(
@@ -44,12 +44,12 @@ class Constant:
         )
 
     def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
-        """Only a window that is constant alarms: there is no threshold below."""
+        """None: only a constant window alarms, so there is no threshold."""
         del statistic, current, reference
         return None
 
     def describe(self, current: Counts, reference: Counts) -> str:
-        """How many rows are alike."""
-        now = current.values.max() / current.present[0]
-        before = reference.values.max() / reference.present[0]
-        return f"share of the most frequent value {moved(float(before), float(now), percent)}"
+        """The share of the most frequent value."""
+        share = current.values.max() / current.present[0]
+        expected = reference.values.max() / reference.present[0]
+        return f"share of the most frequent value {moved(float(expected), float(share), percent)}"

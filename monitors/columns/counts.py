@@ -1,4 +1,4 @@
-"""One column of many windows at once: what column monitors compare."""
+"""The counts of one column in many windows, which column monitors compare."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ from driftline.profile.profile import Profile
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """How often each cell of a column occurred, in m windows.
+    """The number of rows in each cell of a column, in m windows.
 
     Attributes:
-        bins: what the cells mean, in the order of `driftline.profile.binning`.
-        cells: float64[m, cells]; fractions are allowed, a large window judged as a smaller one.
-        sums: float64[m, bins + 2], of below, the bins and above, in the column's unit, values
-            outside clipped to the limits; float64[m, 0] for the other kinds.
-        hashed: float64[m, h], the values of texts that share cells by their hash, all together one
-            of `cells`; None where there are none.
+        bins: the meaning of the cells, in the order of `driftline.profile.binning`.
+        cells: float64[m, cells]; fractions occur where a window is scaled down.
+        sums: float64[m, bins + 2], of values below, in the bins and above, in the column's unit,
+            values outside clipped to the limits; float64[m, 0] for the other kinds.
+        hashed: float64[m, h], text values that share cells by their hash, whose total is one of
+            `cells`; None where there are none.
     """
 
     bins: ColumnBins
@@ -42,27 +42,27 @@ class Counts:
     def of(cls, profile: Profile, column: str) -> "Counts":
         """The column of one profile, m = 1."""
         if isinstance(profile.binning.column(column), CategoryBins):
-            one = profile.counts[None, :], profile.sums[None, :]
-            return cls.of_many(profile.binning, *one, column)
-        found = profile.column(column)
-        return cls(found.bins, found.counts[None, :].astype(np.float64), found.sums[None, :])
+            arrays = profile.counts[None, :], profile.sums[None, :]
+            return cls.of_many(profile.binning, *arrays, column)
+        part = profile.column(column)
+        return cls(part.bins, part.counts[None, :].astype(np.float64), part.sums[None, :])
 
     @classmethod
     def of_many(cls, binning: Binning, counts: Ints, sums: Ints, column: str) -> "Counts":
         """The column of m profiles.
 
-        Args:
+        Parameters:
             counts: int64[m, binning.size].
             sums: int64[m, binning.summed], steps above each cell's lower edge.
         """
         bins, place = binning.column(column), binning.cells[column]
         cells = np.concatenate((counts[:, place.summed], counts[:, place.plain]), axis=1)
         if not isinstance(bins, NumericBins):
-            found, nothing = cells.astype(np.float64), np.zeros((len(counts), 0))
+            values, no_sums = cells.astype(np.float64), np.zeros((len(counts), 0))
             if not isinstance(bins, CategoryBins):
-                return cls(bins, found, nothing)
-            hashed = found[:, bins.by_hash] if bins.hashed > 1 else None
-            return cls(bins, bins.joined(found), nothing, hashed)
+                return cls(bins, values, no_sums)
+            hashed = values[:, bins.by_hash] if bins.hashed > 1 else None
+            return cls(bins, bins.joined(values), no_sums, hashed)
         unit = scale.Scale.of(bins)
         inside = counts[:, place.summed]
         floors = scale.floors(Binning((bins,)))
@@ -74,7 +74,7 @@ class Counts:
 
     @cached_property
     def rows(self) -> Floats:
-        """float64[m], all rows whatever their value."""
+        """float64[m], all rows, with or without a value."""
         rows: Floats = self.cells.sum(axis=1)
         return rows
 
@@ -96,8 +96,8 @@ class Counts:
 
     @property
     def unexpected(self) -> Floats:
-        """float64[m], values that the reference hardly knows: outside its limits, NaN, infinite
-        or unseen."""
+        """float64[m], values that are not, or hardly, in the reference: outside its limits, NaN,
+        infinite or unseen."""
         if self._numeric:
             outside: Floats = self.cells[:, 0] + self.cells[:, -3] + self.cells[:, -1]
             return outside
@@ -107,9 +107,9 @@ class Counts:
 
     @cached_property
     def centres(self) -> Floats:
-        """float64[v], the mean value of each cell over all windows; its middle where empty.
+        """float64[v], the mean value of each cell over all windows; its midpoint where empty.
 
-        Only columns of numbers have it.
+        Only for numeric columns.
         """
         assert isinstance(self.bins, NumericBins | LogBins)
         edges = np.array(self.bins.edges)
@@ -129,32 +129,32 @@ class Counts:
             total, self.present, out=np.full(len(self), np.nan), where=self.present > 0
         )
 
-    def take(self, which: Ints) -> "Counts":
-        """Some of the windows."""
-        return self.each(lambda part: part[which])
+    def take(self, index: Ints) -> "Counts":
+        """The windows at these indices."""
+        return self.each(lambda part: part[index])
 
     def total(self) -> "Counts":
-        """All windows as one."""
+        """All windows merged into one."""
         return self.each(lambda part: part.sum(axis=0, keepdims=True))
 
-    def each(self, of: Callable[[Floats], Floats]) -> "Counts":
-        """The same of cells, sums and hashed cells, float64[m, ...] each."""
-        hashed = None if self.hashed is None else of(self.hashed)
-        return Counts(self.bins, of(self.cells), of(self.sums), hashed)
+    def each(self, function: Callable[[Floats], Floats]) -> "Counts":
+        """A function applied to cells, sums and hashed cells, float64[m, ...] each."""
+        hashed = None if self.hashed is None else function(self.hashed)
+        return Counts(self.bins, function(self.cells), function(self.sums), hashed)
 
     def scaled(self, factor: Floats) -> "Counts":
-        """Each window as if it had so many times its rows.
+        """Each window scaled to a multiple of its rows.
 
-        Args:
+        Parameters:
             factor: float64[m], each at most 1.
         """
         return self.each(lambda part: part * factor[:, None])
 
     def thinned(self, factor: Floats, rng: np.random.Generator) -> "Counts":
-        """A random part of the rows of each window; a cell's mean stays.
+        """A random subset of the rows of each window; the mean of each cell is kept.
 
-        Args:
-            factor: float64[m], the chance of each row, from 0 to 1.
+        Parameters:
+            factor: float64[m], the probability of keeping a row, from 0 to 1.
         """
         cells = rng.binomial(self.cells.astype(np.int64), factor[:, None]).astype(np.float64)
         width = self.sums.shape[1]
@@ -165,18 +165,18 @@ class Counts:
             return Counts(self.bins, cells, self.sums, hashed)
         if not width:
             return Counts(self.bins, cells, self.sums)
-        kept = np.divide(
+        shares = np.divide(
             cells[:, :width],
             self.cells[:, :width],
             out=np.zeros_like(self.sums),
             where=self.cells[:, :width] > 0,
         )
-        return Counts(self.bins, cells, self.sums * kept)
+        return Counts(self.bins, cells, self.sums * shares)
 
     def coarse(self, level: int) -> Floats:
-        """float64[m, bins + 2], the value cells with neighbouring bins merged.
+        """float64[m, bins + 2], the value cells with adjacent bins merged.
 
-        Args:
+        Parameters:
             level: 0 to 8, about 2**level bins of equal mass; see `NumericBins.coarse`.
         """
         if not isinstance(self.bins, NumericBins) or level >= FINEST:

@@ -1,4 +1,4 @@
-"""What distances between distributions share: computed, stored and shown; alerting on request."""
+"""Distances between distributions: shown and stored; they open incidents only if configured."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -12,7 +12,7 @@ from driftline.profile.binning import Floats
 
 
 class Distance(ABC):
-    """A distance of a window's distribution from the reference's, not negative."""
+    """A distance of a window's distribution from the reference's; not negative."""
 
     name: ClassVar[str]
     family: ClassVar[Family] = "drift"
@@ -24,17 +24,17 @@ class Distance(ABC):
 
     @abstractmethod
     def distance(self, current: Counts, reference: Counts) -> Floats:
-        """float64[m]; NaN where one of both is empty."""
+        """float64[m]; NaN where either is empty."""
 
     def sizes(self, counts: Counts) -> Floats:
         """Rows with a value."""
         return counts.present
 
     def compare(self, current: Counts, reference: Counts) -> Comparison:
-        """The distance itself; no law of it is assumed, only the reference's windows give one."""
+        """The distance itself; its null distribution comes only from the reference's windows."""
         value = self.distance(current, reference)
-        nothing, zero = np.full(len(value), np.nan), np.zeros(len(value))
-        return Comparison(value, zero, np.nan_to_num(value), nothing, zero)
+        unknown, zero = np.full(len(value), np.nan), np.zeros(len(value))
+        return Comparison(value, zero, np.nan_to_num(value), unknown, zero)
 
     def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
         """The distance is the statistic."""

@@ -17,6 +17,6 @@ class Hellinger(Distance):
     def distance(self, current: Counts, reference: Counts) -> Floats:
         """float64[m]."""
         p, q = shares(current.values), shares(reference.values)
-        alike = np.sqrt(p * q).sum(axis=1)
-        found: Floats = np.sqrt(np.maximum(1 - alike, 0.0))
-        return found
+        affinity = np.sqrt(p * q).sum(axis=1)
+        distance: Floats = np.sqrt(np.maximum(1 - affinity, 0.0))
+        return distance

@@ -20,5 +20,5 @@ class JensenShannon(Distance):
         p, q = shares(current.values), shares(reference.values)
         middle = (p + q) / 2
         divergence = (special.rel_entr(p, middle) + special.rel_entr(q, middle)).sum(axis=1) / 2
-        found: Floats = np.sqrt(np.maximum(divergence, 0.0) / np.log(2))
-        return found
+        distance: Floats = np.sqrt(np.maximum(divergence, 0.0) / np.log(2))
+        return distance

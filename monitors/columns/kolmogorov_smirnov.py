@@ -13,7 +13,7 @@ from driftline.profile.binning import Floats
 class KolmogorovSmirnov(Distance):
     """Largest difference between the two cumulative distributions, from 0 to 1.
 
-    Between the frozen edges it may miss at most the largest cell's share.
+    Between bin edges it can be underestimated by at most the largest cell's share.
     """
 
     name: ClassVar[str] = "kolmogorov_smirnov"
@@ -21,6 +21,6 @@ class KolmogorovSmirnov(Distance):
 
     def distance(self, current: Counts, reference: Counts) -> Floats:
         """float64[m]."""
-        apart = np.cumsum(shares(current.values) - shares(reference.values), axis=1)
-        found: Floats = np.abs(apart).max(axis=1)
-        return found
+        gaps = np.cumsum(shares(current.values) - shares(reference.values), axis=1)
+        distance: Floats = np.abs(gaps).max(axis=1)
+        return distance

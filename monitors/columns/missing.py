@@ -1,4 +1,4 @@
-"""Missing values: the share of rows without a value."""
+"""The share of rows without a value."""
 
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ class Missing(Rate):
 
     name: ClassVar[str] = "missing"
     kinds: ClassVar[frozenset[str]] = ALL
-    what: ClassVar[str] = "missing values"
+    flaw: ClassVar[str] = "missing values"
 
     def hits(self, counts: Counts) -> Floats:
         """Rows without a value."""

@@ -21,11 +21,11 @@ class Comparison:
 
     Attributes:
         value: float64[m], in the monitor's own unit; NaN where it cannot be computed.
-        expected: float64[m], the same of the reference; NaN where it has no meaning.
+        expected: float64[m], the reference's value; NaN where it is not defined.
         statistic: float64[m], not negative, larger for a larger change. For independent rows
             it is distributed as chi-squared with `df` degrees of freedom.
-        df: float64[m]; NaN where no such law is known: then only the reference's own windows say
-            what is usual.
+        df: float64[m]; NaN where no such distribution is known: then the null distribution comes
+            only from the reference's own windows.
         sign: float64[m], the direction of the change, 1 or -1; 0 where it has none.
     """
 
@@ -41,12 +41,12 @@ class Monitor(Protocol):
 
     Attributes:
         name: its key in `MONITORS`.
-        family: what kind of trouble an alarm is.
-        kinds: the kinds of column that it takes.
-        alerts: it may open incidents unless the config says otherwise.
-        weight: its share of the budget of its column.
-        unit: of its value, for people.
-        varies: a variation between windows that is only declared applies to it.
+        family: the kind of problem that an alarm indicates.
+        kinds: the kinds of column that it applies to.
+        alerts: it may open incidents unless configured otherwise.
+        weight: its relative share of the budget of its column.
+        unit: of its value, for display.
+        varies: the assumed variation between windows applies to it.
     """
 
     name: ClassVar[str]
@@ -62,11 +62,11 @@ class Monitor(Protocol):
         ...
 
     def sizes(self, counts: Counts) -> Floats:
-        """float64[m], the rows that decide how precise the statistic is."""
+        """float64[m], the rows that determine the precision of the statistic."""
         ...
 
     def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
-        """The value at which the statistic of one window would be so large (upwards)."""
+        """The value, above the expected one, at which one window has this statistic."""
         ...
 
     def describe(self, current: Counts, reference: Counts) -> str:
@@ -76,33 +76,33 @@ class Monitor(Protocol):
 
 @runtime_checkable
 class Dispersed(Protocol):
-    """A monitor that can tell how much windows differ beyond their rows, however few these are."""
+    """A monitor whose variation between windows can be estimated from windows with few rows."""
 
     def dispersion(self, current: Counts, reference: Counts, rows: float) -> tuple[Floats, float]:
         """A sum of squares of m windows against m references.
 
-        Args:
-            rows: of the windows that it is to speak of: they decide which cells are compared.
+        Parameters:
+            rows: of the windows to extrapolate to; they decide which cells are compared.
 
         Returns:
-            float64[m], whose mean is the second number where rows are independent, also with one
-            row a window; NaN where a window has none. What windows differ by themselves adds to
-            it in proportion to their rows.
+            float64[m] and, as second number, its mean for independent rows, which holds even for
+            one row per window; NaN for empty windows. The variation between windows adds to the
+            mean in proportion to their rows.
         """
         ...
 
 
-# what a column must have for a monitor to be able to alarm; latencies have objectives instead
-NUMBER, NUMBERS = "number", "numbers"  # at least one in the reference; at least two
+# kinds of column, by what a monitor needs to be able to alarm; latencies have objectives instead
+NUMBER, NUMBERS = "number", "numbers"  # at least one distinct value in the reference; at least two
 TEXT, TEXTS = "text", "texts"
-REMEMBERED = "remembered"  # texts of which all that the reference has are known
-HASHED = "hashed"  # texts that share cells by their hash
+REMEMBERED = "remembered"  # texts with all distinct values of the reference recorded
+HASHED = "hashed"  # texts, some of which share cells by their hash
 BOOL = "bool"
 ALL = frozenset({NUMBER, TEXT, BOOL})
 
 
-def takes(monitor: Monitor, bins: ColumnBins) -> bool:
-    """Whether a monitor looks at a column: only where something could make it alarm."""
+def applies_to(monitor: Monitor, bins: ColumnBins) -> bool:
+    """Whether a monitor tests a column: only where it is able to alarm."""
     return not monitor.kinds.isdisjoint(_kinds(bins))
 
 
@@ -121,7 +121,7 @@ def _kinds(bins: ColumnBins) -> Iterator[str]:
 
 
 def number(value: float) -> str:
-    """As people read it.
+    """A number formatted for people.
 
     >>> number(0.00012345), number(1234567.0), number(3.0)
     ('0.0001234', '1,234,567', '3')
@@ -132,7 +132,7 @@ def number(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as people read it.
+    """A share formatted as a percentage.
 
     >>> percent(0.022), percent(0.9999), percent(0.0)
     ('2.2 %', '99.99 %', '0 %')
@@ -140,13 +140,13 @@ def percent(share: float) -> str:
     return f"{100 * share:.4g} %"
 
 
-def moved(before: float, now: float, text: Callable[[float], str] = number) -> str:
-    """From where to where a number went.
+def moved(old: float, new: float, text: Callable[[float], str] = number) -> str:
+    """A phrase for the change of a number.
 
     >>> moved(0.2, 0.155, percent), moved(3.0, 4.0), moved(1.0, 1.0)
     ('fell from 20 % to 15.5 %', 'rose from 3 to 4', 'stayed at 1')
     """
-    old, new = text(before), text(now)
-    if old == new:
-        return f"stayed at {new}"
-    return f"{'rose' if now > before else 'fell'} from {old} to {new}"
+    old_text, new_text = text(old), text(new)
+    if old_text == new_text:
+        return f"stayed at {new_text}"
+    return f"{'rose' if new > old else 'fell'} from {old_text} to {new_text}"

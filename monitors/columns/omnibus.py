@@ -20,17 +20,17 @@ from driftline.monitors.columns.monitor import (
 from driftline.monitors.columns.rate import rate_z
 from driftline.profile.binning import FINEST, CategoryBins, Floats, NumericBins
 
-_SMALLEST = 150.0  # rows that 4 bins are for; twice the rows have twice the bins ...
-_MOST = 5  # ... up to 32 bins: more only spread the power
-_EIGHTHS = 3  # level of bins that are few enough to be named
-_EXPECTED = 5.0  # rows of a cell in the window; cells with fewer are pooled
+_ROWS_FOR_4_BINS = 150.0  # twice the rows have twice the bins ...
+_MAX_LEVEL = 5  # ... up to 32 bins: with more, power falls
+_EIGHTHS = 3  # level of the bins that are few enough to be named
+_MIN_EXPECTED = 5.0  # rows of a cell in the window; cells with fewer are pooled
 
 
 class Omnibus:
-    """G statistic (likelihood ratio) of two samples; large for any change, of any direction.
+    """G statistic (likelihood ratio) of two samples; large for any kind of change.
 
-    Bins are coarsened to suit the window's rows and rare categories pooled, then Williams'
-    correction (1976) makes chi-squared a good law from 50 rows on.
+    Bins are coarsened to suit the window's rows and rare categories are pooled; with Williams'
+    correction (1976) the chi-squared approximation is good from 50 rows on.
     """
 
     name: ClassVar[str] = "omnibus"
@@ -46,16 +46,16 @@ class Omnibus:
         return counts.present
 
     def compare(self, current: Counts, reference: Counts) -> Comparison:
-        """G with as many degrees of freedom as cells less one."""
-        now, before = suited(current, reference)
-        statistic, df = g_statistic(now, before)
-        nothing = np.zeros(len(statistic))
-        return Comparison(statistic, df, statistic, np.maximum(df, 1.0), nothing)
+        """G; its degrees of freedom are the number of cells minus 1."""
+        observed, base = suitable_cells(current, reference)
+        statistic, df = g_statistic(observed, base)
+        zeros = np.zeros(len(statistic))
+        return Comparison(statistic, df, statistic, np.maximum(df, 1.0), zeros)
 
     def dispersion(self, current: Counts, reference: Counts, rows: float) -> tuple[Floats, float]:
-        """Pearson's statistic, whose mean does not depend on how few rows a cell has."""
-        now, before = suited(current, reference, rows)
-        squares = apart(now, before)
+        """Pearson's statistic, whose mean is exact however few rows a cell has."""
+        observed, base = suitable_cells(current, reference, rows)
+        squares = squared_residuals(observed, base)
         return squares.sum(axis=1), float(squares.shape[1] - 1)
 
     def value_at(self, statistic: float, current: Counts, reference: Counts) -> float | None:
@@ -65,82 +65,86 @@ class Omnibus:
 
     def describe(self, current: Counts, reference: Counts) -> str:
         """The statistic and the cell that changed most."""
-        now, before = suited(current, reference)
-        statistic, df = g_statistic(now, before)
+        observed, base = suitable_cells(current, reference)
+        statistic, df = g_statistic(observed, base)
         g = f"G = {number(float(statistic[0]))}, {df[0]:.0f} degrees of freedom"
         return f"{_largest_change(current, reference)} ({g})"
 
 
 def _largest_change(current: Counts, reference: Counts) -> str:
-    """Of the values of one window, those whose share has changed most; numbers by eighths."""
+    """The values of one window whose share changed most; numbers in eighths of the reference."""
     bins, level = current.bins, FINEST
     if isinstance(bins, NumericBins):
         bins, level = bins.coarse(_EIGHTHS), _EIGHTHS
-    before, now = (one.coarse(level)[0] for one in (reference, current))
-    before, now = before / max(before.sum(), 1.0), now / max(now.sum(), 1.0)
-    at = int(np.abs(now - before).argmax())
+    base, observed = (counts.coarse(level)[0] for counts in (reference, current))
+    base, observed = base / max(base.sum(), 1.0), observed / max(observed.sum(), 1.0)
+    at = int(np.abs(observed - base).argmax())
     label = bins.labels()[at]
     name = repr(label) if isinstance(bins, CategoryBins) else f"share of values {label}"
-    return f"{name} {moved(float(before[at]), float(now[at]), percent)}"
+    return f"{name} {moved(float(base[at]), float(observed[at]), percent)}"
 
 
-def suited(current: Counts, reference: Counts, rows: float | None = None) -> tuple[Floats, Floats]:
+def suitable_cells(
+    current: Counts, reference: Counts, rows: float | None = None
+) -> tuple[Floats, Floats]:
     """The cells of both, float64[m, k] each, coarse enough for windows of some rows.
 
-    Args:
-        rows: default: of the windows themselves.
+    Parameters:
+        rows: default: the mean of the windows' own.
     """
     if rows is None:
         rows = float(current.present.mean()) if len(current) else 0.0
     level = FINEST
     if isinstance(current.bins, NumericBins):
-        level = int(np.clip(2 + np.floor(np.log2(max(rows, 1.0) / _SMALLEST * 1.01)), 1, _MOST))
+        level = int(
+            np.clip(2 + np.floor(np.log2(max(rows, 1.0) / _ROWS_FOR_4_BINS * 1.01)), 1, _MAX_LEVEL)
+        )
     return pooled(current.coarse(level), reference.coarse(level), rows)
 
 
-def pooled(now: Floats, before: Floats, rows: float) -> tuple[Floats, Floats]:
-    """Cells that are rare in a window of so many rows as one, the last, not rare itself."""
-    rare = rare_cells(before, rows)
-    return (_joined(now, rare), _joined(before, rare)) if rare.any() else (now, before)
+def pooled(observed: Floats, base: Floats, rows: float) -> tuple[Floats, Floats]:
+    """The cells with those that are rare in `rows` rows pooled into one, the last."""
+    rare = rare_cells(base, rows)
+    return (_pool(observed, rare), _pool(base, rare)) if rare.any() else (observed, base)
 
 
-def rare_cells(before: Floats, rows: float) -> npt.NDArray[np.bool_]:
-    """Which of k cells are pooled in a window of so many rows, bool[k]; none where all would be.
+def rare_cells(base: Floats, rows: float) -> npt.NDArray[np.bool_]:
+    """The cells that are pooled in a window of `rows` rows, bool[k]; none where all would be.
 
-    The most frequent is none of them: what is pooled with it can't be told from it.
+    The most frequent is never pooled, so that a change of it can be detected.
     """
-    expected = rows * before.sum(axis=0) / max(before.sum(), 1.0)
-    rare: npt.NDArray[np.bool_] = expected < _EXPECTED
+    expected = rows * base.sum(axis=0) / max(base.sum(), 1.0)
+    rare: npt.NDArray[np.bool_] = expected < _MIN_EXPECTED
     if rare.all():
         return np.zeros_like(rare)
-    if rare.any() and expected[rare].sum() < _EXPECTED and (~rare).sum() > 1:
+    if rare.any() and expected[rare].sum() < _MIN_EXPECTED and (~rare).sum() > 1:
         rare[np.flatnonzero(~rare)[expected[~rare].argmin()]] = True
     return rare
 
 
-def apart(now: Floats, before: Floats) -> Floats:
-    """How far k cells of m windows are from what their references let expect, squared, so that
-    the sum over the cells is k - 1 in the mean of independent rows.
+def squared_residuals(observed: Floats, base: Floats) -> Floats:
+    """The squared Pearson residuals of k cells of m windows against their references; for
+    independent rows the mean of their sum over the cells is k - 1.
 
-    Args:
-        now, before: float64[m, k], counts of the cells.
+    Parameters:
+        observed, base: float64[m, k], counts of the cells.
     """
-    n, known = now.sum(axis=1, keepdims=True), before.sum(axis=1, keepdims=True)
+    n, m = observed.sum(axis=1, keepdims=True), base.sum(axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
-        expected = n * before / known
+        expected = n * base / m
         squares: Floats = np.where(
-            (before == 0) & (n > 0), 0.0, (now - expected) ** 2 / (expected * (1 + n / known))
+            (base == 0) & (n > 0), 0.0, (observed - expected) ** 2 / (expected * (1 + n / m))
         )
     return squares
 
 
-def g_statistic(now: Floats, before: Floats) -> tuple[Floats, Floats]:
+def g_statistic(observed: Floats, base: Floats) -> tuple[Floats, Floats]:
     """G of m pairs of samples, corrected, and its degrees of freedom.
 
-    Of two cells one may be rare, and then G has another law: their share's exact score is taken.
+    With two cells, one can be rare, and G is not chi-squared: the exact score of the share is used.
 
-    Args:
-        now, before: float64[m or 1, k], counts of the cells.
+    Parameters:
+        observed, base: float64[m or 1, k], counts of the cells.
 
     Returns:
         float64[m] each; 0 and 0 where one of the samples is empty.
@@ -149,25 +153,25 @@ def g_statistic(now: Floats, before: Floats) -> tuple[Floats, Floats]:
     >>> g.round(2), df
     (array([9.97]), array([2.]))
     """
-    n, known = now.sum(axis=1, keepdims=True), before.sum(axis=1, keepdims=True)
-    some = (n[:, 0] > 0) & (known[:, 0] > 0)
-    if now.shape[1] == 2:
-        score = rate_z(now[:, 0], n[:, 0], before[:, 0], known[:, 0])
-        return np.where(some, score**2, 0.0), np.where(some, 1.0, 0.0)
-    total, cell = n + known, now + before
+    n, m = observed.sum(axis=1, keepdims=True), base.sum(axis=1, keepdims=True)
+    filled = (n[:, 0] > 0) & (m[:, 0] > 0)
+    if observed.shape[1] == 2:
+        score = rate_z(observed[:, 0], n[:, 0], base[:, 0], m[:, 0])
+        return np.where(filled, score**2, 0.0), np.where(filled, 1.0, 0.0)
+    total, cell = n + m, observed + base
     with np.errstate(divide="ignore", invalid="ignore"):
         g = 2 * (
-            special.xlogy(now, now * total / (n * cell))
-            + special.xlogy(before, before * total / (known * cell))
+            special.xlogy(observed, observed * total / (n * cell))
+            + special.xlogy(base, base * total / (m * cell))
         )
-        there = cell > 0
-        df = there.sum(axis=1) - 1.0
-        inverse = np.where(there, total / cell, 0.0).sum(axis=1) - 1
-        rows = (total / n + total / known)[:, 0] - 1
+        occupied = cell > 0
+        df = occupied.sum(axis=1) - 1.0
+        inverse = np.where(occupied, total / cell, 0.0).sum(axis=1) - 1
+        rows = (total / n + total / m)[:, 0] - 1
         correction = 1 + rows * inverse / (6 * total[:, 0] * np.maximum(df, 1))
         statistic = np.nansum(g, axis=1) / correction
-    return np.where(some, np.maximum(statistic, 0.0), 0.0), np.where(some, df, 0.0)
+    return np.where(filled, np.maximum(statistic, 0.0), 0.0), np.where(filled, df, 0.0)
 
 
-def _joined(part: Floats, rare: npt.NDArray[np.bool_]) -> Floats:
+def _pool(part: Floats, rare: npt.NDArray[np.bool_]) -> Floats:
     return np.concatenate((part[:, ~rare], part[:, rare].sum(axis=1, keepdims=True)), axis=1)

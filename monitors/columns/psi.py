@@ -9,13 +9,13 @@ from driftline.monitors.columns.distance import Distance, shares
 from driftline.profile.binning import Floats
 
 _LEVEL = 4  # 16 bins; the convention is 10 to 20
-_FLOOR = 1e-4  # a cell that is empty on one side counts as if it had this share
+_FLOOR = 1e-4  # used for a cell that is empty on one side
 
 
 class Psi(Distance):
     """Population stability index: sum of (p - q) ln(p / q) over cells (Siddiqi 2006), not below 0.
 
-    On about 16 bins of equal mass, or the categories.
+    Over about 16 bins of equal mass, or over the categories.
     """
 
     name: ClassVar[str] = "psi"
@@ -24,5 +24,5 @@ class Psi(Distance):
         """float64[m]."""
         p = np.maximum(shares(current.coarse(_LEVEL)), _FLOOR)
         q = np.maximum(shares(reference.coarse(_LEVEL)), _FLOOR)
-        found: Floats = ((p - q) * np.log(p / q)).sum(axis=1)
-        return found
+        index: Floats = ((p - q) * np.log(p / q)).sum(axis=1)
+        return index

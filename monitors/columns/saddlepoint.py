@@ -1,23 +1,23 @@
-"""The law of a mean of n draws from cells, far into its tails."""
+"""Saddlepoint approximation of the distribution of a mean of n draws from cells."""
 
 import numpy as np
 
 from driftline.profile.binning import Floats
 
 _STEPS = 60
-_NEAR = 1e-4  # a draw's standard deviations; nearer to the centre, rounding outgrows the correction
+_NEAR = 1e-4  # of a draw's standard deviation; nearer to the centre rounding errors dominate
 
 
 def mean_score(means: Floats, n: Floats, shares: Floats, points: Floats) -> Floats:
     """Signed normal score of the mean of n independent draws.
 
-    Lugannani and Rice (1980) in the form of Barndorff-Nielsen (1986): right for skewed columns
-    and small n, where the central limit theorem is not.
+    Lugannani and Rice (1980) in the form of Barndorff-Nielsen (1986): accurate for skewed columns
+    and small n, where the normal approximation is not.
 
-    Args:
-        means: float64[m], what was seen; NaN gives NaN.
-        n: float64[m], how many draws.
-        shares: float64[m, k], the chance of each cell; rows sum to 1.
+    Parameters:
+        means: float64[m], the observed means; NaN gives NaN.
+        n: float64[m], the number of draws.
+        shares: float64[m, k], the probability of each cell; rows sum to 1.
         points: float64[k], the value of each cell.
 
     >>> shares, points = np.array([[0.5, 0.5]]), np.array([0.0, 1.0])
@@ -25,48 +25,48 @@ def mean_score(means: Floats, n: Floats, shares: Floats, points: Floats) -> Floa
     array([2.])
     """
     centre = shares @ points
-    apart = points[None, :] - centre[:, None]
-    spread = np.sqrt((shares * apart**2).sum(axis=1))
+    deviations = points[None, :] - centre[:, None]
+    spread = np.sqrt((shares * deviations**2).sum(axis=1))
     spread = np.where(spread > 0, spread, 1.0)
-    x = apart / spread[:, None]
-    low, high = _possible(shares, x, n)
-    seen = np.clip((means - centre) / spread, low, high)
-    tilt, log_mgf, variance = _tilt(seen, shares, x)
-    w = np.sign(tilt) * np.sqrt(np.maximum(2 * n * (tilt * seen - log_mgf), 0.0))
+    x = deviations / spread[:, None]
+    low, high = _limits(shares, x, n)
+    observed = np.clip((means - centre) / spread, low, high)
+    tilt, log_mgf, variance = _tilt(observed, shares, x)
+    w = np.sign(tilt) * np.sqrt(np.maximum(2 * n * (tilt * observed - log_mgf), 0.0))
     u = tilt * np.sqrt(n * variance)
     with np.errstate(divide="ignore", invalid="ignore"):
         corrected = w + np.log(u / w) / w
-    # its limit there: Cornish and Fisher (1938)
-    plain, skewness = seen * np.sqrt(n), (shares * x**3).sum(axis=1)
+    # the limit near the centre: Cornish and Fisher (1938)
+    plain, skewness = observed * np.sqrt(n), (shares * x**3).sum(axis=1)
     limit = plain - skewness * (plain**2 - 1) / (6 * np.sqrt(n))
-    usable = (np.abs(seen) > _NEAR) & np.isfinite(corrected)
+    usable = (np.abs(observed) > _NEAR) & np.isfinite(corrected)
     scored: Floats = np.where(np.isnan(means), np.nan, np.where(usable, corrected, limit))
     return scored
 
 
-def _possible(shares: Floats, x: Floats, n: Floats) -> tuple[Floats, Floats]:
-    """float64[m] each, the outermost means: half a row short of all rows in the outermost cell. A
-    mean beyond, which the reference's cells cannot give, is taken as that."""
-    there = shares > 0
-    lowest = np.sort(np.where(there, x, np.inf), axis=1)[:, :2]
-    highest = -np.sort(np.where(there, -x, np.inf), axis=1)[:, :2]
+def _limits(shares: Floats, x: Floats, n: Floats) -> tuple[Floats, Floats]:
+    """float64[m] each, the lowest and highest usable mean: half a row short of all rows in the
+    outermost cell. A mean beyond, impossible with the reference's cells, is clipped to them."""
+    occupied = shares > 0
+    lowest = np.sort(np.where(occupied, x, np.inf), axis=1)[:, :2]
+    highest = -np.sort(np.where(occupied, -x, np.inf), axis=1)[:, :2]
     with np.errstate(invalid="ignore"):
         low = lowest[:, 0] + np.nan_to_num(lowest[:, 1] - lowest[:, 0], posinf=0) / (2 * n)
         high = highest[:, 0] - np.nan_to_num(highest[:, 0] - highest[:, 1], posinf=0) / (2 * n)
     return low, np.maximum(high, low)
 
 
-def _tilt(seen: Floats, shares: Floats, x: Floats) -> tuple[Floats, Floats, Floats]:
-    """Where the tilted law has the mean that was seen: float64[m] each of the tilt, the log of the
-    moment generating function and the variance there. Bisection holds Newton's steps."""
+def _tilt(observed: Floats, shares: Floats, x: Floats) -> tuple[Floats, Floats, Floats]:
+    """float64[m] each: the tilt at which the tilted distribution has the observed mean, and the log
+    moment generating function and the variance there. Newton steps, bounded by bisection."""
     span = 1 / np.maximum(np.abs(x).max(axis=1), 1e-12)
     low, high = -700 * span, 700 * span
-    tilt = np.clip(seen, low, high)
+    tilt = np.clip(observed, low, high)
     for _ in range(_STEPS):
         log_mgf, mean, variance = _tilted(tilt, shares, x)
-        low, high = np.where(mean < seen, tilt, low), np.where(mean < seen, high, tilt)
-        step = (seen - mean) / np.maximum(variance, 1e-12)
-        moving = (np.abs(step) >= 1e-10) & (np.abs(seen - mean) > 1e-13)
+        low, high = np.where(mean < observed, tilt, low), np.where(mean < observed, high, tilt)
+        step = (observed - mean) / np.maximum(variance, 1e-12)
+        moving = (np.abs(step) >= 1e-10) & (np.abs(observed - mean) > 1e-13)
         if not moving.any():
             break
         moved = tilt + step

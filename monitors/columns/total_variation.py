@@ -16,6 +16,6 @@ class TotalVariation(Distance):
 
     def distance(self, current: Counts, reference: Counts) -> Floats:
         """float64[m]."""
-        apart = shares(current.values) - shares(reference.values)
-        found: Floats = np.abs(apart).sum(axis=1) / 2
-        return found
+        gaps = shares(current.values) - shares(reference.values)
+        distance: Floats = np.abs(gaps).sum(axis=1) / 2
+        return distance

@@ -13,7 +13,7 @@ from driftline.profile.binning import Floats
 class Wasserstein(Distance):
     """Earth mover's distance between the cells' mean values, in the column's unit.
 
-    Values outside the frozen limits count as at the limit, so that one absurd value moves little.
+    Values are clipped to the frozen limits, so that one extreme value has little effect.
     """
 
     name: ClassVar[str] = "wasserstein"
@@ -22,6 +22,6 @@ class Wasserstein(Distance):
     def distance(self, current: Counts, reference: Counts) -> Floats:
         """float64[m]."""
         points = reference.centres
-        apart = np.cumsum(shares(current.values) - shares(reference.values), axis=1)[:, :-1]
-        found: Floats = np.abs(apart) @ np.diff(points)
-        return found
+        gaps = np.cumsum(shares(current.values) - shares(reference.values), axis=1)[:, :-1]
+        distance: Floats = np.abs(gaps) @ np.diff(points)
+        return distance

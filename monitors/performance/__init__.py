@@ -1,1 +1,1 @@
-"""How good predictions are: estimated from scores alone, and realised once labels have come."""
+"""Model performance: estimated from scores alone, and realised once labels have arrived."""

@@ -1,4 +1,4 @@
-"""A metric of scores against the truth, with its standard error for independent events."""
+"""A metric of scores against labels, with its standard error for independent events."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from driftline.losses import LOSSES, YES_NO
 from driftline.monitors.columns.monitor import number
 from driftline.profile.binning import Floats
 
-_EACH = 10.0  # events of either truth, below which an AUC has no normal law
+_MIN_EVENTS = 10.0  # positives and negatives, below which an AUC is not about normal
 _Z = 1.96
 
 
@@ -22,12 +22,12 @@ class NotMeasurableError(DriftlineError):
 
 @dataclass(frozen=True)
 class Measured:
-    """A metric of n events.
+    """A metric measured on n events.
 
     Attributes:
         value: in the metric's own unit.
         error: its standard error.
-        rows: n; estimates have no labels, and count all rows.
+        rows: n; for estimates, which have no labels, all rows.
     """
 
     metric: Metric
@@ -37,7 +37,7 @@ class Measured:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """At 95 %, within what the metric can be."""
+        """The 95 % confidence interval, within the range of the metric."""
         low, high = self.value - _Z * self.error, self.value + _Z * self.error
         return max(low, 0.0), min(high, 1.0) if self.metric == "auc" else high
 
@@ -54,29 +54,29 @@ def worse(metric: Metric) -> int:
 def measure(metric: Metric, label: Floats, score: Floats) -> Measured:
     """The metric of n >= 1 events.
 
-    Args:
+    Parameters:
         label, score: float64[n], finite.
 
     Raises:
-        NotMeasurableError: labels other than 0 and 1, too few of either, or scores outside 0 to 1,
-            where the metric needs them.
+        NotMeasurableError: the metric needs labels of 0 and 1, more of either, or scores from 0 to
+            1.
 
     >>> label = np.repeat([0.0, 1.0], 50)
     >>> str(measure("brier", label, np.full(100, 0.5)))
     'brier 0.25 (95 %: 0.25 to 0.25)'
     """
     if metric in YES_NO and not np.isin(label, (0, 1)).all():
-        raise NotMeasurableError(f"{metric} needs labels of 0 and 1, there are others")
+        raise NotMeasurableError(f"{metric} needs labels of 0 and 1, but there are others")
     if metric == "auc":
         return _auc(label > 0, score)
     if metric == "log_loss" and (score.min() < 0 or score.max() > 1):
-        raise NotMeasurableError("log_loss needs scores from 0 to 1, there are others")
+        raise NotMeasurableError("log_loss needs scores from 0 to 1, but there are others")
     loss = LOSSES[metric](label, score)
     return of_losses(metric, float(loss.mean()), float(loss.var()), len(loss))
 
 
 def of_losses(metric: Metric, mean: float, variance: float, rows: int) -> Measured:
-    """A metric that is a mean over events, or the root of one: its error by the delta method."""
+    """A metric that is a mean over events, or its root; its error is by the delta method."""
     error = float(np.sqrt(max(variance, 0.0) / max(rows - 1, 1)))
     if metric != "rmse":
         return Measured(metric, mean, error, rows)
@@ -84,30 +84,31 @@ def of_losses(metric: Metric, mean: float, variance: float, rows: int) -> Measur
     return Measured(metric, root, error / (2 * root) if root > 0 else 0.0, rows)
 
 
-def of_auc(auc: float, yes: float, no: float) -> Measured:
-    """An area with the error of Hanley and McNeil, Radiology 143 (1982) 29.
+def of_auc(auc: float, positives: float, negatives: float) -> Measured:
+    """An area under the ROC curve, with the error of Hanley and McNeil, Radiology 143 (1982) 29.
 
-    Args:
+    Parameters:
         auc: the area.
-        yes, no: how many events of either truth; expected ones of an estimate are fractions.
+        positives, negatives: numbers of events; the expected ones of an estimate are fractions.
 
     Raises:
-        NotMeasurableError: too few of either.
+        NotMeasurableError: too few positives or negatives.
 
     >>> str(of_auc(0.9, 100, 900))
     'auc 0.9 (95 %: 0.8591 to 0.9409)'
     """
-    if min(yes, no) < _EACH:
-        what = f"{yes:,.0f} events are yes, {no:,.0f} are no"
-        raise NotMeasurableError(f"{what}: auc needs {_EACH:.0f} of either")
-    both_yes = auc / (2 - auc) - auc**2
-    both_no = 2 * auc**2 / (1 + auc) - auc**2
-    variance = (auc * (1 - auc) + (yes - 1) * both_yes + (no - 1) * both_no) / (yes * no)
-    return Measured("auc", auc, float(np.sqrt(max(variance, 0.0))), round(yes + no))
+    n, m = positives, negatives
+    if min(n, m) < _MIN_EVENTS:
+        counts = f"{n:,.0f} positive and {m:,.0f} negative labels"
+        raise NotMeasurableError(f"{counts}: auc needs {_MIN_EVENTS:.0f} of each")
+    two_positives = auc / (2 - auc) - auc**2
+    two_negatives = 2 * auc**2 / (1 + auc) - auc**2
+    variance = (auc * (1 - auc) + (n - 1) * two_positives + (m - 1) * two_negatives) / (n * m)
+    return Measured("auc", auc, float(np.sqrt(max(variance, 0.0))), round(n + m))
 
 
-def _auc(yes: npt.NDArray[np.bool_], score: Floats) -> Measured:
-    n = int(yes.sum())
-    m = len(yes) - n
-    above = float(stats.rankdata(score)[yes].sum()) - n * (n + 1) / 2
+def _auc(is_positive: npt.NDArray[np.bool_], score: Floats) -> Measured:
+    n = int(is_positive.sum())
+    m = len(is_positive) - n
+    above = float(stats.rankdata(score)[is_positive].sum()) - n * (n + 1) / 2
     return of_auc(above / max(n * m, 1), n, m)

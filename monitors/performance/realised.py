@@ -1,8 +1,8 @@
-"""Performance as labels show it, against the first windows of the same version.
+"""Performance measured with labels, compared with the first windows of the same version.
 
-A training file's own performance is no baseline: it was fitted to. So a window is compared with the
-version's windows of the first weeks, each weighed by its labels, and the difference, in standard
-errors, with how much those windows differ from one another: the law of windows, as for columns.
+Performance on training data is not a baseline: the model was fitted to it. So a window is compared
+with the version's windows of the first weeks, each weighted by its labels. The null distribution of
+the difference, in standard errors, comes from the variation between those windows, as for columns.
 """
 
 import math
@@ -14,133 +14,136 @@ import numpy as np
 
 from driftline import names
 from driftline.config import Metric
-from driftline.monitors.calibration.calibrator import FEWEST, each_with_the_others, fit
-from driftline.monitors.calibration.null import Null
+from driftline.monitors.calibration.calibrator import MIN_WINDOWS, fit, leave_one_out
+from driftline.monitors.calibration.null import NullDistribution
 from driftline.monitors.columns.monitor import Comparison, moved, number
 from driftline.monitors.performance.measured import Measured, worse
 from driftline.monitors.windows.verdict import Status, Verdict
 from driftline.profile.binning import Floats
-from driftline.storage.monitoring.accepted_levels import Level
-from driftline.storage.monitoring.verdicts import Past
+from driftline.storage.monitoring.accepted_levels import AcceptedLevel
+from driftline.storage.monitoring.verdicts import PastVerdict
 
 _MEASURED = ("ok", "not_calibrated", "shown")
-_DISAGREES = 1e-3  # chance of a window that could not alarm, below which nothing is learned from it
-_FAR = 10.0  # medians of the distances from a median: seldom by chance
+_OUTLIER_P = 1e-3  # a window that could not alarm, with a smaller p-value, is not in the baseline
+_OUTLIER_DISTANCE = 10.0  # median distances from the median: rarely exceeded by chance
 
 
 def name(metric: Metric) -> str:
-    """The monitor's."""
+    """The name of the monitor."""
     return f"{names.REALISED}{metric}"
 
 
-def baseline(past: Sequence[Past], length: timedelta, accepted: Level | None = None) -> list[Past]:
+def baseline(
+    past: Sequence[PastVerdict], length: timedelta, accepted: AcceptedLevel | None = None
+) -> list[PastVerdict]:
     """The first windows of a version: those that end within `length` of its first one, and at
-    least `FEWEST`, or windows of a week would never have enough.
+    least `MIN_WINDOWS`, or windows of a week would never have enough.
 
-    Windows that alarmed are left out, so that what is bad does not become usual, and so are those
-    that were too few to alarm and disagree with the ones before them. Of the first `FEWEST`, which
-    nothing came before, those are left out that disagree with the others.
+    Windows that alarmed are excluded, so that bad performance does not become the baseline, and so
+    are outliers among windows that had too few predecessors to alarm. Of the first `MIN_WINDOWS`,
+    which have none, those far from the median are excluded.
 
-    Args:
+    Parameters:
         past: windows of one version and length, in order of their ends.
-        accepted: a level that a person accepted: what came before is left out.
+        accepted: a performance level that a user accepted: earlier windows are excluded.
     """
     if accepted is not None:
-        past = [one for one in past if one.end > accepted.since]
+        past = [window for window in past if window.end > accepted.since]
     usable = [
-        one
-        for one in past
-        if one.value is not None
-        and (_agrees(one) or (accepted is not None and one.end <= accepted.until))
+        window
+        for window in past
+        if window.value is not None
+        and (_is_normal(window) or (accepted is not None and window.end <= accepted.until))
     ]
-    usable = [*_that_agree(usable[:FEWEST]), *usable[FEWEST:]]
-    within = sum(one.end - usable[0].end <= length for one in usable)
-    return usable[: max(within, FEWEST)]
+    usable = [*_without_outliers(usable[:MIN_WINDOWS]), *usable[MIN_WINDOWS:]]
+    within = sum(window.end - usable[0].end <= length for window in usable)
+    return usable[: max(within, MIN_WINDOWS)]
 
 
-def _agrees(one: Past) -> bool:
-    if one.status == "not_calibrated" and one.p_value is not None:
-        return one.p_value >= _DISAGREES
-    return one.status in _MEASURED
+def _is_normal(window: PastVerdict) -> bool:
+    if window.status == "not_calibrated" and window.p_value is not None:
+        return window.p_value >= _OUTLIER_P
+    return window.status in _MEASURED
 
 
-def _that_agree(first: Sequence[Past]) -> list[Past]:
-    """Those of a few windows that lie near their median, in the median of their distances."""
+def _without_outliers(first: Sequence[PastVerdict]) -> list[PastVerdict]:
+    """The windows near the median of a few, in units of the median distance from it."""
     if not first:
         return []
-    values = np.array([one.value for one in first], dtype=np.float64)
-    rows = np.array([one.rows for one in first], dtype=np.float64)
-    apart = np.abs(values - np.median(values)) * np.sqrt(rows)
-    usual = float(np.median(apart))
-    near = (apart <= _FAR * usual) | (usual == 0)
-    return [one for one, agrees in zip(first, near, strict=True) if agrees]
+    values = np.array([window.value for window in first], dtype=np.float64)
+    rows = np.array([window.rows for window in first], dtype=np.float64)
+    distances = np.abs(values - np.median(values)) * np.sqrt(rows)
+    unit = float(np.median(distances))
+    near = (distances <= _OUTLIER_DISTANCE * unit) | (unit == 0)
+    return [window for window, is_near in zip(first, near, strict=True) if is_near]
 
 
-def judge(found: Measured, first: Sequence[Past], level: float, version: int) -> Verdict:
-    """Judge whether a window is worse than the baseline by more than chance.
+def judge(measured: Measured, first: Sequence[PastVerdict], level: float, version: int) -> Verdict:
+    """Test whether a window is significantly worse than the baseline.
 
-    Args:
-        found: the window's metric.
+    Parameters:
+        measured: the window's metric.
         first: the baseline's windows.
-        level: the false-alarm rate.
+        level: the significance level.
 
     Returns:
         A verdict whose effect is positive when the window is worse.
     """
-    low, high = found.interval
+    low, high = measured.interval
     verdict = Verdict(
-        name(found.metric),
+        name(measured.metric),
         "performance",
         names.SCORE,
         "not_calibrated",
-        found.rows,
-        value=found.value,
+        measured.rows,
+        value=measured.value,
         level=level,
-        detail=str(found),
+        detail=str(measured),
         version=version,
         low=low,
         high=high,
     )
-    if len(first) < FEWEST:
-        few = f"; learning, {len(first)} of {FEWEST} windows"
+    if len(first) < MIN_WINDOWS:
+        few = f"; learning, {len(first)} of {MIN_WINDOWS} windows"
         return replace(verdict, detail=verdict.detail + few)
-    values = np.array([one.value for one in first], dtype=np.float64)
-    rows = np.array([one.rows for one in first], dtype=np.float64)
-    spread = max(found.error, 1e-9) * math.sqrt(found.rows)  # of one event
-    null = _null(found.metric, values, rows, spread)
+    values = np.array([window.value for window in first], dtype=np.float64)
+    rows = np.array([window.rows for window in first], dtype=np.float64)
+    spread = max(measured.error, 1e-9) * math.sqrt(measured.rows)  # of one event
+    null = _null(measured.metric, values, rows, spread)
     assert null is not None
-    null = null.resized(found.rows, 1.0)
-    usual = float(rows @ values / rows.sum())
-    error = spread * math.sqrt(1 / found.rows + 1 / rows.sum())
-    z = worse(found.metric) * (found.value - usual) / error
-    # the law is of both tails together, and bad windows may well have most of it: not halved
+    null = null.resized(measured.rows, 1.0)
+    expected = float(rows @ values / rows.sum())
+    error = spread * math.sqrt(1 / measured.rows + 1 / rows.sum())
+    z = worse(measured.metric) * (measured.value - expected) / error
+    # two-sided and not halved: bad windows can have most of the null distribution's tails
     p = float(null.p_value(z**2)) if z > 0 else 1.0
-    limit = worse(found.metric) * math.sqrt(null.threshold(level)) * error
-    supported = null.attainable <= level
+    limit = worse(measured.metric) * math.sqrt(null.threshold(level)) * error
+    attainable = null.attainable <= level
     status: Status = "alarm" if p <= level else "ok"
     verdict = replace(
         verdict,
-        status=status if supported else "not_calibrated",
-        expected=usual,
-        threshold=usual + limit,
+        status=status if attainable else "not_calibrated",
+        expected=expected,
+        threshold=expected + limit,
         p_value=p,
         effect=z / math.sqrt(null.scale),
-        detail=f"{found.metric} {moved(usual, found.value)}, from the first {len(first)} windows "
-        f"(95 %: {number(low)} to {number(high)}; alarms from "
-        f"{number(usual + limit)})",
+        detail=f"{measured.metric} {moved(expected, measured.value)}, from the first {len(first)} "
+        f"windows (95 %: {number(low)} to {number(high)}; alarms from {number(expected + limit)})",
     )
-    if supported:
+    if attainable:
         return verdict
-    why = (
-        f"; a level of {level:.1g} is wanted, {null.blocks:.0f} effective windows support "
-        f"{null.attainable:.1g}: lengthen monitors.performance.baseline, or the windows"
+    reason = (
+        f"; significance level {level:.1g} not attainable, at best {null.attainable:.1g} with "
+        f"{null.blocks:.0f} effective windows: use a longer monitors.performance.baseline or "
+        "longer windows"
     )
-    return replace(verdict, detail=verdict.detail + why)
+    return replace(verdict, detail=verdict.detail + reason)
 
 
-def _null(metric: Metric, values: Floats, rows: Floats, spread: float) -> Null | None:
-    """The law of windows of the baseline, each compared with the others."""
-    others, apart = each_with_the_others(values, rows)
-    z = apart / spread
-    found = Comparison(values, others, z**2, np.ones_like(z), np.sign(z) * worse(metric))
-    return fit(found, float(np.median(rows)), len(rows))
+def _null(metric: Metric, values: Floats, rows: Floats, spread: float) -> NullDistribution | None:
+    """The null distribution of the baseline's windows, each compared with the others."""
+    other_means, distances = leave_one_out(values, rows)
+    z = distances / spread
+    sign = np.sign(z) * worse(metric)
+    comparison = Comparison(values, other_means, z**2, np.ones_like(z), sign)
+    return fit(comparison, float(np.median(rows)), len(rows))

@@ -1,1 +1,1 @@
-"""Monitors and reports on a bounded sample of raw rows: Evidently, columns together."""
+"""Monitors and reports on bounded samples of raw rows: Evidently, multivariate drift."""

@@ -1,4 +1,4 @@
-"""Which columns of raw rows can be compared."""
+"""The columns of raw rows that can be compared."""
 
 import numpy as np
 import pyarrow as pa
@@ -7,19 +7,19 @@ import pyarrow.compute as pc
 from driftline import names
 from driftline.storage.monitoring.window_sample import LABEL
 
-_EXACT = 2**53  # up to here each whole number is a float64
+_EXACT = 2**53  # up to here every integer is exact as float64
 
 
 def shared(current: pa.Table, reference: pa.Table) -> list[str]:
-    """The features and the score that both have, with a value each, of one type.
+    """The common features and the score, with values on both sides and of one kind.
 
-    A column without values says nothing, and Evidently fails as a whole on one.
+    A column without values carries no information, and makes Evidently fail as a whole.
     """
-    own = {*names.SYSTEM_COLUMNS, LABEL} - {names.SCORE}
+    excluded = {*names.SYSTEM_COLUMNS, LABEL} - {names.SCORE}
     return [
         name
         for name in current.column_names
-        if name not in own
+        if name not in excluded
         and name in reference.column_names
         and _has_values(current[name])
         and _has_values(reference[name])
@@ -34,7 +34,7 @@ def _has_values(column: pa.ChunkedArray) -> bool:
 
 
 def is_rounded(column: pa.ChunkedArray) -> bool:
-    """Whether some of its whole numbers are none as float64.
+    """Whether some of its integers are not exact as float64.
 
     >>> is_rounded(pa.chunked_array([[2**53 + 1]])), is_rounded(pa.chunked_array([[7, None]]))
     (True, False)
@@ -46,5 +46,5 @@ def is_rounded(column: pa.ChunkedArray) -> bool:
 
 
 def is_number(kind: pa.DataType) -> bool:
-    """Whether a column of this type is one of numbers."""
+    """Whether a column of this type is numeric."""
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))

@@ -1,4 +1,4 @@
-"""Rows as a matrix: what multivariate monitors compare."""
+"""Rows encoded as a matrix for multivariate monitors."""
 
 from dataclasses import dataclass
 
@@ -9,19 +9,19 @@ import pyarrow.compute as pc
 from driftline.monitors.raw_rows.comparable_columns import is_number, shared
 from driftline.profile.binning import Floats
 
-CATEGORIES = 20  # of a text; its other values are one more
-_LARGEST = float(np.finfo(np.float32).max)  # trees hold float32
+CATEGORIES = 20  # of a text column; its other values are one more
+_LARGEST = float(np.finfo(np.float32).max)  # scikit-learn's trees use float32
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """How rows become numbers, learned from a reference: nothing of it depends on the window.
+    """An encoding of rows as numbers, fitted to a reference, independent of the window's values.
 
     Attributes:
-        columns: those that both sides have.
-        categories: of each text or bool column, the commonest values.
-        centre, width: of each number, its median and its spread from the 25th to the 75th
-            percentile; where that is zero, its standard deviation, or 1.
+        columns: the common columns.
+        categories: of each text or bool column, the most frequent values.
+        centre, width: of each numeric column, its median and interquartile range; if that is zero,
+            its standard deviation, or 1.
     """
 
     columns: tuple[str, ...]
@@ -31,32 +31,31 @@ class Encoder:
 
     @classmethod
     def of(cls, current: pa.Table, reference: pa.Table) -> "Encoder":
-        """Learn from the reference the columns that the window has too."""
+        """Fit to the columns of the reference that are in the window too."""
         columns = shared(current, reference)
         numbers = [name for name in columns if is_number(reference[name].type)]
         scales = {name: _scale(reference[name]) for name in numbers}
         return cls(
             tuple(columns),
-            {name: _commonest(reference[name]) for name in columns if name not in numbers},
+            {name: _most_frequent(reference[name]) for name in columns if name not in numbers},
             {name: centre for name, (centre, _) in scales.items()},
             {name: width for name, (_, width) in scales.items()},
         )
 
     def codes(self, table: pa.Table) -> Floats:
-        """float64[n, columns] for trees: numbers as they are, NaN where missing, texts by rank."""
+        """float64[n, columns] for trees: numbers unchanged, NaN where missing, texts by rank."""
         parts = [
-            _floats(table[name]) if name in self.centre else _ranks(table[name], known)
+            _floats(table[name]) if name in self.centre else _ranks(table[name], categories)
             for name in self.columns
-            for known in [self.categories.get(name, ())]
+            for categories in [self.categories.get(name, ())]
         ]
         return np.stack(parts, axis=1) if parts else np.zeros((len(table), 0))
 
     def features(self, table: pa.Table) -> Floats:
         """float64[n, d] for linear methods, in the reference's units.
 
-        A number is its distance from the median, at most 10 spreads, 0 where missing, and has a
-        column that says whether it is missing; a text has a column for each of its commonest
-        values.
+        A number becomes its distance from the median, clipped to 10 widths, 0 where missing, and an
+        indicator of missing; a text becomes an indicator for each of its most frequent values.
         """
         parts = []
         for name in self.columns:
@@ -81,7 +80,7 @@ def _scale(column: pa.ChunkedArray) -> tuple[float, float]:
     return float(middle), float(high - low) or float(np.nanstd(values)) or 1.0
 
 
-def _commonest(column: pa.ChunkedArray) -> tuple[str, ...]:
+def _most_frequent(column: pa.ChunkedArray) -> tuple[str, ...]:
     counted = pc.value_counts(column.drop_null().cast(pa.string()).combine_chunks())
     pairs = zip(
         counted.field("counts").to_pylist(), counted.field("values").to_pylist(), strict=True
@@ -89,10 +88,10 @@ def _commonest(column: pa.ChunkedArray) -> tuple[str, ...]:
     return tuple(value for _, value in sorted((-n, value) for n, value in pairs)[:CATEGORIES])
 
 
-def _ranks(column: pa.ChunkedArray, known: tuple[str, ...]) -> Floats:
-    """The place of each text among the known ones; after them all others, then missing ones."""
+def _ranks(column: pa.ChunkedArray, categories: tuple[str, ...]) -> Floats:
+    """The index of each text in `categories`; after them other texts, then missing ones."""
     texts = column.cast(pa.string())
-    found = pc.index_in(texts, pa.array(known, pa.string()))
-    ranks: Floats = found.fill_null(len(known)).to_numpy().astype(np.float64)
-    ranks[texts.is_null().to_numpy()] = len(known) + 1
+    index = pc.index_in(texts, pa.array(categories, pa.string()))
+    ranks: Floats = index.fill_null(len(categories)).to_numpy().astype(np.float64)
+    ranks[texts.is_null().to_numpy()] = len(categories) + 1
     return ranks

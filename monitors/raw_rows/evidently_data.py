@@ -1,7 +1,7 @@
-"""Rows as Evidently reads them; its import takes seconds, so it waits until somebody needs it.
+"""Rows as Evidently datasets. Importing Evidently takes seconds, so it is imported on first use.
 
-Evidently 0.7 sends usage data from its own services, not from the library; it is told not to in any
-case, here and, by the environment, in every child process.
+Evidently 0.7 sends usage data from its own services, not from the library; it is disabled anyway,
+here and, by an environment variable, in every child process.
 """
 
 import os
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 NO_TELEMETRY = "DO_NOT_TRACK"
 
 
-def silence() -> None:
-    """No usage data, from this process and its children."""
+def disable_telemetry() -> None:
+    """Disable usage data of this process and its children."""
     os.environ.setdefault(NO_TELEMETRY, "1")
 
 
@@ -32,31 +32,31 @@ def dataset(table: pa.Table, columns: list[str], *, labelled: bool = False) -> "
 
     Parameters:
         table: n rows.
-        columns: those to look at.
-        labelled: also the column `label`; rows without one are left out.
+        columns: the columns to include.
+        labelled: also include the column `label`, and only rows that have one.
     """
-    silence()
+    disable_telemetry()
     from evidently import Dataset
 
     frame = pd.DataFrame({name: _series(table[name]) for name in columns})
     if not labelled:
         return Dataset.from_pandas(frame, data_definition=_definition(table, columns))
-    truth = pd.Series(table[LABEL].to_numpy())
-    frame, truth = frame[truth.notna()], truth[truth.notna()]
-    frame[LABEL] = truth.astype(int) if is_classification(table) else truth
+    label = pd.Series(table[LABEL].to_numpy())
+    frame, label = frame[label.notna()], label[label.notna()]
+    frame[LABEL] = label.astype(int) if is_classification(table) else label
     return Dataset.from_pandas(frame, data_definition=_definition(table, columns, labelled=True))
 
 
 def is_classification(table: pa.Table) -> bool:
-    """The labels are 0 and 1, and the scores chances."""
+    """Whether the labels are 0 and 1 and the scores from 0 to 1."""
     label, score = table[LABEL].to_numpy(), table[names.SCORE].to_numpy()
-    known = np.isfinite(label)
-    chances = score[known]
-    return bool(np.isin(label[known], (0, 1)).all() and ((chances >= 0) & (chances <= 1)).all())
+    labelled = np.isfinite(label)
+    scores = score[labelled]
+    return bool(np.isin(label[labelled], (0, 1)).all() and ((scores >= 0) & (scores <= 1)).all())
 
 
 def labels(table: pa.Table) -> int:
-    """How many rows have one."""
+    """The number of rows with a label."""
     if LABEL not in table.column_names:
         return 0
     return int(np.isfinite(table[LABEL].to_numpy()).sum())
@@ -84,7 +84,7 @@ def _definition(table: pa.Table, columns: list[str], *, labelled: bool = False) 
 
 
 def _series(column: pa.ChunkedArray) -> "pd.Series[Any]":
-    """Infinities as missing: Evidently's bins fail on them; whole numbers as exact as they are."""
+    """A column with infinities as missing, since Evidently's bins fail on them; integers exact."""
     if is_rounded(column):
         exact: pd.Series[Any] = column.to_pandas(types_mapper={column.type: pd.Int64Dtype()}.get)
         return exact

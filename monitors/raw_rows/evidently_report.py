@@ -1,6 +1,6 @@
-"""Evidently's deep report of a window: drift, summary, quality, and performance where it is known.
+"""Evidently's report of a window: drift, summary, quality, and with labels performance.
 
-One HTML page that needs nothing else: Evidently puts its scripts, styles and data inside.
+One self-contained HTML page: Evidently embeds its scripts, styles and data.
 """
 
 import html
@@ -18,15 +18,15 @@ from driftline.monitors.raw_rows import comparable_columns, evidently_data
 if TYPE_CHECKING:
     from evidently.core.report import Snapshot
 
-# The browser is told that the page has all it needs.
-_ALONE = (
+# forbids the page to load anything
+_CSP = (
     '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
     "script-src 'unsafe-inline' 'unsafe-eval' blob:; style-src 'unsafe-inline'; "
     'img-src data: blob:; font-src data:; worker-src blob:">'
 )
-# Evidently's two assignments of JSON; a text in JSON has no line break.
+# Evidently's two assignments of JSON, one line each: strings in JSON have no line breaks
 _DATA = re.compile(r"^ *var (?:additional_graphs_)?metric_[0-9a-f]{32} = .*$", re.MULTILINE)
-_FEW = 10  # rows or labels; Evidently's figures of fewer mean nothing, and some fail
+_MIN_ROWS = 10  # or labels; with fewer, Evidently's figures mean nothing and some fail
 
 
 class Page(NamedTuple):
@@ -34,8 +34,8 @@ class Page(NamedTuple):
 
     Attributes:
         html: the whole page.
-        numbers: by metric: for performance; "drifted" has the columns that drifted by Evidently's
-            own tests, with method, score and threshold.
+        numbers: performance, by metric; "drifted" has the columns that drifted by Evidently's own
+            tests, with method, score and threshold.
     """
 
     html: str
@@ -48,20 +48,20 @@ def make(
     """Compare the rows of a window with those of its reference.
 
     Parameters:
-        current: n sampled rows: features, score, `label` where it is known.
+        current: n sampled rows: features, score, `label` where known.
         reference: m rows; with labels, performance is compared too.
         title: of the page.
-        facts: what stands at its top, name and text.
+        facts: names and texts shown at its top.
 
     Raises:
-        DriftlineError: there are too few rows, or no columns that both have, or Evidently fails.
+        DriftlineError: too few rows, no common columns, or Evidently fails.
     """
     columns = comparable_columns.shared(current, reference)
-    if min(len(current), len(reference)) < _FEW or not columns:
+    if min(len(current), len(reference)) < _MIN_ROWS or not columns:
         raise DriftlineError(
-            f"can't compare {len(current)} rows of the window with {len(reference)} of the "
-            f"reference in {len(columns)} common columns: at least {_FEW} rows of each are needed "
-            "(a longer window, another reference)"
+            f"cannot compare {len(current)} rows of the window with {len(reference)} of the "
+            f"reference in {len(columns)} common columns: at least {_MIN_ROWS} rows of each are "
+            "needed (use a longer window, or another reference)"
         )
     try:
         with warnings.catch_warnings():
@@ -70,29 +70,29 @@ def make(
             performance = _performance(current, reference)
     except Exception as error:
         raise DriftlineError(
-            f"Evidently can't make the report: {type(error).__name__}: {error}"
+            f"Evidently failed to create the report: {type(error).__name__}: {error}"
         ) from error
     numbers = {"drifted": _drifted(compared), **(_performance_numbers(performance))}
-    known = [*facts, *_rounded(current, reference, columns)]
-    return Page(_page(title, known, compared, performance), numbers)
+    header = [*facts, *_rounded(current, reference, columns)]
+    return Page(_page(title, header, compared, performance), numbers)
 
 
 def _rounded(
     current: pa.Table, reference: pa.Table, columns: list[str]
 ) -> Iterator[tuple[str, str]]:
-    """The limits of whole numbers that a browser can't show: Evidently's figures are floats."""
+    """The exact limits of integers beyond float64, which Evidently and browsers round."""
     for name in columns:
         both = {"now": current[name], "reference": reference[name]}
         if any(map(comparable_columns.is_rounded, both.values())):
             limits = {when: pc.min_max(column) for when, column in both.items()}
             exact = "; ".join(
-                f"{when} {one['min']} to {one['max']}" for when, one in limits.items()
+                f"{when} {limit['min']} to {limit['max']}" for when, limit in limits.items()
             )
             yield f"{name}, exactly", f"{exact}. Its figures below are rounded to 16 digits."
 
 
 def _compare(current: pa.Table, reference: pa.Table, columns: list[str]) -> "Snapshot":
-    evidently_data.silence()
+    evidently_data.disable_telemetry()
     from evidently import Report
     from evidently.presets import DataDriftPreset, DataSummaryPreset
 
@@ -103,7 +103,7 @@ def _compare(current: pa.Table, reference: pa.Table, columns: list[str]) -> "Sna
 
 
 def _performance(current: pa.Table, reference: pa.Table) -> "Snapshot | None":
-    if evidently_data.labels(current) < _FEW:
+    if evidently_data.labels(current) < _MIN_ROWS:
         return None
     from evidently import Report
     from evidently.presets import ClassificationPreset, RegressionPreset
@@ -111,17 +111,17 @@ def _performance(current: pa.Table, reference: pa.Table) -> "Snapshot | None":
     score = ["score"]
     is_classification = evidently_data.is_classification(current)
     preset = ClassificationPreset() if is_classification else RegressionPreset()
-    known = evidently_data.dataset(current, score, labelled=True)
-    before = None
-    if evidently_data.labels(reference) >= _FEW:
-        before = evidently_data.dataset(reference, score, labelled=True)
-    return Report([preset]).run(known, before)
+    dataset = evidently_data.dataset(current, score, labelled=True)
+    reference_dataset = None
+    if evidently_data.labels(reference) >= _MIN_ROWS:
+        reference_dataset = evidently_data.dataset(reference, score, labelled=True)
+    return Report([preset]).run(dataset, reference_dataset)
 
 
 def _drifted(snapshot: "Snapshot") -> dict[str, Any]:
-    """What Evidently's own tests call drift, by column."""
+    """The columns that drifted by Evidently's own tests."""
     content = snapshot.dict()
-    scores = {one["id"]: one for one in content["metrics"]}
+    scores = {metric["id"]: metric for metric in content["metrics"]}
     return {
         config["column"]: {
             "method": config["method"],
@@ -138,9 +138,9 @@ def _performance_numbers(snapshot: "Snapshot | None") -> dict[str, float]:
     if snapshot is None:
         return {}
     return {
-        one["config"]["type"].rsplit(":", 1)[-1]: float(one["value"])
-        for one in snapshot.dict()["metrics"]
-        if isinstance(one["value"], int | float)
+        metric["config"]["type"].rsplit(":", 1)[-1]: float(metric["value"])
+        for metric in snapshot.dict()["metrics"]
+        if isinstance(metric["value"], int | float)
     }
 
 
@@ -154,23 +154,23 @@ def _page(
     from evidently.legacy.renderers.html_widgets import group_widget
 
     parts = [("Performance", performance), ("Drift, summary, quality", compared)]
-    shown = [(name, one.to_snapshot_model()) for name, one in parts if one is not None]
+    shown = [(name, part.to_snapshot_model()) for name, part in parts if part is not None]
     widgets = [group_widget(title=name, widgets=model.widgets) for name, model in shown]
     widgets += [widget for _, model in shown for widget in model.tests_widgets]
-    page = _inert(render_widgets(widgets, as_iframe=False))
-    page = page.replace("<head>", f"<head>{_ALONE}<title>{html.escape(title)}</title>", 1)
+    page = _escape_data(render_widgets(widgets, as_iframe=False))
+    page = page.replace("<head>", f"<head>{_CSP}<title>{html.escape(title)}</title>", 1)
     return page.replace("<body>", f"<body>{_header(title, facts)}", 1)
 
 
-def _inert(page: str) -> str:
-    """The page with the same data, of which nothing can end the script that holds it."""
-    made, lines = _DATA.subn(lambda found: found[0].replace("<", r"\u003c"), page)
+def _escape_data(page: str) -> str:
+    """The page with its data escaped, so that no value can close the script element."""
+    escaped, lines = _DATA.subn(lambda match: match[0].replace("<", r"\u003c"), page)
     if lines != 2:
         raise DriftlineError(
-            f"can't make the report safe: {lines} lines of data where 2 were expected (this "
-            "Evidently writes its page in another way: install the version that driftline names)"
+            f"cannot escape the report: {lines} lines of data where 2 were expected (this "
+            "version of Evidently writes another page: install the version that driftline requires)"
         )
-    return made
+    return escaped
 
 
 def _header(title: str, facts: Iterable[tuple[str, str]]) -> str:

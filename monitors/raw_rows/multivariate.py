@@ -1,8 +1,8 @@
-"""Drift of columns together, on bounded samples of raw rows; which method is in the config.
+"""Multivariate drift on bounded samples of raw rows, by the method in the config.
 
-The law of a statistic when nothing changed comes from the reference's own windows, each judged
-against the rest of it as any window is: a day differs from other days more than chance allows.
-Without times only a declared variation is known, and the verdict is provisional.
+The null distribution comes from the reference's own windows, each compared with the other windows,
+as days differ by more than sampling. Without event times the variation between windows is assumed
+by the config, and the verdict is provisional.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,27 +14,27 @@ import pyarrow as pa
 
 from driftline import names
 from driftline.monitors.calibration.calibrator import fit
-from driftline.monitors.calibration.null import Null
+from driftline.monitors.calibration.null import NullDistribution
 from driftline.monitors.columns.monitor import Comparison
 from driftline.monitors.windows.verdict import Status, Verdict
 from driftline.profile import sample
 from driftline.profile.binning import Ints
 
-FEWEST = 50  # rows of either sample
-WINDOWS = 60  # of the reference are judged, at most; each costs as much as a window
-_LEAST = 8  # of them; else their variation is not known
-_UNKNOWN = 10.0  # degrees of freedom of a variation that was only declared
+MIN_ROWS = 50  # of each sample
+MAX_WINDOWS = 60  # of the reference that are compared; each costs as much as a window
+_MIN_WINDOWS = 8  # needed to estimate their variation
+_ASSUMED_DF = 10.0  # degrees of freedom of a variation that the config assumes
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a method finds.
+class MethodResult:
+    """The result of a method.
 
     Attributes:
         value: in its own unit; `expected`: the same of the reference.
         statistic: not negative; for independent rows at most a squared normal score.
-        columns: how many were compared.
-        detail: one sentence for people.
+        columns: the number of compared columns.
+        detail: one sentence, for display.
     """
 
     value: float
@@ -45,18 +45,18 @@ class Found:
 
 
 #: Compares n rows of a window with m rows of its reference.
-Method = Callable[[pa.Table, pa.Table], Found]
+Method = Callable[[pa.Table, pa.Table], MethodResult]
 
 
 @dataclass(frozen=True)
-class Law:
-    """The law of a method's statistic, and the number of rows that it holds for."""
+class MethodNull:
+    """The null distribution of a method's statistic, and the number of rows that it holds for."""
 
-    null: Null
+    null: NullDistribution
     rows: int
 
 
-def learn(
+def fit_null(
     method: Method,
     reference: pa.Table,
     length: timedelta,
@@ -64,38 +64,33 @@ def learn(
     variation: float,
     *,
     windows: Iterable[pa.Table] = (),
-) -> Law:
-    """The law of a window's statistic when nothing has changed.
+) -> MethodNull:
+    """The null distribution of a window's statistic.
 
     Parameters:
-        reference: sampled rows, with `event_time` where there are windows.
+        reference: sampled rows, with `event_time` if there are windows.
         length: of a window.
-        rows: of a window's sample, at most.
-        variation: between windows, in standard deviations of a column, where nothing else is
-            known of it.
+        rows: maximum of a window's sample.
+        variation: assumed between windows without `windows`, in standard deviations of a column.
         windows: sampled rows of the reference's own windows, with `event_time`.
     """
-    usable = [one for one in windows if len(one) >= FEWEST]
-    if len(usable) < _LEAST:
-        columns = method(sample.thin(reference, FEWEST), reference).columns
-        both = min(rows, len(reference)) / 2  # n m / (n + m)
-        scale = 1 + both * variation**2 * columns
-        return Law(Null(rows, scale, 1.0, _UNKNOWN, 0.0, "declared"), rows)
-    size = int(np.median([len(one) for one in usable]))
-    which = _windows(reference, length)
-    statistics = np.array(
-        [
-            method(
-                sample.thin(one, size),
-                sample.thin(reference.filter(pa.array(which != _windows(one, length)[0])), rows),
-            ).statistic
-            for one in usable
-        ]
-    )
-    nothing, ones = np.full(len(statistics), np.nan), np.ones(len(statistics))
-    null = fit(Comparison(nothing, nothing, statistics, ones, ones), size, len(statistics))
+    usable = [window for window in windows if len(window) >= MIN_ROWS]
+    if len(usable) < _MIN_WINDOWS:
+        columns = method(sample.subsample(reference, MIN_ROWS), reference).columns
+        harmonic = min(rows, len(reference)) / 2  # n m / (n + m)
+        scale = 1 + harmonic * variation**2 * columns
+        return MethodNull(NullDistribution(rows, scale, 1.0, _ASSUMED_DF, 0.0, "declared"), rows)
+    size = int(np.median([len(window) for window in usable]))
+    window_of_row = _windows(reference, length)
+    statistics = np.empty(len(usable))
+    for i, window in enumerate(usable):
+        others = reference.filter(pa.array(window_of_row != _windows(window, length)[0]))
+        result = method(sample.subsample(window, size), sample.subsample(others, rows))
+        statistics[i] = result.statistic
+    unknown, df = np.full(len(statistics), np.nan), np.ones(len(statistics))
+    null = fit(Comparison(unknown, unknown, statistics, df, df), size, len(statistics))
     assert null is not None
-    return Law(null, size)
+    return MethodNull(null, size)
 
 
 def judge(
@@ -103,7 +98,7 @@ def judge(
     method: Method,
     current: pa.Table,
     reference: pa.Table,
-    law: Law,
+    null: MethodNull,
     *,
     rows: int,
     level: float | None,
@@ -113,47 +108,54 @@ def judge(
 
     Parameters:
         current, reference: sampled rows.
-        law: of `learn`, from this reference.
-        rows: of either sample, at most.
-        level: the false-alarm rate of this look; None: it is only shown.
+        null: of `fit_null`, from this reference.
+        rows: maximum of each sample.
+        level: the significance level of this test; None: it is only shown.
     """
-    now = sample.thin(current, min(rows, law.rows))
-    before = sample.thin(reference, rows)
+    window = sample.subsample(current, min(rows, null.rows))
+    base = sample.subsample(reference, rows)
     alerts = level is not None
-    if min(len(now), len(before)) < FEWEST:
-        few = f"{len(now)} rows of the window, {len(before)} of the reference: {FEWEST} are needed"
+    if min(len(window), len(base)) < MIN_ROWS:
+        few = f"{len(window)} rows of the window, {len(base)} of the reference: {MIN_ROWS} needed"
         return Verdict(
-            name, "drift", "", "insufficient", len(now), alerts=alerts, detail=few, version=version
+            name,
+            "drift",
+            "",
+            "insufficient",
+            len(window),
+            alerts=alerts,
+            detail=few,
+            version=version,
         )
-    found = method(now, before)
-    p = float(law.null.p_value(found.statistic))
+    result = method(window, base)
+    p = float(null.null.p_value(result.statistic))
     status: Status = "shown"
-    why = ""
+    reason = ""
     if level is not None:
         status = "alarm" if p <= level else "ok"
-        if law.null.attainable > level:
+        if null.null.attainable > level:
             status = "not_calibrated"
-            why = f"; the reference supports a level of {law.null.attainable:.1g}"
+            reason = f"; level {level:.1g} not attainable, at best {null.null.attainable:.1g}"
     return Verdict(
         name,
         "drift",
         "",
         status,
-        len(now),
+        len(window),
         alerts=alerts,
-        value=found.value,
-        expected=found.expected,
+        value=result.value,
+        expected=result.expected,
         p_value=p,
         level=level,
-        effect=float(np.sqrt(found.statistic / law.null.scale)),
-        provisional=law.null.basis == "declared",
-        detail=found.detail + why,
+        effect=float(np.sqrt(result.statistic / null.null.scale)),
+        provisional=null.null.basis == "declared",
+        detail=result.detail + reason,
         version=version,
     )
 
 
 def _windows(table: pa.Table, length: timedelta) -> Ints:
-    """int64[n], the window that each row lies in."""
+    """int64[n], the index of the window that contains each row."""
     micros = table[names.EVENT_TIME].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
-    found: Ints = micros.to_numpy() // (length // timedelta(microseconds=1))
-    return found
+    index: Ints = micros.to_numpy() // (length // timedelta(microseconds=1))
+    return index

@@ -1,4 +1,4 @@
-"""Raw rows of a reference: of its window when it was live, else those kept at registration."""
+"""Raw rows of a reference: of its live window, else those stored at registration."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from driftline.storage.monitoring import reference_sample, window_sample
 
 
 class RawReference(NamedTuple):
-    """Sampled rows of a reference, and what they are, for people."""
+    """Sampled rows of a reference, and their origin, for display."""
 
     rows: pa.Table
     origin: str
@@ -24,10 +24,10 @@ def read(connection: Connection, model: str, version: int, rows: int) -> RawRefe
     """A sample of a version's reference.
 
     Parameters:
-        rows: how many at most; of a registered reference up to 5,000 were kept.
+        rows: maximum; of a registered reference up to 5,000 are stored.
 
     Raises:
-        DriftlineError: no raw rows of it are kept.
+        DriftlineError: no raw rows of it are stored.
     """
     row = connection.execute(
         """SELECT origin, since, until FROM driftline.reference
@@ -41,18 +41,18 @@ def read(connection: Connection, model: str, version: int, rows: int) -> RawRefe
             return RawReference(
                 live, f"live rows of {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M}"
             )
-    kept = reference_sample.load(connection, model, version)
-    if kept is None:
+    stored = reference_sample.load(connection, model, version)
+    if stored is None:
         raise DriftlineError(
-            f"no raw rows of the reference of model {model!r} version {version} are kept: register "
-            "the version again, or set its reference to a window whose rows are still stored"
+            f"no raw rows of the reference of model {model!r} version {version} are stored: "
+            "register the version again, or set its reference to a window whose rows are stored"
         )
-    return RawReference(sample.thin(kept, rows), origin or "registration")
+    return RawReference(sample.subsample(stored, rows), origin or "registration")
 
 
-# a window is as busy as its blocks are, of the longest that fit into it
+# rows of a window: the sum over its blocks, of the longest length that divides it
 _WINDOWS = """
-SELECT one.start FROM driftline.reference AS r, LATERAL (
+SELECT w.start FROM driftline.reference AS r, LATERAL (
   SELECT to_timestamp(floor(extract(epoch FROM b.start) / %(seconds)s) * %(seconds)s) AS start,
          sum(b.rows) AS rows
     FROM driftline.reference_block AS b
@@ -60,31 +60,31 @@ SELECT one.start FROM driftline.reference AS r, LATERAL (
      AND b.seconds = (SELECT max(seconds) FROM driftline.reference_block
                        WHERE model = r.model AND version = r.version AND segment = %(segment)s
                          AND mod(%(seconds)s, seconds) = 0)
-   GROUP BY 1) AS one
+   GROUP BY 1) AS w
  WHERE r.model = %(model)s AND r.version = %(version)s AND r.origin = 'window'
-   AND one.rows >= %(fewest)s AND one.start >= r.since
-   AND one.start + make_interval(secs => %(seconds)s) <= r.until
+   AND w.rows >= %(min_rows)s AND w.start >= r.since
+   AND w.start + make_interval(secs => %(seconds)s) <= r.until
  ORDER BY 1
 """
 
 
 def windows(
-    connection: Connection, model: str, version: int, length: timedelta, *, most: int, fewest: int
+    connection: Connection, model: str, version: int, length: timedelta, *, n: int, min_rows: int
 ) -> list[datetime]:
-    """Where a live reference's own windows start, evenly spread over it.
+    """The starts of a live reference's own windows, evenly spread over it.
 
     Parameters:
         length: of a window.
-        most: how many at most.
-        fewest: rows of a window.
+        n: maximum number of windows.
+        min_rows: minimum of rows of a window.
     """
     values = {
         "model": model,
         "version": version,
         "segment": names.ALL_ROWS,
         "seconds": int(length.total_seconds()),
-        "fewest": fewest,
+        "min_rows": min_rows,
     }
     starts = [start for (start,) in connection.execute(_WINDOWS, values).fetchall()]
-    spread = np.linspace(0, len(starts) - 1, min(most, len(starts))).round().astype(int)
-    return [starts[place] for place in spread.tolist()]
+    spread = np.linspace(0, len(starts) - 1, min(n, len(starts))).round().astype(int)
+    return [starts[index] for index in spread.tolist()]

@@ -1,4 +1,4 @@
-"""`driftline report`: the deep look at one window, made, stored and linked."""
+"""`driftline report`: creates and stores the detailed report of one window."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,13 +17,13 @@ ROWS = 5_000  # of the window, and of the reference
 
 
 @dataclass(frozen=True)
-class Made:
-    """A report that is stored.
+class StoredReport:
+    """A stored report.
 
     Attributes:
-        id: its number.
+        id: report ID.
         html: the page.
-        summary: its main numbers; also stored.
+        summary: its main numbers, also stored.
     """
 
     id: int
@@ -42,19 +42,19 @@ def make(
     *,
     version: int | None = None,
     rows: int = ROWS,
-) -> Made:
-    """Make the report of a window on a sample of its raw rows, and store it.
+) -> StoredReport:
+    """Create the report of a window from a sample of its raw rows, and store it.
 
     Parameters:
         since, until: event times, [since, until).
-        version: only what this version predicted, against its reference; default: whatever
-            served, against the reference of the version that served most.
-        rows: how many are sampled of the window, and of the reference.
+        version: only predictions of this version, compared with its reference; default: all
+            predictions, compared with the reference of the version with most of them.
+        rows: size of the samples of the window and of the reference.
 
     Raises:
-        ConfigError: there is no such model.
-        DriftlineError: the window has too few rows, or no raw rows of the reference are kept.
-        ServiceError: the database is away.
+        ConfigError: the model does not exist.
+        DriftlineError: the window has too few rows, or no raw rows of the reference are stored.
+        ServiceError: the database is unavailable.
     """
     config.model(model)
     postgres = config.local_postgres()
@@ -63,12 +63,12 @@ def make(
             connection, model, since, until, rows=rows, version=version, labelled=True
         )
         if len(current) == 0:
-            which = "" if version is None else f" of version {version}"
+            of_version = "" if version is None else f" of version {version}"
             raise DriftlineError(
-                f"model {model!r} has no predictions{which} from {since.isoformat()} to "
-                f"{until.isoformat()}: name another window"
+                f"model {model!r} has no predictions{of_version} from {since.isoformat()} to "
+                f"{until.isoformat()}: choose another window"
             )
-        served = _commonest(current) if version is None else version
+        served = _main_version(current) if version is None else version
         reference = reference_rows.read(connection, model, served, rows)
     page = evidently_report.make(
         current,
@@ -85,21 +85,21 @@ def make(
         **page.numbers,
     }
     with connect(postgres, "write", autocommit=True) as connection:
-        number = reports.keep(
+        number = reports.store(
             connection, model, since, until, rows=len(current), summary=summary, html=page.html
         )
-    return Made(number, model, since, until, page.html, summary)
+    return StoredReport(number, model, since, until, page.html, summary)
 
 
 def latest_window(
     connection: Connection, model: str, length: timedelta
 ) -> tuple[datetime, datetime]:
-    """The last whole window of a length, aligned as the monitors' are: [since, until).
+    """The last complete window of a length, aligned like the monitors' windows: [since, until).
 
-    Whole: it ends no later than the newest minute that was logged.
+    Complete: it ends no later than the newest logged minute.
 
     Raises:
-        DriftlineError: nothing was logged.
+        DriftlineError: no predictions are logged.
     """
     row = connection.execute(
         """SELECT max(bucket + span_minutes * interval '1 minute') FROM driftline.profile
@@ -108,31 +108,31 @@ def latest_window(
     ).fetchone()
     if row is None or row[0] is None:
         raise DriftlineError(
-            f"nothing is logged of model {model!r}: 'driftline run' starts its job"
+            f"model {model!r} has no logged predictions: 'driftline run' starts its job"
         )
     seconds = int(length.total_seconds())
     if seconds < 60:
-        raise DriftlineError(f"a window of {seconds} s is too short: at least a minute")
+        raise DriftlineError(f"a window of {seconds} s is too short: use at least one minute")
     end = int(row[0].timestamp()) // seconds * seconds
     until = datetime.fromtimestamp(end, row[0].tzinfo)
     return until - length, until
 
 
-def _commonest(current: pa.Table) -> int:
+def _main_version(current: pa.Table) -> int:
     counted = pc.value_counts(current["model_version"]).to_pylist()
-    return int(max(counted, key=lambda one: (one["counts"], one["values"]))["values"])
+    return int(max(counted, key=lambda count: (count["counts"], count["values"]))["values"])
 
 
 def _facts(
     current: pa.Table, reference: reference_rows.RawReference, version: int
 ) -> list[tuple[str, str]]:
     return [
-        ("rows", f"{len(current):,} sampled by a hash of event_id, each with the same chance"),
+        ("rows", f"{len(current):,} sampled by a hash of event_id, with equal probability"),
         ("with a label", f"{evidently_data.labels(current):,}"),
         ("reference", f"{len(reference.rows):,} rows ({reference.origin}) of version {version}"),
         (
             "note",
-            "drift is called here by Evidently's fixed thresholds; driftline's alarms are "
+            "drift in this report is by Evidently's fixed thresholds; driftline's alarms are "
             "calibrated, see 'driftline calibrate'",
         ),
     ]

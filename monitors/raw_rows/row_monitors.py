@@ -1,4 +1,4 @@
-"""The monitors that need raw rows, run on a window: Evidently's, and drift of columns together."""
+"""Runs the monitors that need raw rows on a window: Evidently's and multivariate drift."""
 
 import logging
 import multiprocessing
@@ -20,7 +20,7 @@ from driftline.monitors.raw_rows import (
     pca_reconstruction,
     reference_rows,
 )
-from driftline.monitors.raw_rows.multivariate import Law, Method
+from driftline.monitors.raw_rows.multivariate import Method, MethodNull
 from driftline.monitors.windows.verdict import Verdict, Window
 from driftline.profile import sample
 from driftline.storage.connection import Connection
@@ -33,71 +33,71 @@ METHODS: dict[str, Method] = {
     "pca_reconstruction": pca_reconstruction.compare,
 }
 
-_REFERENCE = 2  # times a window's sample: enough of it is left without one of its windows
-_MOST = 120_000  # rows of a reference, and of all its windows that are judged
+_REFERENCE_FACTOR = 2  # times a window's sample, so that enough is left without one window
+_MAX_ROWS = 120_000  # of a reference, and of all its compared windows together
 
 
 @dataclass(frozen=True, eq=False)
-class _Known:
-    """The rows of a version's reference as they were set at some time, and the laws from them."""
+class _CachedReference:
+    """The rows of a version's reference, and null distributions by window length in seconds."""
 
-    stamp: datetime | None
+    created_at: datetime | None
     rows: pa.Table
-    laws: dict[int, Law]
+    nulls: dict[int, MethodNull]
 
 
 class RawMonitors:
-    """The raw monitors of one model; the rows of references and their laws are kept.
+    """The raw-row monitors of one model, with cached reference rows and null distributions.
 
     Parameters:
         model: its name in the config.
-        settings: how it is watched.
+        settings: its monitoring config.
     """
 
     def __init__(self, model: str, settings: Monitors) -> None:
         self._model = model
         self._settings = settings
-        self._known: dict[int, _Known] = {}
+        self._references: dict[int, _CachedReference] = {}
 
     def judge(
         self, connection: Connection, window: Window, version: int, level: float | None
     ) -> list[Verdict]:
-        """What they say of a window; nothing when none is configured.
+        """Their verdicts on a window; none when no such monitor is configured.
 
         Parameters:
-            version: that served most of the window; its reference is compared with.
-            level: the false-alarm rate of the multivariate monitor; None: it is only shown.
+            version: with most predictions in the window; its reference is used.
+            level: the significance level of the multivariate monitor; None: it is only shown.
         """
-        rows = wanted_rows(self._settings)
+        rows = required_rows(self._settings)
         if not rows:
             return []
         try:
-            known = self._reference(connection, version)
+            reference = self._reference(connection, version)
             current = window_sample.read(
                 connection, self._model, window.start, window.end, rows=rows, labelled=True
             )
         except DriftlineError as error:
             return [_broken("raw_rows", str(error), version)]
-        found: list[Verdict] = []
-        for one in self._settings.evidently:
-            found += self._isolated(
-                f"{evidently_monitor.PREFIX}.{one.name}",
+        verdicts: list[Verdict] = []
+        for metric in self._settings.evidently:
+            verdicts += self._isolated(
+                f"{evidently_monitor.PREFIX}.{metric.name}",
                 version,
-                partial(_evidently, current, known.rows, one, version),
+                partial(_evidently, current, reference.rows, metric, version),
             )
-        chosen = self._settings.multivariate
-        if chosen is not None:
-            found += self._isolated(
-                chosen.method,
+        section = self._settings.multivariate
+        if section is not None:
+            verdicts += self._isolated(
+                section.method,
                 version,
                 partial(
-                    self._together,
-                    *(connection, window, current, known, chosen),
+                    self._multivariate,
+                    *(connection, window, current, reference, section),
                     level=level,
                     version=version,
                 ),
             )
-        return _each_once(found)
+        return _deduplicate(verdicts)
 
     def _isolated(
         self, name: str, version: int, judge: Callable[[], list[Verdict]]
@@ -110,81 +110,81 @@ class RawMonitors:
             log.exception("monitor %s of model %s failed", name, self._model)
             return [_broken(name, f"{type(error).__name__}: {error}", version)]
 
-    def _together(
+    def _multivariate(
         self,
         connection: Connection,
         window: Window,
         current: pa.Table,
-        known: _Known,
+        reference: _CachedReference,
         settings: Multivariate,
         *,
         level: float | None,
         version: int,
     ) -> list[Verdict]:
         method = METHODS[settings.method]
-        if window.seconds not in known.laws:
-            known.laws[window.seconds] = self._learn(
-                connection, window, version, known.rows, settings
+        if window.seconds not in reference.nulls:
+            reference.nulls[window.seconds] = self._fit_null(
+                connection, window, version, reference.rows, settings
             )
         verdict = multivariate.judge(
             settings.method,
             method,
             current,
-            known.rows,
-            known.laws[window.seconds],
+            reference.rows,
+            reference.nulls[window.seconds],
             rows=settings.rows,
             level=level,
             version=version,
         )
         return [verdict]
 
-    def _learn(
+    def _fit_null(
         self,
         connection: Connection,
         window: Window,
         version: int,
         reference: pa.Table,
         settings: Multivariate,
-    ) -> Law:
-        """The law of windows of one length, from those of the reference."""
+    ) -> MethodNull:
+        """The null distribution for windows of one length, from those of the reference."""
         length = timedelta(seconds=window.seconds)
         starts = reference_rows.windows(
             *(connection, self._model, version, length),
-            most=multivariate.WINDOWS,
-            fewest=multivariate.FEWEST,
+            n=multivariate.MAX_WINDOWS,
+            min_rows=multivariate.MIN_ROWS,
         )
-        rows = min(settings.rows, _MOST // max(len(starts), 1))
+        rows = min(settings.rows, _MAX_ROWS // max(len(starts), 1))
         samples = (
             window_sample.read(connection, self._model, start, start + length, rows=rows)
             for start in starts
         )
-        return multivariate.learn(
+        return multivariate.fit_null(
             *(METHODS[settings.method], reference, length, settings.rows),
-            self._settings.variation,
+            self._settings.assumed_variation,
             windows=samples,
         )
 
-    def _reference(self, connection: Connection, version: int) -> _Known:
-        stamp = references.stamp(connection, self._model).get(version)
-        known = self._known.get(version)
-        if known is None or known.stamp != stamp:
-            rows = min(wanted_rows(self._settings) * _REFERENCE, _MOST)
-            found = reference_rows.read(connection, self._model, version, rows)
-            known = self._known[version] = _Known(stamp, found.rows, {})
-        return known
+    def _reference(self, connection: Connection, version: int) -> _CachedReference:
+        created_at = references.created_at(connection, self._model).get(version)
+        cached = self._references.get(version)
+        if cached is None or cached.created_at != created_at:
+            rows = min(required_rows(self._settings) * _REFERENCE_FACTOR, _MAX_ROWS)
+            stored = reference_rows.read(connection, self._model, version, rows)
+            cached = self._references[version] = _CachedReference(created_at, stored.rows, {})
+        return cached
 
 
-def wanted_rows(settings: Monitors) -> int:
-    """How many rows of a window are read; 0 when nothing needs any."""
-    own = [one.rows for one in settings.evidently]
-    return max([*own, settings.multivariate.rows if settings.multivariate else 0])
+def required_rows(settings: Monitors) -> int:
+    """The number of rows of a window to read; 0 when no monitor needs any."""
+    evidently = [metric.rows for metric in settings.evidently]
+    return max([*evidently, settings.multivariate.rows if settings.multivariate else 0])
 
 
 def _evidently(
     current: pa.Table, reference: pa.Table, settings: Evidently, version: int
 ) -> list[Verdict]:
-    limit = settings.time_limit.total_seconds()
-    samples = (sample.thin(rows, settings.rows) for rows in (current, reference))
+    limit = settings.timeout.total_seconds()
+    samples = (sample.subsample(rows, settings.rows) for rows in (current, reference))
     running = _process().schedule(
         evidently_monitor.evaluate,
         args=[*samples, settings],
@@ -192,18 +192,18 @@ def _evidently(
         timeout=limit,
     )
     try:
-        found: list[Verdict] = running.result()
+        verdicts: list[Verdict] = running.result()
     except TimeoutError as error:
         raise DriftlineError(
-            f"it has not ended within {limit:g} s: ask for fewer `rows`, or raise its `time_limit`"
+            f"not finished within {limit:g} s: configure fewer `rows` or a longer `timeout`"
         ) from error
-    return found
+    return verdicts
 
 
 @cache
 def _process() -> ProcessPool:
-    """One for all models, begun when first needed: what hangs or eats the memory there is ended,
-    and the next starts anew."""
+    """One process for all models, started on first use: a task that hangs or uses up the memory
+    ends only this process, and the next task starts a new one."""
     return ProcessPool(max_workers=1, context=multiprocessing.get_context("spawn"))
 
 
@@ -213,9 +213,9 @@ def _broken(monitor: str, detail: str, version: int) -> Verdict:
     )
 
 
-def _each_once(verdicts: list[Verdict]) -> list[Verdict]:
-    """Two entries of the config can name the same metric of the same column: the first stays."""
+def _deduplicate(verdicts: list[Verdict]) -> list[Verdict]:
+    """The first of several entries of the config with the same metric and column."""
     unique: dict[tuple[str, str], Verdict] = {}
-    for one in verdicts:
-        unique.setdefault((one.monitor, one.column), one)
+    for verdict in verdicts:
+        unique.setdefault((verdict.monitor, verdict.column), verdict)
     return list(unique.values())

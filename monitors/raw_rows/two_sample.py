@@ -1,4 +1,4 @@
-"""Are two samples of one number drawn alike? By ranks, whatever the number's law."""
+"""A rank test whether two samples of numbers have the same distribution."""
 
 from typing import NamedTuple
 
@@ -12,22 +12,22 @@ class Ranks(NamedTuple):
     """The Mann-Whitney statistic.
 
     Attributes:
-        auc: the chance that a value of the first sample is larger than one of the second.
-        z: its distance from 1/2 in standard deviations of its null; about normal.
+        auc: the probability that a value of the first sample is larger than one of the second.
+        z: its distance from 1/2 in standard deviations of its null distribution; about normal.
     """
 
     auc: float
     z: float
 
 
-def ranks(one: Floats, other: Floats) -> Ranks:
+def ranks(first: Floats, second: Floats) -> Ranks:
     """Compare two samples; ties count half.
 
     Source: Mann and Whitney, "On a test of whether one of two random variables is stochastically
     larger than the other", 1947; the variance with ties as in Lehmann, "Nonparametrics", 1975.
     """
-    n, m = len(one), len(other)
-    both = np.concatenate((one, other))
+    n, m = len(first), len(second)
+    both = np.concatenate((first, second))
     ranked = stats.rankdata(both)
     auc = (float(ranked[:n].sum()) - n * (n + 1) / 2) / (n * m)
     _, ties = np.unique(both, return_counts=True)

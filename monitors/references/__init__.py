@@ -1,1 +1,1 @@
-"""What versions are compared with: set, shown, compared, replaced after a burn-in."""
+"""The references that versions are compared with: set, compared, replaced after a burn-in."""

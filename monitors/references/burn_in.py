@@ -1,4 +1,4 @@
-"""Live windows replace a reference without times, once there are enough of them."""
+"""Replace a reference without times by live windows, once there are enough of them."""
 
 import logging
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from driftline import names
 from driftline.config.monitors import Monitors
 from driftline.errors import DriftlineError
 from driftline.monitors.references.set_reference import live
-from driftline.profile.blocks import HOUR, longest, seconds_of
+from driftline.profile.blocks import HOUR, max_span, seconds_of
 from driftline.storage.connection import Connection
 
 log = logging.getLogger(__name__)
@@ -20,9 +20,9 @@ _WEEKLY = ("day_of_week", "hour_of_week")
 def replace(connection: Connection, model: str, settings: Monitors, clock: datetime) -> list[int]:
     """Replace provisional references by the whole days of the last `burn_in`.
 
-    Training data is usually shuffled: how much days differ is not in it. A version that has served
-    for so long shows it. Windows that are shorter than an hour need shorter blocks, which makes the
-    days fewer: 8 for blocks of 5 minutes.
+    Training data is usually shuffled, so it does not show how much days differ; a version that has
+    served for the whole `burn_in` does. Windows shorter than an hour need shorter blocks, which
+    limits the number of days: 8 for blocks of 5 minutes.
 
     Parameters:
         connection: as role `write`; the caller's transaction.
@@ -34,7 +34,7 @@ def replace(connection: Connection, model: str, settings: Monitors, clock: datet
     until = datetime.fromtimestamp(clock.timestamp() // 86_400 * 86_400, UTC)
     since = until - settings.burn_in
     replaced = []
-    for version in _ripe(connection, model, since):
+    for version in _due_versions(connection, model, since):
         try:
             with connection.transaction():
                 window, seconds = _window(connection, model, settings, (since, until))
@@ -48,15 +48,15 @@ def replace(connection: Connection, model: str, settings: Monitors, clock: datet
                     note=_NOTE,
                 )
         except DriftlineError as error:
-            log.warning("the reference of %s version %d stays: %s", model, version, error)
+            log.warning("%s version %d keeps its reference: %s", model, version, error)
             continue
-        log.info("%s version %d: live windows are its reference now", model, version)
+        log.info("%s version %d: reference replaced by live windows", model, version)
         replaced.append(version)
     return replaced
 
 
-def _ripe(connection: Connection, model: str, since: datetime) -> list[int]:
-    """Versions with a reference without times that have served since before `since`."""
+def _due_versions(connection: Connection, model: str, since: datetime) -> list[int]:
+    """Versions whose reference has no times and that have served since before `since`."""
     rows = connection.execute(
         """SELECT r.version FROM driftline.reference AS r
             WHERE r.model = %(model)s AND r.block_seconds IS NULL
@@ -73,16 +73,16 @@ def _ripe(connection: Connection, model: str, since: datetime) -> list[int]:
 def _window(
     connection: Connection, model: str, settings: Monitors, window: _Span
 ) -> tuple[_Span, int]:
-    """What becomes the reference, and in blocks of how many seconds.
+    """The period of the new reference, and the length of its blocks in seconds.
 
-    Shorter ones than hours only of minutes that were not merged to hours yet: to count a week of
-    predictions anew would hold up all else. And not where windows of one time of the week are
-    matched: the fewer days that short blocks leave have most of them once, with no others like it.
+    Blocks shorter than an hour need minutes that were not merged into hours yet: recounting a week
+    of predictions would delay everything else. They are not used if windows are matched by time of
+    the week either: they allow so few days that most times of the week would occur only once.
     """
     since, until = window
     minutes = settings.block_minutes
     short = 60 * minutes < HOUR and settings.matching not in _WEEKLY
-    first = max(since, until - longest(60 * minutes))
+    first = max(since, until - max_span(60 * minutes))
     if short and not _merged(connection, model, minutes, (first, until)):
         return (first, until), 60 * minutes
     return window, seconds_of(until - since)
@@ -98,10 +98,10 @@ def _merged(connection: Connection, model: str, minutes: int, window: _Span) -> 
     return row == (True,)
 
 
-def checks(last: datetime | None, clock: datetime) -> bool:
-    """Once a day of the model's time is often enough.
+def is_due(last: datetime | None, clock: datetime) -> bool:
+    """Whether a check is due: once per day of the model's clock.
 
-    >>> checks(datetime(2024, 3, 1, 23, tzinfo=UTC), datetime(2024, 3, 2, 1, tzinfo=UTC))
+    >>> is_due(datetime(2024, 3, 1, 23, tzinfo=UTC), datetime(2024, 3, 2, 1, tzinfo=UTC))
     True
     """
     return last is None or clock.date() != last.date()

@@ -1,11 +1,10 @@
-"""How far a window, or another version, is from a reference: one row a column."""
+"""Distances of a window, or of another version, from a reference: one row per column."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from driftline.monitors.columns.catalogue import MONITORS
 from driftline.monitors.columns.counts import Counts
-from driftline.monitors.columns.monitor import takes
+from driftline.monitors.columns.monitor import applies_to
 from driftline.profile.profile import Profile
 from driftline.profile.trimmed import trim
 
@@ -18,10 +17,10 @@ class Compared:
     """One column.
 
     Attributes:
-        rows, reference_rows: with a value.
+        rows, reference_rows: those with a value.
         mean, reference_mean: None where the column has no numbers.
         missing, reference_missing: shares of all rows.
-        distances: by monitor; None where it does not fit the column.
+        distances: by monitor; None where it does not apply to the column.
     """
 
     column: str
@@ -35,38 +34,34 @@ class Compared:
 
 
 def compare(current: Profile, reference: Profile) -> list[Compared]:
-    """Compare columns whose bins are the same in both."""
+    """Compare the columns whose bins are the same in both."""
     cut = trim(reference.binning).binning
     shared = [bins.name for bins in cut.columns if current.binning.by_name.get(bins.name) == bins]
     return [_column(name, current, reference) for name in shared]
 
 
 def _column(name: str, current: Profile, reference: Profile) -> Compared:
-    now, before = Counts.of(current, name), Counts.of(reference, name)
+    now, expected = Counts.of(current, name), Counts.of(reference, name)
     numeric = now.bins.kind == "numeric"
     return Compared(
         name,
         int(now.present[0]),
-        int(before.present[0]),
+        int(expected.present[0]),
         float(now.means[0]) if numeric else None,
-        float(before.means[0]) if numeric else None,
-        _share(now),
-        _share(before),
-        {key: _distance(key, now, before) for key in _known()},
+        float(expected.means[0]) if numeric else None,
+        _missing_share(now),
+        _missing_share(expected),
+        {key: _distance(key, now, expected) for key in DISTANCES if key in MONITORS},
     )
 
 
-def _known() -> Sequence[str]:
-    return [key for key in DISTANCES if key in MONITORS]
-
-
-def _distance(key: str, now: Counts, before: Counts) -> float | None:
+def _distance(key: str, now: Counts, expected: Counts) -> float | None:
     monitor = MONITORS[key]
-    if not takes(monitor, now.bins) or not now.present[0] or not before.present[0]:
+    if not applies_to(monitor, now.bins) or not now.present[0] or not expected.present[0]:
         return None
-    return float(monitor.compare(now, before).value[0])
+    return float(monitor.compare(now, expected).value[0])
 
 
-def _share(counts: Counts) -> float:
+def _missing_share(counts: Counts) -> float:
     rows = float(counts.rows[0])
     return float(counts.missing[0]) / rows if rows else 0.0

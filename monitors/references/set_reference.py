@@ -1,4 +1,4 @@
-"""Give a version another reference: a past window of live profiles, or a file."""
+"""Set the reference of a version: a past period of live profiles, or a file."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ from driftline.profile import sample
 from driftline.profile.binning import Binning
 from driftline.profile.blocks import Block
 from driftline.profile.profile import Profile
-from driftline.profile.recount import left_out, recount
+from driftline.profile.recount import leave_one_out, recount
 from driftline.storage.connection import Connection, connect
 from driftline.storage.monitoring import reference_sample, references
 from driftline.storage.monitoring.references import StoredReference
@@ -27,14 +27,14 @@ _DAY = timedelta(days=1)
 
 
 def champion(connection: Connection, name: str) -> int:
-    """The version that is meant where none is named, see `promotions.champion`.
+    """The version to use if none is given, see `promotions.champion`.
 
     Raises:
         DriftlineError: no version was ever loaded.
     """
     version = promotions.champion(connection, name)
     if version is None:
-        raise DriftlineError(f"no version of model {name!r} was ever loaded: run its job first")
+        raise DriftlineError(f"no version of model {name!r} has been loaded: start its job first")
     return version
 
 
@@ -49,16 +49,16 @@ def from_window(
 ) -> StoredReference:
     """Set the reference to what was served in [since, until).
 
-    Rows of the version itself are taken; where it has none yet, those of others in its bins.
+    Uses rows of the version itself or, if it has none yet, those of others in its bins.
 
     Parameters:
-        version: whose reference; default: the newest.
-        seconds: length of the blocks; default: the shortest that the windows need, an hour at
-            most, or days, so that there are at most 2,500.
+        version: whose reference; default: the champion.
+        seconds: length of the blocks; default: what the windows need, an hour at most, or days
+            if there would be more than 2,500 blocks.
 
     Raises:
-        DriftlineError: nothing was counted there in the version's bins.
-        SchemaError: profiles were merged to longer stretches, and the rows are gone.
+        DriftlineError: nothing was counted in the period in the version's bins.
+        SchemaError: profiles were merged into longer periods, and the rows are deleted.
     """
     settings = config.model(name).monitors
     with connect(config.local_postgres(), "write", autocommit=True) as connection:
@@ -80,7 +80,7 @@ def live(
     since, until = window
     binning = _binning(connection, name, version)
     length = seconds or by_time.seconds_of(until - since, 60 * settings.block_minutes)
-    found = _live(
+    blocks = _live(
         connection,
         name,
         version,
@@ -89,14 +89,14 @@ def live(
         seconds=length,
         segments=settings.segments,
     )
-    total = Profile.of(binning, *(b.cells for b in found if b.segment == names.ALL_ROWS))
+    total = Profile.of(binning, *(b.cells for b in blocks if b.segment == names.ALL_ROWS))
     if not total.rows:
         raise DriftlineError(
-            f"nothing of model {name!r} was counted in the bins of version {version} from "
-            f"{since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M}: name another window or version"
+            f"no predictions of model {name!r} were counted in the bins of version {version} from "
+            f"{since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M}: choose another period or version"
         )
     stored = StoredReference(name, version, total, "window", since, until, length, note)
-    references.write(connection, stored, found)
+    references.write(connection, stored, blocks)
     return stored
 
 
@@ -112,7 +112,7 @@ def from_file(
     """Set the reference to the rows of a Parquet file with the features and the score.
 
     Parameters:
-        time_column: event times, so that the reference's variation in time is known.
+        time_column: event times, from which the variation over time is learned.
 
     Raises:
         DriftlineError: the file cannot be read, or lacks a column.
@@ -123,23 +123,27 @@ def from_file(
         number = champion(connection, name) if version is None else version
         binning = _binning(connection, name, number)
         table = _read(path, binning, time_column)
-        seen = left_out(table, binning)
-        found: list[Block] = []
+        rows = leave_one_out(table, binning)
+        blocks: list[Block] = []
         if time_column is not None:
             times = table.column(time_column)
-            found = by_time.cut(
-                seen, times, binning, seconds or by_time.seconds_for(times, shortest), segments
+            blocks = by_time.build(
+                rows, times, binning, seconds or by_time.seconds_for(times, shortest), segments
             )
-        total = recount(seen, binning)
-        covered = references.covered(found)
+        total = recount(rows, binning)
+        covered = references.covered(blocks)
         stored = StoredReference(name, number, total, "file", *covered, note=path.name)
         features = table.select(
-            [one.name for one in binning.columns if one.kind != "log" and one.name != names.SCORE]
+            [
+                bins.name
+                for bins in binning.columns
+                if bins.kind != "log" and bins.name != names.SCORE
+            ]
         )
         score = table.column(names.SCORE).to_numpy()
         with connection.transaction():
-            references.write(connection, stored, found)
-            reference_sample.replace(connection, name, number, sample.take(features, score))
+            references.write(connection, stored, blocks)
+            reference_sample.replace(connection, name, number, sample.draw(features, score))
     return stored
 
 
@@ -147,8 +151,8 @@ def _binning(connection: Connection, name: str, version: int) -> Binning:
     binning = binnings.of_version(connection, name, version)
     if binning is None:
         raise DriftlineError(
-            f"version {version} of model {name!r} was never loaded, its bins are not known: "
-            "run the job, or a shadow, with it first"
+            f"version {version} of model {name!r} was never loaded, so its bins are unknown: "
+            "run the job with it first, or a shadow"
         )
     return binning
 
@@ -163,11 +167,11 @@ def _live(
     seconds: int,
     segments: Sequence[str],
 ) -> list[Block]:
-    """Blocks of the version itself, or of others in its bins where it has none."""
+    """Blocks of the version itself or, if it has none, of others in its bins."""
     step = timedelta(seconds=seconds)
     start, until = window
     own: list[Block] = []
-    others: list[Block] = []
+    shared: list[Block] = []
     while start < until:
         end = min(start + step, until)
         rows = [
@@ -176,9 +180,9 @@ def _live(
             if row.role == names.SERVED and row.binning_id == binning.id
         ]
         own += _blocks([row for row in rows if row.version == version], binning, start, seconds)
-        others += _blocks(rows, binning, start, seconds)
+        shared += _blocks(rows, binning, start, seconds)
         start = end
-    return own or others
+    return own or shared
 
 
 def _blocks(
@@ -195,22 +199,17 @@ def _blocks(
 
 
 def _read(path: Path, binning: Binning, time_column: str | None) -> pa.Table:
-    try:
-        table = parquet.read(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DriftlineError(
-            f"can't read the reference {str(path)!r} as Parquet: {error}"
-        ) from error
-    wanted = [b.name for b in binning.columns if b.kind != "log"]
-    wanted += [] if time_column is None else [time_column]
-    for column in wanted:
+    table = parquet.read(path, "the reference")
+    required = [bins.name for bins in binning.columns if bins.kind != "log"]
+    required += [] if time_column is None else [time_column]
+    for column in required:
         if column not in table.column_names:
             raise DriftlineError(
                 f"{str(path)!r} has no column {column!r}: the reference needs the features, "
                 f"{names.SCORE!r} and the column of --time-column"
             )
     if time_column is not None and not pa.types.is_timestamp(table.column(time_column).type):
-        raise DriftlineError(f"column {time_column!r} holds no timestamps: convert it first")
+        raise DriftlineError(f"column {time_column!r} has no timestamps: convert it first")
     if not len(table):
-        raise DriftlineError(f"{str(path)!r} has no rows: a reference needs some")
+        raise DriftlineError(f"{str(path)!r} has no rows: a reference needs at least one")
     return table

@@ -1,12 +1,13 @@
-"""Judge windows of the past, as a live run would have in the end; nobody is told."""
+"""Judge windows of the past, with the verdicts of a live run; nobody is notified."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from driftline.config import Config
 from driftline.errors import DriftlineError
-from driftline.monitors.running.late_labels import LateTruth
-from driftline.monitors.running.window_judging import Due, Watch
+from driftline.monitors.running.due_windows import Due
+from driftline.monitors.running.late_labels import LateLabels
+from driftline.monitors.running.window_judging import WindowJudge
 from driftline.monitors.windows import schedule
 from driftline.monitors.windows.schedule import Length
 from driftline.storage import locks
@@ -26,49 +27,49 @@ def backfill(
 ) -> int:
     """Judge every window that lies within [since, until), in order of their ends.
 
-    Windows that were judged before are judged again, as a revision. No alert moves, and what a
-    runner has yet to judge or to measure stays its own: it alerts on that as if nothing had been.
-    Windows whose lateness has not passed are left to it.
+    Windows that were judged before are judged again, as a revision. No alert changes. Windows that
+    a runner must still judge or measure remain due for it, and it alerts on them as usual. Windows
+    whose lateness has not passed are left to the runner.
 
     Parameters:
-        progress: is told how many windows of how many are done.
+        progress: called with the number of finished windows and the total.
 
     Returns:
         How many windows were judged.
 
     Raises:
-        DriftlineError: `since` is not before `until`, or nothing was counted in between.
+        DriftlineError: `since` is not earlier than `until`, or the model has no profiles.
     """
-    watch, truth = Watch(name, config.model(name)), LateTruth(name, config.model(name))
+    judge, labels = WindowJudge(name, config.model(name)), LateLabels(name, config.model(name))
     if since >= until:
-        raise DriftlineError(f"since {since} is not before until {until}: exchange them")
+        raise DriftlineError(f"since {since} must be earlier than until {until}")
     with connect(config.local_postgres(), "write", autocommit=True) as connection:
-        clock = _clock(connection, watch, name)
-        wanted = _windows(watch, since, min(until, clock - watch.settings.lateness))
-        for start in range(0, len(wanted), _AT_ONCE):
-            chunk = wanted[start : start + _AT_ONCE]
+        clock = _clock(connection, judge, name)
+        due = _windows(judge, since, min(until, clock - judge.settings.lateness))
+        for start in range(0, len(due), _AT_ONCE):
+            chunk = due[start : start + _AT_ONCE]
             with locks.transaction(connection, "round", name):
-                fresh = watch.judge(connection, Due(clock, chunk))
-                truth.judge(connection, clock, fresh, live=False)
-            progress(start + len(chunk), len(wanted))
-    return len(wanted)
+                judged = judge.judge(connection, Due(clock, chunk))
+                labels.judge(connection, clock, judged, live=False)
+            progress(start + len(chunk), len(due))
+    return len(due)
 
 
-def _clock(connection: Connection, watch: Watch, name: str) -> datetime:
+def _clock(connection: Connection, judge: WindowJudge, name: str) -> datetime:
     counted = windows.counted_until(connection, name)
     if counted is None:
         raise DriftlineError(
-            f"nothing of model {name!r} was counted yet: its job makes profiles ('driftline run')"
+            f"model {name!r} has no profiles yet: start its job with 'driftline run'"
         )
-    return clock(connection) if watch.settings.clock == "wall" else counted
+    return clock(connection) if judge.settings.clock == "wall" else counted
 
 
-def _windows(watch: Watch, since: datetime, until: datetime) -> list[tuple[datetime, Length]]:
-    found = []
-    for length in watch.lengths:
+def _windows(judge: WindowJudge, since: datetime, until: datetime) -> list[tuple[datetime, Length]]:
+    due = []
+    for length in judge.lengths:
         first = schedule.first_end(length, since + timedelta(seconds=length.seconds - length.step))
-        if int(since.timestamp()) % length.step:  # the window that `since` cuts is left out
+        if int(since.timestamp()) % length.step:  # leave out the window that contains `since`
             first += timedelta(seconds=length.step)
         last = schedule.last_end(length, until)
-        found += [(end, length) for end in schedule.ends(length, first, last)]
-    return sorted(found, key=lambda one: (one[0], one[1].seconds))
+        due += [(end, length) for end in schedule.ends(length, first, last)]
+    return sorted(due, key=lambda window: (window[0], window[1].seconds))

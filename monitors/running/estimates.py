@@ -1,4 +1,4 @@
-"""What scores say of performance; the labels that calibrate them are read once a day."""
+"""Estimate performance from scores; the labels that calibrate them are read once a day."""
 
 from datetime import datetime, timedelta
 
@@ -18,12 +18,12 @@ from driftline.storage.monitoring import window_sample
 from driftline.storage.profiles.profile_rows import floor
 
 _DAY = timedelta(days=1)
-_MEMORY = timedelta(days=30)  # labels of older events don't calibrate
-_KEPT = 8  # days: of late windows, and of several lengths
+_MAX_AGE = timedelta(days=30)  # labels of older events are not used
+_CACHED = 8  # days: late windows and several lengths need more than one
 
 
 class Estimates:
-    """Estimates the performance of one model; nothing is said of one without `labels`.
+    """Estimates the performance of one model; there are no estimates without `labels`.
 
     Parameters:
         name: the model's name in the config.
@@ -33,7 +33,7 @@ class Estimates:
     def __init__(self, name: str, model: Model) -> None:
         self._name = name
         self._model = model
-        self._known: dict[tuple[int, datetime, NumericBins], Calibration | None] = {}
+        self._calibrations: dict[tuple[int, datetime, NumericBins], Calibration | None] = {}
 
     def judge(
         self,
@@ -46,8 +46,8 @@ class Estimates:
         """Estimate one window of one version.
 
         Parameters:
-            current: of its rows.
-            reference: of the version.
+            current: profile of its rows.
+            reference: that of the version.
         """
         metric, bins = self._model.metric, current.binning.by_name[names.SCORE]
         if metric is None or not isinstance(bins, NumericBins):
@@ -57,8 +57,8 @@ class Estimates:
             return []
         column = current.column(names.SCORE)
         same = reference is not None and reference.binning.by_name[names.SCORE] == bins
-        usual = reference.column(names.SCORE) if reference is not None and same else None
-        return [estimated.judge(calibration, column, usual, version)]
+        expected = reference.column(names.SCORE) if reference is not None and same else None
+        return [estimated.judge(calibration, column, expected, version)]
 
     def _calibration(
         self,
@@ -68,15 +68,15 @@ class Estimates:
         version: int,
         bins: NumericBins,
     ) -> Calibration | None:
-        """As labels showed it by the start of the UTC day in which a window starts: whenever and
-        in whatever order windows are judged."""
+        """From the labels that had arrived by the start of the UTC day in which the window starts,
+        so that it does not depend on when and in which order windows are judged."""
         day = floor(window.start, _DAY // timedelta(minutes=1))
         key = version, day, bins
-        if key not in self._known:
-            if len(self._known) >= _KEPT:
-                del self._known[next(iter(self._known))]
-            self._known[key] = self._learn(connection, metric, day, version, bins)
-        return self._known[key]
+        if key not in self._calibrations:
+            if len(self._calibrations) >= _CACHED:
+                del self._calibrations[next(iter(self._calibrations))]
+            self._calibrations[key] = self._learn(connection, metric, day, version, bins)
+        return self._calibrations[key]
 
     def _learn(
         self,
@@ -90,13 +90,13 @@ class Estimates:
         sample = window_sample.read(
             connection,
             self._name,
-            day - _MEMORY,
+            day - _MAX_AGE,
             day,
             rows=LABELS,
             version=version,
             features=False,
             labelled=True,
-            known=day,
+            labels_until=day,
         )
         label, score = window_sample.scored(sample)
         yes_no = metric in YES_NO or self._model.labels.type == "bool"

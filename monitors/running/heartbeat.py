@@ -1,4 +1,4 @@
-"""The ping to a dead man's switch: when it stays out, somebody outside says so."""
+"""The ping to a dead man's switch, an outside service that alerts when pings stop."""
 
 import logging
 import threading
@@ -12,26 +12,26 @@ from driftline.tls_errors import tls_problem
 
 log = logging.getLogger(__name__)
 
-_EVERY = 30.0  # seconds; switches count in minutes
+_INTERVAL = 30.0  # seconds; switches count in minutes
 
 
 class Heartbeat:
-    """Asks an address after good rounds, in a thread so that a slow one holds nothing up.
+    """Requests a URL after successful rounds, in a thread so that a slow answer delays nothing.
 
     Parameters:
-        address: a secret, as who knows it can fake a heartbeat; None: nothing is asked.
+        address: a secret, because whoever knows it can fake a heartbeat; None: no requests.
     """
 
     def __init__(self, address: Secret | None) -> None:
         self._address = address
-        self._last = -_EVERY
+        self._last = -_INTERVAL
         self._thread: threading.Thread | None = None
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log the address
 
     def beat(self) -> None:
-        """A round was good."""
+        """Report a successful round."""
         busy = self._thread is not None and self._thread.is_alive()
-        if self._address is None or busy or time.monotonic() - self._last < _EVERY:
+        if self._address is None or busy or time.monotonic() - self._last < _INTERVAL:
             return
         self._last = time.monotonic()
         self._thread = threading.Thread(target=self._ping, args=(self._address,), daemon=True)
@@ -39,12 +39,12 @@ class Heartbeat:
 
     def _ping(self, address: Secret) -> None:
         try:
-            _ask(address.read())
+            _request(address.read())
         except Exception as error:  # the address is in its text
             reason = tls_problem(error, "SSL_CERT_FILE") or type(error).__name__
             log.warning("the dead man's switch did not answer (%s)", reason)
 
 
 @retry(stop=stop_after_attempt(3), wait=wait_random_exponential(max=5), reraise=True)
-def _ask(address: str) -> None:
+def _request(address: str) -> None:
     httpx.get(address, timeout=5.0, follow_redirects=True).raise_for_status()

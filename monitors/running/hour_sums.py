@@ -1,4 +1,4 @@
-"""Which hours of a model are added up when: each once, as soon as nothing late may change it."""
+"""Sums of whole hours: each hour is summed once, when late events can no longer change it."""
 
 from datetime import datetime, timedelta
 
@@ -8,19 +8,19 @@ from driftline.storage.profiles import hours
 from driftline.storage.profiles.hours import HOUR
 from driftline.storage.profiles.profile_rows import floor
 
-WORTH = 2 * HOUR  # windows from this length on are read by the hour
-_LIVE = 2  # hours that close at once, at most, in a stream that is no replay
-_AT_ONCE = 48  # hours that one transaction adds up, at most
+MIN_WINDOW = 2 * HOUR  # from this length on, windows are read by the hour
+_MAX_LIVE = 2  # hours that close in one call; more means a replay
+_AT_ONCE = 48  # hours that one transaction sums, at most
 
 
-class Fold:
-    """Keeps the sums of the hours that a model's longest window reads.
+class HourSums:
+    """Maintains the sums of the hours that a model's longest window reads.
 
-    A replay closes hours faster than windows could profit from their sums: it makes none.
+    A replay closes hours faster than windows could use their sums, so it stores none.
 
     Parameters:
         model: its name.
-        longest: the longest window.
+        longest: length of the longest window.
     """
 
     def __init__(self, model: str, longest: timedelta) -> None:
@@ -30,25 +30,25 @@ class Fold:
         self._touched: set[datetime] = set()
 
     def advance(self, connection: Connection, minutes: Ints, closed: datetime) -> None:
-        """Add up what has closed or has changed, in the transaction that takes the marks.
+        """Sum the hours that closed or changed, in the transaction that consumes the marks.
 
         Parameters:
-            minutes: what was counted since the last call, int64[n, 2].
-            closed: nothing before it is expected to change.
+            minutes: the minutes counted since the last call, int64[n, 2].
+            closed: no change is expected before it.
         """
-        if self._longest < WORTH:
+        if self._longest < MIN_WINDOW:
             return
         until = floor(closed, 60)
-        before = self._until or until
-        new = max((until - before) // HOUR, 0)
-        self._touched |= hours.of_minutes(minutes)
-        wanted = {hour for hour in self._touched if hour < until}
-        wanted |= {before + i * HOUR for i in range(new)}
+        previous = self._until or until
+        new = max((until - previous) // HOUR, 0)
+        self._touched |= hours.containing(minutes)
+        closed_hours = {hour for hour in self._touched if hour < until}
+        closed_hours |= {previous + i * HOUR for i in range(new)}
         oldest = until - self._longest - HOUR
-        # those to come, too: they were added up if less lateness was allowed before
-        hours.drop(connection, self._model, self._touched | wanted, oldest)
-        if new <= _LIVE:
-            made = sorted(hour for hour in wanted if oldest <= hour)
-            hours.add_up(connection, self._model, made[-_AT_ONCE:])
-        self._until = max(until, before)
-        self._touched -= wanted
+        # also touched hours that are open: they were summed if a smaller lateness was configured
+        hours.drop(connection, self._model, self._touched | closed_hours, oldest)
+        if new <= _MAX_LIVE:
+            needed = sorted(hour for hour in closed_hours if oldest <= hour)
+            hours.write_sums(connection, self._model, needed[-_AT_ONCE:])
+        self._until = max(until, previous)
+        self._touched -= closed_hours

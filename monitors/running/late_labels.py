@@ -1,8 +1,8 @@
-"""Windows are measured as their labels come: at once, and again whenever their age has doubled.
+"""Measure windows by their delayed labels: when they end, and whenever their age has doubled.
 
-What was measured when follows from the verdicts that are stored: their revision says at which age,
-so a runner that is killed has lost nothing. How many windows are looked at again does not depend on
-traffic, and a look at one reads a bounded sample of its events.
+The revision of a stored verdict is the age at which its window was measured, so a runner that is
+killed loses nothing. The number of windows that are measured again does not depend on traffic, and
+measuring one reads a bounded sample of its events.
 """
 
 import logging
@@ -23,39 +23,46 @@ from driftline.monitors.calibration import budget
 from driftline.monitors.performance import realised
 from driftline.monitors.performance.measured import NotMeasurableError, measure
 from driftline.monitors.windows import schedule
-from driftline.monitors.windows.judged_window import Fresh, row
+from driftline.monitors.windows.judged_window import JudgedWindow, row
 from driftline.monitors.windows.verdict import Verdict, Window
 from driftline.profile.binning import Floats
 from driftline.storage.connection import Connection
 from driftline.storage.monitoring import accepted_levels, judged_windows, verdicts, window_sample
-from driftline.storage.monitoring.accepted_levels import Level
+from driftline.storage.monitoring.accepted_levels import AcceptedLevel
 from driftline.storage.monitoring.judged_windows import Judged
-from driftline.storage.monitoring.verdicts import Past
+from driftline.storage.monitoring.verdicts import PastVerdict
 from driftline.wording import counted
 
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 64  # windows that one transaction measures again, at most
-_SINCE = datetime(1970, 1, 1, tzinfo=UTC)
+_INSTANT = timedelta(microseconds=1)  # `between` excludes its end
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class _Look(NamedTuple):
-    """A window that is to be measured, at which of its ages."""
+class _Measurement(NamedTuple):
+    """A window that must be measured, at one of its ages.
 
-    one: Judged
+    Attributes:
+        age: index of the age; the revision of the verdict.
+    """
+
+    window: Judged
     age: int
     again: bool
     final: bool
 
 
-class _History(NamedTuple):
-    """What was said of the windows of a length, by end, and the levels that people accepted."""
+class _Series(NamedTuple):
+    """The windows of one length: their verdicts by end, and the levels that people accepted."""
 
-    past: dict[datetime, Past]
-    levels: Sequence[Level]
+    metric: Metric
+    length: WindowLength
+    past: dict[datetime, PastVerdict]
+    levels: Sequence[AcceptedLevel]
 
 
-class LateTruth:
+class LateLabels:
     """Measures the windows of one model against their labels.
 
     Parameters:
@@ -63,7 +70,7 @@ class LateTruth:
         model: its section.
 
     Attributes:
-        more: windows wait that were not measured in the last call.
+        more: whether the last call left windows that are due.
     """
 
     def __init__(self, name: str, model: Model) -> None:
@@ -76,31 +83,31 @@ class LateTruth:
         self,
         connection: Connection,
         clock: datetime | None,
-        fresh: Sequence[Fresh],
+        judged: Sequence[JudgedWindow],
         *,
         ended: bool = False,
         live: bool = True,
-    ) -> list[Fresh]:
-        """Measure what is due, and store it, in the caller's transaction.
+    ) -> list[JudgedWindow]:
+        """Measure the windows that are due, and store the verdicts, in the caller's transaction.
 
         Parameters:
             clock: the time by which windows age.
-            fresh: windows that were judged just now.
-            ended: no more labels will come: every window is measured for the last time.
-            live: a runner's, which alerts on what is found, and also measures windows that were
-                judged before; a backfill measures of those now judged what no runner will.
+            judged: windows that were judged just now.
+            ended: no more labels will arrive: every window is measured for the last time.
+            live: whether a runner calls, which alerts on the verdicts, and also measures windows
+                judged earlier; a backfill measures those in `judged` that no runner will.
         """
         self.more = False
         metric = self._model.metric
         if metric is None or clock is None:
             return []
-        found: list[Fresh] = []
+        measured: list[JudgedWindow] = []
         for length in self._model.monitors.windows:
-            mine = [one for one in fresh if one.length.seconds == length.seconds]
-            looks = self._due(connection, metric, length, clock, mine, ended=ended, live=live)
-            if looks:
-                found += self._measure(connection, metric, length, looks)
-        return found
+            windows = [window for window in judged if window.length.seconds == length.seconds]
+            due = self._due(connection, metric, length, clock, windows, ended=ended, live=live)
+            if due:
+                measured += self._measure(connection, metric, length, due)
+        return measured
 
     def _due(
         self,
@@ -108,138 +115,129 @@ class LateTruth:
         metric: Metric,
         length: WindowLength,
         clock: datetime,
-        fresh: Sequence[Fresh],
+        judged: Sequence[JudgedWindow],
         *,
         ended: bool,
         live: bool,
-    ) -> list[_Look]:
-        """Windows that have come to an age at which they were not measured yet.
+    ) -> list[_Measurement]:
+        """Windows that have reached an age at which they were not measured yet.
 
-        Those that a runner missed while it was away are looked for as far back as `within`, twice.
+        Those missed while no runner was running are found up to twice `max_label_delay` back.
         """
-        ages = self._settings.looks(length.length)
-        awaited = clock - 2 * self._settings.within
-        mine = {one.end for one in fresh}
-        # what a backfill measured before the runner came to it has alerted nobody
-        anew = {one.end for one in fresh if live and one.revised and one.may_open}
-        floor = min([awaited, *mine])
-        said = verdicts.revisions(
-            connection, self._name, length.seconds, realised.name(metric), since=floor
+        ages = self._settings.measurement_ages(length.length)
+        oldest_awaited = clock - 2 * self._settings.max_label_delay
+        judged_ends = {window.end for window in judged}
+        # a backfill that measured a window before the runner did has notified nobody
+        again = {window.end for window in judged if live and window.revised and window.may_open}
+        since = min([oldest_awaited, *judged_ends])
+        revisions = verdicts.revisions(
+            connection, self._name, length.seconds, realised.name(metric), since=since
         )
         if not live:
-            # what was measured for the last time is measured again: the settings may have changed
-            anew |= {end for end in mine if said.get(end) == len(ages) - 1}
-        looks = []
-        for one in judged_windows.between(
-            connection, self._name, length.seconds, floor, _after(clock)
+            # a final measurement is repeated: the settings may have changed
+            again |= {end for end in judged_ends if revisions.get(end) == len(ages) - 1}
+        due = []
+        for window in judged_windows.between(
+            connection, self._name, length.seconds, since, clock + _INSTANT
         ):
-            passed = len(ages) if ended else bisect_right(ages, clock - one.end)
-            known = -1 if one.end in anew else said.get(one.end, -1)
-            if one.rows and passed - 1 > known:
-                looks.append(_Look(one, passed - 1, one.end in said, passed == len(ages)))
-        first = [look for look in looks if look.one.end in mine]
+            reached = len(ages) if ended else bisect_right(ages, clock - window.end)
+            revision = -1 if window.end in again else revisions.get(window.end, -1)
+            if window.rows and reached - 1 > revision:
+                repeated, final = window.end in revisions, reached == len(ages)
+                due.append(_Measurement(window, reached - 1, repeated, final))
+        current = [item for item in due if item.window.end in judged_ends]
         if not live:
             return [
-                look
-                for look in first
-                if not look.one.live or look.one.end < awaited or look.one.end in anew
+                item
+                for item in current
+                if not item.window.live
+                or item.window.end < oldest_awaited
+                or item.window.end in again
             ]
-        rest = [look for look in looks if look.one.end not in mine]
-        self.more |= len(rest) > _AT_ONCE
-        return sorted(first + rest[:_AT_ONCE], key=lambda look: look.one.end)
+        older = [item for item in due if item.window.end not in judged_ends]
+        self.more |= len(older) > _AT_ONCE
+        return sorted(current + older[:_AT_ONCE], key=lambda item: item.window.end)
 
     def _measure(
-        self, connection: Connection, metric: Metric, length: WindowLength, looks: list[_Look]
-    ) -> list[Fresh]:
+        self, connection: Connection, metric: Metric, length: WindowLength, due: list[_Measurement]
+    ) -> list[JudgedWindow]:
         monitor = realised.name(metric)
-        series = verdicts.past(
-            connection, self._name, length.seconds, monitor, since=_SINCE, until=looks[-1].one.end
+        stored = verdicts.past_verdicts(
+            connection, self._name, length.seconds, monitor, since=_EPOCH, until=due[-1].window.end
         )
-        history = _History(
-            {one.end: one for one in series.get((names.SCORE, names.ALL_ROWS), ())},
+        series = _Series(
+            metric,
+            length,
+            {past.end: past for past in stored.get((names.SCORE, names.ALL_ROWS), ())},
             accepted_levels.levels(connection, self._name, "performance"),
         )
-        found = []
-        for look in looks:
-            verdict = self._isolated(connection, metric, length, look, history)
-            end = look.one.end
-            history.past[end] = Past(
+        measured = []
+        for item in due:
+            verdict = self._isolated(connection, series, item)
+            end = item.window.end
+            series.past[end] = PastVerdict(
                 *(end, verdict.version, verdict.status, verdict.rows),
                 *(verdict.value, verdict.effect, verdict.p_value),
             )
-            verdicts.say(
+            verdicts.write_monitor(
                 connection,
                 self._name,
                 length.seconds,
                 end,
                 [row(verdict)],
                 monitor=monitor,
-                revision=look.age,
+                revision=item.age,
             )
-            found.append(
-                Fresh(end, schedule.of(length), look.one.rows, True, look.again, [verdict])
-            )
-        return found
+            rows, windows = item.window.rows, schedule.from_config(length)
+            measured.append(JudgedWindow(end, windows, rows, True, item.again, [verdict]))
+        return measured
 
-    def _isolated(
-        self,
-        connection: Connection,
-        metric: Metric,
-        length: WindowLength,
-        look: _Look,
-        history: _History,
-    ) -> Verdict:
-        """A window that can't be measured is shown as broken and stops no other."""
+    def _isolated(self, connection: Connection, series: _Series, item: _Measurement) -> Verdict:
+        """A window that cannot be measured is shown as broken and does not stop the others."""
         try:
-            return self._judged(connection, metric, length, look, history)
+            return self._judge(connection, series, item)
         except psycopg.Error:
             raise
         except Exception as error:
-            log.exception(
-                "performance of model %s can't be measured at %s", self._name, look.one.end
-            )
+            end = item.window.end
+            log.exception("model %s: measuring performance at %s failed", self._name, end)
             detail = f"{type(error).__name__}: {error}"
             return Verdict(
-                realised.name(metric), "performance", names.SCORE, "broken", 0, detail=detail
+                realised.name(series.metric), "performance", names.SCORE, "broken", 0, detail=detail
             )
 
-    def _judged(
-        self,
-        connection: Connection,
-        metric: Metric,
-        length: WindowLength,
-        look: _Look,
-        history: _History,
-    ) -> Verdict:
-        end = look.one.end
-        window = Window(length.seconds, end)
+    def _judge(self, connection: Connection, series: _Series, item: _Measurement) -> Verdict:
+        end = item.window.end
+        window = Window(series.length.seconds, end)
         version, events, label, score = self._labelled(connection, window)
-        few = Verdict(
-            realised.name(metric),
+        insufficient = Verdict(
+            realised.name(series.metric),
             "performance",
             names.SCORE,
             "insufficient" if len(label) else "no_data",
             len(label),
-            alerts=False,  # its labels come later: the family's state is that of older windows
+            alerts=False,  # its labels are delayed: older windows decide the state of the family
             version=version,
         )
         if len(label) < self._settings.min_labels:
-            what = f"{counted(len(label), 'label')}, {self._settings.min_labels:,} are needed"
-            return replace(few, detail=what)
+            needed = self._settings.min_labels
+            detail = f"{counted(len(label), 'label')}, at least {needed:,} needed"
+            return replace(insufficient, detail=detail)
         try:
-            found = measure(metric, label, score)
+            measured = measure(series.metric, label, score)
         except NotMeasurableError as error:
-            return replace(few, detail=str(error))
-        if not look.final and len(label) < self._settings.coverage * events:
-            what = f"{found}; {len(label):,} of {events:,} labels have come"
-            low, high = found.interval
-            return replace(few, value=found.value, detail=what, low=low, high=high)
-        before = sorted(history.past.items())
-        earlier = [one for at, one in before if at < end and one.version == version]
-        level = accepted_levels.before(history.levels, end)
-        first = realised.baseline(earlier, self._settings.baseline, level)
-        rate = budget.performance(self._model.monitors, length)
-        verdict = realised.judge(found, first, rate, version)
+            return replace(insufficient, detail=str(error))
+        if not item.final and len(label) < self._settings.label_coverage * events:
+            detail = f"{measured}; labels received for {len(label):,} of {events:,} events"
+            low, high = measured.interval
+            return replace(insufficient, value=measured.value, detail=detail, low=low, high=high)
+        earlier = [
+            past for at, past in sorted(series.past.items()) if at < end and past.version == version
+        ]
+        level = accepted_levels.latest_before(series.levels, end)
+        baseline = realised.baseline(earlier, self._settings.baseline, level)
+        rate = budget.performance_level(self._model.monitors, series.length)
+        verdict = realised.judge(measured, baseline, rate, version)
         if self._settings.alert:
             return verdict
         return replace(verdict, alerts=False, level=None, status="shown")
@@ -254,7 +252,7 @@ class LateTruth:
             rows=LABELS,
             features=False,
             labelled=True,
-            known=window.end + self._settings.within,
+            labels_until=window.end + self._settings.max_label_delay,
         )
         if not len(sample):
             return 0, 0, np.empty(0), np.empty(0)
@@ -262,8 +260,3 @@ class LateTruth:
         version = int(np.bincount(versions).argmax())
         own = sample.filter(pa.array(versions == version))
         return version, len(own), *window_sample.scored(own)
-
-
-def _after(clock: datetime) -> datetime:
-    """`between` leaves its end out."""
-    return clock + timedelta(microseconds=1)

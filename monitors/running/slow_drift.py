@@ -1,4 +1,4 @@
-"""The sequential detector over stored windows: folded anew from the first one that changed."""
+"""The sequential detector over stored windows, recomputed from the first one that changed."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -10,87 +10,93 @@ import psycopg
 from driftline import names
 from driftline.monitors.calibration.judges import Judges
 from driftline.monitors.calibration.sequential import NAME, SOURCE
-from driftline.monitors.windows.judged_window import Fresh, row
+from driftline.monitors.windows.judged_window import JudgedWindow, row
 from driftline.monitors.windows.verdict import Verdict, Window
 from driftline.storage.connection import Connection
 from driftline.storage.monitoring import verdicts
-from driftline.storage.monitoring.verdicts import Past
+from driftline.storage.monitoring.verdicts import PastVerdict
 
 log = logging.getLogger(__name__)
 
-_LOOK_BACK = 1_000  # windows that a sum is folded over, at most
+_LOOK_BACK = 1_000  # windows that a sum adds up, at most
 
 
 def judge(
-    connection: Connection, model: str, judges: Judges, fresh: Sequence[Fresh]
+    connection: Connection, model: str, judges: Judges, windows: Sequence[JudgedWindow]
 ) -> dict[tuple[datetime, int], Sequence[Verdict]]:
     """Judge slow drift at windows that were judged just now, and at all later ones.
 
-    Of sliding windows only those that end at whole multiples of their length count: the others have
-    rows in common with them, which would be added up again.
+    Of sliding windows only those that end at whole multiples of their length count: the others
+    share rows with them, which would be added twice.
 
     Returns:
         The verdicts of the windows that were judged just now, by end and seconds.
     """
     seconds = judges.longest
-    mine = {
-        one.end
-        for one in fresh
-        if one.length.seconds == seconds and one.rows and not int(one.end.timestamp()) % seconds
+    judged_ends = {
+        window.end
+        for window in windows
+        if window.length.seconds == seconds
+        and window.rows
+        and not int(window.end.timestamp()) % seconds
     }
-    if not mine:
+    if not judged_ends:
         return {}
-    series = verdicts.past(
+    first = min(judged_ends)
+    series = verdicts.past_verdicts(
         connection,
         model,
         seconds,
         SOURCE,
-        since=min(mine) - timedelta(seconds=_LOOK_BACK * seconds),
+        since=first - timedelta(seconds=_LOOK_BACK * seconds),
         until=datetime.max.replace(tzinfo=UTC),
         every=seconds,
     )
     columns = {
-        name: [one for one in past if _holds(one, judges.stamps)]
+        name: [verdict for verdict in past if _is_current(verdict, judges.created_at)]
         for (name, segment), past in series.items()
         if segment == names.ALL_ROWS
     }
-    ends = sorted({one.end for past in columns.values() for one in past if one.end >= min(mine)})
-    before = verdicts.last_values(connection, model, seconds, NAME, ends)
-    found: dict[tuple[datetime, int], Sequence[Verdict]] = {}
+    ends = sorted({past.end for column in columns.values() for past in column if past.end >= first})
+    stored = verdicts.last_values(connection, model, seconds, NAME, ends)
+    judged: dict[tuple[datetime, int], Sequence[Verdict]] = {}
     for end in ends:
-        said = _isolated(connection, judges, Window(seconds, end), columns)
-        if end in mine:
-            found[end, seconds] = said
-        if {one.column: (one.status, one.rows, one.detail) for one in said} != before.get(end, {}):
-            verdicts.say(connection, model, seconds, end, [row(v) for v in said], monitor=NAME)
-    return found
+        new = _isolated(connection, judges, Window(seconds, end), columns)
+        if end in judged_ends:
+            judged[end, seconds] = new
+        if {v.column: (v.status, v.rows, v.detail) for v in new} != stored.get(end, {}):
+            rows = [row(verdict) for verdict in new]
+            verdicts.write_monitor(connection, model, seconds, end, rows, monitor=NAME)
+    return judged
 
 
-def _holds(one: Past, stamps: Mapping[int, datetime]) -> bool:
-    """Whether an effect was measured against the reference that its version has now."""
-    since = stamps.get(one.version)
-    return since is None or one.judged_at is None or one.judged_at >= since
+def _is_current(past: PastVerdict, stamps: Mapping[int, datetime]) -> bool:
+    """Whether an effect was measured against the current reference of its version."""
+    since = stamps.get(past.version)
+    return since is None or past.judged_at is None or past.judged_at >= since
 
 
 def _isolated(
-    connection: Connection, judges: Judges, window: Window, columns: dict[str, list[Past]]
+    connection: Connection, judges: Judges, window: Window, columns: dict[str, list[PastVerdict]]
 ) -> list[Verdict]:
-    """A fold that fails is shown as broken and stops nothing else."""
+    """A failure is shown as broken and does not stop other monitors."""
     try:
-        return _at(connection, judges, window, columns)
+        return _judge_window(connection, judges, window, columns)
     except psycopg.Error:
         raise
     except Exception as error:
-        log.exception("slow drift can't be judged at %s", window.end)
+        log.exception("judging slow drift at %s failed", window.end)
         detail = f"{type(error).__name__}: {error}"
         return [Verdict(NAME, "drift", "", "broken", 0, detail=detail)]
 
 
-def _at(
-    connection: Connection, judges: Judges, window: Window, columns: dict[str, list[Past]]
+def _judge_window(
+    connection: Connection, judges: Judges, window: Window, columns: dict[str, list[PastVerdict]]
 ) -> list[Verdict]:
-    """The verdicts at one window: over those of the version that it was judged for."""
-    versions = [one.version for past in columns.values() for one in past if one.end == window.end]
+    """The verdicts at one window, over the earlier ones of the same version."""
+    versions = [
+        past.version for column in columns.values() for past in column if past.end == window.end
+    ]
     if not versions:
         return []
     version = max(versions)
@@ -99,11 +105,11 @@ def _at(
     effects = {
         name: np.array(
             [
-                np.nan if one.effect is None else one.effect
-                for one in past
-                if one.version == version and oldest < one.end <= window.end
+                np.nan if past.effect is None else past.effect
+                for past in column
+                if past.version == version and oldest < past.end <= window.end
             ]
         )
-        for name, past in columns.items()
+        for name, column in columns.items()
     }
     return sequential.judge(window, effects)

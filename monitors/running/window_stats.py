@@ -1,4 +1,4 @@
-"""What a window held, column by column, as few numbers as a panel can draw."""
+"""Summary statistics of a window's columns, few enough for a panel to draw."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ from driftline.storage.profiles.windows import Part
 
 BINS = 32  # of a histogram, at most
 _OCTAVE = 128  # bins of a LogBins
-_OF_SHADOWS = (names.SCORE, names.INFERENCE_MS)
+_SHADOW_COLUMNS = (names.SCORE, names.INFERENCE_MS)
 
 
 @dataclass(frozen=True)
 class _View:
-    """How the value cells of a column are merged to few bins.
+    """How the value cells of a column are merged into few bins.
 
     Attributes:
         labels: of the bins.
@@ -39,16 +39,16 @@ class _View:
 
 
 def stats(part: Part, profile: Profile, reference: Profile | None) -> list[Stat]:
-    """One row a column.
+    """One row per column.
 
-    Args:
+    Parameters:
         part: which rows the profile counts.
-        reference: of the same version, with columns of the same bins; None when there is none.
+        reference: of the same version; columns whose bins differ are ignored.
     """
     shown = [
         bins.name
         for bins in profile.binning.columns
-        if part.role == names.SERVED or bins.name in _OF_SHADOWS
+        if part.role == names.SERVED or bins.name in _SHADOW_COLUMNS
     ]
     return [_stat(part, profile.column(name), _same(reference, profile, name)) for name in shown]
 
@@ -86,7 +86,7 @@ def _stat(part: Part, column: ColumnProfile, reference: ColumnProfile | None) ->
 
 
 def _numbers(column: ColumnProfile) -> tuple[float | None, Sequence[float | None]]:
-    """Mean and percentiles; of a bool the share of true."""
+    """Mean and percentiles; for a bool, the share of true."""
     values = column.values
     total = int(values.sum())
     if total == 0 or isinstance(column.bins, CategoryBins):
@@ -111,7 +111,7 @@ def _shares(view: _View, values: Ints) -> Sequence[float] | None:
     return [float(share) for share in shares]
 
 
-# keyed by the column's bins themselves: they hash by value, and are few
+# keyed by the column's bins: they hash by value, and there are few
 @lru_cache(maxsize=16_384)
 def _view(bins: ColumnBins) -> _View:
     if isinstance(bins, NumericBins):
@@ -121,10 +121,10 @@ def _view(bins: ColumnBins) -> _View:
     labels = bins.labels()[:-1]
     if len(labels) <= BINS:
         return _View(labels, np.arange(len(labels)))
-    # the most frequent ones, all others, unseen
-    kept = BINS - 2
-    starts = np.array([*range(kept + 1), len(labels) - 1], dtype=np.int64)
-    return _View([*labels[:kept], "other", "unseen"], starts)
+    # the most frequent values, all others, and values unseen in the reference
+    shown = BINS - 2
+    starts = np.array([*range(shown + 1), len(labels) - 1], dtype=np.int64)
+    return _View([*labels[:shown], "other", "unseen"], starts)
 
 
 def _numeric(bins: NumericBins) -> _View:
@@ -134,7 +134,7 @@ def _numeric(bins: NumericBins) -> _View:
 
 
 def _log(bins: LogBins) -> _View:
-    """An octave each."""
+    """One bin per octave."""
     octaves = [i for i in range(1, bins.bins) if (bins.first + i) % _OCTAVE == 0]
     edges = (bins.edges[0], *(bins.edges[i] for i in octaves), bins.edges[-1])
     starts = np.array([0, 1, *(i + 1 for i in octaves), bins.bins + 1], dtype=np.int64)

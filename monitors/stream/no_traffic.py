@@ -1,4 +1,4 @@
-"""Nothing arrives: by the real time at which the job committed anything last."""
+"""No traffic: time since the job last committed a message, by the wall clock."""
 
 from datetime import datetime, timedelta
 
@@ -8,15 +8,15 @@ NAME = "no_traffic"
 
 
 def judge(last: datetime | None, now: datetime, allowed: timedelta) -> Verdict:
-    """Judge how long nothing has arrived.
+    """Judge how long no message has arrived.
 
-    Args:
+    Parameters:
         last: when the last messages were committed; None when none ever were.
         now: by the same clock.
-        allowed: silence that is usual.
+        allowed: a silence that is normal.
     """
     if last is None:
-        return Verdict(NAME, "volume", "", "no_data", 0, detail="nothing has ever arrived")
+        return Verdict(NAME, "volume", "", "no_data", 0, detail="no messages have ever arrived")
     silent = max(now - last, timedelta(0))
     return Verdict(
         NAME,
@@ -27,10 +27,10 @@ def judge(last: datetime | None, now: datetime, allowed: timedelta) -> Verdict:
         value=silent.total_seconds(),
         threshold=allowed.total_seconds(),
         effect=silent / allowed,
-        detail=f"nothing has arrived since {last:%Y-%m-%d %H:%M:%S} UTC ({_words(silent)}; "
-        f"{_words(allowed)} are allowed)",
+        detail=f"no messages since {last:%Y-%m-%d %H:%M:%S} UTC ({_duration(silent)}; "
+        f"at most {_duration(allowed)} allowed)",
     )
 
 
-def _words(time: timedelta) -> str:
+def _duration(time: timedelta) -> str:
     return str(timedelta(seconds=int(time.total_seconds())))

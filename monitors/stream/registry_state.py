@@ -1,4 +1,4 @@
-"""Conditions of the registry that somebody should look at: quarantines, champions without gates."""
+"""States of the registry that need attention: quarantines, and champions without gates."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -7,7 +7,7 @@ from driftline.monitors.windows.verdict import Verdict
 from driftline.storage.versions.promotions import Decision, Quarantine, VersionEvent
 
 NAME = "registry"
-_RECENT = timedelta(days=7)  # older ones are known by now
+_RECENT = timedelta(days=7)  # older events are assumed to be known
 
 
 def judge(
@@ -16,38 +16,38 @@ def judge(
     quarantines: Sequence[Quarantine],
     now: datetime,
 ) -> Verdict:
-    """Say what is wrong with the versions of one model.
+    """Report what is wrong with the versions of one model.
 
     Parameters:
         decisions: of its champions, oldest first.
-        moves: of its champion's alias outside driftline, and back; oldest first.
+        moves: of its champion alias outside driftline, and back; oldest first.
         quarantines: of its versions, oldest first.
-        now: the real time.
+        now: by the wall clock.
     """
-    found = [
-        f"version {one.version} is in quarantine since {one.quarantined_at:%Y-%m-%d %H:%M} "
-        f"({one.reason}): {one.detail}"
-        for one in quarantines
-        if now - one.quarantined_at < _RECENT
+    problems = [
+        f"version {item.version} was quarantined at {item.quarantined_at:%Y-%m-%d %H:%M} "
+        f"({item.reason}): {item.detail}"
+        for item in quarantines
+        if now - item.quarantined_at < _RECENT
     ]
-    for one in moves[-1:]:
-        if one.kind != "ungated":  # put back, or not followed any more
+    for move in moves[-1:]:
+        if move.kind != "ungated":  # put back, or no longer served
             continue
-        decided = any(d.decided_at > one.happened_at and d.kind != "refused" for d in decisions)
-        if not decided and now - one.happened_at < _RECENT:
-            found.append(
-                f"version {one.version} became champion without gates at "
-                f"{one.happened_at:%Y-%m-%d %H:%M}: promote it by driftline, or roll back"
+        decided = any(d.decided_at > move.happened_at and d.kind != "refused" for d in decisions)
+        if not decided and now - move.happened_at < _RECENT:
+            problems.append(
+                f"version {move.version} became champion without gates at "
+                f"{move.happened_at:%Y-%m-%d %H:%M}: promote it with driftline, or roll back"
             )
     return Verdict(
         NAME,
         "registry",
         "",
-        "alarm" if found else "ok",
+        "alarm" if problems else "ok",
         0,
-        value=float(len(found)),
+        value=float(len(problems)),
         threshold=1.0,
-        effect=float(len(found)),
-        detail="; ".join(found) or "no quarantine, no champion without gates",
+        effect=float(len(problems)),
+        detail="; ".join(problems) or "no quarantined version, no champion without gates",
         version=quarantines[-1].version if quarantines else 0,
     )

@@ -1,4 +1,4 @@
-"""The share of messages that were rejected, exactly against the share that may be (binomial)."""
+"""The share of rejected messages, by an exact binomial test against the allowed share."""
 
 from scipy import stats
 
@@ -8,13 +8,13 @@ NAME = "rejected"
 
 
 def judge(rejected: int, messages: int, allowed: float, level: float) -> Verdict:
-    """Judge the messages that arrived within a while.
+    """Judge the messages of a period.
 
-    Args:
-        rejected: how many became no prediction.
-        messages: of how many.
+    Parameters:
+        rejected: messages that did not become predictions.
+        messages: all of them.
         allowed: the share that may be rejected.
-        level: the false-alarm rate when exactly that share is.
+        level: significance level, the false-alarm rate at exactly that share.
 
     >>> judge(50, 100, 0.05, 1e-4).status, judge(1, 2, 0.05, 1e-4).status
     ('alarm', 'ok')
@@ -36,6 +36,6 @@ def judge(rejected: int, messages: int, allowed: float, level: float) -> Verdict
         p_value=p,
         level=level,
         effect=float(stats.norm.isf(max(p, 1e-300))),
-        detail=f"{rejected:,} of {messages:,} messages were rejected ({share:.2%}, "
-        f"{allowed:.2%} are allowed)",
+        detail=f"{rejected:,} of {messages:,} messages were rejected ({share:.2%}; "
+        f"{allowed:.2%} allowed)",
     )

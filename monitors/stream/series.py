@@ -1,28 +1,29 @@
-"""What monitors say of windows by the windows before them, length by length."""
+"""Run monitors that compare windows with earlier ones, one window length at a time."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from driftline.monitors.windows.judged_window import Fresh
+from driftline.monitors.windows.judged_window import JudgedWindow
 from driftline.monitors.windows.schedule import Length
 from driftline.monitors.windows.verdict import Verdict
 
-Said = Mapping[datetime, Sequence[Verdict]]
+Verdicts = Mapping[datetime, Sequence[Verdict]]  # by end
 
 
 def by_length(
-    fresh: Sequence[Fresh], judge: Callable[[Length, Sequence[Fresh]], Said]
+    windows: Sequence[JudgedWindow],
+    judge: Callable[[Length, Sequence[JudgedWindow]], Verdicts],
 ) -> dict[tuple[datetime, int], Sequence[Verdict]]:
-    """What is said of the windows that were judged just now, by end and seconds.
+    """The verdicts of windows that were judged just now, by end and seconds.
 
-    Args:
-        fresh: of any lengths.
-        judge: is given a length whose columns are judged, and its windows; what it says of others
-            is left out.
+    Parameters:
+        windows: of any lengths.
+        judge: called with a length whose columns are judged, and its windows; its verdicts of
+            other windows are left out.
     """
-    found: dict[tuple[datetime, int], Sequence[Verdict]] = {}
-    for length in {one.length for one in fresh if one.length.columns}:
-        mine = [one for one in fresh if one.length == length]
-        said = judge(length, mine)
-        found |= {(one.end, length.seconds): said[one.end] for one in mine if one.end in said}
-    return found
+    verdicts: dict[tuple[datetime, int], Sequence[Verdict]] = {}
+    for length in {window.length for window in windows if window.length.columns}:
+        ends = [window.end for window in windows if window.length == length]
+        judged = judge(length, [window for window in windows if window.length == length])
+        verdicts |= {(end, length.seconds): judged[end] for end in ends if end in judged}
+    return verdicts

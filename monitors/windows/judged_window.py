@@ -9,18 +9,18 @@ from driftline.monitors.windows.schedule import Length
 from driftline.monitors.windows.verdict import Verdict
 from driftline.storage.monitoring import verdicts
 
-# the columns of a row that a verdict has, in order; asdict would copy each value
+# in the order of the row; asdict would copy each value
 _FIELDS = attrgetter(*(name for name in verdicts.Row._fields if name != "report_id"))
 
 
 @dataclass(frozen=True)
-class Fresh:
+class JudgedWindow:
     """A window that was judged just now.
 
     Attributes:
-        may_open: an alarm of it may open an incident: it was not judged after its lateness before.
-        revised: it was judged before.
-        pairs: versions that scored side by side in it, not judged yet.
+        may_open: its alarms may open an incident: it had not been judged after its lateness.
+        revised: it had been judged before.
+        pairs: comparisons of versions that scored the same window, not judged yet.
     """
 
     end: datetime

@@ -1,4 +1,4 @@
-"""What a monitor says of a window: one verdict for each look."""
+"""A verdict: the result of one test of a window by a monitor."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,8 +7,9 @@ from typing import Literal
 from driftline import names
 from driftline.config.monitors import Family
 
-#: ok and alarm are judged at a level; `not_calibrated`: the reference cannot support the level;
-#: `insufficient`: too few rows; `no_data`: none; `shown`: only computed; `broken`: it failed.
+#: `ok`, `alarm`: tested at a significance level; `not_calibrated`: the level is not attainable with
+#: the reference; `insufficient`: too few rows; `no_data`: none; `shown`: computed, not tested;
+#: `broken`: the monitor failed.
 Status = Literal["ok", "alarm", "not_calibrated", "insufficient", "no_data", "shown", "broken"]
 
 
@@ -27,26 +28,26 @@ class Window:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one monitor says of one column in one window.
+    """The result of one monitor for one column in one window.
 
     Attributes:
         monitor: its name in `MONITORS`.
-        family: the kind of trouble that an alarm means; incidents are one a model and family.
-        column: feature, score or latency; "" for what concerns the whole stream.
+        family: the kind of problem; a model has at most one open incident per family.
+        column: feature, score or latency; "" for the whole stream.
         status: see `Status`.
         rows: how many rows were judged.
         alerts: an alarm may open an incident.
         value: the statistic, in the monitor's own unit (see its file); None when not computed.
-        expected: the same of the reference, where it has a meaning.
-        threshold: the value from which on it alarms, at this size of window.
-        p_value: how often a window without change has such a value.
-        level: the false-alarm rate of this look; alarm when p_value <= level.
-        effect: the change in standard units of its null (signed), to rank contributors.
+        expected: the same for the reference, where that has a meaning.
+        threshold: the value at which the alarm begins, for this number of rows.
+        p_value: probability of a value at least as extreme in a window without change.
+        level: significance level of this test; alarm when p_value <= level.
+        effect: signed change in standard deviations of the null distribution; ranks contributors.
         provisional: calibrated by a declared variation, not by the reference's own windows.
         detail: one sentence with numbers, for people.
         segment: "" for all rows.
         version: the model version whose predictions were judged; 0 for the stream.
-        against: the version that it was compared with; 0: with a reference.
+        against: the version that it was compared with; 0: compared with a reference.
         low, high: the value's 95 % interval for independent events, where it has one.
     """
 

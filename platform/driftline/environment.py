@@ -1,9 +1,9 @@
-"""The part of the environment that programs get which may show it to others."""
+"""The environment for programs that may expose it, for example in their logs."""
 
 import re
 from collections.abc import Collection, Mapping
 
-# What programs need to start at all, or read before the file can be: no secret is expected there.
+# Variables that programs need to start, or before they can read the private file; no secrets.
 _BASIC = frozenset(
     [
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"),
@@ -22,10 +22,10 @@ _SECRET = re.compile("cred|key|pass|secret|token", re.IGNORECASE)
 
 
 def without_secrets(environment: Mapping[str, str], more: Collection[str] = ()) -> dict[str, str]:
-    """An environment without what programs don't need to run; any of it could be a secret.
+    """An environment with only the variables that programs need; any other could be a secret.
 
     Parameters:
-        environment: all of it.
+        environment: the complete environment.
         more: names of further variables to keep.
 
     >>> without_secrets({"PATH": "/bin", "PG_PASSWORD": "s"})

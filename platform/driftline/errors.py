@@ -1,12 +1,12 @@
-"""The errors that driftline raises for a person to read, and the few that callers tell apart."""
+"""Errors with messages for users; the subclasses are those that callers distinguish."""
 
 
 class DriftlineError(Exception):
-    """What went wrong, with the value in it, and the way out; shown without a traceback."""
+    """What failed, the value, and what to do; shown without a traceback."""
 
 
 class ConfigError(DriftlineError):
-    """`driftline.yaml` cannot be used as it stands."""
+    """`driftline.yaml` is invalid."""
 
 
 class ServiceError(DriftlineError):
@@ -18,8 +18,8 @@ class RegistryError(DriftlineError):
 
 
 class SchemaError(DriftlineError):
-    """The database's schema is not the one that this version or this model needs."""
+    """The database schema does not match this version or this model."""
 
 
 class AuditError(DriftlineError):
-    """The proof cannot be made; not the same as a proof that failed."""
+    """The audit cannot be run; a failed audit is not an error."""

@@ -1,4 +1,4 @@
-"""grafana-client on the Grafana of the config."""
+"""The API client for the Grafana of the config."""
 
 from urllib.parse import urlsplit
 
@@ -8,7 +8,7 @@ from driftline.config.grafana import Grafana
 
 
 def client(settings: Grafana, token: str) -> GrafanaApi:
-    """A client of the account of a token; its session is not to be shared by threads.
+    """A client with a token; do not share its session between threads.
 
     Parameters:
         settings: the section `grafana`, with a url.

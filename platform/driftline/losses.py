@@ -1,4 +1,4 @@
-"""What one prediction costs when the truth is known; the mean over events is the metric."""
+"""Losses of single predictions with labels; the mean over events is the metric."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-#: Metrics of a truth of 0 and 1.
+#: Metrics of labels that are 0 or 1.
 YES_NO = frozenset({"auc", "brier", "log_loss"})
 
 _CLIP = 1e-15
@@ -36,7 +36,7 @@ def absolute(label: Floats, score: Floats) -> Floats:
     return loss
 
 
-#: By the metric that is their mean, or, for rmse, the root of it.
+#: By metric: the mean of the losses, or for rmse its square root.
 LOSSES: dict[str, Callable[[Floats, Floats], Floats]] = {
     "log_loss": log_loss,
     "brier": squared,

@@ -1,11 +1,11 @@
-"""Every name that two places must agree on: tables, columns, roles, aliases, artifact paths."""
+"""Names that several places share: tables, columns, roles, aliases, artifact paths."""
 
 import signal
 import zlib
 
 SCHEMA = "driftline"
 
-# Columns of a model's prediction table that are not features; a feature may not take one.
+# Columns of a model's prediction table that are not features; no feature can have these names.
 SYSTEM_COLUMNS = (
     "event_time",
     "event_id",
@@ -27,7 +27,7 @@ SCORE = "score"
 INFERENCE_MS = "inference_ms"
 LAG_MS = "lag_ms"
 
-# Columns of the job's own queries; in capitals, as the name of no field can be.
+# Columns of the job's own queries; in capitals, which field names cannot contain.
 BODY = "BODY"  # of a message
 KNOWN_TIME = "KNOWN_TIME"
 IS_LATE = "IS_LATE"
@@ -36,10 +36,10 @@ FIELDS = "FIELDS"
 REASON = "REASON"
 DETAIL = "DETAIL"
 
-# Metadata of a file of features: which lines it has no rows of, as JSON.
+# Metadata of a file of features: the lines without a row, as JSON.
 LEFT_OUT = b"driftline.left_out"
 
-# What the view `events` of a feature query adds to the declared fields.
+# Columns that the view `events` of a feature query has besides the declared fields.
 KAFKA_PARTITION = "kafka_partition"
 KAFKA_OFFSET = "kafka_offset"
 EVENT_TIME = "event_time"
@@ -47,15 +47,15 @@ EVENT_ID = "event_id"
 LATE = "late"
 KEEP = "keep"  # a boolean feature column with this name decides logged or filtered
 
-REALISED = "realised_"  # how the monitors begin that say what labels have shown
+REALISED = "realised_"  # prefix of the monitors of performance measured with labels
 
-ALL_ROWS = ""  # the segment that holds every row
+ALL_ROWS = ""  # the segment of all rows
 
 # Roles of a version. A challenger serves its share of a canary; a shadow never serves.
 CHAMPION = "champion"
 CHALLENGER = "challenger"
-SHADOW = "shadow"  # also the beginning of the aliases that name further shadows
-SERVED = "served"  # the role of a profile of predictions that are published
+SHADOW = "shadow"  # also the prefix of the aliases of further shadows
+SERVED = "served"  # the role of profiles of published predictions
 
 # Artifacts of a model version, below the model's own folder in MLflow.
 BINNING_ARTIFACT = "driftline/binning.json"
@@ -74,7 +74,7 @@ def prediction_table(model: str) -> str:
 
 
 def shadow_table(model: str) -> str:
-    """The name of the hypertable of what other versions predicted for the same events.
+    """The name of the hypertable of other versions' predictions for the same events.
 
     >>> shadow_table("flights-late")
     'shadow_flights_late'
@@ -86,7 +86,7 @@ def shadow_table(model: str) -> str:
 DATASOURCE_UID = "driftline-timescaledb"
 GRAFANA_PROVISIONING = "/etc/grafana/provisioning"  # of a package or image
 FLEET_UID = "driftline-fleet"
-MODELS_UID = "driftline-models"  # one for all models that have none of their own
+MODELS_UID = "driftline-models"  # the shared dashboard of models without their own
 PIPELINE_UID = "driftline-pipeline"
 PREVIEW_PORT = 8350
 DASHBOARD_TAG = "driftline"
@@ -105,11 +105,11 @@ def dashboard_uid(model: str) -> str:
     return f"{uid[: _UID_LENGTH - 9]}_{zlib.crc32(model.encode()):08x}"
 
 
-# The rule in Grafana that says that driftline is dead; its evaluations say that Grafana lives.
+# Grafana's rule that fires when no runner reports; its evaluations show that Grafana works.
 GRAFANA_HEARTBEAT = "driftline is silent"
 
-# What the session that moves a champion's alias is called in pg_stat_activity.
+# Name in pg_stat_activity of the session that moves a champion's alias.
 PROMOTION = "driftline-promotion"
 
-# To a job's process: stop with a savepoint, and close all windows. SIGTERM: only stop.
+# Makes a job's process stop with a savepoint and close all windows. SIGTERM only stops it.
 DRAIN_SIGNAL = signal.SIGUSR1

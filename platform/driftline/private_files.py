@@ -8,10 +8,10 @@ from driftline.errors import ServiceError
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder that only its owner enters, and return it.
+    """Create a folder that only its owner can enter, and return it.
 
     Raises:
-        ServiceError: it belongs to somebody else, or cannot be made.
+        ServiceError: it belongs to another user, or cannot be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -19,13 +19,13 @@ def private_folder(path: Path) -> Path:
     except OSError as error:
         raise ServiceError(
             f"can't use the folder {str(path)!r}: {error.strerror}"
-            " (give a folder of this user's own as `state` in driftline.yaml, such as one below it)"
+            " (set `state` in driftline.yaml to a folder that this user owns, such as one below it)"
         ) from error
     return path
 
 
 def write_private(path: Path, content: str | bytes) -> None:
-    """Write a file with mode 0600; a reader sees the old content or the new, never a part."""
+    """Write a file with mode 0600; readers see either the old or the new content, never a part."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

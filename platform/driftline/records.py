@@ -1,4 +1,4 @@
-"""The records that travel the hot path: the batch that a sink is given, and what it stored."""
+"""The records of the hot path: a sink's input batch, and the rows that it stored."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 from numpy.typing import NDArray
 
-#: Where a message stands in its topic.
+#: The position of a message in its topic.
 POSITION = pa.schema(
     [
         pa.field("partition", pa.int32(), nullable=False),
@@ -25,7 +25,7 @@ REJECT = pa.schema(
     ]
 )
 
-#: The head of a prediction as the job makes it; the model's feature columns follow it.
+#: The first columns of a prediction as the job creates it; the model's features follow.
 PREDICTION = pa.schema(
     [
         pa.field("event_time", pa.timestamp("us", tz="UTC"), nullable=False),
@@ -40,8 +40,8 @@ PREDICTION = pa.schema(
     ]
 )
 
-#: What a version that does not serve predicted for an event that another one serves; no score
-#: where it failed. `prediction` is the row of the batch's predictions.
+#: The prediction of a version that does not serve, for an event that another version serves; the
+#: score is null if it failed. `prediction` is the row in the batch's predictions.
 SHADOW = pa.schema(
     [
         pa.field("prediction", pa.int32(), nullable=False),
@@ -51,7 +51,7 @@ SHADOW = pa.schema(
 )
 NO_SHADOWS = pa.RecordBatch.from_pylist([], schema=SHADOW)
 
-#: What is published of a prediction.
+#: The published columns of a prediction.
 PUBLISHED = pa.schema(
     [PREDICTION.field(n) for n in ("event_time", "event_id", "model_version", "score", "outputs")]
 )
@@ -59,10 +59,10 @@ PUBLISHED = pa.schema(
 
 @dataclass(frozen=True)
 class ScoredBatch:
-    """The messages of one batch, each a prediction, a reject or filtered.
+    """The messages of one batch; each is a prediction, rejected or filtered.
 
     Attributes:
-        positions: n rows of `POSITION`, one a message, in the order read.
+        positions: n rows of `POSITION`, one per message, in the order read.
         predictions: m rows: the columns of `PREDICTION`, then the features.
         messages: int32[m], the message that each prediction came from.
         rejects: r rows of `REJECT`.
@@ -77,17 +77,17 @@ class ScoredBatch:
     messages: NDArray[Any]
     rejects: pa.RecordBatch
     filtered: NDArray[Any]
-    # a default must hash, and no batch does
+    # a factory, because a default must be hashable
     shadows: pa.RecordBatch = field(default_factory=lambda: NO_SHADOWS)
 
 
 @dataclass(frozen=True)
 class StoredBatch:
-    """What the store holds for the messages of a batch, after the write is durable.
+    """The stored rows of a batch's messages, after the write is durable.
 
     Attributes:
-        predictions: rows of `PUBLISHED`, the stored ones of the logged messages: a repeated
-            batch gets the rows that were stored first, not the ones it brought.
+        predictions: rows of `PUBLISHED`, the stored rows of the logged messages: a repeated
+            batch gets the rows that were stored first, not its own.
         messages: int32[len(predictions)], the message of each stored row.
         logged: how many predictions this write added.
         duplicate: how many messages named an event that was stored before.

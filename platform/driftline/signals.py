@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM, heard wherever they hit.
+"""Reliable handling of Ctrl-C and SIGTERM.
 
-An exception is not enough. Python drops what is raised in a finalizer or in the callback of a weak
-reference (`object.__del__` in its reference), and libraries in C may drop what is raised in a
-callback of theirs: the process would run on, and nobody knows that it was told to stop.
+An exception is not enough. Python drops exceptions in finalizers and in callbacks of weak
+references (`object.__del__` in its reference), and C libraries may drop exceptions in their
+callbacks. The process would continue to run without a sign that it should stop.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 
 def repeat_dropped_signals() -> None:
-    """Send this process a SIGINT or SIGTERM again when Python has dropped its exception."""
+    """Send this process a SIGINT or SIGTERM again if Python has dropped its exception."""
     show = sys.unraisablehook
     signals = {KeyboardInterrupt: signal.SIGINT, SystemExit: signal.SIGTERM}
 
@@ -23,7 +23,7 @@ def repeat_dropped_signals() -> None:
         if number is None:
             show(dropped)
             return
-        later = threading.Timer(0.1, os.kill, [os.getpid(), number])  # here it would be dropped
+        later = threading.Timer(0.1, os.kill, [os.getpid(), number])  # now it would be dropped
         later.daemon = True
         later.start()
 
@@ -32,7 +32,7 @@ def repeat_dropped_signals() -> None:
 
 @contextlib.contextmanager
 def stops_on_signals(stop: Callable[[int], object]) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM call `stop` with their number, and raise nothing."""
+    """Make Ctrl-C and SIGTERM call `stop` with their number instead of raising."""
 
     def handle(number: int, _: object) -> None:
         stop(number)
@@ -42,5 +42,5 @@ def stops_on_signals(stop: Callable[[int], object]) -> Iterator[None]:
     try:
         yield
     finally:
-        for number, before in previous.items():
-            signal.signal(number, before)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

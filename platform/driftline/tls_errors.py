@@ -1,11 +1,11 @@
-"""Why TLS failed: a server that is not trusted is told apart from one that is not there."""
+"""Why TLS failed: distinguishes an untrusted server from an unreachable one."""
 
 import re
 import ssl
 
 _EXPIRED = 10  # OpenSSL's codes of what is wrong with a certificate
 _OTHER_NAME = (62, 64)  # of a host, of an IP address
-# Python's own words end with a place in its source; libpq and librdkafka give no reason.
+# Python's message ends with a location in its source; libpq and librdkafka give no reason.
 _TEXT = re.compile(r"certificate verify failed(?:: ([^(\n]+?) \(_ssl)?", re.IGNORECASE)
 _NO_BUNDLE = "Could not find a suitable TLS CA certificate bundle"  # of requests
 _NO_FILE = "Could not find the TLS certificate file"
@@ -15,7 +15,7 @@ def tls_problem(error: BaseException, ca_key: str) -> str | None:
     """What is wrong with TLS and what to do, or None where an error is about something else.
 
     Parameters:
-        error: of any client, with the errors that it came from.
+        error: of any client, with the errors that caused it.
         ca_key: the key of `driftline.yaml` that names the authorities to trust.
     """
     for cause in _causes(error):
@@ -27,9 +27,9 @@ def tls_problem(error: BaseException, ca_key: str) -> str | None:
 
 
 def text_problem(text: str, ca_key: str) -> str | None:
-    """As `tls_problem`, of a client that gives no more than text."""
-    found = _TEXT.search(text)
-    return None if found is None else _untrusted(found[1] or "", 0, ca_key)
+    """As `tls_problem`, for a client that reports only text."""
+    match = _TEXT.search(text)
+    return None if match is None else _untrusted(match[1] or "", 0, ca_key)
 
 
 def _untrusted(reason: str, code: int, ca_key: str) -> str:
@@ -45,17 +45,17 @@ def _handshake(error: BaseException, ca_key: str) -> str | None:
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLError):
             reason = cause.reason or str(cause)
-            return f"TLS fails ({reason}): check that it speaks TLS, and {ca_key}"
+            return f"TLS failed ({reason}): check that the server uses TLS, and {ca_key}"
     return None
 
 
 def _causes(error: BaseException) -> list[BaseException]:
     """The error and all that it wraps, in whichever way its library wraps errors."""
-    found: list[BaseException] = []
-    waiting: list[object] = [error]
-    while waiting:
-        one = waiting.pop(0)
-        if isinstance(one, BaseException) and one not in found:
-            found.append(one)
-            waiting += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
-    return found
+    causes: list[BaseException] = []
+    queue: list[object] = [error]
+    while queue:
+        item = queue.pop(0)
+        if isinstance(item, BaseException) and item not in causes:
+            causes.append(item)
+            queue += [item.__cause__, item.__context__, getattr(item, "reason", None), *item.args]
+    return causes

@@ -1,4 +1,4 @@
-"""Who runs a command, for the record."""
+"""The user who runs a command, for the record."""
 
 import getpass
 import os
@@ -6,5 +6,5 @@ import socket
 
 
 def current_user() -> str:
-    """`DRIFTLINE_USER`, else user@host."""
+    """`DRIFTLINE_USER`, or user@host by default."""
     return os.environ.get("DRIFTLINE_USER") or f"{getpass.getuser()}@{socket.gethostname()}"

@@ -2,7 +2,7 @@
 
 
 def counted(n: int, noun: str) -> str:
-    """A number of things in words.
+    """A count with its noun.
 
     >>> counted(1, "window"), counted(1_200, "window")
     ('1 window', '1,200 windows')

@@ -1,1 +1,1 @@
-"""The files of a model version, in MLflow and on this machine."""
+"""The files of a model version, in MLflow and on the local disk."""

@@ -1,4 +1,4 @@
-"""What registering has put beside a model: its binning, its reference, rows and blocks of it."""
+"""The files that registration adds to a model: its binning and its reference."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +10,19 @@ from driftline.profile.binning import Binning
 from driftline.profile.blocks import Block
 from driftline.profile.profile import Profile
 
-_MOST = 64 * 1024 * 1024  # bytes of one of them
+_MAX_BYTES = 64 * 1024 * 1024  # of one file
 
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Those of one version.
+    """The artifacts of one version.
 
     Attributes:
+        binning: the frozen bins of the columns.
         reference: the packed profile of the reference.
-        rows: how many rows the reference has.
-        sample: some of those rows, packed; None in versions that have none.
-        blocks: the reference by time; none of a reference without times.
+        rows: the number of rows of the reference.
+        sample: some of those rows, packed; None for versions without a sample.
+        blocks: the reference by time; empty for a reference without event times.
     """
 
     binning: Binning
@@ -34,34 +35,34 @@ class Artifacts:
 def read(folder: Path) -> Artifacts:
     """Read and check all of a version's artifacts.
 
-    Args:
-        folder: of the version, as `driftline.registry.files.cache.fetch` gives it.
+    Parameters:
+        folder: the version's folder, from `driftline.registry.files.cache.fetch`.
 
     Raises:
         RegistryError: one cannot be read, or they do not fit together.
     """
-    frozen = binning(folder / names.BINNING_ARTIFACT)
+    binning = read_binning(folder / names.BINNING_ARTIFACT)
     reference = _bytes(folder / names.REFERENCE_ARTIFACT)
-    rows = folder / names.REFERENCE_SAMPLE_ARTIFACT
-    by_time = folder / names.REFERENCE_BLOCKS_ARTIFACT
-    packed = _bytes(rows) if rows.is_file() else None
+    sample_file = folder / names.REFERENCE_SAMPLE_ARTIFACT
+    blocks_file = folder / names.REFERENCE_BLOCKS_ARTIFACT
+    packed_sample = _bytes(sample_file) if sample_file.is_file() else None
     try:
-        if packed is not None:
-            sample.unpack(packed)
-        by_block = blocks.from_bytes(_bytes(by_time)) if by_time.is_file() else []
-        for block in by_block:
-            Profile.of(frozen, block.cells)
-        profile = Profile.of(frozen, reference)
-        return Artifacts(frozen, reference, profile.rows, packed, by_block)
+        if packed_sample is not None:
+            sample.unpack(packed_sample)
+        by_time = blocks.from_bytes(_bytes(blocks_file)) if blocks_file.is_file() else []
+        for block in by_time:
+            Profile.of(binning, block.cells)
+        profile = Profile.of(binning, reference)
+        return Artifacts(binning, reference, profile.rows, packed_sample, by_time)
     except SchemaError as error:
         raise RegistryError(f"can't use the reference of the version: {error}") from error
 
 
-def binning(path: Path) -> Binning:
+def read_binning(path: Path) -> Binning:
     """Read a binning.
 
     Raises:
-        RegistryError: it is none.
+        RegistryError: the file is not a valid binning.
     """
     try:
         return Binning.from_json(_bytes(path).decode())
@@ -70,8 +71,7 @@ def binning(path: Path) -> Binning:
 
 
 def _bytes(path: Path) -> bytes:
-    if path.stat().st_size > _MOST:
-        raise RegistryError(
-            f"{path.name} of the version has more than {_MOST >> 20} MiB: register the model again"
-        )
+    if path.stat().st_size > _MAX_BYTES:
+        limit = _MAX_BYTES >> 20
+        raise RegistryError(f"{path.name} is larger than {limit} MiB: register the model again")
     return path.read_bytes()

@@ -1,4 +1,4 @@
-"""Versions from the registry, kept in a local folder and checked every time."""
+"""A local cache of the versions' files, whose digest is checked at each use."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from driftline.errors import RegistryError
-from driftline.registry.client import answering
+from driftline.registry.client import translate_errors
 from driftline.registry.files import layout
 from driftline.registry.files.download import download
 
@@ -20,59 +20,57 @@ def resolve(client: "MlflowClient", name: str, alias: str) -> int:
     """The version that an alias points to now.
 
     Raises:
-        RegistryError: no such model or alias, or the registry is down.
+        RegistryError: there is no such model or alias.
+        ServiceError: the registry is unavailable.
     """
-    with answering(f"can't find model {name!r}@{alias}"):
+    with translate_errors(f"can't find model {name!r}@{alias}"):
         return int(client.get_model_version_by_alias(name, alias).version)
 
 
 def fetch(client: "MlflowClient", name: str, version: int, folder: Path) -> Path:
-    """The files of a version, downloaded once; checked against the version's digest each time.
+    """The files of a version, downloaded once and checked against its digest at each call.
 
-    Args:
+    Parameters:
         client: see `driftline.registry.client.connect`.
         name: the registered model.
         version: its version.
-        folder: the cache; many processes may share it.
+        folder: the cache; processes may share it.
 
     Returns:
-        The version's folder: `layout.MODEL` and driftline's artifacts are in it.
+        The version's folder, with `layout.MODEL` and driftline's artifacts.
 
     Raises:
-        RegistryError: no such version, its files are not those that were registered, they could
-            run code, or the registry is down.
+        RegistryError: there is no such version, its files differ from the registered ones, or they
+            could run code.
+        ServiceError: the registry is unavailable.
     """
-    with answering(f"can't find version {version} of model {name!r}"):
-        found = client.get_model_version(name, str(version))
-    expected = found.tags.get(layout.DIGEST_TAG)
+    with translate_errors(f"can't find version {version} of model {name!r}"):
+        record = client.get_model_version(name, str(version))
+    expected = record.tags.get(layout.DIGEST_TAG)
     if expected is None:
         raise RegistryError(
-            f"version {version} of model {name!r} has no digest: it was not registered by "
-            "driftline, run 'driftline models register' with its model"
+            f"version {version} of model {name!r} has no digest because it was not registered by "
+            "driftline: run 'driftline models register' with its model"
         )
     path = cached(name, version, expected, folder)
-    if path is None:  # also where it was damaged here, which is no fault of the version's
+    if path is None:  # not downloaded yet, or the local copy is damaged
         path = _path(folder, name, version, expected)
         _download(client, name, version, path)
         actual = _digest(path)
         if actual != expected:
             raise RegistryError(
-                f"the files of version {version} of model {name!r} are not those that were "
-                f"registered (sha256 {actual[:16]}, expected {expected[:16]}): they were changed "
-                "in the registry; register the model again"
+                f"the files of version {version} of model {name!r} were changed in the registry "
+                f"(sha256 {actual[:16]}, expected {expected[:16]}): register the model again"
             )
     layout.refuse_code(path)
     return path
 
 
 def cached(name: str, version: int, digest: str, folder: Path) -> Path | None:
-    """The files of a version that was fetched before.
+    """The folder of a version that was fetched before; None if it is missing or has changed.
 
-    Args:
-        digest: of the version.
-
-    Returns:
-        Its folder, or None where it is not there or its files have changed.
+    Parameters:
+        digest: the version's digest.
     """
     path = _path(folder, name, version, digest)
     with contextlib.suppress(RegistryError):  # damaged
@@ -82,7 +80,7 @@ def cached(name: str, version: int, digest: str, folder: Path) -> Path | None:
 
 
 def _digest(path: Path) -> str:
-    """Of a version's folder without links; one that has any is deleted."""
+    """The digest of a version's folder; a folder that contains links is deleted."""
     try:
         layout.refuse_links(path)
     except RegistryError:
@@ -95,10 +93,10 @@ def _digest(path: Path) -> str:
 
 
 def _path(folder: Path, name: str, version: int, digest: str) -> Path:
-    if not layout.is_digest(digest):  # a part of the path, from a tag that others can write
+    if not layout.is_digest(digest):  # untrusted: a tag becomes a part of the path
         raise RegistryError(
-            f"version {version} of model {name!r} has the digest {digest[:80]!r}, which is none: "
-            "its tag was changed in the registry, register the model again"
+            f"version {version} of model {name!r} has an invalid digest {digest[:80]!r}: its tag "
+            "was changed in the registry, register the model again"
         )
     return folder / name / f"{version}-{digest[:16]}"
 
@@ -107,17 +105,17 @@ def _download(client: "MlflowClient", name: str, version: int, path: Path) -> No
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".fetch-", dir=path.parent))
     try:
-        # at once: what another process puts there meanwhile is whole, and it may be loading it
+        # move a damaged copy in one step: another process may put a good one there and load it
         with contextlib.suppress(FileNotFoundError):
             path.replace(temporary / "damaged")
         failure = f"can't fetch version {version} of model {name!r}"
-        with answering(failure):
+        with translate_errors(failure):
             source = client.get_model_version_download_uri(name, str(version))
-        got = download(client, source, temporary / "version", failure)
+        downloaded = download(client, source, temporary / "version", failure)
         try:
-            os.replace(got, path)
+            os.replace(downloaded, path)
         except OSError:
-            if not path.is_dir():  # else another process was first
+            if not path.is_dir():  # otherwise another process was faster
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

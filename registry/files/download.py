@@ -1,7 +1,7 @@
-"""Files from MLflow: only from where an operator keeps artifacts, and never without end.
+"""Downloads from MLflow, restricted to trusted locations and a maximum size.
 
-Who can write to the registry chooses where a version's files are. MLflow's client would go there:
-to any host, with the password of the registry, or to any folder of this machine.
+Anybody with write access to the registry can choose the location of a version's files. MLflow's
+client follows it to any host, with the registry's password, or to any local folder.
 """
 
 import re
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from driftline.errors import RegistryError
-from driftline.registry.client import answering
+from driftline.registry.client import translate_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _AZURE = r"[^@]+@[a-z0-9.-]+\.{}\.core\.(windows\.net|chinacloudapi\.cn|usgovcloudapi\.net)"
-#: Object stores, and what may stand where a URI has its host: MLflow sends the store's credentials
-#: there. s3 and gs have a bucket, hdfs the cluster of Hadoop's own configuration.
+#: Object stores, and the allowed host parts of their URIs: MLflow sends the store's credentials to
+#: that host. For s3 and gs it is a bucket, for hdfs the cluster of Hadoop's own configuration.
 _STORES = {
     "s3": ".*",
     "gs": ".*",
@@ -26,22 +26,22 @@ _STORES = {
     "wasbs": _AZURE.format("blob"),
     "abfss": _AZURE.format("dfs"),
 }
-_MOST_FILES = 10_000
-_MOST_BYTES = 16 * 1024**3
-_HOPS = 4  # a version, the run or logged model that it is of, and the place of that
+_MAX_FILES = 10_000
+_MAX_BYTES = 16 * 1024**3
+_MAX_HOPS = 4  # from a version to its run or logged model, and to the location of that
 
 
 def download(client: "MlflowClient", uri: str, folder: Path, failure: str) -> Path:
-    """Download the folder that a URI names.
+    """Download the folder at a URI.
 
-    Args:
+    Parameters:
         client: see `driftline.registry.client.connect`.
-        uri: `runs:/ID/path`, `models:/...`, `mlflow-artifacts:/...`, or one of an object store.
-        folder: where it goes, empty; made when it does not exist.
-        failure: how errors of the registry begin.
+        uri: `runs:/ID/path`, `models:/...`, `mlflow-artifacts:/...`, or that of an object store.
+        folder: the destination, empty; created if it does not exist.
+        failure: the beginning of the registry's error messages.
 
     Raises:
-        RegistryError: there is no such folder, it is too large, or in a place that is refused.
+        RegistryError: there is no such folder, it is too large, or its location is not allowed.
         ServiceError: the registry is unavailable.
     """
     from mlflow.store.artifact.artifact_repository_registry import (
@@ -52,9 +52,9 @@ def download(client: "MlflowClient", uri: str, folder: Path, failure: str) -> Pa
     )
 
     folder.mkdir(exist_ok=True)
-    with answering(failure):
-        for place in _places(client, uri, _HOPS):
-            require_allowed(client, place)
+    with translate_errors(failure):
+        for location in _locations(client, uri, _MAX_HOPS):
+            require_allowed(client, location)
         root, path = _get_root_uri_and_artifact_path(uri)
         server = client.tracking_uri
         repository = get_artifact_repository(root, tracking_uri=server, registry_uri=server)
@@ -62,50 +62,52 @@ def download(client: "MlflowClient", uri: str, folder: Path, failure: str) -> Pa
         return Path(repository.download_artifacts(path, str(folder)))
 
 
-def require_allowed(client: "MlflowClient", place: str) -> None:
-    """Refuse a place of artifacts that is neither the registry's own nor in an object store.
+def require_allowed(client: "MlflowClient", location: str) -> None:
+    """Refuse a location of artifacts that is neither the registry's own nor in an object store.
 
     Raises:
-        RegistryError: it is a folder of this machine, or on another host.
+        RegistryError: it is a local folder, or on another host.
     """
-    if _is_allowed(urlsplit(place), urlsplit(client.tracking_uri).netloc):
+    if _is_allowed(urlsplit(location), urlsplit(client.tracking_uri).netloc):
         return
     raise RegistryError(
-        f"artifacts in {place!r} are not used: serve them through MLflow (mlflow server "
-        f"--serve-artifacts), or keep them in an object store ({', '.join(sorted(_STORES))}; of "
-        "Azure its own hosts, of HDFS the configured cluster)"
+        f"artifacts at {location!r} are not allowed: serve them through MLflow (mlflow server "
+        f"--serve-artifacts), or keep them in an object store ({', '.join(sorted(_STORES))}; for "
+        "Azure only its own hosts, for HDFS only the configured cluster)"
     )
 
 
-def _is_allowed(place: SplitResult, own: str) -> bool:
-    if not place.netloc and place.path.startswith("//"):
-        return False  # MLflow writes and reads URIs again, and takes what follows for a host
-    if place.scheme in _STORES:
-        return re.fullmatch(_STORES[place.scheme], place.netloc) is not None
-    if place.scheme == "mlflow-artifacts":
-        return place.netloc in ("", own)
-    return place.scheme in ("http", "https") and place.netloc == own
+def _is_allowed(location: SplitResult, registry_host: str) -> bool:
+    if not location.netloc and location.path.startswith("//"):
+        return False  # MLflow parses the URI again, and then takes the rest for a host
+    if location.scheme in _STORES:
+        return re.fullmatch(_STORES[location.scheme], location.netloc) is not None
+    if location.scheme == "mlflow-artifacts":
+        return location.netloc in ("", registry_host)
+    return location.scheme in ("http", "https") and location.netloc == registry_host
 
 
-def _places(client: "MlflowClient", uri: str, hops: int) -> Iterator[str]:
-    """Where the files of a URI may be, behind MLflow's names for versions, runs and models."""
+def _locations(client: "MlflowClient", uri: str, max_hops: int) -> Iterator[str]:
+    """The possible locations of a URI's files, which may name a version, a run or a model."""
     parts = urlsplit(uri)
     if parts.scheme not in ("models", "runs"):
         yield uri
         return
-    if not hops or parts.netloc:
-        raise RegistryError(f"{uri!r} leads from one version to another: name the model itself")
-    first, _, rest = parts.path.lstrip("/").partition("/")
+    if not max_hops or parts.netloc:
+        raise RegistryError(
+            f"{uri!r} refers to a version that refers to further versions: use the model's own URI"
+        )
+    name, _, path = parts.path.lstrip("/").partition("/")
     if parts.scheme == "runs":
-        yield from _of_run(client, first, rest.partition("/")[0])
-    elif "@" in first or rest:
-        yield from _places(client, _of_version(client, uri), hops - 1)
+        yield from _run_locations(client, name, path.partition("/")[0])
+    elif "@" in name or path:
+        yield from _locations(client, _version_uri(client, uri), max_hops - 1)
     else:
-        yield client.get_logged_model(first).artifact_location
+        yield client.get_logged_model(name).artifact_location
 
 
-def _of_run(client: "MlflowClient", run_id: str, name: str) -> Iterator[str]:
-    """A run's own place, and those of the models of a name that it has logged."""
+def _run_locations(client: "MlflowClient", run_id: str, name: str) -> Iterator[str]:
+    """A run's own location, and the locations of the models of that name that it has logged."""
     info = client.get_run(run_id).info
     yield info.artifact_uri
     token, experiments = None, [info.experiment_id]
@@ -117,7 +119,7 @@ def _of_run(client: "MlflowClient", run_id: str, name: str) -> Iterator[str]:
             return
 
 
-def _of_version(client: "MlflowClient", uri: str) -> str:
+def _version_uri(client: "MlflowClient", uri: str) -> str:
     from mlflow.store.artifact.models_artifact_repo import (
         ModelsArtifactRepository,
     )
@@ -131,16 +133,16 @@ def _of_version(client: "MlflowClient", uri: str) -> str:
 
 
 def _require_bounded(repository: Any, path: str, uri: str) -> None:
-    """Refuse more files or bytes than a version has, before any is downloaded."""
+    """Refuse more files or bytes than a version needs, before the download."""
     todo, files, total = [path], 0, 0
     while todo:
-        for found in repository.list_artifacts(todo.pop()):
+        for entry in repository.list_artifacts(todo.pop()):
             files += 1
-            total += found.file_size or 0
-            if files > _MOST_FILES or total > _MOST_BYTES:
+            total += entry.file_size or 0
+            if files > _MAX_FILES or total > _MAX_BYTES:
                 raise RegistryError(
-                    f"{uri!r} has more than {_MOST_FILES:,} files or {_MOST_BYTES >> 30} GiB: "
-                    "register the model alone"
+                    f"{uri!r} has more than {_MAX_FILES:,} files or {_MAX_BYTES >> 30} GiB: "
+                    "register the folder of the model only"
                 )
-            if found.is_dir:
-                todo.append(found.path)
+            if entry.is_dir:
+                todo.append(entry.path)

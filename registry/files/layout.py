@@ -1,4 +1,4 @@
-"""The folder of a model version: MLflow's own layout, with driftline's artifacts inside."""
+"""The folder of a model version: MLflow's own layout plus driftline's artifacts."""
 
 import hashlib
 import os
@@ -11,18 +11,18 @@ from driftline import names
 from driftline.errors import RegistryError
 from driftline.registry.files import mlmodel
 
-MODEL = "tf2model"  # the SavedModel, where MLflow's own flavor puts it
+MODEL = "tf2model"  # the SavedModel's folder, as in MLflow's own flavor
 KERAS_DATA = "data"
-KERAS = f"{KERAS_DATA}/model.keras"  # the Keras model, likewise
+KERAS = f"{KERAS_DATA}/model.keras"  # the Keras model's file, as in MLflow's own flavor
 MANIFEST = "MLmodel"
 
 DIGEST_TAG = "driftline.digest"
-MODEL_DIGEST_TAG = "driftline.model_digest"  # without what registering adds
+MODEL_DIGEST_TAG = "driftline.model_digest"  # without the files that registration adds
 DEFINITION_TAG = "driftline.features"
 BINNING_TAG = "driftline.binning"
 
 _MODELS = {"saved_model": MODEL, "keras": KERAS}
-# Versions of earlier days have neither sample nor blocks; what is not there does not count.
+# Old versions have neither sample nor blocks; a missing file does not change the digest.
 _REFERENCE = (
     names.BINNING_ARTIFACT,
     names.REFERENCE_ARTIFACT,
@@ -31,13 +31,13 @@ _REFERENCE = (
 )
 _PICKLES = frozenset({".pkl", ".pickle", ".cloudpickle", ".joblib", ".dill"})
 _FLAVORS = frozenset({"python_function", "tensorflow"})
-#: Keys of a flavor with which it brings Python of its own.
+#: Keys with which a flavor adds its own Python code.
 _CODE = frozenset({"code", "model_code_path", "python_model", "cloudpickle_version"})
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def saved_model_folder(folder: Path) -> Path:
-    """The SavedModel of a version's folder, or the folder itself when it is one.
+    """The SavedModel of a version's folder, or the folder itself if it is one.
 
     Raises:
         RegistryError: there is none.
@@ -52,7 +52,7 @@ def saved_model_folder(folder: Path) -> Path:
 
 
 def keras_file(folder: Path) -> Path:
-    """The Keras model of a version's folder, or the path itself when it is one.
+    """The Keras model of a version's folder, or the path itself if it is one.
 
     Raises:
         RegistryError: there is none.
@@ -64,28 +64,28 @@ def keras_file(folder: Path) -> Path:
 
 
 def kind(folder: Path) -> str:
-    """What a version's folder holds: `saved_model` or `keras`.
+    """The kind of model in a version's folder: `saved_model` or `keras`.
 
     Raises:
-        RegistryError: nothing of the kind, or both.
+        RegistryError: there is none, or both.
     """
-    found = [kind for kind, path in _MODELS.items() if (folder / path).exists()]
-    if len(found) > 1:
-        raise RegistryError(f"{str(folder)!r} holds a SavedModel and a Keras model: keep one")
-    if not found:
-        raise RegistryError(f"no model in {str(folder)!r}: neither {MODEL} nor {KERAS}")
-    return found[0]
+    kinds = [kind for kind, path in _MODELS.items() if (folder / path).exists()]
+    if len(kinds) > 1:
+        raise RegistryError(f"{str(folder)!r} contains a SavedModel and a Keras model: remove one")
+    if not kinds:
+        raise RegistryError(f"no model in {str(folder)!r}: it has neither {MODEL} nor {KERAS}")
+    return kinds[0]
 
 
-def place(source: Path, folder: Path) -> None:
-    """Copy a model to where a version's folder has it.
+def copy_model(source: Path, folder: Path) -> None:
+    """Copy a model to its place in a version's folder.
 
-    Args:
+    Parameters:
         source: a SavedModel, a `.keras` file, or the folder of an MLflow model with either.
-        folder: of the version.
+        folder: the version's folder.
 
     Raises:
-        RegistryError: there is no model, it could run code, or has files outside its folder.
+        RegistryError: there is no model, it could run code, or it has files outside its folder.
     """
     if (source / MANIFEST).is_file():
         refuse_code(source)
@@ -102,9 +102,9 @@ def _model_of(source: Path) -> Path:
     if source.is_file() and source.suffix == ".keras":
         return source
     if not source.is_dir():
-        problem = "is no .keras file" if source.exists() else "does not exist"
+        problem = "is not a .keras file" if source.exists() else "does not exist"
         raise RegistryError(
-            f"{str(source)!r} {problem}: give a SavedModel's folder, a .keras file, or an MLflow "
+            f"{str(source)!r} {problem}: use a SavedModel's folder, a .keras file, or an MLflow "
             "URI such as runs:/ID/model"
         )
     if (source / MANIFEST).is_file() and (source / KERAS).is_file():
@@ -113,7 +113,7 @@ def _model_of(source: Path) -> Path:
 
 
 def is_digest(text: str) -> bool:
-    """Whether a text is such as `digest` gives; a tag in the registry can be any text.
+    """Whether a text has the form of a digest; a tag in the registry can be any text.
 
     >>> is_digest("0" * 64), is_digest("/../../../.ssh")
     (True, False)
@@ -122,10 +122,10 @@ def is_digest(text: str) -> bool:
 
 
 def digest(folder: Path) -> str:
-    """sha256 over all that a job loads of a version: the model, the binning, the reference.
+    """sha256 over the files of a version that a job loads: the model, the binning, the reference.
 
-    Args:
-        folder: of the version.
+    Parameters:
+        folder: the version's folder.
     """
     model = folder / _MODELS[kind(folder)]
     files = [path for path in sorted((model, *model.rglob("*"))) if path.is_file()]
@@ -134,43 +134,43 @@ def digest(folder: Path) -> str:
     for path in files:
         if path.is_file():
             with path.open("rb") as content:
-                found = hashlib.file_digest(content, "sha256").hexdigest()
-            total.update(f"{path.relative_to(folder).as_posix()} {found}\n".encode())
+                file_digest = hashlib.file_digest(content, "sha256").hexdigest()
+            total.update(f"{path.relative_to(folder).as_posix()} {file_digest}\n".encode())
     return total.hexdigest()
 
 
 def refuse_links(folder: Path) -> None:
-    """Refuse files that are links, or no files at all: to read a pipe would never end.
+    """Refuse symbolic links and special files: reading a pipe would block forever.
 
     Raises:
         RegistryError: there is one.
     """
-    for path in _all(folder):
+    for path in _walk(folder):
         if path.is_symlink():
             raise RegistryError(
-                f"model file {str(path)!r} is a link to another place: copy what it points to"
+                f"model file {str(path)!r} is a symbolic link: replace it with a copy of its target"
             )
         if not (path.is_file() or path.is_dir()):
-            raise RegistryError(f"model file {str(path)!r} is no ordinary file: leave it out")
+            raise RegistryError(f"model file {str(path)!r} is not a regular file: remove it")
 
 
-def _all(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path) -> Iterator[Path]:
     yield folder
     for parent, folders, files in os.walk(folder):
         yield from (Path(parent, name) for name in (*folders, *files))
 
 
 def refuse_code(folder: Path) -> None:
-    """Refuse a version whose files could run code of their own when loaded.
+    """Refuse a version whose files could run their own code when they are loaded.
 
     Raises:
-        RegistryError: a pickle, a bundled code folder, or a loader other than TensorFlow's.
+        RegistryError: there is a pickle, bundled code, or a loader other than TensorFlow's.
     """
     pickles = [path for path in folder.rglob("*") if path.suffix.lower() in _PICKLES]
     if pickles:
         raise RegistryError(
-            f"model file {pickles[0].name!r} is a pickle, which runs code when it is loaded: "
-            "register a TensorFlow SavedModel, or a Keras model without objects of its own"
+            f"model file {pickles[0].name!r} is a pickle, which can run code when it is loaded: "
+            "register a TensorFlow SavedModel, or a Keras model without custom objects"
         )
     manifest = folder / MANIFEST
     if not manifest.is_file():
@@ -179,12 +179,12 @@ def refuse_code(folder: Path) -> None:
     loader = flavors.get("python_function", {}).get("loader_module")
     if loader != "mlflow.tensorflow" or "tensorflow" not in flavors:
         raise RegistryError(
-            f"the model's loader is {loader!r}: only TensorFlow and Keras models are loaded"
+            f"the model's loader is {loader!r}: only TensorFlow and Keras models are supported"
         )
-    if others := sorted(map(str, flavors.keys() - _FLAVORS)):
+    if unsupported := sorted(map(str, flavors.keys() - _FLAVORS)):
         raise RegistryError(
-            f"the model also has the flavor {others[0]!r}: only TensorFlow and Keras models are "
-            "loaded, log it without others"
+            f"the model also has the flavor {unsupported[0]!r}: only TensorFlow and Keras models "
+            "are supported, log it without other flavors"
         )
     if any(flavor.get(key) for flavor in flavors.values() for key in _CODE):
-        raise RegistryError("the model brings Python code of its own: register it without it")
+        raise RegistryError("the model contains its own Python code: register it without the code")

@@ -1,4 +1,4 @@
-"""The inputs and outputs of a version, as its `MLmodel` tells them."""
+"""The inputs and outputs of a version, read from its `MLmodel`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,18 +12,18 @@ from driftline.registry.runtime import Tensor
 
 
 def tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Inputs and outputs by name; none where it tells of none.
+    """Inputs and outputs by name; empty if there is no signature.
 
     Parameters:
-        folder: of the version.
+        folder: the version's folder.
 
     Raises:
         RegistryError: they can't be read.
     """
-    found = mlmodel.signature(folder / layout.MANIFEST)
+    signature = mlmodel.signature(folder / layout.MANIFEST)
     try:
-        both = [found.get(key, []) for key in ("inputs", "outputs")]
-        inputs, outputs = ({one["name"]: _tensor(one) for one in specs} for specs in both)
+        specs = [signature.get(key, []) for key in ("inputs", "outputs")]
+        inputs, outputs = ({spec["name"]: _tensor(spec) for spec in part} for part in specs)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RegistryError(
             f"can't read the signature of {layout.MANIFEST} in {str(folder)!r}: register the "

@@ -1,4 +1,4 @@
-"""What the gates judge: gathered by `driftline.registry.gates.gather`, judging is pure."""
+"""The evidence for the gates, collected by `driftline.registry.gates.gather`."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,11 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Offline:
-    """Both versions' scores of the rows of one file that have a label.
+    """Both versions' scores of the labelled rows of one file.
 
     Attributes:
         label: float64[n].
-        champion, candidate: float64[n]; NaN where a version gives no finite score.
+        champion, candidate: float64[n]; NaN for rows without a finite score.
     """
 
     label: Floats
@@ -26,13 +26,13 @@ class Offline:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known of a candidate against the champion.
+    """The evidence about a candidate and the champion.
 
     Attributes:
-        incompatible: why the version cannot serve the live features; None when it can.
+        incompatible: why the candidate cannot serve the live features; None if it can.
         live: the latest live events that both have scored.
-        labelled: the latest of those whose label is known.
-        offline: the file's rows; the reason why there are none; or None when nobody asks.
+        labelled: the latest of those events that have a label.
+        offline: the file's rows; the reason why there are none; or None if no gate needs them.
     """
 
     incompatible: str | None = None

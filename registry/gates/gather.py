@@ -1,4 +1,4 @@
-"""Gathering what the gates judge: loads the versions, scores the file, reads the live events."""
+"""Collects the evidence for the gates: loads the versions, scores the file, reads live events."""
 
 import math
 from collections.abc import Collection
@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from driftline import parquet
 from driftline.config import Config, Model, OfflineGate
-from driftline.errors import RegistryError, ServiceError
+from driftline.errors import DriftlineError, RegistryError, ServiceError
+from driftline.registry import preflight
 from driftline.registry.columns import blank
 from driftline.registry.files.cache import fetch
 from driftline.registry.gates.evidence import Evidence, Floats, Offline
 from driftline.registry.loaders import load
 from driftline.registry.runtime import score
-from driftline.registry.trial import TRIED_ROWS, try_out
 from driftline.storage.connection import connect
 from driftline.storage.tables import prediction_table
 from driftline.storage.versions import live_evidence as store
@@ -38,23 +38,23 @@ def gather(
     champion: int | None,
     gates: Collection[str],
 ) -> Evidence:
-    """The evidence that some gates need; what a version does wrong is evidence, not an error.
+    """The evidence that the given gates need; a version's failure is evidence, not an error.
 
     Parameters:
-        config: with the model in it.
+        config: the configuration, with the model.
         client: of the registry.
         model: the model's name in the config.
         candidate, champion: the versions to compare.
-        gates: the names of those that will be asked.
+        gates: the names of the gates.
 
     Raises:
         SchemaError: the model has no tables.
-        ServiceError: the registry or the database is away.
+        ServiceError: the registry or the database is unavailable.
     """
     section = config.model(model)
     with connect(config.local_postgres(), "read") as connection:
-        features = _shaped(prediction_table.features(connection, model), section)
-    incompatible = _incompatible(config, client, model, candidate, features)
+        features = _with_shapes(prediction_table.features(connection, model), section)
+    incompatible = _incompatibility(config, client, model, candidate, features)
     live = labelled = store.NO_PAIRS
     offline: Offline | str | None = None
     if champion is not None:
@@ -64,44 +64,44 @@ def gather(
             labelled = _pairs(config, model, champion, candidate, labelled=True)
         if "offline" in gates and section.gates.offline is not None:
             if incompatible is not None:
-                offline = "the file was not scored, for the version does not fit"
+                offline = "the file was not scored, because the signature gate failed"
             else:
                 offline = _offline(config, client, model, champion, candidate)
     return Evidence(incompatible, live, labelled, offline)
 
 
-def _shaped(features: pa.Schema, section: Model) -> pa.Schema:
-    """The table's columns with the shapes of tensors, which only the config knows."""
+def _with_shapes(features: pa.Schema, section: Model) -> pa.Schema:
+    """The table's columns with the shapes of tensors, which only the config contains."""
     for name, field in section.input.fields.items():
         if field.shape is not None and name in features.names:
-            at = features.get_field_index(name)
-            values = features.field(at).type.value_type
-            features = features.set(at, pa.field(name, pa.list_(values, math.prod(field.shape))))
+            index = features.get_field_index(name)
+            values = features.field(index).type.value_type
+            features = features.set(index, pa.field(name, pa.list_(values, math.prod(field.shape))))
     return features
 
 
 def _pairs(
     config: Config, model: str, champion: int, candidate: int, *, labelled: bool = False
 ) -> store.Pairs:
-    window = config.model(model).gates.window
+    window = config.model(model).gates.evidence_window
     return store.pairs(
         config.local_postgres(), model, champion, candidate, window=window, labelled=labelled
     )
 
 
-def _fetched(config: Config, client: "MlflowClient", model: str, version: int) -> Path:
+def _fetch(config: Config, client: "MlflowClient", model: str, version: int) -> Path:
     name = config.model(model).registry.name
     return fetch(client, name, version, config.folder("models"))
 
 
-def _incompatible(
+def _incompatibility(
     config: Config, client: "MlflowClient", model: str, version: int, features: pa.Schema
 ) -> str | None:
-    """Why a version cannot serve the live features; found out where it can do no harm."""
+    """Why a version cannot serve the live features, from its preflight check; None if it can."""
     registered = config.model(model).registry
     try:
-        folder = _fetched(config, client, model, version)
-        try_out(folder, registered, version, blank(features, TRIED_ROWS))
+        folder = _fetch(config, client, model, version)
+        preflight.check(folder, registered, version, blank(features, preflight.ROWS))
     except RegistryError as error:
         return str(error)
     return None
@@ -114,58 +114,58 @@ def _offline(
     assert settings is not None
     try:
         features, label = _read(settings)
-        new = _scores(config, client, model, candidate, features, "the version")
-        who = f"the champion, version {champion},"
-        old = _scores(config, client, model, champion, features, who)
+        candidate_scores = _score(config, client, model, candidate, features, "candidate")
+        champion_scores = _score(config, client, model, champion, features, "champion")
     except RegistryError as error:
         return str(error)
-    return Offline(label, old, new)
+    return Offline(label, champion_scores, candidate_scores)
 
 
 def _read(settings: OfflineGate) -> tuple[pa.Table, Floats]:
     """The file's rows that have a label."""
     path = str(settings.data)
     try:
-        table = parquet.read(settings.data)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise RegistryError(f"can't read gates.offline.data {path!r}: {error}") from error
+        table = parquet.read(settings.data, "gates.offline.data")
+    except DriftlineError as error:
+        raise RegistryError(str(error)) from error
     if settings.label not in table.column_names:
         raise RegistryError(
-            f"the file {path!r} has no column {settings.label!r} (there: "
+            f"the file {path!r} has no column {settings.label!r} (available: "
             f"{', '.join(table.column_names)}): correct gates.offline.label"
         )
     try:
         label = table[settings.label].cast(pa.float64())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise RegistryError(
-            f"column {settings.label!r} of {path!r} is {table[settings.label].type}: "
-            "make it a number or a bool"
+            f"column {settings.label!r} of {path!r} has type {table[settings.label].type}: "
+            "convert it to a number or a bool"
         ) from error
-    truth = label.to_numpy()
-    known = np.isfinite(truth)
-    return table.drop_columns([settings.label]).filter(pa.array(known)), truth[known]
+    values = label.to_numpy()
+    has_label = np.isfinite(values)
+    return table.drop_columns([settings.label]).filter(pa.array(has_label)), values[has_label]
 
 
-def _scores(  # noqa: PLR0917 - all of them say what is scored
-    config: Config, client: "MlflowClient", model: str, version: int, features: pa.Table, who: str
+def _score(  # noqa: PLR0917 - all of them identify what is scored
+    config: Config, client: "MlflowClient", model: str, version: int, features: pa.Table, role: str
 ) -> Floats:
-    """float64[n], NaN where the version cannot take a row."""
-    parts: list[Floats] = [np.empty(0)]
+    """The scores, float64[n]; NaN for rows that the version cannot score."""
+    name, parts = f"the {role} (version {version})", [np.empty(0)]
     try:
-        folder = _fetched(config, client, model, version)
+        folder = _fetch(config, client, model, version)
         runtime = load(folder, config.model(model).registry, version)
         runtime.check(features.schema)
         for batch in features.combine_chunks().to_batches(max_chunksize=_BATCH):
-            bad, _ = runtime.unusable(batch)
+            unusable, _ = runtime.unusable(batch)
             part = np.full(len(batch), np.nan)
-            if not bad.all():
-                part[~bad] = score(runtime.predict(batch.filter(pa.array(~bad))), runtime.score)
+            if not unusable.all():
+                outputs = runtime.predict(batch.filter(pa.array(~unusable)))
+                part[~unusable] = score(outputs, runtime.score)
             parts.append(part)
     except RegistryError as error:
-        raise RegistryError(f"{who} cannot score gates.offline.data: {error}") from error
+        raise RegistryError(f"{name} can't score gates.offline.data: {error}") from error
     except ServiceError:
         raise
     except Exception as error:  # a model may raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RegistryError(f"{who} fails on gates.offline.data: {reason}") from error
+        raise RegistryError(f"{name} fails on gates.offline.data: {reason}") from error
     return np.concatenate(parts)

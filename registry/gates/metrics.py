@@ -1,6 +1,6 @@
-"""Two sets of scores against the same truth: the metric of each, and the error of the difference.
+"""Metrics of two sets of scores with the same labels, and the standard error of their difference.
 
-All differences are paired: what both versions find hard cancels out.
+All differences are paired, so that the difficulty of an event cancels out.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Comparison:
 
     Attributes:
         champion, candidate: its values.
-        worse_by: how much worse the candidate is, whichever direction is better.
+        worse_by: how much worse the candidate is, whether higher or lower values are better.
         standard_error: of that difference, for independent events.
     """
 
@@ -41,12 +41,12 @@ def compare(metric: Metric, label: Floats, champion: Floats, candidate: Floats) 
     """Compare two versions on the same n >= 1 events.
 
     Parameters:
-        metric: `auc` is better when higher, the others when lower.
+        metric: higher is better for `auc`, lower for all others.
         label, champion, candidate: float64[n], finite.
 
     Raises:
-        NotMeasurableError: labels other than 0 and 1, or only one of them, or a log-loss of
-            scores outside 0 to 1, where the metric needs them.
+        NotMeasurableError: the metric needs labels of 0 and 1, or both of them, or scores from 0
+            to 1, and gets others.
     """
     if metric in YES_NO:
         _require_binary(metric, label)
@@ -64,8 +64,8 @@ def calibration_error(label: Floats, score: Floats) -> float:
     """Expected calibration error: mean over events of |mean label - mean score| in their bin.
 
     15 bins of equal counts by score; equal scores share a bin. Naeini, Cooper and Hauskrecht,
-    "Obtaining well calibrated probabilities using Bayesian binning", AAAI 2015, with bins of equal
-    counts.
+    "Obtaining well calibrated probabilities using Bayesian binning", AAAI 2015 (there with bins of
+    equal width).
 
     Raises:
         NotMeasurableError: labels other than 0 and 1, or scores outside 0 to 1.
@@ -73,8 +73,8 @@ def calibration_error(label: Floats, score: Floats) -> float:
     _require_binary("calibration", label)
     _require_probabilities("calibration", score)
     edges = np.unique(np.quantile(score, np.linspace(0, 1, _BINS + 1)[1:-1]))
-    which = np.searchsorted(edges, score, side="right")
-    gaps = np.bincount(which, weights=label - score)
+    bins = np.searchsorted(edges, score, side="right")
+    gaps = np.bincount(bins, weights=label - score)
     return float(np.abs(gaps).sum() / len(score))
 
 
@@ -86,7 +86,7 @@ def _mean(champion: Floats, candidate: Floats) -> Comparison:
 
 
 def _rmse(label: Floats, champion: Floats, candidate: Floats) -> Comparison:
-    """The error by the delta method: d sqrt(m) = d m / (2 sqrt(m))."""
+    """The standard error by the delta method: d sqrt(m) = d m / (2 sqrt(m))."""
     squares = (champion - label) ** 2, (candidate - label) ** 2
     roots = [float(np.sqrt(square.mean())) for square in squares]
     first, second = (
@@ -100,10 +100,10 @@ def _auc(label: Floats, champion: Floats, candidate: Floats) -> Comparison:
     """DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988): placements of both classes."""
     positive = label == 1
     if positive.all() or not positive.any():
-        raise NotMeasurableError("auc needs labels of both classes, there is one")
-    placed = [_placements(score, positive) for score in (champion, candidate)]
-    areas = [float(of_positives.mean()) for of_positives, _ in placed]
-    (champion_pos, champion_neg), (candidate_pos, candidate_neg) = placed
+        raise NotMeasurableError("auc needs labels of both classes, but there is only one")
+    placements = [_placements(score, positive) for score in (champion, candidate)]
+    areas = [float(of_positives.mean()) for of_positives, _ in placements]
+    (champion_pos, champion_neg), (candidate_pos, candidate_neg) = placements
     error = float(
         np.hypot(_error(champion_pos - candidate_pos), _error(champion_neg - candidate_neg))
     )
@@ -111,31 +111,33 @@ def _auc(label: Floats, champion: Floats, candidate: Floats) -> Comparison:
 
 
 def _placements(score: Floats, positive: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """For each positive the share of negatives below it, for each negative of positives above."""
-    ups, downs = np.sort(score[positive]), np.sort(score[~positive])
+    """Each positive's share of negatives below it, and each negative's share of positives above."""
+    positives, negatives = np.sort(score[positive]), np.sort(score[~positive])
 
-    def below(values: Floats, among: Floats) -> Floats:
-        strictly = np.searchsorted(among, values, side="left")
-        at_most = np.searchsorted(among, values, side="right")
-        shares: Floats = (strictly + at_most) / (2 * len(among))
+    def share_below(values: Floats, reference: Floats) -> Floats:
+        less = np.searchsorted(reference, values, side="left")
+        at_most = np.searchsorted(reference, values, side="right")
+        shares: Floats = (less + at_most) / (2 * len(reference))
         return shares
 
-    return below(score[positive], downs), 1 - below(score[~positive], ups)
+    return share_below(score[positive], negatives), 1 - share_below(score[~positive], positives)
 
 
 def _error(values: Floats) -> float:
-    """Standard error of a mean; of one value nothing is known."""
+    """Standard error of a mean; infinite for a single value."""
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("inf")
 
 
 def _require_binary(metric: str, label: Floats) -> None:
-    other = label[(label != 0) & (label != 1)]
-    if len(other):
-        raise NotMeasurableError(f"{metric} needs labels of 0 and 1, one is {other[0]:g}")
+    invalid = label[(label != 0) & (label != 1)]
+    if len(invalid):
+        raise NotMeasurableError(f"{metric} needs labels of 0 and 1, but one is {invalid[0]:g}")
 
 
 def _require_probabilities(metric: str, *scores: Floats) -> None:
     for score in scores:
         outside = score[(score < 0) | (score > 1)]
         if len(outside):
-            raise NotMeasurableError(f"{metric} needs scores from 0 to 1, one is {outside[0]:g}")
+            raise NotMeasurableError(
+                f"{metric} needs scores from 0 to 1, but one is {outside[0]:g}"
+            )

@@ -1,4 +1,4 @@
-"""What a gate says."""
+"""The result of a gate."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Verdict:
-    """One gate's answer.
+    """The result of one gate.
 
     Attributes:
-        name: of the gate.
-        passed: whether it lets the version through.
-        measured: the number that was judged; None when it could not be measured.
-        limit: the bound that it was held to; None when there is no number to hold.
-        sentence: which number missed by how much, or held.
-        numbers: everything else that was measured.
-        conclusive: false where more events may change it: a failure for want of evidence.
+        name: the gate's name.
+        passed: whether the version may be promoted, as far as this gate is concerned.
+        measured: the number that was compared with the limit; None if it could not be measured.
+        limit: the limit; None if there is nothing to compare.
+        sentence: the measured number, the limit, and by how much the version misses it.
+        numbers: all other measurements.
+        conclusive: false for a failure for lack of evidence, which more events may change.
     """
 
     name: str
@@ -34,17 +34,18 @@ def unmeasured(
     *,
     at_fault: bool = False,
 ) -> Verdict:
-    """A failure for want of a number; conclusive where the version itself is why there is none."""
+    """A failure because there is no number; conclusive if the version itself is the reason."""
     return Verdict(name, False, None, None, sentence, numbers or {}, conclusive=at_fault)
 
 
-def too_few(name: str, there: int, wanted: int, what: str = "events") -> Verdict | None:
-    """A failure for want of evidence; None when there is enough.
+def too_few(name: str, available: int, required: int, unit: str = "events") -> Verdict | None:
+    """A failure for lack of evidence; None if there is enough.
 
     >>> too_few("agreement", 412, 1000).sentence
-    '412 of 1,000 events: more evidence is needed'
+    '412 of the required 1,000 events: run it as challenger or shadow until there are more'
     """
-    if there >= wanted:
+    if available >= required:
         return None
-    sentence = f"{there:,} of {wanted:,} {what}: more evidence is needed"
-    return Verdict(name, False, float(there), float(wanted), sentence, conclusive=False)
+    advice = "run it as challenger or shadow until there are more"
+    sentence = f"{available:,} of the required {required:,} {unit}: {advice}"
+    return Verdict(name, False, float(available), float(required), sentence, conclusive=False)

@@ -1,4 +1,4 @@
-"""The ways to run a model version; a new one is a module here and a line in `LOADERS`."""
+"""The ways to run a model version; to add one, add a module here and a line in `LOADERS`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ from driftline.registry.files import layout
 from driftline.registry.loaders import keras, saved_model, tf_serving
 from driftline.registry.runtime import Runtime
 
-#: By what a version's folder holds, see `layout.kind`.
+#: Loaders by the kind of model in a version's folder, see `layout.kind`.
 LOADERS: dict[str, Callable[[Path, Score | None], Runtime]] = {
     "saved_model": saved_model.load,
     "keras": keras.load,
@@ -16,16 +16,16 @@ LOADERS: dict[str, Callable[[Path, Score | None], Runtime]] = {
 
 
 def load(folder: Path, registered: Registry | None = None, version: int = 0) -> Runtime:
-    """Load a version: behind its model server when there is one, else by what its folder holds.
+    """Load a version: through its model server if it has one, otherwise from its folder.
 
-    Args:
-        folder: as `driftline.registry.files.cache.fetch` gives it.
-        registered: the model's `registry` section; without one it runs in process.
+    Parameters:
+        folder: the version's folder, from `driftline.registry.files.cache.fetch`.
+        registered: the model's `registry` section; without it, the version runs in process.
         version: its number in the registry.
 
     Raises:
-        RegistryError: it holds no model, or one that cannot or must not be loaded.
-        ServiceError: the model server is away.
+        RegistryError: the folder holds no model, or one that cannot or must not be loaded.
+        ServiceError: the model server is unavailable.
     """
     if registered is not None and registered.serving is not None:
         return tf_serving.load(folder, registered, version)

@@ -1,4 +1,4 @@
-"""One HTTP server that must answer in the end: what passes is waited for, what does not is told."""
+"""HTTP client of a model server: transient failures are retried, permanent ones are raised."""
 
 import json
 import ssl
@@ -20,17 +20,17 @@ from driftline.config.types import LOGIN_KEY, Secret
 from driftline.errors import RegistryError, ServiceError
 from driftline.tls_errors import tls_problem
 
-_PASSING = frozenset({404, 408, 425, 429, 502, 503, 504})  # 404: not loaded yet, or again
-_ABOUT_THE_CALLER = frozenset({401, 403, 405})
-_FAILED_TRIES = 3  # a 500 may be the server's bad moment, or one row that its model fails on
-_SHOWN = 200  # characters of an answer that an error quotes
+_TRANSIENT = frozenset({404, 408, 425, 429, 502, 503, 504})  # 404: the model is being (re)loaded
+_MISCONFIGURED = frozenset({401, 403, 405})
+_SERVER_ERROR_ATTEMPTS = 3  # a 500 may be transient, or caused by one row that the model fails on
+_QUOTED = 200  # characters of a response that an error quotes
 
 
-class RefusedError(RegistryError):
-    """The server refuses this request; another one may be taken.
+class RequestRejectedError(RegistryError):
+    """The server rejects this request; it may accept others.
 
     Attributes:
-        status: HTTP's.
+        status: the HTTP status code.
     """
 
     def __init__(self, message: str, status: int) -> None:
@@ -38,8 +38,8 @@ class RefusedError(RegistryError):
         self.status = status
 
 
-class Server:
-    """A client of one server, for many threads.
+class HttpClient:
+    """A client of one server, for use by many threads.
 
     Parameters:
         settings: address, time limits, login.
@@ -51,8 +51,8 @@ class Server:
 
     def __init__(self, settings: TensorFlowServing) -> None:
         self._settings = settings
-        self._patience = settings.patience
-        self._breaker = Breaker()
+        self._retry_for = settings.retry_for
+        self._breaker = CircuitBreaker()
         timeout = settings.timeout.total_seconds()
         self._client = httpx.Client(
             base_url=settings.url,
@@ -65,180 +65,182 @@ class Server:
                 max_connections=settings.connections,
                 max_keepalive_connections=settings.connections,
             ),
-            verify=_tls(settings),
+            verify=_tls_context(settings),
         )
 
-    def within(self, patience: timedelta) -> Self:
-        """The same server, over the same connections, for who waits for it no longer than this."""
-        hurried = copy(self)
-        hurried._patience = patience
-        return hurried
+    def with_retry_for(self, retry_for: timedelta) -> Self:
+        """The same client, with the same connections, but another limit for retries."""
+        client = copy(self)
+        client._retry_for = retry_for
+        return client
 
     def get(self, path: str) -> Any:
         """The JSON at a path; see `post`."""
-        return self._until_it_answers("GET", path, None)
+        return self._request_with_retries("GET", path, None)
 
     def post(self, path: str, content: bytes) -> Any:
-        """Send JSON and give the answer's.
+        """Send JSON and return the JSON of the response.
 
-        Blocks while the server is away, overloaded, or gives half an answer: that is the
-        back-pressure that loses nothing.
+        Blocks while the server is unavailable or overloaded, or truncates its responses: this is
+        the backpressure that avoids data loss.
 
         Raises:
-            RefusedError: it refuses this request, or fails on it each time.
-            ServiceError: it takes no request at all, or was away for longer than `patience`.
+            RequestRejectedError: the server rejects this request, or fails on it each time.
+            ServiceError: it accepts no request at all, or was unavailable for `retry_for`.
         """
-        return self._until_it_answers("POST", path, content)
+        return self._request_with_retries("POST", path, content)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._client.close()
 
-    def _until_it_answers(self, method: str, path: str, content: bytes | None) -> Any:
-        patience = self._patience.total_seconds()
+    def _request_with_retries(self, method: str, path: str, content: bytes | None) -> Any:
+        limit = self._retry_for.total_seconds()
         retrying = tenacity.Retrying(
-            stop=tenacity.stop_any(tenacity.stop_after_delay(patience), _StopFailing()),
+            stop=tenacity.stop_any(tenacity.stop_after_delay(limit), _StopAfterServerErrors()),
             wait=_wait,
-            retry=tenacity.retry_if_exception_type(_PassingError),
+            retry=tenacity.retry_if_exception_type(_TransientError),
             reraise=True,
         )
         try:
-            return retrying(self._once, method, path, content)
-        except _FailingError as error:
-            raise RefusedError(f"{self._where(path)} fails: {error}", 500) from error
-        except _PassingError as error:
+            return retrying(self._request, method, path, content)
+        except _ServerError as error:
+            raise RequestRejectedError(f"{self._url(path)} fails: {error}", 500) from error
+        except _TransientError as error:
             raise ServiceError(
-                f"{self._where(path)} gave no answer for {patience:g} s: {error} (see that it runs "
-                "and has the model, and registry.serving: url, name, version)"
+                f"{self._url(path)} gave no valid response within {limit:g} s: {error} (check that "
+                "it runs and serves the model; see url, name and version of registry.serving)"
             ) from error
 
-    def _once(self, method: str, path: str, content: bytes | None) -> Any:
+    def _request(self, method: str, path: str, content: bytes | None) -> Any:
         with self._breaker.attempt():
             try:
-                answer = self._client.request(
+                response = self._client.request(
                     method, path, content=content, headers={"Content-Type": "application/json"}
                 )
-            except httpx.TransportError as error:  # refused, reset, too slow, cut off
-                if (problem := _untrusted(error)) is not None:
-                    raise ServiceError(f"{self._where(path)}: {problem}") from error
-                raise _PassingError(f"{type(error).__name__}: {error}") from error
-            if answer.status_code in _PASSING and (method != "GET" or answer.status_code != 404):
-                raise _PassingError(_told(answer), _retry_after(answer))
-            if answer.status_code >= 500:
-                raise _FailingError(_told(answer))
-            if answer.is_success:
-                return _parsed(answer.content)
-        if answer.status_code in _ABOUT_THE_CALLER or answer.is_redirect:
+            except httpx.TransportError as error:  # refused, reset, timed out, cut off
+                if (problem := _certificate_problem(error)) is not None:
+                    raise ServiceError(f"{self._url(path)}: {problem}") from error
+                raise _TransientError(f"{type(error).__name__}: {error}") from error
+            status = response.status_code
+            if status in _TRANSIENT and (method != "GET" or status != 404):
+                raise _TransientError(_quote(response), _retry_after(response))
+            if status >= 500:
+                raise _ServerError(_quote(response))
+            if response.is_success:
+                return _parse(response.content)
+        if status in _MISCONFIGURED or response.is_redirect:
             raise ServiceError(
-                f"{self._where(path)} refuses to talk: {_told(answer)} (see registry.serving.url "
-                "and headers)"
+                f"{self._url(path)} does not accept requests: {_quote(response)} (check "
+                "registry.serving.url and headers)"
             )
-        raise RefusedError(f"{self._where(path)} refuses: {_told(answer)}", answer.status_code)
+        message = f"{self._url(path)} rejected the request: {_quote(response)}"
+        raise RequestRejectedError(message, status)
 
-    def _where(self, path: str) -> str:
+    def _url(self, path: str) -> str:
         return f"the model server at {self._settings.url.rstrip('/')}{path}"
 
 
-class Breaker:
-    """Keeps threads from hammering a server that is away: after some failures one asks at a time.
+class CircuitBreaker:
+    """Protects an unavailable server: after repeated failures only one thread at a time retries.
 
     Parameters:
-        limit: so many failures in a row open it.
-        pause: seconds between two probes while it is open.
+        limit: the number of consecutive failures that opens it.
+        pause: seconds between two attempts while it is open.
     """
 
     def __init__(self, limit: int = 5, pause: float = 1.0) -> None:
         self._limit = limit
         self._pause = pause
         self._failures = 0
-        self._next = 0.0
+        self._next_attempt = 0.0
         self._state = threading.Lock()
         self._probe = threading.Lock()
 
     @property
     def is_open(self) -> bool:
-        """Whether the server counts as away."""
+        """Whether the server counts as unavailable."""
         return self._failures >= self._limit
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Wait for one's turn, then try; what is raised as passing counts as a failure."""
+        """Wait for permission, then run the request; a transient error counts as a failure."""
         if not self.is_open:
-            with self._counted():
+            with self._count_failure():
                 yield
             return
         with self._probe:
-            if self.is_open:  # else the thread before has found it well
-                time.sleep(max(0.0, self._next - time.monotonic()))
-            with self._counted():
+            if self.is_open:  # otherwise the previous thread's request has succeeded
+                time.sleep(max(0.0, self._next_attempt - time.monotonic()))
+            with self._count_failure():
                 yield
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
+    def _count_failure(self) -> Iterator[None]:
         try:
             yield
-        except _PassingError:
+        except _TransientError:
             with self._state:
                 self._failures += 1
-                self._next = time.monotonic() + self._pause
+                self._next_attempt = time.monotonic() + self._pause
             raise
         with self._state:
             self._failures = 0
 
 
-class _PassingError(Exception):
-    """A failure that is worth waiting for its end."""
+class _TransientError(Exception):
+    """A failure to retry until it ends."""
 
-    def __init__(self, message: str, after: float = 0.0) -> None:
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
         super().__init__(message)
-        self.after = after
+        self.retry_after = retry_after
 
 
-class _FailingError(_PassingError):
-    """A failure that is worth a few tries."""
+class _ServerError(_TransientError):
+    """A failure to retry a few times."""
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
-    """Jittered, so that workers do not come back together; at least what the server asks for."""
+    """Jittered, so that workers do not retry together; at least what the server asks for."""
     error = state.outcome.exception() if state.outcome else None
-    asked = error.after if isinstance(error, _PassingError) else 0.0
-    return max(asked, tenacity.wait_random_exponential(multiplier=0.1, max=10)(state))
+    retry_after = error.retry_after if isinstance(error, _TransientError) else 0.0
+    return max(retry_after, tenacity.wait_random_exponential(multiplier=0.1, max=10)(state))
 
 
-class _StopFailing(tenacity.stop.stop_base):
-    """Stops after a few tries on which the server itself failed."""
+class _StopAfterServerErrors(tenacity.stop.stop_base):
+    """Stops after a few attempts if the server itself failed."""
 
     def __call__(self, state: tenacity.RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
-        return isinstance(error, _FailingError) and state.attempt_number >= _FAILED_TRIES
+        return isinstance(error, _ServerError) and state.attempt_number >= _SERVER_ERROR_ATTEMPTS
 
 
-def _untrusted(error: httpx.TransportError) -> str | None:
-    """What no other try changes; a handshake that is cut off may pass."""
+def _certificate_problem(error: httpx.TransportError) -> str | None:
+    """A certificate error, which no retry fixes; an interrupted handshake may be transient."""
     if "CERTIFICATE_VERIFY_FAILED" not in str(error):
         return None
     return tls_problem(error, "registry.serving.ca_file")
 
 
-def _retry_after(answer: httpx.Response) -> float:
+def _retry_after(response: httpx.Response) -> float:
     try:
-        return min(max(float(answer.headers.get("Retry-After", 0)), 0.0), 60.0)
-    except ValueError:  # a date: the usual wait does as well
+        return min(max(float(response.headers.get("Retry-After", 0)), 0.0), 60.0)
+    except ValueError:  # a date: the default wait is good enough
         return 0.0
 
 
-def _told(answer: httpx.Response) -> str:
-    """What the server says, without the login, which a proxy may repeat."""
-    text = answer.text
-    for name, value in answer.request.headers.items():
-        login = value.rpartition(" ")[2]
-        if login and LOGIN_KEY.search(name):
-            text = text.replace(login, "***")
-    return f"{answer.status_code} {text[:_SHOWN]}".strip()
+def _quote(response: httpx.Response) -> str:
+    """Status and text of a response, without the credentials, which a proxy may repeat."""
+    text = response.text
+    for name, value in response.request.headers.items():
+        secret = value.rpartition(" ")[2]
+        if secret and LOGIN_KEY.search(name):
+            text = text.replace(secret, "***")
+    return f"{response.status_code} {text[:_QUOTED]}".strip()
 
 
-def _parsed(content: bytes) -> Any:
-    """The answer's JSON; TensorFlow Serving writes NaN and Infinity, which msgspec refuses."""
+def _parse(content: bytes) -> Any:
+    """The JSON of a response; TensorFlow Serving writes NaN and Infinity, invalid for msgspec."""
     try:
         return msgspec.json.decode(content)
     except msgspec.DecodeError:
@@ -246,11 +248,11 @@ def _parsed(content: bytes) -> Any:
     try:
         return json.loads(content)
     except ValueError as error:
-        shown = content[:_SHOWN].decode(errors="replace")
-        raise _PassingError(f"half an answer: {shown!r}: {error}") from error
+        excerpt = content[:_QUOTED].decode(errors="replace")
+        raise _TransientError(f"truncated response {excerpt!r}: {error}") from error
 
 
-def _tls(settings: TensorFlowServing) -> ssl.SSLContext | bool:
+def _tls_context(settings: TensorFlowServing) -> ssl.SSLContext | bool:
     if urlsplit(settings.url).scheme != "https":
         return True
     try:

@@ -13,24 +13,24 @@ import pyarrow as pa
 from driftline.config import Score
 from driftline.errors import RegistryError
 from driftline.registry import columns
-from driftline.registry.loaders.shared_inputs import shared
+from driftline.registry.loaders.shared_inputs import shared_input
 from driftline.registry.runtime import Tensor, score
 
-#: Rows of the batches that a new model is tried with: a constant is as long as one of them at most.
-_TRIED = (1, 3)
+#: Sizes of the batches that test a new model: an output of constant length fits at most one.
+_TEST_BATCHES = (1, 3)
 
 
 class InProcess:
-    """A loaded TensorFlow function; a loader makes one with `of`.
+    """A loaded TensorFlow function; loaders create it with `from_function`.
 
-    Numbers of one type and shape go into TensorFlow together and are taken apart inside: a tensor
-    a column would cost as much as a small model. To stack texts costs more than it saves.
+    Numeric columns of one type and shape go into TensorFlow as one stacked tensor: one tensor for
+    each column would cost as much as a small model. Stacking texts costs more than it saves.
 
     Parameters:
         concrete: a concrete function of named tensors.
         inputs: its inputs.
         outputs: its outputs.
-        owner: the loaded model; a concrete function holds its variables only weakly.
+        owner: the loaded model, kept alive; a concrete function holds its variables only weakly.
         score: which number of the outputs is monitored.
     """
 
@@ -46,36 +46,35 @@ class InProcess:
         self.outputs = outputs
         self._texts = [name for name, tensor in inputs.items() if tensor.dtype.kind == "O"]
         self._groups = _groups(inputs)
-        self._function = _together(concrete, self._groups, {n: inputs[n] for n in self._texts})
+        self._function = _compile(concrete, self._groups, {n: inputs[n] for n in self._texts})
         self._owner = owner
         self.score = score
 
     @classmethod
-    def of(cls, concrete: Any, owner: object, what: str, chosen: Score) -> "InProcess":
+    def from_function(cls, concrete: Any, owner: object, source: str, chosen: Score) -> "InProcess":
         """A concrete function of named tensors, run once so that the first batch is not slow.
 
         Parameters:
-            what: names the model in errors.
+            source: what was loaded from where, for errors.
             chosen: which number of the outputs is monitored.
 
         Raises:
-            RegistryError: its inputs are not columns, its outputs are not rows of numbers, or none
-                of them is the score.
+            RegistryError: an input is not a column, an output lacks rows, or none is the score.
         """
-        inputs = _tensors(concrete.structured_input_signature[1], f"input of {what}")
-        outputs = _tensors(concrete.structured_outputs, f"output of {what}")
+        inputs = _tensors(concrete.structured_input_signature[1], f"input of {source}")
+        outputs = _tensors(concrete.structured_outputs, f"output of {source}")
         for name, tensor in inputs.items():
             if None in tensor.shape:
                 raise RegistryError(
-                    f"model input {name!r} of {what} has rows of shape {tensor.shape}: export a "
-                    "signature with one input of a known shape for each feature column, such as "
-                    "(None,), (None, 1) or (None, 28, 28)"
+                    f"model input {name!r} of {source} has rows of shape {tensor.shape}: "
+                    "export a signature with one input of a known shape for each feature column, "
+                    "such as (None,), (None, 1) or (None, 28, 28)"
                 )
         model = cls(concrete, inputs, outputs, owner, chosen)
-        for rows in _TRIED:
-            found = model._outputs(columns.blank_for(inputs, rows))
-            _check_rows(found, what, rows)
-            score(found, chosen)
+        for rows in _TEST_BATCHES:
+            predicted = model._predict(columns.blank_for(inputs, rows))
+            _check_rows(predicted, source, rows)
+            score(predicted, chosen)
         return model
 
     def check(self, features: pa.Schema) -> None:
@@ -90,24 +89,25 @@ class InProcess:
         """See `Runtime.predict`; a missing number is NaN to the model, a missing text is empty.
 
         Raises:
-            RegistryError: an output has not one row for each of these.
+            RegistryError: an output does not have exactly one row for each input row.
         """
-        outputs = self._outputs(features)
+        outputs = self._predict(features)
         _check_rows(outputs, "the model", features.num_rows)
         return outputs
 
-    def hurried(self) -> Self:
-        """See `Runtime.hurried`; there is no server."""
+    def fail_fast(self) -> Self:
+        """See `Runtime.fail_fast`; there is no server to wait for."""
         return self
 
-    def _outputs(self, features: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
+    def _predict(self, features: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
         stacks = [_stack(features, names, tensor) for tensor, names in self._groups.items()]
         texts = [_text(features, name, self.inputs[name]) for name in self._texts]
         results = self._function(*stacks, *texts)
         return {
             name: results[name].numpy()
             if tensor.dtype.kind != "O"
-            else columns.texts(np.asarray(results[name].numpy(), object))  # one text is no array
+            # a single text is not an array
+            else columns.texts(np.asarray(results[name].numpy(), object))
             for name, tensor in self.outputs.items()
         }
 
@@ -116,37 +116,38 @@ def _stack(features: pa.RecordBatch, names: Sequence[str], tensor: Tensor) -> An
     import tensorflow as tf
 
     key = (*names, tensor)
-    return shared(features, key, lambda: tf.constant(columns.stacked(features, names, tensor)))
+    stack = columns.stacked
+    return shared_input(features, key, lambda: tf.constant(stack(features, names, tensor)))
 
 
 def _text(features: pa.RecordBatch, name: str, tensor: Tensor) -> Any:
     import tensorflow as tf
 
-    return shared(
+    return shared_input(
         features,
         (name, tensor),
         lambda: tf.constant(columns.values(features.column(name), tensor), tf.string),
     )
 
 
-def _check_rows(outputs: Mapping[str, npt.NDArray[Any]], what: str, rows: int) -> None:
+def _check_rows(outputs: Mapping[str, npt.NDArray[Any]], source: str, rows: int) -> None:
     for name, values in outputs.items():
         if values.shape[:1] != (rows,):
-            given = "one row" if rows == 1 else f"{rows} rows"
+            inputs = "one row" if rows == 1 else f"{rows} rows"
             raise RegistryError(
-                f"output {name!r} of {what} has shape {values.shape} for {given}: its first "
-                "dimension must be the row"
+                f"output {name!r} of {source} has shape {values.shape} for {inputs}: its "
+                "first dimension must be the row"
             )
 
 
-def start() -> None:
-    """Import TensorFlow for a worker, with one thread.
+def import_tensorflow() -> None:
+    """Import TensorFlow for a worker, limited to one thread.
 
-    A batch of 10,000 rows is 1.5 times faster so, and the JVM and the database need the other
-    cores. A SavedModel needs no Keras, which takes almost half of the start.
+    A batch of 10,000 rows is 1.5 times faster with one thread, and the JVM and the database need
+    the other cores. A SavedModel does not need Keras, whose import takes almost half of the time.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # it loads Keras by this, so that Keras' optimizers can be found in a SavedModel
+    # TensorFlow imports Keras through this module, to find Keras' optimizers in a SavedModel
     import_without("tensorflow", "keras.src.optimizers", "h5py", "scipy")
     import tensorflow as tf
 
@@ -154,11 +155,11 @@ def start() -> None:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:
-        return  # TensorFlow has started already: a later version in the same process
+        return  # TensorFlow is already running: a later version in the same process
 
 
 def import_without(module: str, *optional: str) -> None:
-    """Import a module as if what it can do without, and is slow to import, were not installed."""
+    """Import a module as if its optional dependencies, which are slow to import, were missing."""
     if module in sys.modules:
         return
     absent = [name for name in optional if name not in sys.modules]
@@ -171,7 +172,7 @@ def import_without(module: str, *optional: str) -> None:
 
 
 def _groups(inputs: Mapping[str, Tensor]) -> dict[Tensor, list[str]]:
-    """The names of the inputs of each type and shape, but text."""
+    """The names of the non-text inputs of each type and shape."""
     groups: dict[Tensor, list[str]] = {}
     for name, tensor in inputs.items():
         if tensor.dtype.kind != "O":
@@ -179,12 +180,12 @@ def _groups(inputs: Mapping[str, Tensor]) -> dict[Tensor, list[str]]:
     return groups
 
 
-def _together(
+def _compile(
     concrete: Callable[..., Mapping[str, Any]],
     groups: Mapping[Tensor, list[str]],
     texts: Mapping[str, Tensor],
 ) -> Callable[..., Mapping[str, Any]]:
-    """The function of one tensor (inputs, rows, *shape) a group, then one (rows, *shape) a text."""
+    """A function of a tensor (inputs, rows, *shape) per group, then a (rows, *shape) per text."""
     import tensorflow as tf
 
     def call(*tensors: Any) -> Mapping[str, Any]:
@@ -197,12 +198,12 @@ def _together(
         tf.TensorSpec((len(names), None, *tensor.shape), tf.as_dtype(tensor.dtype))
         for tensor, names in groups.items()
     ]
-    rest = [tf.TensorSpec((None, *tensor.shape), tf.string) for tensor in texts.values()]
-    compiled = tf.function(call).get_concrete_function(*stacks, *rest)
+    text_specs = [tf.TensorSpec((None, *tensor.shape), tf.string) for tensor in texts.values()]
+    compiled = tf.function(call).get_concrete_function(*stacks, *text_specs)
     captured = compiled.captured_inputs
 
     def run(*tensors: Any) -> Mapping[str, Any]:
-        # what `compiled(*tensors)` does once it has bound and cast them, a third of its own time
+        # the last step of `compiled(*tensors)`: skips binding and casting, a third of its overhead
         outputs: Mapping[str, Any] = compiled.inference_fn.call_preflattened([*tensors, *captured])
         return outputs
 

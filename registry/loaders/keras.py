@@ -1,6 +1,6 @@
 """Keras 3 models (`.keras`), run as one compiled TensorFlow function.
 
-`model.predict` costs 60 ms a call; the function costs what its operations do.
+`model.predict` has an overhead of 60 ms a call; the compiled function has almost none.
 """
 
 from pathlib import Path
@@ -9,43 +9,43 @@ from typing import Any
 from driftline.config import Score
 from driftline.errors import RegistryError
 from driftline.registry.files.layout import keras_file
-from driftline.registry.loaders.in_process import InProcess, import_without, start
+from driftline.registry.loaders.in_process import InProcess, import_tensorflow, import_without
 from driftline.registry.safety.keras_archive import refuse_unsafe
 
 
 def load(folder: Path, score: Score | None = None) -> InProcess:
     """Load a version's Keras model, without its training state.
 
-    Args:
-        folder: of the version, as `registry.files.cache.fetch` gives it, or a `.keras` file.
-        score: which number of its outputs is monitored.
+    Parameters:
+        folder: the version's folder, from `registry.files.cache.fetch`, or a `.keras` file.
+        score: which number of the outputs is monitored.
 
     Raises:
         RegistryError: there is no such file, it could run code or read other files, it cannot be
-            loaded, or its inputs are not columns.
+            loaded, or an input is not a column.
     """
     path = keras_file(folder)
     refuse_unsafe(path)
-    start()
-    import_without("keras", "matplotlib", "sklearn")  # of use for its plots and its wrappers
+    import_tensorflow()
+    import_without("keras", "matplotlib", "sklearn")  # only needed for plots and wrappers
     import keras
     import tensorflow as tf
 
-    what = f"the Keras model in {str(path)!r}"
+    source = f"the Keras model in {str(path)!r}"
     if keras.backend.backend() != "tensorflow":
         raise RegistryError(
-            f"Keras runs on {keras.backend.backend()!r} here: unset KERAS_BACKEND, or set it to "
+            f"the Keras backend is {keras.backend.backend()!r}: unset KERAS_BACKEND, or set it to "
             "tensorflow"
         )
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
         structure = model.inputs if isinstance(model, keras.Sequential) else model.input
-        inputs, outputs = _names(structure, what), _output_names(model)
+        inputs, outputs = _input_names(structure, source), _output_names(model)
     except RegistryError:
         raise
-    except Exception as error:  # Keras raises whatever a layer's own code does
-        reason = " ".join(str(error).split())[:500]  # its first line says little
-        raise RegistryError(f"can't load {what}: {type(error).__name__}: {reason}") from error
+    except Exception as error:  # a layer's own code may raise anything
+        reason = " ".join(str(error).split())[:500]  # the first line alone is rarely informative
+        raise RegistryError(f"can't load {source}: {type(error).__name__}: {reason}") from error
 
     def call(**named: Any) -> dict[str, Any]:
         result = model(_structured(inputs, named), training=False)
@@ -61,21 +61,21 @@ def load(folder: Path, score: Score | None = None) -> InProcess:
     try:
         concrete = tf.function(call).get_concrete_function(**specs)
     except Exception as error:  # as above
-        raise RegistryError(f"can't compile {what}: {type(error).__name__}: {error}") from error
-    return InProcess.of(concrete, (model, concrete), what, score or Score())
+        raise RegistryError(f"can't compile {source}: {type(error).__name__}: {error}") from error
+    return InProcess.from_function(concrete, (model, concrete), source, score or Score())
 
 
-def _names(structure: Any, what: str) -> Any:
-    """The names of the inputs, in the structure that the model takes them in."""
+def _input_names(structure: Any, source: str) -> Any:
+    """The names of the inputs, in the structure in which the model takes them."""
     if isinstance(structure, dict):
-        found: Any = {key: key for key in structure}
+        names: Any = {key: key for key in structure}
         leaves = list(structure.values())
     else:
         leaves = list(structure) if isinstance(structure, list | tuple) else [structure]
-        found = [tensor.name for tensor in leaves]
+        names = [tensor.name for tensor in leaves]
     if any(not hasattr(tensor, "shape") for tensor in leaves):
-        raise RegistryError(f"the inputs of {what} are nested: give it one input a column")
-    return found
+        raise RegistryError(f"the inputs of {source} are nested: use one input per column")
+    return names
 
 
 def _structured(names: Any, named: dict[str, Any]) -> Any:
@@ -93,6 +93,6 @@ def _by_name(names: Any, structure: Any) -> dict[str, Any]:
 
 
 def _output_names(model: Any) -> list[str]:
-    """Of outputs that the model does not name itself: those of the layers that give them."""
-    known = getattr(model, "output_names", None)
-    return list(known) if known else [model.layers[-1].name]
+    """The model's own names of its outputs; without any, the name of the last layer."""
+    output_names = getattr(model, "output_names", None)
+    return list(output_names) if output_names else [model.layers[-1].name]

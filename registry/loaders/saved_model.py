@@ -5,7 +5,7 @@ from pathlib import Path
 from driftline.config import Score
 from driftline.errors import RegistryError
 from driftline.registry.files.layout import saved_model_folder
-from driftline.registry.loaders.in_process import InProcess, start
+from driftline.registry.loaders.in_process import InProcess, import_tensorflow
 from driftline.registry.safety.saved_model_graph import refuse_unsafe
 
 SIGNATURE = "serving_default"
@@ -14,15 +14,15 @@ SIGNATURE = "serving_default"
 def load(folder: Path, score: Score | None = None) -> InProcess:
     """Load a version's SavedModel.
 
-    Args:
-        folder: of the version, as `driftline.registry.files.cache.fetch` gives it, or a SavedModel.
-        score: which number of its outputs is monitored.
+    Parameters:
+        folder: the version's folder, from `driftline.registry.files.cache.fetch`, or a SavedModel.
+        score: which number of the outputs is monitored.
 
     Raises:
-        RegistryError: there is no SavedModel, it reaches outside its folder, or its signature is
-            not of columns.
+        RegistryError: there is no SavedModel, it accesses files outside its folder, or an input of
+            its signature is not a column.
     """
-    start()
+    import_tensorflow()
     import tensorflow as tf
 
     path = saved_model_folder(folder)
@@ -32,10 +32,11 @@ def load(folder: Path, score: Score | None = None) -> InProcess:
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise RegistryError(f"can't load the SavedModel in {str(path)!r}: {error}") from error
     if SIGNATURE not in owner.signatures:
-        known = ", ".join(owner.signatures) or "none"
+        signatures = ", ".join(owner.signatures) or "none"
         raise RegistryError(
-            f"the SavedModel in {str(path)!r} has no signature {SIGNATURE!r} (there: {known}): "
-            "export it with Keras' model.export, or with signatures="
+            f"the SavedModel in {str(path)!r} has no signature {SIGNATURE!r} (available: "
+            f"{signatures}): export it with Keras' model.export, or pass signatures= to "
+            "tf.saved_model.save"
         )
-    what = f"the SavedModel in {str(path)!r}"
-    return InProcess.of(owner.signatures[SIGNATURE], owner, what, score or Score())
+    source = f"the SavedModel in {str(path)!r}"
+    return InProcess.from_function(owner.signatures[SIGNATURE], owner, source, score or Score())

@@ -1,4 +1,4 @@
-"""What several versions make of the same batch, made once, and what that spares the others."""
+"""Model inputs that several versions need of the same batch: built once, with the time saved."""
 
 import threading
 import time
@@ -10,39 +10,39 @@ import pyarrow as pa
 _last = threading.local()
 
 
-def shared(features: pa.RecordBatch, key: Hashable, make: Callable[[], Any]) -> Any:
-    """What `make` gives for a batch, remembered until this thread asks for another batch.
+def shared_input(features: pa.RecordBatch, key: Hashable, build: Callable[[], Any]) -> Any:
+    """The result of `build` for a batch, cached until this thread asks for another batch.
 
     Parameters:
-        features: the batch, told by its identity; batches never change.
-        key: what is made of it; equal keys must stand for equal results.
-        make: makes it.
+        features: the batch, compared by identity; batches are immutable.
+        key: identifies the result; equal keys must stand for equal results.
+        build: builds the result.
 
     >>> batch = pa.RecordBatch.from_pydict({"x": [1]})
-    >>> shared(batch, "x", lambda: "made"), shared(batch, "x", lambda: "made again")
-    ('made', 'made')
+    >>> shared_input(batch, "x", lambda: "first"), shared_input(batch, "x", lambda: "second")
+    ('first', 'first')
     """
     if getattr(_last, "features", None) is not features:
-        _last.features, _last.made = features, {}
-    made: dict[Hashable, tuple[Any, float]] = _last.made
-    if key in made:
-        value, seconds = made[key]
-        _last.spared = getattr(_last, "spared", 0.0) + seconds
+        _last.features, _last.inputs = features, {}
+    inputs: dict[Hashable, tuple[Any, float]] = _last.inputs
+    if key in inputs:
+        value, seconds = inputs[key]
+        _last.saved = getattr(_last, "saved", 0.0) + seconds
         return value
-    began = time.perf_counter()
-    value = make()
-    made[key] = value, time.perf_counter() - began
+    started = time.perf_counter()
+    value = build()
+    inputs[key] = value, time.perf_counter() - started
     return value
 
 
-def spared() -> float:
-    """Seconds that this thread was spared since it asked last.
+def pop_saved_seconds() -> float:
+    """Seconds that cached inputs have saved this thread since the last call.
 
-    To be added to what a version took: else the first to score a batch pays for all.
+    Add them to a version's own time: otherwise the first to score a batch pays for all versions.
 
-    >>> spared() >= 0.0, spared()
+    >>> pop_saved_seconds() >= 0.0, pop_saved_seconds()
     (True, 0.0)
     """
-    seconds: float = getattr(_last, "spared", 0.0)
-    _last.spared = 0.0
+    seconds: float = getattr(_last, "saved", 0.0)
+    _last.saved = 0.0
     return seconds

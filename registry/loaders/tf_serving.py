@@ -1,4 +1,4 @@
-"""Models that a server runs, over TensorFlow Serving's REST protocol.
+"""Models that run on a model server, called with TensorFlow Serving's REST protocol.
 
 https://www.tensorflow.org/tfx/serving/api_rest
 """
@@ -23,12 +23,12 @@ from driftline.config import Registry, Score, TensorFlowServing
 from driftline.errors import RegistryError
 from driftline.registry import columns
 from driftline.registry.files import layout, signature
-from driftline.registry.loaders.http_client import RefusedError, Server
+from driftline.registry.loaders.http_client import HttpClient, RequestRejectedError
 from driftline.registry.runtime import Tensor, score
 
 SIGNATURE = "serving_default"
 
-_HURRY = timedelta(seconds=2)  # passes over a reset, or a moment of too much to do
+_FAIL_FAST = timedelta(seconds=2)  # long enough for a connection reset or a short overload
 
 _DTYPES = {
     "DT_FLOAT": np.float32,
@@ -48,31 +48,31 @@ _DTYPES = {
 
 
 class TFServing:
-    """A model behind a server.
+    """A model on a model server.
 
-    While the server is away, `predict` blocks, for at most `patience`: the stream waits, and
-    nothing is lost.
+    While the server is unavailable, `predict` blocks for at most `retry_for`: the stream waits,
+    and no data is lost.
 
     Parameters:
         settings: address, format, limits.
         model: its path on the server, such as /v1/models/NAME/versions/N.
-        folder: of the version; its signature serves where the server does not tell its own.
+        folder: the version's folder; its signature is used if the server does not report one.
         score: which number of the outputs is monitored.
 
     Raises:
-        RegistryError: neither has a signature, or its inputs are not columns.
-        ServiceError: the server is away for longer than `patience`.
+        RegistryError: neither has a signature, or an input is not a column.
+        ServiceError: the server is unavailable for longer than `retry_for`.
     """
 
     def __init__(self, settings: TensorFlowServing, model: str, folder: Path, score: Score) -> None:
         self._settings = settings
         self._model = model
         self.score = score
-        self._server = Server(settings)
+        self._client = HttpClient(settings)
         self._threads = ThreadPoolExecutor(settings.connections, "tf-serving")
         self.inputs: Mapping[str, Tensor]
         self.outputs: Mapping[str, Tensor]
-        self.inputs, self.outputs = self._described(folder)
+        self.inputs, self.outputs = self._signature(folder)
         for name, tensor in self.inputs.items():
             if None in tensor.shape:
                 raise RegistryError(
@@ -89,46 +89,47 @@ class TFServing:
         return columns.unusable(self.inputs, features)
 
     def predict(self, features: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
-        """See `Runtime.predict`; the batch goes in requests of `batch_rows`, some at a time.
+        """See `Runtime.predict`; the batch is sent in parallel requests of `batch_rows` rows.
 
         Raises:
-            RegistryError: the server refuses the rows, or its answer is not of these rows.
-            ServiceError: it was away for longer than `patience`.
+            RegistryError: the server rejects the rows, or its response does not fit them.
+            ServiceError: it was unavailable for longer than `retry_for`.
         """
         size = self._settings.batch_rows
         parts = [features.slice(start, size) for start in range(0, features.num_rows, size)]
         if not parts:
             return {name: _empty(tensor) for name, tensor in self.outputs.items()}
-        answers = [self._ask(parts[0])] if len(parts) == 1 else self._ask_all(parts)
+        predict = self._predict_part
+        # a single request needs no thread
+        answers = (
+            [predict(parts[0])] if len(parts) == 1 else list(self._threads.map(predict, parts))
+        )
         return {name: np.concatenate([part[name] for part in answers]) for name in self.outputs}
 
-    def hurried(self) -> Self:
-        """See `Runtime.hurried`; with the same threads and connections."""
-        return self._hurried
+    def fail_fast(self) -> Self:
+        """See `Runtime.fail_fast`; with the same threads and connections."""
+        return self._fail_fast
 
     @cached_property
-    def _hurried(self) -> Self:
-        hurried = copy(self)
-        hurried._server = self._server.within(min(self._settings.patience, _HURRY))
-        return hurried
+    def _fail_fast(self) -> Self:
+        runtime = copy(self)
+        runtime._client = self._client.with_retry_for(min(self._settings.retry_for, _FAIL_FAST))
+        return runtime
 
     def close(self) -> None:
-        """Let go of threads and connections."""
+        """Stop the threads and close the connections."""
         self._threads.shutdown(cancel_futures=True)
-        self._server.close()
+        self._client.close()
 
-    def _ask_all(self, parts: list[pa.RecordBatch]) -> list[dict[str, npt.NDArray[Any]]]:
-        return list(self._threads.map(self._ask, parts))
-
-    def _ask(self, rows: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
+    def _predict_part(self, rows: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
         arrays = {
             name: columns.values(rows.column(name), tensor) for name, tensor in self.inputs.items()
         }
-        in_rows = self._settings.format == "row"
-        body = {"instances": _instances(arrays)} if in_rows else {"inputs": arrays}
+        by_row = self._settings.format == "row"
+        body = {"instances": _instances(arrays)} if by_row else {"inputs": arrays}
         content = _json({"signature_name": SIGNATURE, **body}, self._writes_nan(arrays.values()))
-        answer = self._server.post(f"{self._model}:predict", content)
-        return self._read(answer, "predictions" if in_rows else "outputs", rows.num_rows)
+        answer = self._client.post(f"{self._model}:predict", content)
+        return self._read(answer, "predictions" if by_row else "outputs", rows.num_rows)
 
     def _writes_nan(self, arrays: Iterable[npt.NDArray[Any]]) -> bool:
         """Whether the body needs NaN or Infinity, which strict JSON does not have."""
@@ -138,90 +139,86 @@ class TFServing:
 
     def _read(self, answer: Any, key: str, n: int) -> dict[str, npt.NDArray[Any]]:
         if not isinstance(answer, dict) or key not in answer:
-            shown = str(answer)[:200]
-            raise RegistryError(f"{self._model} gave no {key!r} but {shown!r}")
-        found = answer[key]
+            raise RegistryError(f"{self._model} returned no {key!r}: {str(answer)[:200]!r}")
+        values = answer[key]
         if key == "predictions":
-            found = self._by_name(found)
-        elif not isinstance(found, dict):  # a model's only output stands alone
-            found = {self._only(): found}
-        missing = sorted(self.outputs.keys() - found.keys())
+            values = self._by_name(values)
+        elif not isinstance(values, dict):  # a model's only output is sent without its name
+            values = {self._only_output(): values}
+        missing = sorted(self.outputs.keys() - values.keys())
         if missing:
             raise RegistryError(
-                f"{self._model} gave the outputs {sorted(found)}, without {missing[0]!r}"
+                f"{self._model} returned the outputs {sorted(values)}, without {missing[0]!r}"
             )
-        return {
-            name: self._array(name, found[name], tensor, n) for name, tensor in self.outputs.items()
-        }
+        array = self._array
+        return {name: array(name, values[name], tensor, n) for name, tensor in self.outputs.items()}
 
     def _by_name(self, rows: Any) -> dict[str, Any]:
         if not isinstance(rows, list):
-            raise RegistryError(f"{self._model} gave {type(rows).__name__}, not a list of rows")
+            raise RegistryError(f"{self._model} returned {type(rows).__name__}, not a list of rows")
         if not all(isinstance(row, dict) and "b64" not in row for row in rows):
-            return {self._only(): rows}
-        known = set.intersection(*map(set, rows)) if rows else set(self.outputs)
-        return {name: [row[name] for row in rows] for name in known}
+            return {self._only_output(): rows}
+        common = set.intersection(*map(set, rows)) if rows else set(self.outputs)
+        return {name: [row[name] for row in rows] for name in common}
 
-    def _only(self) -> str:
+    def _only_output(self) -> str:
         if len(self.outputs) != 1:
-            raise RegistryError(
-                f"{self._model} gave one output without a name, not {', '.join(self.outputs)}"
-            )
+            expected = ", ".join(self.outputs)
+            raise RegistryError(f"{self._model} returned one output without a name, not {expected}")
         return next(iter(self.outputs))
 
     def _array(self, name: str, values: Any, tensor: Tensor, n: int) -> npt.NDArray[Any]:
         where = f"output {name!r} of {self._model}"
         try:
             if tensor.dtype.kind == "O":
-                array = columns.texts(np.array(_unpacked(values), dtype=object))
+                array = columns.texts(np.array(_decode(values), dtype=object))
             else:
                 array = np.array(values, dtype=tensor.dtype)
         except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
-            shown = str(values)[:200]
-            raise RegistryError(f"{where} is not {tensor.dtype}: {error}: {shown}") from error
+            excerpt = str(values)[:200]
+            raise RegistryError(f"{where} is not {tensor.dtype}: {error}: {excerpt}") from error
         if array.shape[:1] != (n,):
             raise RegistryError(f"{where} has shape {array.shape} for {n} rows")
         shape = array.shape[1:]
         if {shape, tensor.shape} == {(), (1,)}:
             return array.reshape(n, *tensor.shape)
         if len(shape) != len(tensor.shape) or any(
-            want not in (None, got) for want, got in zip(tensor.shape, shape, strict=True)
+            size not in (None, actual) for size, actual in zip(tensor.shape, shape, strict=True)
         ):
-            raise RegistryError(f"{where} has rows of shape {shape}, its signature {tensor.shape}")
+            raise RegistryError(f"{where} has rows of shape {shape}, not {tensor.shape}")
         return array
 
-    def _described(self, folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Inputs and outputs as the server tells them, else as the version's signature does."""
+    def _signature(self, folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Inputs and outputs as the server reports them, otherwise those of the version's files."""
         try:
-            answer = self._server.get(f"{self._model}/metadata")
-            signatures = answer["metadata"]["signature_def"]["signature_def"]
-            found = signatures[SIGNATURE]
-        except (RefusedError, KeyError, TypeError):
-            return self._as_registered(folder)
-        return _of_server(found["inputs"]), _of_server(found["outputs"])
+            answer = self._client.get(f"{self._model}/metadata")
+            served = answer["metadata"]["signature_def"]["signature_def"][SIGNATURE]
+        except (RequestRejectedError, KeyError, TypeError):
+            return self._registered_signature(folder)
+        return _tensors(served["inputs"]), _tensors(served["outputs"])
 
     @staticmethod
-    def _as_registered(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def _registered_signature(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         inputs, outputs = signature.tensors(folder)
         if not inputs or not outputs:
             raise RegistryError(
-                f"neither the model server nor {layout.MANIFEST} in {str(folder)!r} tells the "
+                f"neither the model server nor {layout.MANIFEST} in {str(folder)!r} describes the "
                 "model's inputs and outputs: register it with driftline"
             )
         return inputs, outputs
 
 
 def load(folder: Path, registered: Registry, version: int) -> TFServing:
-    """A version behind the server of `registry.serving`, asked once.
+    """A version on the server of `registry.serving`, tested with one request.
 
-    Args:
-        folder: of the version, as `driftline.registry.files.cache.fetch` gives it.
-        registered: with `serving`.
+    Parameters:
+        folder: the version's folder, from `driftline.registry.files.cache.fetch`.
+        registered: the model's `registry` section, with `serving`.
         version: its number in the registry.
 
     Raises:
-        RegistryError: the server's model is not of columns, or gives no score.
-        ServiceError: the server is away for longer than `patience`.
+        RegistryError: an input of the server's model is not a column, or no output is the score.
+        ServiceError: the server is unavailable for longer than `retry_for`.
     """
     settings = registered.serving
     if settings is None:
@@ -239,15 +236,16 @@ def load(folder: Path, registered: Registry, version: int) -> TFServing:
     return model
 
 
-def _of_server(tensors: Mapping[str, Any]) -> dict[str, Tensor]:
-    found = {}
-    for name, info in sorted(tensors.items()):
+def _tensors(specs: Mapping[str, Any]) -> dict[str, Tensor]:
+    tensors = {}
+    for name, info in sorted(specs.items()):
         if info["dtype"] not in _DTYPES:
-            raise RegistryError(f"{name!r} of the served model is {info['dtype']}: not a column's")
+            kind = info["dtype"]
+            raise RegistryError(f"{name!r} of the served model has the unsupported type {kind}")
         sizes = [int(dim["size"]) for dim in info["tensor_shape"].get("dim", [])]
         shape = tuple(None if size < 0 else size for size in sizes[1:])
-        found[name] = Tensor(np.dtype(_DTYPES[info["dtype"]]), shape)
-    return found
+        tensors[name] = Tensor(np.dtype(_DTYPES[info["dtype"]]), shape)
+    return tensors
 
 
 def _empty(tensor: Tensor) -> npt.NDArray[Any]:
@@ -262,16 +260,12 @@ def _instances(arrays: Mapping[str, npt.NDArray[Any]]) -> list[dict[str, Any]]:
 def _json(body: Mapping[str, Any], writes_nan: bool) -> bytes:
     """TensorFlow Serving reads the tokens NaN and Infinity; orjson writes null for both."""
     if writes_nan:
-        return json.dumps(body, default=_listed).encode()
-    return orjson.dumps(body, default=_listed, option=orjson.OPT_SERIALIZE_NUMPY)
+        return json.dumps(body, default=np.ndarray.tolist).encode()
+    return orjson.dumps(body, default=np.ndarray.tolist, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _listed(array: npt.NDArray[Any]) -> Any:
-    return array.tolist()
-
-
-def _unpacked(values: Any) -> Any:
-    """Text as it is, or as {"b64": ...} where it may be no UTF-8."""
+def _decode(values: Any) -> Any:
+    """Text is sent as it is, or as {"b64": ...} if it might not be UTF-8."""
     if isinstance(values, list):
-        return [_unpacked(value) for value in values]
+        return [_decode(value) for value in values]
     return base64.b64decode(values["b64"]) if isinstance(values, dict) else values

@@ -1,1 +1,1 @@
-"""What a model file may hold: checked before it is loaded."""
+"""Checks of model files for unsafe content, before they are loaded."""

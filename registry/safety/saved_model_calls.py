@@ -1,4 +1,4 @@
-"""Which functions of a SavedModel's library its nodes name, and what runs when."""
+"""The call graph of a SavedModel: which functions its nodes call, and which nodes run."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,65 +6,65 @@ from typing import Any
 from driftline.errors import RegistryError
 
 
-def calls(node: Any) -> set[str]:
-    """Names that may be of functions: a function can be called as if it were an operation."""
-    found, todo = {node.op}, list(node.attr.values())
+def callees(node: Any) -> set[str]:
+    """Names that may be functions: a function can also be called like an operation."""
+    names, todo = {node.op}, list(node.attr.values())
     while todo:
         attribute = todo.pop()
         for function in (attribute.func, *attribute.list.func):
-            found.add(function.name)
-            todo += function.attr.values()  # a function handed to a function
-    return found
+            names.add(function.name)
+            todo += function.attr.values()  # a function passed to a function
+    return names
 
 
-def reached(nodes: Iterable[Any], functions: dict[str, Any]) -> tuple[list[Any], set[str]]:
-    """Nodes with those of all functions that they call, and the functions' names."""
-    todo, found = list(nodes), list[Any]()
+def reachable(nodes: Iterable[Any], functions: dict[str, Any]) -> tuple[list[Any], set[str]]:
+    """The nodes with those of all functions that they call, and the functions' names."""
+    todo, visited = list(nodes), list[Any]()
     names: set[str] = set()
     while todo:
         node = todo.pop()
-        found.append(node)
-        for name in (calls(node) & functions.keys()) - names:
+        visited.append(node)
+        for name in (callees(node) & functions.keys()) - names:
             names.add(name)
             todo += functions[name].node_def
-    return found, names
+    return visited, names
 
 
-def feeding(outputs: Iterable[str], nodes: dict[str, Any]) -> list[Any]:
+def dependencies(outputs: Iterable[str], nodes: dict[str, Any]) -> list[Any]:
     """The nodes that outputs depend on."""
-    todo, found = list(outputs), dict[str, Any]()
+    todo, visited = list(outputs), dict[str, Any]()
     while todo:
-        name = node_of(todo.pop())
-        if name in nodes and name not in found:
-            found[name] = nodes[name]
+        name = node_name(todo.pop())
+        if name in nodes and name not in visited:
+            visited[name] = nodes[name]
             todo += nodes[name].input
-    return list(found.values())
+    return list(visited.values())
 
 
-def node_of(tensor: str) -> str:
-    """The name of the node that a tensor, or a control input, is of."""
+def node_name(tensor: str) -> str:
+    """The name of the node of a tensor or a control input."""
     return tensor.removeprefix("^").split(":")[0]
 
 
-def by_name(named: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def by_name(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Nodes or functions by name.
 
     Raises:
-        RegistryError: two have one name, so that one could hide the other.
+        RegistryError: two have the same name, so that one could hide the other.
     """
-    found: dict[str, Any] = {}
-    for name, one in named:
-        if name in found:
+    index: dict[str, Any] = {}
+    for name, item in pairs:
+        if name in index:
             raise RegistryError(f"the SavedModel has two nodes or functions of the name {name!r}")
-        found[name] = one
-    return found
+        index[name] = item
+    return index
 
 
-def is_by_objects(saved: Any) -> bool:
-    """Whether TensorFlow calls functions by the graph of objects, never the main graph."""
+def uses_object_graph(saved: Any) -> bool:
+    """Whether TensorFlow calls functions through the object graph, never through the main graph."""
     return len(saved.meta_graphs) == 1 and saved.meta_graphs[0].HasField("object_graph_def")
 
 
-def can_be_swapped_in(function: Any) -> bool:
-    """Whether TensorFlow may call it in place of another that says it does the same."""
+def is_substitute(function: Any) -> bool:
+    """Whether TensorFlow may call it in place of another function that declares the same API."""
     return "api_implements" in function.attr

@@ -52,7 +52,7 @@ def test_the_model_and_the_range_are_chosen(page: Page, preview: str) -> None:
     loaded(page)
     state = page.locator(".panel[data-kind=stat]").first
     expect(state.locator(".figure")).to_have_text("firing")
-    times = page.locator(".panel", has_text="Inference time: distribution")
+    times = page.locator(".panel", has_text="Inference time distribution")
     plot = times.locator(".js-plotly-plot")
     (line,) = plot.evaluate("(one) => one.layout.shapes.filter((s) => s.name === 'objective')")
     assert line["y0"] == plot.evaluate("(one) => one.data[0].y.at(-1)")  # 12 ms: the open bin
@@ -78,20 +78,20 @@ def test_all_data_is_what_there_is(page: Page, preview: str) -> None:
 
 def test_a_range_that_ends_before_it_starts_is_said(page: Page, preview: str) -> None:
     page.goto(f"{preview}/d/{OWN}?from=now&to=now-1h")
-    expect(page.locator("#problem")).to_contain_text("choose another")
+    expect(page.locator("#problem")).to_contain_text("select another")
 
 
 def test_a_column_of_the_timeline_is_looked_into(page: Page, preview: str) -> None:
     page.goto(f"{preview}/d/{OWN}")
     loaded(page)
-    timeline = page.locator(".panel", has_text="Drift of each column")
+    timeline = page.locator(".panel", has_text="Drift by column")
     timeline.scroll_into_view_if_needed()
     plot = timeline.locator(".nsewdrag").bounding_box()
     assert plot is not None
     page.mouse.click(plot["x"] + plot["width"] * 0.9, plot["y"] + 8)
     expect(page.locator("select[name=column]")).to_have_value("account_age_days")
     loaded(page)
-    title = page.locator(".panel h2", has_text="account_age_days: reference against current")
+    title = page.locator(".panel h2", has_text="account_age_days: reference and current")
     expect(title).to_be_visible()
 
 

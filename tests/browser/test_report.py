@@ -19,7 +19,7 @@ def kept(config: Config, html: str, since: datetime) -> int:
     """The number of a report that is stored."""
     until = since + timedelta(hours=1)
     with connect(config.local_postgres(), "write", autocommit=True) as connection:
-        return reports.keep(
+        return reports.store(
             connection, monitored.FRAUD, since, until, rows=500, summary={}, html=html
         )
 

@@ -15,12 +15,12 @@ from driftline.monitors.calibration.judge import Judge
 from driftline.monitors.calibration.reference import Blocks, Reference
 from driftline.monitors.columns.catalogue import MONITORS
 from driftline.monitors.columns.counts import Counts
-from driftline.monitors.columns.monitor import Monitor, takes
+from driftline.monitors.columns.monitor import Monitor, applies_to
 from driftline.monitors.windows.verdict import Verdict, Window
 from driftline.profile.binning import Binning
 from driftline.profile.build import build_column
 from driftline.profile.profile import Profile
-from driftline.profile.recount import left_out, recount
+from driftline.profile.recount import leave_one_out, recount
 from tests.statistics.streams import DAY, START
 
 Draw = Callable[[np.random.Generator, int], npt.NDArray[np.generic]]
@@ -38,9 +38,9 @@ def table(kind: str, n: int, seed: int = 0) -> pa.Array:
 
 
 def taking(kind: str) -> list[Monitor]:
-    """The monitors that look at a column of a kind."""
+    """The monitors that apply to a column of a kind."""
     bins = build_column("x", pa.chunked_array([table(kind, 20_000)]))
-    return [monitor for monitor in MONITORS.values() if takes(monitor, bins)]
+    return [monitor for monitor in MONITORS.values() if applies_to(monitor, bins)]
 
 
 PAIRS = [
@@ -60,7 +60,7 @@ def counted(kind: str, n: int, days: int) -> tuple[Binning, Profile, Blocks | No
     """Its binning, all rows and the days."""
     column = pa.chunked_array([table(kind, n)])
     binning = Binning((build_column("x", column),))
-    rows = left_out(pa.table({"x": column}), binning)
+    rows = leave_one_out(pa.table({"x": column}), binning)
     column, total = rows["x"], recount(rows, binning)
     if not days:
         return binning, total, None
@@ -184,7 +184,7 @@ def test_a_reference_of_one_value(monitor: Monitor, kind: str) -> None:
         np.stack([part.sums for part in parts]),
     )
     known = Reference(binning, profile(binning, column), blocks)
-    if not takes(monitor, binning.by_name["x"]):
+    if not applies_to(monitor, binning.by_name["x"]):
         return
     unchanged = judged(monitor, known, profile(binning, pa.array([same] * 500)))
     assert unchanged.status in ("ok", "not_calibrated")
@@ -219,10 +219,10 @@ def test_a_column_that_another_version_lacks_stops_no_other_column() -> None:
 def test_all_missing(monitor: Monitor, kind: str) -> None:
     known = reference(kind)
     current = profile(known.binning, pa.nulls(1_000, table(kind, 1).type))
-    wanted = {"missing": "alarm", "unexpected": "ok", "new_value": "ok"}
+    expected = {"missing": "alarm", "unexpected": "ok", "new_value": "ok"}
     if kind == "long tail":  # that no text is unseen any more is a change
-        wanted["unexpected"] = "alarm"
-    assert judged(monitor, known, current).status == wanted.get(monitor.name, "insufficient")
+        expected["unexpected"] = "alarm"
+    assert judged(monitor, known, current).status == expected.get(monitor.name, "insufficient")
 
 
 @pytest.mark.parametrize(("monitor", "kind"), PAIRS)
@@ -250,8 +250,8 @@ def test_infinite_and_huge_values(monitor: Monitor) -> None:
 def test_unseen_categories(monitor: Monitor) -> None:
     known = reference("category")
     verdict = judged(monitor, known, profile(known.binning, pa.array(["new"] * 1_000)))
-    wanted = "ok" if monitor.name == "missing" else "alarm"
-    assert verdict.status == wanted
+    expected = "ok" if monitor.name == "missing" else "alarm"
+    assert verdict.status == expected
 
 
 @pytest.mark.parametrize(("monitor", "kind"), PAIRS)

@@ -80,7 +80,7 @@ def forms(tmp_path_factory: pytest.TempPathFactory, model_server: str) -> Forms:
     model.export(folder / "exported", format="tf_saved_model", verbose=False)
     for name, source in {"saved_model": "exported", "keras": "m.keras"}.items():
         version = folder / name
-        layout.place(folder / source, version)
+        layout.copy_model(folder / source, version)
         manifest.write(version, load(version), pa.Table.from_batches([batch(3)]))
     return Forms(folder / "saved_model", folder / "keras", model_server)
 

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.tensorflow
 def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a registered version, with its signature."""
     folder = tmp_path_factory.mktemp("version")
-    layout.place(keras_models.save(folder / "m.keras"), folder / "v")
+    layout.copy_model(keras_models.save(folder / "m.keras"), folder / "v")
     runtime = keras_loader.load(folder / "v")
     manifest.write(folder / "v", runtime, pa.Table.from_batches([batch(3)]))
     return folder / "v"
@@ -42,7 +42,7 @@ def faulty(model_server: str) -> Iterator[FaultyServer]:
 
 
 def connect(faulty: FaultyServer, folder: Path, **more: Any) -> TFServing:
-    settings = {"url": faulty.url, "missing": "null", "timeout": "2 s", "patience": "20 s"}
+    settings = {"url": faulty.url, "missing": "null", "timeout": "2 s", "retry_for": "20 s"}
     section = TensorFlowServing.model_validate(settings | more)
     return load(folder, Registry(name="conformance", serving=section), 3)
 
@@ -54,7 +54,7 @@ PASSING = {
     "one 500": http_faults.status(500),
     "reset": http_faults.reset,
     "too slow": http_faults.slow(2.5),
-    "half an answer": http_faults.half,
+    "truncated response": http_faults.half,
     "half of the JSON": http_faults.half_whole,
 }
 
@@ -84,24 +84,24 @@ def test_an_outage_longer_than_the_breaker_waits_for_loses_nothing(
 
 
 def test_a_server_that_stays_away_is_no_rows_fault(faulty: FaultyServer, version: Path) -> None:
-    runtime = connect(faulty, version, patience="1 s")
+    runtime = connect(faulty, version, retry_for="1 s")
     faulty.always = http_faults.status(503)
     failed: list[int] = []
-    with pytest.raises(ServiceError, match=r"gave no answer for 1 s: 503 not now \(see that it"):
+    with pytest.raises(ServiceError, match=r"no valid response within 1 s: 503 .* \(check that"):
         run_isolated(runtime.predict, batch(4), lambda row, _: failed.append(row))
     assert failed == []
     runtime.close()
 
 
 def test_who_can_do_without_soon_hears_that_it_is_away(faulty: FaultyServer, version: Path) -> None:
-    runtime = connect(faulty, version, patience="10 h")
-    hurried = runtime.hurried()
+    runtime = connect(faulty, version, retry_for="10 h")
+    fail_fast = runtime.fail_fast()
     faulty.faults = [http_faults.reset]
     rows = batch(3)
-    assert score(hurried.predict(rows)) == pytest.approx(expected(rows), rel=1e-5)
+    assert score(fail_fast.predict(rows)) == pytest.approx(expected(rows), rel=1e-5)
     faulty.always = http_faults.status(404, "Servable not found")
-    with pytest.raises(ServiceError, match="gave no answer for 2 s: 404"):
-        hurried.predict(rows)
+    with pytest.raises(ServiceError, match="gave no valid response within 2 s: 404"):
+        fail_fast.predict(rows)
     runtime.close()
 
 
@@ -109,7 +109,7 @@ def test_who_can_do_without_soon_hears_that_it_is_away(faulty: FaultyServer, ver
 def test_a_refused_login_is_no_rows_fault(faulty: FaultyServer, version: Path, code: int) -> None:
     runtime = connect(faulty, version)
     faulty.always = http_faults.status(code, "who are you")
-    with pytest.raises(ServiceError, match=f"refuses to talk: {code} who are you .*headers"):
+    with pytest.raises(ServiceError, match=f"not accept requests: {code} who are you .*headers"):
         runtime.predict(batch(4))
     runtime.close()
 
@@ -127,13 +127,13 @@ def changed(name: str, value: Any) -> http_faults.Fault:
 
 WRONG = {
     "rows": (changed("score", [[1.0]]), r"'score' of .* has shape \(1, 1\) for 2 rows"),
-    "shape": (changed("classes", [[1.0], [2.0]]), r"rows of shape \(1,\), its signature \(3,\)"),
+    "shape": (changed("classes", [[1.0], [2.0]]), r"rows of shape \(1,\), not \(3,\)"),
     "ragged": (changed("classes", [[1.0, 2.0], [1.0]]), r"'classes' of .* is not float32"),
     "text": (changed("score", [["a"], ["b"]]), r"'score' of .* is not float32: .*'a'"),
-    "output": (without("classes"), r"gave the outputs \['name', 'score'\], without 'classes'"),
-    "key": (http_faults.body(lambda _: {"error": "?"}), r"gave no 'outputs' but .*error"),
+    "output": (without("classes"), r"returned the outputs \['name', 'score'\], without 'classes'"),
+    "key": (http_faults.body(lambda _: {"error": "?"}), r"returned no 'outputs': .*error"),
     "unnamed": (http_faults.body(lambda _: {"outputs": [1.0, 2.0]}), "one output without a name"),
-    "list": (http_faults.body(lambda _: [1.0]), "gave no 'outputs' but"),
+    "list": (http_faults.body(lambda _: [1.0]), "returned no 'outputs'"),
 }
 
 
@@ -183,7 +183,7 @@ def test_headers_come_from_files_and_stay_out_of_errors(
 ) -> None:
     (tmp_path / "token").write_text("Bearer hunter2\n")
     headers = {"Authorization": {"file": str(tmp_path / "token")}, "X-Team": "fraud"}
-    runtime = connect(faulty, version, headers=headers, patience="1 s")
+    runtime = connect(faulty, version, headers=headers, retry_for="1 s")
     _, _, sent, _ = faulty.requests[-1]
     assert (sent["Authorization"], sent["X-Team"]) == ("Bearer hunter2", "fraud")
     faulty.always = http_faults.status(503)
@@ -241,7 +241,7 @@ def test_the_servers_own_metadata_come_first(faulty: FaultyServer, version: Path
     runtime.close()
 
 
-def test_a_failure_that_stays_is_told_after_three_tries(
+def test_a_permanent_failure_is_raised_after_three_attempts(
     faulty: FaultyServer, version: Path
 ) -> None:
     runtime = connect(faulty, version)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from driftline.monitors.calibration.judge import Judge
 from driftline.monitors.calibration.reference import Blocks, match_keys
 from driftline.monitors.columns.counts import Counts
-from driftline.monitors.columns.monitor import Monitor, takes
+from driftline.monitors.columns.monitor import Monitor, applies_to
 from driftline.monitors.windows.verdict import Status
 from driftline.profile.binning import Floats, Ints
 
@@ -47,7 +47,7 @@ class Decided:
 def decide(judge: Judge, windows: Blocks) -> Iterator[Decided]:
     """Of each column and monitor that fit.
 
-    Args:
+    Parameters:
         windows: of the judge's binning.
     """
     binning = judge.reference.binning
@@ -58,7 +58,7 @@ def decide(judge: Judge, windows: Blocks) -> Iterator[Decided]:
             for which in _alike(judge, windows, counts.rows)
         ]
         for monitor in judge.monitors.values():
-            if takes(monitor, binning.by_name[column]):
+            if applies_to(monitor, binning.by_name[column]):
                 yield _decided(judge, monitor, windows, parts)
 
 

@@ -89,7 +89,7 @@ class Case(ABC):
     def incidents(self, rng: np.random.Generator, factor: float = 1.0) -> tuple[int, Statuses]:
         """False incidents of a replicate, and what became of its tests.
 
-        Args:
+        Parameters:
             factor: to multiply the level of each test with.
         """
 
@@ -156,7 +156,7 @@ class OfAll(Case):
     def _of_volume(self, settings: Monitors, rng: np.random.Generator) -> Alarms:
         counts = rng.poisson(self.days.rows, volume.DAYS + self.days.judged).astype(np.float64)
         ago = np.arange(volume.DAYS, 0, -1)
-        level = budget.stream(settings, budget.VOLUME)
+        level = budget.stream_level(settings, budget.VOLUME)
         return {
             ("volume", DAY, day)
             for day in range(self.days.judged)
@@ -181,7 +181,7 @@ class OfSlowDrift(Case):
 def sums(made: Stream, per_week: float) -> Floats:
     """The sums of slow drift after each window of a single column of numbers, in limits.
 
-    Args:
+    Parameters:
         per_week: false incidents that are allowed, of all monitors together.
     """
     settings = Monitors.model_validate({"windows": ["1 d"], "false_alarms_per_week": per_week})
@@ -220,7 +220,7 @@ def _of_slow_drift(
 def alarm(case: Case, statuses: Statuses, factor: float = 1.0) -> Iterator[bool]:
     """Whether each of endless replicates has a false incident.
 
-    Args:
+    Parameters:
         statuses: to which what became of the tests is added.
     """
     for seed in count():
@@ -310,7 +310,7 @@ CASES: tuple[Case, ...] = (
         wrong=0.84,
     ),
     OfColumns(
-        name="a weekly rhythm",
+        name="weekly seasonality",
         columns=MIXED,
         days=Days(20_000, tau=0.2, rho=0.3, weekly=0.2, known=90),
         budget=2.0,
@@ -319,7 +319,7 @@ CASES: tuple[Case, ...] = (
         wrong=0.60,
     ),
     OfColumns(
-        name="a strong rhythm, all days compared",
+        name="strong seasonality, all days compared",
         columns=FEW,
         days=Days(2_000, tau=0.1, rho=0.3, weekly=0.5, known=140),
         budget=2.0,
@@ -328,7 +328,7 @@ CASES: tuple[Case, ...] = (
         wrong=0.84,
     ),
     OfColumns(
-        name="a strong rhythm, days of the week compared",
+        name="strong seasonality, days of the week compared",
         columns=FEW,
         days=Days(2_000, tau=0.1, rho=0.3, weekly=0.5, known=140),
         matching="day_of_week",

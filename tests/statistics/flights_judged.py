@@ -9,7 +9,7 @@ import numpy as np
 
 from driftline import names
 from driftline.config.monitors import Monitors
-from driftline.monitors.calibration.budget import Look
+from driftline.monitors.calibration.budget import HypothesisTest
 from driftline.monitors.calibration.judge import Judge
 from driftline.monitors.calibration.reference import Blocks, Reference
 from driftline.monitors.columns.catalogue import MONITORS
@@ -51,7 +51,7 @@ def judging(days: frozenset[date], level: float) -> tuple[Judge, Mapping[date, P
     known, daily = reference(days)
     judge = Judge(Monitors(), known)
     judge.__dict__["levels"] = {
-        Look(monitor, column, names.ALL_ROWS, DAY): level
+        HypothesisTest(monitor, column, names.ALL_ROWS, DAY): level
         for monitor in MONITORS
         for column in judge.columns
     }

@@ -80,7 +80,7 @@ class Stream:
 
 
 def effects(n: int, tau: float, rho: float, weekly: float, rng: np.random.Generator) -> Floats:
-    """n daily effects in standard deviations of a row: AR(1) of size tau, and a weekly rhythm."""
+    """n daily effects in standard deviations of a row: AR(1) of size tau, and a weekly season."""
     noise = rng.standard_normal(n) * np.sqrt(1 - rho**2)
     path = np.empty(n)
     path[0] = rng.standard_normal()
@@ -102,7 +102,7 @@ def stream(
 ) -> Stream:
     """Draw a reference and what comes after it.
 
-    Args:
+    Parameters:
         rows: of each window.
         past, future: the effect of each window of the reference, and of each that is judged.
         change: what is different in the future.

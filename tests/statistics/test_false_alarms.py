@@ -63,7 +63,7 @@ def test_the_test_can_fail() -> None:
     """Thresholds that take rows for independent cry wolf on the same streams."""
     rng = np.random.default_rng(2)
     made = stream(MIXED, 2_000, effects(60, 0.3, 0.5, 0, rng), effects(7, 0.3, 0.5, 0, rng), rng)
-    settings = Monitors.model_validate({"windows": ["1 d"], "variation": 0.0})
+    settings = Monitors.model_validate({"windows": ["1 d"], "assumed_variation": 0.0})
     naive = Judge(
         settings,
         type(made.reference)(made.reference.binning, made.reference.total),

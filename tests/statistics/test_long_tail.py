@@ -17,11 +17,11 @@ from scipy import stats
 from driftline.config.monitors import Monitors
 from driftline.monitors.calibration.judge import Judge
 from driftline.monitors.calibration.reference import Blocks, Reference
+from driftline.profile import blocks as time_blocks
 from driftline.profile.binning import Binning, CategoryBins, Floats, Ints
-from driftline.profile.blocks import cut
 from driftline.profile.build import build
 from driftline.profile.profile import Profile
-from driftline.profile.recount import left_out, recount, reference
+from driftline.profile.recount import leave_one_out, recount, reference
 from driftline.profile.trimmed import trim
 from tests.statistics.decided import decide
 from tests.statistics.false_alarms import ALERTING
@@ -61,7 +61,7 @@ def judge(
 ) -> Judge:
     """Of a training file with that many rows, with or without their times.
 
-    Args:
+    Parameters:
         old: the version was registered when texts had a single hashed cell.
     """
     rows = pa.table({"c": texts(case, case[2], rng)})
@@ -77,8 +77,10 @@ def judge(
     if timed:
         seconds = np.sort(rng.integers(START, START + DAYS * DAY, case[2]))
         times = pa.array(seconds * 1_000_000).cast(pa.timestamp("us", tz="UTC"))
-        seen = left_out(rows, binning).append_column("score", pa.array(score))
-        parts = [Profile.of(binning, one.cells) for one in cut(seen, times, binning, DAY)]
+        seen = leave_one_out(rows, binning).append_column("score", pa.array(score))
+        parts = [
+            Profile.of(binning, one.cells) for one in time_blocks.build(seen, times, binning, DAY)
+        ]
         counted = [cells.profile(part) for part in parts]
         blocks = Blocks(
             DAY,
@@ -171,10 +173,10 @@ def test_rows_of_another_file_are_unseen_by_themselves() -> None:
     rows = pa.table({"c": texts(case, 10_000, rng)})
     other = pa.table({"c": texts(case, 10_000, rng)})
     binning = build(rows, np.zeros(10_000))
-    assert left_out(other, binning).equals(other)
+    assert leave_one_out(other, binning).equals(other)
     unseen = [
         recount(table(one.column("c").combine_chunks()), binning).column("c").unseen
-        for one in (rows, left_out(rows, binning), other)
+        for one in (rows, leave_one_out(rows, binning), other)
     ]
     assert unseen[0] == 0
     assert unseen[1] == pytest.approx(unseen[2], rel=0.1)

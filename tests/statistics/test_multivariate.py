@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from driftline.monitors.raw_rows import multivariate
-from driftline.monitors.raw_rows.multivariate import Law
+from driftline.monitors.raw_rows.multivariate import MethodNull
 from driftline.monitors.raw_rows.row_monitors import METHODS
 from driftline.monitors.windows.verdict import Verdict
 
@@ -34,7 +34,7 @@ def rows(
 
 
 def broken_up(rng: np.random.Generator, n: int) -> pa.Table:
-    """The same columns, each with the same law, but nothing goes with anything."""
+    """The same columns, each with the same distribution, but nothing goes with anything."""
     return rows(rng, n, rho=0.0)
 
 
@@ -65,8 +65,8 @@ def test_a_correlation_that_ends_is_found_though_no_column_shows_it(name: str) -
     for column in ("x0", "x1", "x2"):
         alike = stats.ks_2samp(current[column].to_numpy(), reference[column].to_numpy())
         assert alike.pvalue > 0.001
-    law = multivariate.learn(METHODS[name], reference, DAY, 1_000, 0.0)
-    verdict = judge(name, current, reference, law, level=1e-4)
+    null = multivariate.fit_null(METHODS[name], reference, DAY, 1_000, 0.0)
+    verdict = judge(name, current, reference, null, level=1e-4)
     assert (verdict.status, verdict.provisional) == ("alarm", True)
     assert verdict.value is not None
     assert verdict.expected is not None
@@ -74,10 +74,10 @@ def test_a_correlation_that_ends_is_found_though_no_column_shows_it(name: str) -
 
 
 def judge(
-    name: str, current: pa.Table, reference: pa.Table, law: Law, level: float | None
+    name: str, current: pa.Table, reference: pa.Table, null: MethodNull, level: float | None
 ) -> Verdict:
     return multivariate.judge(
-        name, METHODS[name], current, reference, law, rows=1_000, level=level, version=1
+        name, METHODS[name], current, reference, null, rows=1_000, level=level, version=1
     )
 
 
@@ -96,14 +96,14 @@ def test_days_that_differ_as_the_references_own_do_raise_no_alarm() -> None:
         rng = np.random.default_rng(seed)
         days = [day(rng, i) for i in range(30)]
         reference = pa.concat_tables(days)
-        law = multivariate.learn(METHODS[name], reference, DAY, 1_000, 0.0, windows=days)
-        assert law.null.basis in {"windows", "sampling"}
+        null = multivariate.fit_null(METHODS[name], reference, DAY, 1_000, 0.0, windows=days)
+        assert null.null.basis in {"windows", "sampling"}
         for i in range(new):
-            verdict = judge(name, day(rng, 100 + i), reference, law, level)
+            verdict = judge(name, day(rng, 100 + i), reference, null, level)
             assert not verdict.provisional
             alarms += verdict.status == "alarm"
             assert verdict.effect is not None
-            independent += stats.chi2.sf(verdict.effect**2 * law.null.scale, 1) <= level
+            independent += stats.chi2.sf(verdict.effect**2 * null.null.scale, 1) <= level
     assert alarms <= stats.binom.ppf(0.999, 4 * new, 2 * level)
     assert independent > alarms  # rows taken for independent cry wolf
 
@@ -112,20 +112,22 @@ def test_a_classifier_is_judged_by_the_references_own_days_too() -> None:
     rng = np.random.default_rng(3)
     days = [day(rng, i, n=60) for i in range(10)]
     reference = pa.concat_tables(days)
-    law = multivariate.learn(METHODS["domain_classifier"], reference, DAY, 300, 0.0, windows=days)
-    assert (law.null.basis, law.rows) == ("windows", 60)
-    verdict = judge("domain_classifier", day(rng, 50, n=60), reference, law, level=1e-4)
+    null = multivariate.fit_null(
+        METHODS["domain_classifier"], reference, DAY, 300, 0.0, windows=days
+    )
+    assert (null.null.basis, null.rows) == ("windows", 60)
+    verdict = judge("domain_classifier", day(rng, 50, n=60), reference, null, level=1e-4)
     assert verdict.status == "not_calibrated"
-    assert "the reference supports a level of" in verdict.detail
+    assert "not attainable, at best" in verdict.detail
 
 
 @both_methods
 def test_odd_samples(name: str) -> None:
     rng = np.random.default_rng(0)
     reference = rows(rng, 200)
-    law = multivariate.learn(METHODS[name], reference, DAY, 200, 0.1)
-    assert judge(name, reference.slice(0, 0), reference, law, None).status == "insufficient"
-    assert judge(name, reference.slice(0, 1), reference, law, None).status == "insufficient"
+    null = multivariate.fit_null(METHODS[name], reference, DAY, 200, 0.1)
+    assert judge(name, reference.slice(0, 0), reference, null, None).status == "insufficient"
+    assert judge(name, reference.slice(0, 1), reference, null, None).status == "insufficient"
     odd = pa.table(
         {
             "x0": pa.nulls(100, pa.float64()),
@@ -139,7 +141,7 @@ def test_odd_samples(name: str) -> None:
     some = rows(rng, 100)
     pairs = [(one, reference) for one in (odd, odd.select(["x2"]), some.select(["text"]), huge)]
     for current, before in (*pairs, (some, huge)):
-        verdict = judge(name, current, before, law, None)
+        verdict = judge(name, current, before, null, None)
         assert verdict.status == "shown"
         assert verdict.p_value is not None
         assert 0 <= verdict.p_value <= 1
@@ -150,6 +152,8 @@ def test_the_same_samples_give_the_same_verdict_and_stay_as_they_are(name: str) 
     rng = np.random.default_rng(0)
     reference, current = rows(rng, 200), rows(rng, 150)
     before = current.to_pydict()
-    law = multivariate.learn(METHODS[name], reference, DAY, 200, 0.1)
-    assert judge(name, current, reference, law, 0.01) == judge(name, current, reference, law, 0.01)
+    null = multivariate.fit_null(METHODS[name], reference, DAY, 200, 0.1)
+    assert judge(name, current, reference, null, 0.01) == judge(
+        name, current, reference, null, 0.01
+    )
     assert current.to_pydict() == before

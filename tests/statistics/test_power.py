@@ -1,4 +1,4 @@
-"""Changes that must be found: at a level of 1e-4 a look, in at least 95 % of windows."""
+"""Changes that must be found: at a significance level of 1e-4, in at least 95 % of windows."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ ENOUGH = 0.95 * WINDOWS
 
 
 def found(made: Stream, level: float = LEVEL, matching: str = "none") -> int:
-    """In how many windows any look alarms."""
+    """In how many windows any test alarms."""
     settings = Monitors.model_validate({"windows": ["1 d"], "matching": matching})
     judge = Judge(settings, made.reference, monitors=ALERTING)
     judge.__dict__["levels"] = dict.fromkeys(judge.levels, level)

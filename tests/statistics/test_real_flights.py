@@ -68,16 +68,16 @@ def test_days_are_decided_together_as_each_is_by_itself() -> None:
     that cells may be others, but seldom."""
     judge, daily = judging(EVEN, 0.01)
     days, decided = judged(EVEN, 0.01)
-    looks = other = 0
+    tests = other = 0
     for at in range(0, len(days), 9):
         window = Window(DAY, start(days[at]) + timedelta(days=1))
         alone = {(v.monitor, v.column): v for v in judge.judge(window, daily[days[at]])}
         for one in decided:
             verdict = alone[one.monitor.name, one.column]
-            looks += 1
+            tests += 1
             other += verdict.status != one.statuses[at]
-    assert looks > 2_000
-    assert other <= 0.002 * looks
+    assert tests > 2_000
+    assert other <= 0.002 * tests
 
 
 def test_a_warm_summer_after_a_cold_winter_is_found_every_week() -> None:

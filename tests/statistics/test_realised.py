@@ -9,7 +9,7 @@ from scipy import stats
 from driftline.config import Metric
 from driftline.monitors.performance import realised
 from driftline.monitors.performance.measured import Measured, measure
-from driftline.storage.monitoring.verdicts import Past
+from driftline.storage.monitoring.verdicts import PastVerdict
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 
@@ -20,7 +20,7 @@ START = datetime(2024, 5, 1, tzinfo=UTC)
 def test_false_alarms_are_as_rare_as_said(metric: Metric, day: float, labels: int) -> None:
     """Real scores and labels, with windows that differ by themselves; many baselines."""
     rng = np.random.default_rng(8)
-    level, alarms, looks = 0.01, 0, 0
+    level, alarms, tests = 0.01, 0, 0
     for _ in range(60):
         values: list[Measured] = []
         for _ in range(150):
@@ -30,13 +30,13 @@ def test_false_alarms_are_as_rare_as_said(metric: Metric, day: float, labels: in
             label = (truth > 0.5).astype(np.float64)
             values.append(measure(metric, label, score))
         past = [
-            Past(START + timedelta(hours=i), 1, "ok", labels, one.value, None, None)
+            PastVerdict(START + timedelta(hours=i), 1, "ok", labels, one.value, None, None)
             for i, one in enumerate(values)
         ]
         for one in values[110:]:
             verdict = realised.judge(one, past[:110], level, 1)
             alarms += verdict.status == "alarm"
-            looks += verdict.status in ("alarm", "ok")
-    assert looks > 1_500
+            tests += verdict.status in ("alarm", "ok")
+    assert tests > 1_500
     # baselines are shared by 40 windows each, so alarms cluster: twice the nominal rate at most
-    assert alarms <= stats.binom.ppf(0.999, looks, 2 * level)
+    assert alarms <= stats.binom.ppf(0.999, tests, 2 * level)

@@ -33,7 +33,7 @@ WEEK = 7 * 24
 
 @dataclass(frozen=True)
 class Found:
-    """Of all hours that were judged, over all replicates: how many had an alarm of each look."""
+    """Of all hours that were judged, over all replicates: how many had an alarm of each test."""
 
     hours: int
     alarmed: int

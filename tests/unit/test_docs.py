@@ -1,8 +1,9 @@
-"""The documentation says what the code does: commands, links, config keys, reason codes."""
+"""The documentation matches the code: commands, links, config keys, paths, layers, terms."""
 
 import ast
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -25,16 +26,43 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 RELIABILITY = ROOT / "docs" / "reliability.md"
 CONFIG = ROOT / "docs" / "config.md"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+GLOSSARY = ROOT / "docs" / "glossary.md"
+#: Folders to which the paths of a page are relative.
+BASES = [ROOT, ROOT / "platform", ROOT / "platform" / "driftline", ROOT / "docs"]
+#: Terms whose first use on a page links to the glossary; others are clear or too frequent.
+TERMS = [
+    "binning",
+    "burn-in",
+    "canary",
+    "challenger",
+    "champion",
+    "hysteresis",
+    "incident",
+    "ledger",
+    "preflight check",
+    "profile",
+    "quarantine",
+    "segment",
+    "shadow",
+    "verdict",
+    "watermark",
+    "window",
+]
 
 # A fenced block: its language, and its lines.
 _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`(driftline [^`]+)`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_PATH = re.compile(r"`([\w./-]*(?:/[\w./-]*|\.(?:py|java|js|md|toml|xml)))`")
+# A user's transform, and artifacts of a version in MLflow.
+_OF_OTHERS = re.compile(r"payments\.py|driftline/(reference|binning|reference_sample)\.\w+")
 _ROW = re.compile(r"^\| `(\w+)` \|(.*?)\|", re.MULTILINE)
 
 
-class Found(NamedTuple):
-    """A piece of a page."""
+class Excerpt(NamedTuple):
+    """A part of a page."""
 
     page: Path
     text: str
@@ -44,30 +72,30 @@ class Found(NamedTuple):
         return f"{self.page.name}: {first}"
 
 
-def blocks(*languages: str) -> list[Found]:
+def blocks(*languages: str) -> list[Excerpt]:
     """The fenced blocks of some languages."""
     return [
-        Found(page, match[3])
+        Excerpt(page, match[3])
         for page in PAGES
         for match in _BLOCK.finditer(page.read_text())
         if match[2] in languages
     ]
 
 
-def shown_commands() -> list[Found]:
+def shown_commands() -> list[Excerpt]:
     """The lines of shell blocks that call driftline."""
     lines = [
-        Found(block.page, line.strip().removeprefix("$ "))
+        Excerpt(block.page, line.strip().removeprefix("$ "))
         for block in blocks("sh", "console", "bash")
         for line in block.text.splitlines()
     ]
     return [line for line in lines if line.text.startswith("driftline")]
 
 
-def mentioned_commands() -> list[Found]:
+def mentioned_commands() -> list[Excerpt]:
     """Commands in running text, which may leave arguments out."""
     return [
-        Found(page, command)
+        Excerpt(page, command)
         for page in PAGES
         for command in _INLINE.findall(_BLOCK.sub("", page.read_text()))
     ]
@@ -81,18 +109,17 @@ def parse(line: str) -> None:
         context = command.make_context(name, words, parent=context)
         if not hasattr(command, "resolve_command"):
             return
-        rest = [*context._protected_args, *context.args]
-        found, command, words = command.resolve_command(context, rest)
-        name = str(found)
+        arguments = [*context._protected_args, *context.args]
+        name, command, words = command.resolve_command(context, arguments)
 
 
 @pytest.mark.parametrize("command", shown_commands(), ids=str)
-def test_shown_commands_exist(command: Found) -> None:
+def test_shown_commands_exist(command: Excerpt) -> None:
     parse(command.text)
 
 
 @pytest.mark.parametrize("command", mentioned_commands(), ids=str)
-def test_mentioned_commands_exist(command: Found) -> None:
+def test_mentioned_commands_exist(command: Excerpt) -> None:
     try:
         parse(command.text)
     except Exception as error:
@@ -118,7 +145,7 @@ def _paths(command: Any, path: str) -> list[str]:
     inner = getattr(command, "commands", None)
     if inner is None:
         return [path]
-    return [found for name, one in inner.items() for found in _paths(one, f"{path} {name}")]
+    return [leaf for name, child in inner.items() for leaf in _paths(child, f"{path} {name}")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -128,8 +155,8 @@ def test_links(page: Path) -> None:
         path, _, anchor = target.partition("#")
         if "://" in target:
             continue
-        there = page if not path else (page.parent / path)
-        if not there.exists() or (anchor and anchor not in _anchors(there)):
+        file = page if not path else (page.parent / path)
+        if not file.exists() or (anchor and anchor not in _anchors(file)):
             broken.append(target)
     assert broken == []
 
@@ -142,7 +169,7 @@ def _anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=str)
-def test_python_compiles(block: Found) -> None:
+def test_python_compiles(block: Excerpt) -> None:
     compile(block.text, block.page.name, "exec")
 
 
@@ -155,10 +182,10 @@ def test_the_log_settings_of_a_cluster_are_those_of_the_package() -> None:
 
 
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
-def test_yaml_loads(block: Found, tmp_path: Path) -> None:
+def test_yaml_loads(block: Excerpt, tmp_path: Path) -> None:
     content = yaml.safe_load(block.text)
     if not set(content) <= set(Config.model_fields):
-        assert "apiVersion" in content or block.text.startswith("# config.yaml")  # of others
+        assert "apiVersion" in content or block.text.startswith("# config.yaml")  # other programs
         return
     path = tmp_path / "driftline.yaml"
     path.write_text(block.text)
@@ -166,7 +193,7 @@ def test_yaml_loads(block: Found, tmp_path: Path) -> None:
 
 
 def sections(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
-    """Every section of the config with its path, as config.md's headings name it."""
+    """Every section of the config with its path, as in the headings of config.md."""
     yield path or "Top level", model
     for name, field in model.model_fields.items():
         below = f"{path}.{name}".lstrip(".")
@@ -209,7 +236,7 @@ def test_every_key_is_documented(name: str, section: type[BaseModel]) -> None:
 def _is_default(shown: str, field: FieldInfo, section: str) -> bool:
     default = field.get_default(call_default_factory=True)
     if default is PydanticUndefined:
-        # each role has a user of its own, though the section they share has none
+        # each role has its own default user, which their shared section does not have
         return shown == "required" or shown == f"driftline_{section.rpartition('.')[2]}"
     if isinstance(default, BaseModel) or default is None or default in ((), {}):
         return shown == ("" if isinstance(default, BaseModel) else "none")
@@ -229,12 +256,12 @@ def _is_item(shown: str, item: object) -> bool:
 
 
 def reason_codes() -> set[str]:
-    """The codes that the streaming code rejects messages with."""
-    found = set()
+    """The codes with which the streaming code rejects messages."""
+    codes = set()
     for path in (ROOT / "platform" / "driftline" / "streaming").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            found |= _codes(node)
-    return found
+            codes |= _codes(node)
+    return codes
 
 
 def _codes(node: ast.AST) -> set[str]:
@@ -267,3 +294,81 @@ def test_the_network_policy_admits_the_flink_operator() -> None:
     }
     rules = yaml.safe_load(block.text)["spec"]["ingress"]
     assert {"from": [operator], "ports": [{"port": 8081}]} in rules
+
+
+def tree() -> list[str]:
+    """The paths of the tree of architecture.md; deeper lines are inside the last shallower one."""
+    all_blocks = (match[3] for match in _BLOCK.finditer(ARCHITECTURE.read_text()))
+    block = next(block for block in all_blocks if "cli/" in block)
+    paths, parents = [], {-1: ""}
+    for indent, name in re.findall(r"^( *)(\S+)", block, re.MULTILINE):
+        depth = len(indent)
+        parents = {level: path for level, path in parents.items() if level < depth}
+        parents[depth] = parents[max(parents)] + name
+        paths.append(parents[depth])
+    return paths
+
+
+def test_the_tree_exists() -> None:
+    paths = tree()
+    assert "platform/driftline/streaming/flink/" in paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_tree_has_every_folder_of_the_package() -> None:
+    package = ROOT / "platform" / "driftline"
+    folders = [path for path in package.iterdir() if (path / "__init__.py").exists()]
+    assert {f"platform/driftline/{path.name}/" for path in folders} <= set(tree())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_paths_exist(page: Path) -> None:
+    """All paths of two pages; on the other pages those of Python files."""
+    text = _BLOCK.sub("", page.read_text())
+    paths = [path for path in _PATH.findall(text) if path.strip("/")]
+    if page not in (ARCHITECTURE, CONTRIBUTING):
+        paths = [path for path in paths if path.endswith(".py") and "/" in path]
+    if page.name == "CHANGELOG.md":
+        paths = []  # its entries name the files of their time
+    paths = [path for path in paths if not _OF_OTHERS.fullmatch(path)]
+    assert [path for path in paths if not any((base / path).exists() for base in BASES)] == []
+
+
+def test_the_layers_of_contributing_are_those_of_the_contract() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    (floors,) = [part["layers"] for part in contracts if part.get("containers") == ["driftline"]]
+    blocks = [match for match in _BLOCK.finditer(CONTRIBUTING.read_text()) if match[2] != "sh"]
+    assert [block[3].splitlines() for block in blocks] == [floors]
+
+
+def prose(page: Path) -> str:
+    """A page's paragraphs and lists, without headings, tables, code and links to other places."""
+    text = _BLOCK.sub("", page.read_text())
+    text = re.sub(r"^(#.*|\|.*|    \S.*)$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"`[^`]*`", "", text)
+    return re.sub(r"!?\[[^\]]*\]\((?!glossary\.md)[^)]*\)", "", text)
+
+
+@pytest.mark.parametrize("term", TERMS)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.parent == ROOT / "docs" and page != GLOSSARY], ids=str
+)
+def test_the_first_use_of_a_term_links_to_the_glossary(page: Path, term: str) -> None:
+    forms = f"{term[:-1]}(?:y|ies)" if term.endswith("y") else f"{term}(?:e?s)?"
+    link = r"(\]\(glossary\.md#[\w-]+\))?"
+    first = re.search(rf"(?<![\w-])\[?{forms}(?![\w-]){link}", prose(page), re.IGNORECASE)
+    assert first is None or first[1] == f"](glossary.md#{term.replace(' ', '-')})"
+
+
+def test_the_glossary_is_alphabetical_and_has_the_terms() -> None:
+    headings = re.findall(r"^## (.+)$", GLOSSARY.read_text(), re.MULTILINE)
+    assert headings == sorted(headings, key=str.lower)
+    assert set(TERMS) <= {heading.lower() for heading in headings}
+
+
+def test_the_index_links_to_every_page() -> None:
+    text = (ROOT / "README.md").read_text()
+    targets = {target.partition("#")[0] for target in _LINK.findall(text)}
+    names = {str(path.relative_to(ROOT)) for path in PAGES} - {"README.md"}
+    assert names <= targets

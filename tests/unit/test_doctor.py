@@ -26,11 +26,11 @@ def server(*routes: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("sections", "level", "what"),
+    ("sections", "level", "message"),
     [
-        ({}, "note", "nobody is told of incidents"),
-        ({"notify": ADDRESSES}, "ok", "1 addresses"),
-        ({"notify": ADDRESSES, "grafana": server()}, "ok", "1 addresses"),
+        ({}, "note", "nobody is notified of incidents"),
+        ({"notify": ADDRESSES}, "ok", "1 notification URL"),
+        ({"notify": ADDRESSES, "grafana": server()}, "ok", "1 notification URL"),
         ({"grafana": server({})}, "ok", "Grafana has a route for every alert"),
         ({"grafana": server()}, "note", "28 kinds of alerts, such as drift (ticket) of"),
         (
@@ -40,8 +40,11 @@ def server(*routes: dict[str, Any]) -> dict[str, Any]:
         ),
     ],
 )
-def test_alerts_that_reach_nobody_are_said(sections: dict[str, Any], level: str, what: str) -> None:
-    (found,) = doctor.notified(Config.model_validate({"models": MODELS, **sections}))
-    assert found.level == level
-    assert what in found.what
-    assert bool(found.mend) == (level == "note")
+def test_alerts_that_reach_nobody_are_reported(
+    sections: dict[str, Any], level: str, message: str
+) -> None:
+    config = Config.model_validate({"models": MODELS, **sections})
+    (finding,) = doctor.check_notifications(config)
+    assert finding.level == level
+    assert message in finding.message
+    assert bool(finding.fix) == (level == "note")

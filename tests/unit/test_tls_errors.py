@@ -25,7 +25,7 @@ from driftline.kafka import topic as topic_module
 from driftline.kafka.client_settings import topics
 from driftline.kafka.topic import Topic
 from driftline.monitors.alerts.deliver import send
-from driftline.monitors.alerts.grafana_watch import GrafanaWatch
+from driftline.monitors.alerts.grafana_delivery import GrafanaDelivery
 from driftline.monitors.running.heartbeat import Heartbeat
 from driftline.registry import client as registry
 from driftline.storage.connection import connect
@@ -118,7 +118,7 @@ def test_a_server_without_tls(secured: Secured) -> None:
     with serving(Answers) as plain:
         address = plain.replace("http:", "https:")
         server = Server(grafana(secured).model_copy(update={"url": address}))
-        with pytest.raises(GrafanaError, match=r": TLS fails \(\w+\): check that it speaks TLS"):
+        with pytest.raises(GrafanaError, match=r": TLS failed \(\w+\): check that the server"):
             server.call("read the version", extra_calls.version)
 
 
@@ -130,7 +130,7 @@ def test_grafana_that_delivers(secured: Secured, caplog: pytest.LogCaptureFixtur
         **routes,
         routing={"routes": [{"contact_point": "a"}]},
     )
-    assert not GrafanaWatch(Config(grafana=section)).delivers()
+    assert not GrafanaDelivery(Config(grafana=section)).delivers()
     assert "its certificate is not trusted" in caplog.text
     assert "set grafana.ca_file" in caplog.text
 
@@ -158,14 +158,14 @@ def test_notifications(secured: Secured, monkeypatch: pytest.MonkeyPatch) -> Non
         dedupe_key="key",
         created_at=datetime.now(UTC),
         since=datetime.now(UTC),
-        tries=0,
+        attempts=0,
         taken=[],
         outcome="",
     )
     taken, [problem] = send(config, message)
     assert taken == []
     assert problem.startswith(
-        "address 1 of notify.urls did not take it: its certificate is not trusted ("
+        "address 1 of notify.urls did not accept the message: its certificate is not trusted ("
     )
     assert TOKEN not in problem
 
@@ -195,24 +195,24 @@ def test_kafka(secured: Secured, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert str(error.value).endswith(": set kafka.ca_file to its authority's PEM file")
     monkeypatch.setattr(topic_module, "_TIMEOUT", 1.0)
-    monkeypatch.setattr(doctor, "_PATIENCE", 1.0)
+    monkeypatch.setattr(doctor, "_KAFKA_TIMEOUT", 1.0)
     with (
         Topic(distrusting, "t") as topic,
         pytest.raises(ServiceError, match="can't read topic 't': its certificate is not trusted"),
     ):
         topic.bounds()
-    monkeypatch.setattr(doctor, "CHECKS", {"kafka": doctor.broker})
-    [found] = doctor.examine(Config(kafka=distrusting))
-    assert found.level == "problem"
-    assert found.what.endswith("its certificate is not trusted")
-    assert found.mend == "set kafka.ca_file to its authority's PEM file"
+    monkeypatch.setattr(doctor, "CHECKS", {"kafka": doctor.check_kafka})
+    [finding] = doctor.run_checks(Config(kafka=distrusting))
+    assert finding.level == "problem"
+    assert finding.message.endswith("its certificate is not trusted")
+    assert finding.fix == "set kafka.ca_file to its authority's PEM file"
 
 
 def test_kafka_that_is_not_there() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(ServiceError, match=r"refused.*: check that it runs, and kafka\."):
+    with pytest.raises(ServiceError, match=r"refused.*: check that it is running, and kafka\."):
         topics(Kafka(bootstrap=address), 1.0)
 
 
@@ -253,7 +253,7 @@ def database(secured: Secured) -> Iterator[int]:
         (
             "localhost",
             "right",
-            'does not match host name "localhost": set postgres.host to the name that the',
+            'does not match host name "localhost": set postgres.host to the name in the',
         ),
         ("127.0.0.1", "none", 'file "/none.pem" does not exist: see postgres.ssl'),
     ],
@@ -269,4 +269,4 @@ def test_postgres(secured: Secured, database: int, host: str, ca_file: str, expe
     with pytest.raises(ServiceError) as error:
         connect(Postgres.model_validate(section), "read")
     assert expected in str(error.value)
-    assert "check that it runs" not in str(error.value)
+    assert "check that it is running" not in str(error.value)

@@ -1,1 +1,1 @@
-"""The panels of a model's dashboard, a file for each of its sections."""
+"""The panels of the model dashboard, one module per section."""

@@ -1,4 +1,4 @@
-"""Other versions on the same events, beside the one that serves."""
+"""Other versions on the same events, compared with the serving version."""
 
 from grafana_foundation_sdk.builders import barchart, timeseries
 from grafana_foundation_sdk.builders import table as table_panel
@@ -9,24 +9,25 @@ from driftline.dashboards.panels import palette, style
 from driftline.dashboards.panels.board import Panel, Query, coloured, describe, table
 from driftline.dashboards.panels.scope import SEGMENT, WINDOW, Scope, rows_of, shadows_of
 
-_SAMPLE = 500  # events a stretch
-_NONE = "No other version scores: 'driftline models shadow' or 'challenge'"
+_SAMPLE = 500  # events per time interval
+_NONE = "No other version scores: start one with 'driftline models shadow' or 'challenge'"
 
 
 def panels(scope: Scope) -> list[Panel]:
-    """The section."""
+    """The panels of the section."""
     if scope.name is None:
         return [scores(scope), distributions(scope), versions(scope, 24)]
     return [scores(scope), distributions(scope), versions(scope, 12), difference(scope)]
 
 
 def scores(scope: Scope) -> Panel:
-    """The mean score of every version."""
+    """The mean score of each version."""
     return describe(
         style.lines(timeseries.Panel()).decimals(3),
         "version scores",
         "Mean score by version",
-        "Of each window, for what was served and for shadows and challengers on the same events.",
+        "Mean score per window of the served predictions, and of shadows and challengers on the "
+        "same events.",
         Query(f"""\
 SELECT $__timeGroup(window_end, $__interval) AS time,
        'version ' || version || ' · ' || role AS metric,
@@ -40,15 +41,16 @@ SELECT $__timeGroup(window_end, $__interval) AS time,
 
 
 def distributions(scope: Scope) -> Panel:
-    """The scores of the last window that another version scored too."""
+    """The score distributions in the last window that other versions also scored."""
     return describe(
         style.shares(barchart.Panel()).override_by_name(*coloured("served", palette.SERVED)),
         "version distributions",
-        "Scores of the same window",
-        "Share of each bin of the score: what was served, and what the other versions would have "
-        "said, in the last window of the range that they scored.",
+        "Score distribution by version",
+        "Share of each score bin in the last window of the time range that other versions scored: "
+        "served predictions and those of the other versions.",
         table(f"""\
-SELECT label AS score, {_share("= 'served'")} AS served, {_share("<> 'served'")} AS others
+SELECT label AS score, {_share("= 'served'")} AS served,
+       {_share("<> 'served'")} AS "other versions"
   FROM driftline.window_stat
  CROSS JOIN LATERAL unnest(labels, counts) WITH ORDINALITY AS cell (label, count, bin)
  WHERE model = {scope.model} AND window_seconds = {WINDOW} AND "column" = '{names.SCORE}'
@@ -63,12 +65,12 @@ SELECT label AS score, {_share("= 'served'")} AS served, {_share("<> 'served'")}
 
 
 def versions(scope: Scope, width: int) -> Panel:
-    """Each version over the range."""
+    """All versions over the time range."""
     return describe(
         style.listing(table_panel.Panel()),
         "version table",
         "Versions in this range",
-        "Rows, mean score and slowest window of each version and role over the range.",
+        "Rows, mean score and the slowest window's inference p99, by version and role.",
         table(f"""\
 SELECT version, role, sum(rows) FILTER (WHERE "column" = '{names.SCORE}') AS rows,
        sum(mean * rows) FILTER (WHERE "column" = '{names.SCORE}')
@@ -83,23 +85,23 @@ SELECT version, role, sum(rows) FILTER (WHERE "column" = '{names.SCORE}') AS row
 
 
 def difference(scope: Scope) -> Panel:
-    """How far other versions are from what was served, event by event."""
+    """The score difference between other versions and the served predictions, event by event."""
     assert scope.name is not None
     columns = "event_time, event_id, model_version, score"
     return describe(
         style.lines(timeseries.Panel()).max_data_points(POINTS).interval("10m").min(0),
         "version difference",
-        "Difference from what was served",
-        f"Mean absolute difference of scores on the same events, from at most {_SAMPLE} events a "
-        "stretch of the model's own rows.",
+        "Score difference to the served version",
+        f"Mean absolute difference of the scores on the same events, from at most {_SAMPLE} rows "
+        "per time interval.",
         Query(f"""\
 SELECT slot.start AS time, 'version ' || other.model_version AS metric,
-       avg(abs(other.score - one.score)) AS difference
+       avg(abs(other.score - served.score)) AS difference
   FROM {SLOTS}
  {rows(shadows_of(scope.name), columns, "other", _SAMPLE)}
  CROSS JOIN LATERAL (
    SELECT score FROM {rows_of(scope.name)}
-    WHERE event_time = other.event_time AND event_id = other.event_id LIMIT 1) AS one
+    WHERE event_time = other.event_time AND event_id = other.event_id LIMIT 1) AS served
  GROUP BY 1, 2 ORDER BY 1, 2"""),
         size=(12, 9),
         empty=_NONE,
@@ -107,6 +109,6 @@ SELECT slot.start AS time, 'version ' || other.model_version AS metric,
 
 
 def _share(role: str) -> str:
-    """Of a role's rows in this bin; a window function over the sums of all bins."""
+    """SQL: the share of a role's rows in a bin; a window function over the sums of all bins."""
     count = f"sum(count) FILTER (WHERE role {role})"
     return f"coalesce({count} / nullif(sum({count}) OVER (), 0), 0)"

@@ -1,4 +1,4 @@
-"""Which columns moved, when, and how."""
+"""Which columns drift, when, and how."""
 
 from grafana_foundation_sdk.builders import barchart, statetimeline, timeseries
 from grafana_foundation_sdk.builders import table as table_panel
@@ -10,62 +10,62 @@ from driftline.dashboards.panels import palette, style, variables
 from driftline.dashboards.panels.board import Panel, Query, coloured, describe, table
 from driftline.dashboards.panels.scope import COLUMN, SEGMENT, VERSIONS, WINDOW, Scope
 
-_COLUMNS = 20  # in the timeline; those with most alarms
-_NO_VERDICT = "No drift verdict in this range: run 'driftline monitor', or choose another window"
+_MAX_COLUMNS = 20  # in the timeline; those with the most alarms
+_NO_VERDICT = "No drift verdict in this range: run 'driftline monitor', or select another window"
 
 
 def panels(scope: Scope) -> list[Panel]:
-    """The section."""
+    """The panels of the section."""
     return [timeline(scope), histogram(scope), location(scope), effect(scope), verdicts(scope)]
 
 
 def timeline(scope: Scope) -> Panel:
-    """Every column's verdicts."""
-    chosen = "" if scope.name is not None else "&${model:queryparam}"
-    look = f"/d/{scope.uid}?var-column=${{__field.name}}{chosen}&${{window:queryparam}}"
+    """The drift verdicts of each column."""
+    model = "" if scope.name is not None else "&${model:queryparam}"
+    url = f"/d/{scope.uid}?var-column=${{__field.name}}{model}&${{window:queryparam}}"
     return describe(
         style.timeline(statetimeline.Panel()).data_links(
-            [variables.link("Look into this column", look + "&${__url_time_range}")]
+            [variables.link("Inspect this column", url + "&${__url_time_range}")]
         ),
         "drift timeline",
-        "Drift of each column",
-        f"The worst verdict of the drift monitors in each window; of more than {_COLUMNS} columns "
-        "those with most alarms. A click on a column chooses it for the panels below.",
-        states.of_columns(scope, "drift", _COLUMNS, _NO_VERDICT),
+        "Drift by column",
+        f"The worst verdict of the drift monitors in each window, for the {_MAX_COLUMNS} columns "
+        "with the most alarms. Click a column to inspect it in the panels below.",
+        states.of_columns(scope, "drift", _MAX_COLUMNS, _NO_VERDICT),
         size=(24, _height(scope)),
         empty=_NO_VERDICT,
     )
 
 
 def _height(scope: Scope) -> int:
-    """Rows of the grid, so that the names of all columns can be read."""
-    known = _COLUMNS
+    """Height in rows of the grid that keeps the names of all columns readable."""
+    columns = _MAX_COLUMNS
     if scope.section is not None:
-        known = min(_COLUMNS, len(scope.section.input.fields) + 1)
-    return max(6, 4 + known * 2 // 3)
+        columns = min(_MAX_COLUMNS, len(scope.section.input.fields) + 1)
+    return max(6, 4 + columns * 2 // 3)
 
 
 def histogram(scope: Scope) -> Panel:
-    """The chosen column against the reference."""
+    """The selected column compared with its reference."""
     return describe(
         style.shares(barchart.Panel()).override_by_name(*coloured("reference", palette.EXPECTED)),
         "histogram",
-        "$column: reference against current",
-        "Share of each bin in the reference and in the last judged window of the range: zoom to "
-        "choose another one.",
+        "$column: reference and current",
+        "Share of each bin in the reference and in the last judged window of the time range. "
+        "Zoom to select another window.",
         against_reference(scope),
         size=(12, 9),
-        empty="The last window has no counts of this column",
+        empty="No counts of this column in the last window",
     )
 
 
 def location(scope: Scope) -> Panel:
-    """Where the chosen column lies."""
+    """Mean, median and upper end of the selected column."""
     return describe(
         style.lines(timeseries.Panel()),
         "location",
-        "$column: mean, median, p95 over time",
-        "Of each window; empty for texts. Where a whole distribution moves, all three do.",
+        "$column: mean, median, p95",
+        "Per window; empty for text columns. All three move if the whole distribution shifts.",
         Query(f"""\
 SELECT $__timeGroup(window_end, $__interval) AS time, avg(mean) AS mean, avg(p50) AS median,
        avg(p95) AS p95
@@ -74,18 +74,18 @@ SELECT $__timeGroup(window_end, $__interval) AS time, avg(mean) AS mean, avg(p50
    AND role = '{names.SERVED}' AND {VERSIONS} AND coalesce(mean, p50) IS NOT NULL
  GROUP BY 1 ORDER BY 1"""),
         size=(12, 9),
-        empty="A text has no mean: see its values on the left",
+        empty="Text columns have no mean: see the distribution on the left",
     )
 
 
 def effect(scope: Scope) -> Panel:
-    """How far the chosen column is from its reference."""
+    """The size of the selected column's drift."""
     return describe(
         style.lines(timeseries.Panel()).decimals(1),
         "effect",
-        "$column: how far from its reference, by monitor",
-        "The change in standard units of what the reference's own windows show, signed where "
-        "the monitor knows a direction.",
+        "$column: drift effect by monitor",
+        "The change in standard deviations of the null distribution, that is, relative to how "
+        "windows vary without drift. The sign shows the direction, where the monitor has one.",
         Query(f"""\
 SELECT $__timeGroup(window_end, $__interval) AS time, monitor AS metric, avg(effect) AS effect
   FROM driftline.verdict
@@ -93,19 +93,19 @@ SELECT $__timeGroup(window_end, $__interval) AS time, monitor AS metric, avg(eff
    AND family = 'drift'
  GROUP BY 1, 2 ORDER BY 1, 2"""),
         size=(12, 9),
-        empty="No monitor gave an effect for this column",
+        empty="No effect measured for this column",
     )
 
 
 def verdicts(scope: Scope) -> Panel:
-    """The last window's verdicts in words."""
+    """The drift verdicts of the last window."""
     panel = style.listing(table_panel.Panel())
     panel = panel.override_by_name("status", style.pill(*style.STATUSES))
     return describe(
         panel,
         "verdicts",
         "Verdicts of the last window",
-        "What stands out most first; value and threshold are in each monitor's own unit.",
+        "Alarms and largest effects first. Value and threshold are in the monitor's own unit.",
         table(f"""\
 SELECT "column", monitor, status, value, threshold, effect, p_value AS "p", detail
   FROM driftline.verdict

@@ -1,4 +1,4 @@
-"""The bins of a column: over time, and now against the reference."""
+"""Queries of the bins of a column: over time, and now compared with the reference."""
 
 from driftline import names
 from driftline.dashboards.panels.board import Query, table
@@ -6,22 +6,22 @@ from driftline.dashboards.panels.macros import quoted
 from driftline.dashboards.panels.scope import COLUMN, SEGMENT, VERSIONS, WINDOW, Scope
 
 EMPTY = "No window judged in this range"
-# Grafana sorts series by their names, so a bin's number leads its label, in digits without a width.
+# Grafana sorts series by name: the bin's number precedes its label, in zero-width digits.
 _IN_ORDER = "translate(bin::int::bit(9)::text, '01', U&'\\200B\\200C')"
-MARK = " ◂ objective"  # behind the label of a bin; the preview draws a line there
+MARK = " ◂ objective"  # suffix of a bin's label; the preview draws a line there
 
 
 def by_time(scope: Scope, column: str, limit: str | None = None) -> Query:
-    """The share of each bin in each window: a series a bin, named so that they sort from low up.
+    """The share of each bin in each window: one series per bin, named so that they sort upwards.
 
-    Without any row Grafana's page shows an error, so there is always one.
+    There is always at least one row, because Grafana shows an error without any.
 
-    Bins at either end that nothing fell into are left out: those of latencies reach to an hour.
+    Empty bins at both ends are left out: those of latencies reach to an hour.
 
     Parameters:
-        limit: SQL of a number; the bin that it is in is shown in any case, and marked.
+        limit: SQL of a number; the bin that contains it is always shown, and marked.
     """
-    marked = "false" if limit is None else _holds(limit)
+    marked = "false" if limit is None else _contains(limit)
     return Query(f"""\
 WITH shown AS (
 SELECT time, bin, {_IN_ORDER} || label || CASE WHEN marked THEN '{MARK}' ELSE '' END AS metric,
@@ -35,7 +35,7 @@ SELECT time, bin, {_IN_ORDER} || label || CASE WHEN marked THEN '{MARK}' ELSE ''
                                WITH ORDINALITY AS cell (label, count, bin)
                          WHERE {scope.windows} AND "column" = '{column}' AND {SEGMENT}
                            AND role = '{names.SERVED}' AND {VERSIONS}
-                         GROUP BY 1, 2) AS cells) AS known) AS trimmed
+                         GROUP BY 1, 2) AS cells) AS marked_bins) AS trimmed
  WHERE bin BETWEEN low AND high)
 SELECT time, metric, share FROM (
   SELECT time, bin, metric, share FROM shown
@@ -45,8 +45,8 @@ SELECT time, metric, share FROM (
  ORDER BY time, bin""")
 
 
-def _holds(limit: str) -> str:
-    """Whether a bin has a number in it: a label such as [1, 2) is a range to PostgreSQL, too."""
+def _contains(limit: str) -> str:
+    """SQL: whether a bin contains a number; PostgreSQL parses a label such as [1, 2) as a range."""
     return f"""coalesce(
                        (CASE WHEN label LIKE '[%' THEN label
                              WHEN label LIKE '< %' THEN '(,' || substr(label, 3) || ')'
@@ -55,7 +55,7 @@ def _holds(limit: str) -> str:
 
 
 def against_reference(scope: Scope) -> Query:
-    """Shares of the bins of the chosen column in the last window, beside the reference's."""
+    """Shares of the bins of the selected column, in the reference and in the last window."""
     return table(f"""\
 SELECT label AS "value", reference, current
   FROM (SELECT *, {_ends("current > 0 OR reference > 0")}

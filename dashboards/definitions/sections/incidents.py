@@ -1,4 +1,4 @@
-"""What went wrong, with the way to the evidence."""
+"""Incidents, with links to the evidence."""
 
 from grafana_foundation_sdk.builders import statetimeline
 from grafana_foundation_sdk.builders import table as table_panel
@@ -14,17 +14,18 @@ _NO_VERDICT = "No verdict in this range"
 
 
 def panels(scope: Scope) -> list[Panel]:
-    """The section."""
+    """The panels of the section."""
     return [timeline(scope), incidents(scope), reports(scope)]
 
 
 def timeline(scope: Scope) -> Panel:
-    """Alarms of all families."""
+    """The verdicts of all families."""
     return describe(
         style.timeline(statetimeline.Panel()),
         "families",
         "Verdicts by family",
-        "The worst verdict of each family of monitors in each window, over all rows.",
+        "The worst verdict of each family of monitors in each window, for all rows (without "
+        "segments).",
         states.by_window(
             f"SELECT window_end, family AS metric, {style.RANK} AS status FROM driftline.verdict"
             f" WHERE {scope.windows} AND segment = ''",
@@ -36,7 +37,7 @@ def timeline(scope: Scope) -> Panel:
 
 
 def incidents(scope: Scope) -> Panel:
-    """Incidents of the range."""
+    """The incidents of the time range."""
     panel = style.listing(table_panel.Panel())
     panel = panel.override_by_name("severity", style.pill(*style.SEVERITIES))
     panel = panel.override_by_name("duration", [DynamicConfigValue("unit", "s")])
@@ -48,8 +49,8 @@ def incidents(scope: Scope) -> Panel:
         panel,
         "incidents",
         "Incidents",
-        "Incidents that touch the range, the latest first, with their Evidently report (served by "
-        "'driftline preview') and the model's runbook.",
+        "Incidents that overlap the time range, newest first, with their Evidently report (needs "
+        "a running 'driftline preview') and the model's runbook.",
         table(f"""\
 SELECT id, severity, family, since, last, extract(epoch FROM last - since)::float8 AS duration,
        resolved_at AS resolved, summary, resolution, report_id AS report,
@@ -63,7 +64,7 @@ SELECT id, severity, family, since, last, extract(epoch FROM last - since)::floa
 
 
 def reports(scope: Scope) -> Panel:
-    """Evidently's deep reports."""
+    """The Evidently reports."""
     panel = style.listing(table_panel.Panel()).override_by_name(
         "report", style.linked("Evidently report", scope.report)
     )
@@ -71,22 +72,22 @@ def reports(scope: Scope) -> Panel:
         panel,
         "reports",
         "Reports",
-        "Deep reports by Evidently on a sample of raw rows: 'driftline report' makes more.",
+        "Evidently reports on a sample of raw rows. 'driftline report' creates more.",
         table(f"""\
 SELECT id AS report, since, until, rows FROM driftline.report
  WHERE model = {scope.model} AND until >= $__timeFrom() AND since <= $__timeTo()
  ORDER BY until DESC LIMIT 50"""),
         size=(8, 9),
-        empty="No report of this range: 'driftline report' makes one",
+        empty="No reports in this range: run 'driftline report' to create one",
     )
 
 
 def runbook(scope: Scope, model: str) -> str:
-    """SQL of a model's runbook; empty where it has none."""
+    """SQL: the URL of a model's runbook; empty when it has none."""
     if not scope.runbooks:
         return "''"
-    known = ", ".join(f"({quoted(name)}, {quoted(url)})" for name, url in scope.runbooks.items())
+    urls = ", ".join(f"({quoted(name)}, {quoted(url)})" for name, url in scope.runbooks.items())
     return (
-        f"coalesce((SELECT url FROM (VALUES {known}) AS runbook (name, url)"
+        f"coalesce((SELECT url FROM (VALUES {urls}) AS runbook (name, url)"
         f" WHERE name = {model}), '')"
     )

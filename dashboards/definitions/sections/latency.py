@@ -1,4 +1,4 @@
-"""How long predictions take, against the objective."""
+"""How long predictions take, compared with the objective."""
 
 from grafana_foundation_sdk.builders import heatmap, timeseries
 
@@ -11,12 +11,12 @@ from driftline.dashboards.panels.scope import SEGMENT, VERSIONS, Scope
 
 
 def panels(scope: Scope) -> list[Panel]:
-    """The section."""
+    """The panels of the section."""
     return [inference(scope), distribution(scope), lag(scope)]
 
 
 def inference(scope: Scope) -> Panel:
-    """Percentiles of inference, and the limit."""
+    """Percentiles of the inference time, and the objective."""
     panel = style.lines(timeseries.Panel()).unit("ms")
     dashed = {"fill": "dash", "dash": [8, 6]}
     panel = panel.override_by_name(
@@ -26,8 +26,8 @@ def inference(scope: Scope) -> Panel:
         panel,
         "inference",
         "Inference time",
-        "Percentiles of each window, worst version; the dashed line is the limit of the objective "
-        "(monitors.latency.inference), where there is one.",
+        "Percentiles per window, of the slowest version. Dashed: the objective "
+        "(monitors.latency.inference), if configured.",
         Query(_percentiles(scope, names.INFERENCE_MS)),
         *([Query(_objective(scope))] if scope.limits else []),
         size=(8, 9),
@@ -36,13 +36,13 @@ def inference(scope: Scope) -> Panel:
 
 
 def distribution(scope: Scope) -> Panel:
-    """All inference times over time."""
+    """The distribution of the inference time over time."""
     return describe(
         style.cells(heatmap.Panel(), "Oranges"),
         "inference distribution",
-        "Inference time: distribution",
-        "Share of the predictions of each window in each bin of the inference time, in ms. The bin "
-        "of the objective's limit is marked (monitors.latency.inference), where there is one.",
+        "Inference time distribution",
+        "Share of each window's predictions by inference time, in ms. The bin with the objective "
+        "(monitors.latency.inference), if configured, is marked.",
         by_time(scope, names.INFERENCE_MS, _limit(scope) if scope.limits else None),
         size=(8, 9),
         empty="No window judged in this range",
@@ -50,13 +50,13 @@ def distribution(scope: Scope) -> Panel:
 
 
 def lag(scope: Scope) -> Panel:
-    """From the broker to the score."""
+    """The lag from the broker to the score."""
     return describe(
         style.lines(timeseries.Panel()).unit("short").axis_label("seconds"),
         "lag",
         "End-to-end lag",
-        "From Kafka's time of the message to the score, percentiles of each window. A replay of "
-        "old messages shows how old they were.",
+        "Time from the Kafka timestamp of a message to its score, percentiles per window. In a "
+        "replay it includes the age of the messages.",
         Query(_percentiles(scope, names.LAG_MS, per_unit=1_000)),
         size=(8, 9),
         empty="No window judged in this range",
@@ -64,7 +64,7 @@ def lag(scope: Scope) -> Panel:
 
 
 def _percentiles(scope: Scope, column: str, per_unit: int = 1) -> str:
-    """Of milliseconds, in units of so many."""
+    """SQL: percentiles of a column in ms, divided by `per_unit`."""
     return f"""\
 SELECT $__timeGroup(window_end, $__interval) AS time, max(p50) / {per_unit} AS p50,
        max(p95) / {per_unit} AS p95, max(p99) / {per_unit} AS p99
@@ -75,7 +75,7 @@ SELECT $__timeGroup(window_end, $__interval) AS time, max(p50) / {per_unit} AS p
 
 
 def _objective(scope: Scope) -> str:
-    """A line over the whole range."""
+    """SQL: the objective as a line over the whole time range."""
     return f"""\
 SELECT time, "limit" AS objective
   FROM ({_limit(scope)}) AS objective
@@ -84,7 +84,7 @@ SELECT time, "limit" AS objective
 
 
 def _limit(scope: Scope) -> str:
-    """No row for a model without one."""
+    """SQL: the objective of the model; no row without one."""
     limits = ", ".join(f"({quoted(name)}, {limit})" for name, limit in scope.limits.items())
-    return f"""SELECT "limit" FROM (VALUES {limits}) AS one (model, "limit")
+    return f"""SELECT "limit" FROM (VALUES {limits}) AS objectives (model, "limit")
          WHERE model = {scope.model}"""

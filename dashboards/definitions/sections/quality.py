@@ -1,4 +1,4 @@
-"""Whether the data are what the model expects."""
+"""Whether the data is what the model expects."""
 
 from grafana_foundation_sdk.builders import statetimeline, timeseries
 from grafana_foundation_sdk.builders import table as table_panel
@@ -9,34 +9,33 @@ from driftline.dashboards.panels import style
 from driftline.dashboards.panels.board import Panel, Query, describe, table
 from driftline.dashboards.panels.scope import SEGMENT, WINDOW, Scope
 
-_COLUMNS = 12
-_STRIPES = 12  # columns of the timeline, whose names can be read
+_MAX_COLUMNS = 12  # in a chart
 _NO_VERDICT = "No quality verdict in this range"
 
 
 def panels(scope: Scope) -> list[Panel]:
-    """The section."""
+    """The panels of the section."""
     return [missing(scope), timeline(scope), columns(scope)]
 
 
 def missing(scope: Scope) -> Panel:
-    """Missing values of the columns that lack most."""
+    """The columns with the most missing values."""
     return describe(
         style.lines(timeseries.Panel()).unit("percentunit").min(0),
         "missing",
         "Missing and invalid values",
-        f"Share of missing, NaN or infinite values in each window, of the {_COLUMNS} columns that "
-        "lack most in the range.",
+        f"Share of missing, NaN or infinite values per window, of the {_MAX_COLUMNS} columns with "
+        "the largest share in the time range.",
         Query(f"""\
-WITH seen AS MATERIALIZED (
+WITH shares AS MATERIALIZED (
   SELECT $__timeGroup(window_end, $__interval) AS time, "column",
          sum(missing + invalid)::float8 / nullif(sum(rows), 0) AS share
     FROM driftline.window_stat
    WHERE {scope.windows} AND {SEGMENT} AND role = '{names.SERVED}'
    GROUP BY 1, 2)
 SELECT time, "column" AS metric, share
-  FROM seen JOIN (SELECT "column" FROM seen GROUP BY 1 ORDER BY max(share) DESC, 1
-                   LIMIT {_COLUMNS}) AS listed USING ("column")
+  FROM shares JOIN (SELECT "column" FROM shares GROUP BY 1 ORDER BY max(share) DESC, 1
+                   LIMIT {_MAX_COLUMNS}) AS listed USING ("column")
  ORDER BY 1, 2"""),
         size=(12, 9),
         empty="No window judged in this range",
@@ -44,21 +43,21 @@ SELECT time, "column" AS metric, share
 
 
 def timeline(scope: Scope) -> Panel:
-    """Verdicts on quality."""
+    """The data quality verdicts of each column."""
     return describe(
         style.timeline(statetimeline.Panel()),
         "quality timeline",
-        "Quality of each column",
-        f"The worst verdict of the data quality monitors in each window; of more than {_STRIPES} "
-        "columns those with most alarms.",
-        states.of_columns(scope, "quality", _STRIPES, _NO_VERDICT),
+        "Quality by column",
+        f"The worst verdict of the data quality monitors in each window, for the {_MAX_COLUMNS} "
+        "columns with the most alarms.",
+        states.of_columns(scope, "quality", _MAX_COLUMNS, _NO_VERDICT),
         size=(12, 9),
         empty=_NO_VERDICT,
     )
 
 
 def columns(scope: Scope) -> Panel:
-    """Every column in the last window."""
+    """All columns in the last window."""
     panel = style.listing(table_panel.Panel())
     for name in ("missing", "invalid"):
         panel = panel.override_by_name(name, style.bar())
@@ -66,7 +65,7 @@ def columns(scope: Scope) -> Panel:
         panel,
         "columns",
         "Columns in the last window",
-        "What each column held in the last judged window of the range.",
+        "Rows, missing and invalid values and location of each column in the last judged window.",
         table(f"""\
 SELECT "column", sum(rows) AS rows, sum(missing)::float8 / nullif(sum(rows), 0) AS missing,
        sum(invalid)::float8 / nullif(sum(rows), 0) AS invalid, avg(mean) AS mean,

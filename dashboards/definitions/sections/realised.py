@@ -1,4 +1,4 @@
-"""A metric of a model from its raw rows and labels, in SQL, with a 95 % interval."""
+"""SQL of a model's metric from raw rows and labels, with a 95 % confidence interval."""
 
 from driftline.config import Metric
 from driftline.dashboards.definitions.sections.sample import LABELS, POINTS, ROWS, SLOTS, rows
@@ -9,7 +9,7 @@ __all__ = ["LABELS", "POINTS", "ROWS", "sql"]
 
 _Z = 1.96
 
-# Losses of one event; a metric is their mean.
+# Loss of one event; the metric is the mean loss.
 _LOSSES: dict[Metric, str] = {
     "brier": "(score - label) ^ 2",
     "log_loss": "-ln(greatest(CASE WHEN label > 0.5 THEN score ELSE 1 - score END, 1e-15))",
@@ -19,18 +19,18 @@ _LOSSES: dict[Metric, str] = {
 
 
 def sql(scope: Scope, metric: Metric) -> str:
-    """Columns time, realised, low, high.
+    """Return SQL with the columns time, realised, low, high.
 
-    Rows and labels meet in a GROUP BY, not in a join: without statistics the planner takes a join
-    for one row, and reads all labels again for each event. Of an event's labels the last counts.
+    Rows and labels are combined by GROUP BY, not by a join: without statistics the planner expects
+    one row from a join and reads all labels for each event. The last label of an event counts.
     """
     assert scope.name is not None
     joined = f"""\
 WITH sample AS MATERIALIZED (
-  SELECT slot.start, one.event_id, one.score
+  SELECT slot.start, event.event_id, event.score
     FROM {SLOTS}
-  {rows(rows_of(scope.name), "event_id, score", "one")}),
-truth AS MATERIALIZED (
+  {rows(rows_of(scope.name), "event_id, score", "event")}),
+labels AS MATERIALIZED (
   SELECT event_id, label, label_time FROM driftline.label
    WHERE model = {quoted(scope.name)} AND label_time > $__timeFrom()::timestamptz
    ORDER BY label_time LIMIT {LABELS}),
@@ -39,14 +39,14 @@ joined AS (
     SELECT max(start) AS start, max(score) AS score, last(label, label_time) AS label
       FROM (SELECT event_id, start, score, NULL::float8 AS label, NULL::timestamptz AS label_time
               FROM sample
-             UNION ALL SELECT event_id, NULL, NULL, label, label_time FROM truth) AS both_sides
+             UNION ALL SELECT event_id, NULL, NULL, label, label_time FROM labels) AS both_sides
      GROUP BY event_id) AS events
    WHERE start IS NOT NULL AND label IS NOT NULL)"""
     return joined + (_auc() if metric == "auc" else _mean(metric))
 
 
 def _auc() -> str:
-    """By ranks; its error by Hanley and McNeil, Radiology 143 (1982) 29."""
+    """AUC by ranks; standard error by Hanley and McNeil, Radiology 143 (1982) 29."""
     return f""",
 ranked AS (
   SELECT start, label > 0.5 AS yes, rank() OVER (PARTITION BY start ORDER BY score)

@@ -1,12 +1,12 @@
-"""A bounded sample of a model's raw rows: the first events of each stretch of the range.
+"""A bounded sample of a model's raw rows: the first events of each interval of the time range.
 
-A query reads at most `POINTS` stretches times `ROWS` rows by the index on time, whatever the
-traffic is.
+A query reads at most `POINTS` intervals times `ROWS` rows by the index on time, regardless
+of the traffic.
 """
 
-POINTS = 60  # of a chart
-ROWS = 1_000  # of a stretch
-LABELS = 500_000  # of the range
+POINTS = 60  # intervals of a chart
+ROWS = 1_000  # per interval
+LABELS = 500_000  # in the time range
 
 SLOTS = """\
 (SELECT start FROM generate_series(
@@ -15,7 +15,7 @@ SLOTS = """\
 
 
 def rows(table: str, columns: str, alias: str, rows: int = ROWS) -> str:
-    """To be joined after `SLOTS`: the first rows of each stretch that have a score."""
+    """SQL to append to `SLOTS`: the first rows of each interval that have a score."""
     return f"""\
 CROSS JOIN LATERAL (
   SELECT {columns} FROM {table}

@@ -1,4 +1,4 @@
-"""What the model predicts."""
+"""The scores of the model."""
 
 from grafana_foundation_sdk.builders import heatmap, timeseries
 
@@ -10,18 +10,19 @@ from driftline.dashboards.panels.scope import SEGMENT, VERSIONS, Scope
 
 
 def panels(scope: Scope) -> list[Panel]:
-    """The section."""
+    """The panels of the section."""
     return [distribution(scope), quantiles(scope)]
 
 
 def distribution(scope: Scope) -> Panel:
-    """All scores over time."""
+    """The score distribution over time."""
     return describe(
         style.cells(heatmap.Panel()),
         "score distribution",
         "Score distribution",
-        "Share of the predictions of each window in each bin of the score, from the lowest bin up. "
-        "The bins have equal mass in the reference: an even column is what was trained on.",
+        "Share of each window's predictions by score bin, the lowest at the bottom. The bins "
+        "have equal mass in the reference, so an even column means the same distribution as in "
+        "training.",
         by_time(scope, names.SCORE),
         size=(12, 9),
         empty="No window judged in this range",
@@ -29,12 +30,12 @@ def distribution(scope: Scope) -> Panel:
 
 
 def quantiles(scope: Scope) -> Panel:
-    """Mean, median, upper end."""
+    """Mean, median and 95th percentile of the score."""
     return describe(
         style.lines(timeseries.Panel()).decimals(3),
         "score quantiles",
         "Score: mean, median, p95",
-        "Of each window, weighted by the rows of the versions that served it.",
+        "Per window, weighted by the rows of each serving version.",
         Query(f"""\
 SELECT $__timeGroup(window_end, $__interval) AS time,
        sum(mean * rows) / nullif(sum(rows) FILTER (WHERE mean IS NOT NULL), 0) AS mean,

@@ -1,4 +1,4 @@
-"""Whether a part of the traffic fares worse than all of it."""
+"""Segments of the traffic compared with all rows."""
 
 from grafana_foundation_sdk.builders import table as table_panel
 from grafana_foundation_sdk.builders import timeseries
@@ -8,12 +8,12 @@ from driftline.dashboards.panels import style
 from driftline.dashboards.panels.board import Panel, Query, describe, table
 from driftline.dashboards.panels.scope import VERSIONS, WINDOW, Scope
 
-_SEGMENTS = 12
-_NONE = "No segments: name columns in models.NAME.segments"
+_MAX_SEGMENTS = 12
+_NONE = "No segments: list columns in models.NAME.segments"
 
 
 def panels(scope: Scope) -> list[Panel]:
-    """The section."""
+    """The panels of the section."""
     return [scores(scope), segments(scope)]
 
 
@@ -23,9 +23,10 @@ def scores(scope: Scope) -> Panel:
         style.lines(timeseries.Panel()).decimals(3),
         "segment scores",
         "Mean score by segment",
-        f"Of each window, for the {_SEGMENTS} segments with most rows in the range.",
+        f"Mean score per window, of the {_MAX_SEGMENTS} segments with the most rows in the time "
+        "range.",
         Query(f"""\
-WITH seen AS MATERIALIZED (
+WITH means AS MATERIALIZED (
   SELECT $__timeGroup(window_end, $__interval) AS time, segment, sum(rows) AS rows,
          sum(mean * rows) / nullif(sum(rows), 0) AS mean
     FROM driftline.window_stat
@@ -33,8 +34,8 @@ WITH seen AS MATERIALIZED (
      AND role = '{names.SERVED}' AND {VERSIONS}
    GROUP BY 1, 2)
 SELECT time, segment AS metric, mean
-  FROM seen JOIN (SELECT segment FROM seen GROUP BY 1 ORDER BY sum(rows) DESC, 1
-                   LIMIT {_SEGMENTS}) AS listed USING (segment)
+  FROM means JOIN (SELECT segment FROM means GROUP BY 1 ORDER BY sum(rows) DESC, 1
+                   LIMIT {_MAX_SEGMENTS}) AS listed USING (segment)
  ORDER BY 1, 2"""),
         size=(12, 9),
         empty=_NONE,
@@ -42,19 +43,19 @@ SELECT time, segment AS metric, mean
 
 
 def segments(scope: Scope) -> Panel:
-    """Each segment in the last window."""
+    """All segments in the last window."""
     panel = style.listing(table_panel.Panel()).override_by_name("share", style.bar())
     return describe(
         panel,
         "segments",
         "Segments in the last window",
-        "Rows, mean score, the same score's distance from all rows, and alarms of the last window.",
+        "Rows, mean score, its difference to that of all rows, and alarms in the last window.",
         table(f"""\
 SELECT stat.segment, sum(stat.rows) AS rows,
        sum(stat.rows) / nullif(max(whole.rows), 0)::float8 AS share,
        sum(stat.mean * stat.rows) / nullif(sum(stat.rows), 0) AS "mean score",
-       sum(stat.mean * stat.rows) / nullif(sum(stat.rows), 0) - max(whole.mean) AS "from all rows",
-       coalesce(max(found.alarms), 0) AS alarms
+       sum(stat.mean * stat.rows) / nullif(sum(stat.rows), 0) - max(whole.mean) AS "vs all rows",
+       coalesce(max(alarm.alarms), 0) AS alarms
   FROM driftline.window_stat AS stat
  CROSS JOIN (SELECT sum(rows) AS rows, sum(mean * rows) / nullif(sum(rows), 0) AS mean
                FROM driftline.window_stat
@@ -64,7 +65,7 @@ SELECT stat.segment, sum(stat.rows) AS rows,
   LEFT JOIN (SELECT segment, count(*) AS alarms FROM driftline.verdict
               WHERE model = {scope.model} AND window_seconds = {WINDOW}
                 AND window_end = {scope.last} AND status = 'alarm'
-              GROUP BY 1) AS found ON found.segment = stat.segment
+              GROUP BY 1) AS alarm ON alarm.segment = stat.segment
  WHERE stat.model = {scope.model} AND stat.window_seconds = {WINDOW}
    AND stat.window_end = {scope.last} AND stat."column" = '{names.SCORE}'
    AND stat.segment <> '' AND stat.role = '{names.SERVED}'

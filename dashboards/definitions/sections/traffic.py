@@ -1,4 +1,4 @@
-"""How much is predicted, and by which version."""
+"""How many predictions, and by which version."""
 
 from grafana_foundation_sdk.builders import table as table_panel
 from grafana_foundation_sdk.builders import timeseries
@@ -9,18 +9,18 @@ from driftline.dashboards.panels.scope import VERSIONS, Scope
 
 
 def panels(scope: Scope) -> list[Panel]:
-    """The section."""
+    """The panels of the section."""
     return [traffic(scope), decisions(scope)]
 
 
 def traffic(scope: Scope) -> Panel:
-    """Predictions of each version."""
+    """The predictions of each version."""
     return describe(
         style.stacked(timeseries.Panel()).unit("short").interval("1m"),
         "traffic",
         "Predictions by version",
-        "Predictions that were served, by the time of their events. Lines mark where another "
-        "version took over. Minutes that were compacted count at the start of their hour or day.",
+        "Served predictions by event time. Lines mark changes of the serving version. Compacted "
+        "minutes count at the start of their hour or day.",
         Query(f"""\
 SELECT $__timeGroup(bucket, $__interval) AS time, 'version ' || version AS metric,
        sum(rows) AS predictions
@@ -34,19 +34,19 @@ SELECT $__timeGroup(bucket, $__interval) AS time, 'version ' || version AS metri
 
 
 def decisions(scope: Scope) -> Panel:
-    """Who decided what, and why."""
+    """Decisions about versions, with user and reason."""
     panel = style.listing(table_panel.Panel()).override_by_name(
         "decision", style.pill(*style.DECISIONS)
     )
     return describe(
         panel,
         "decisions",
-        "Decisions",
-        "Promotions, roll-backs and refusals, the latest first, whatever the range.",
+        "Version decisions",
+        "Promotions, rollbacks and refusals, newest first, in any time range.",
         table(f"""\
 SELECT version, kind AS decision, decided_at AS time, decided_by AS "by",
        coalesce(reason, '') AS reason
   FROM driftline.promotion WHERE model = {scope.model} ORDER BY id DESC LIMIT 30"""),
         size=(8, 9),
-        empty="No version was promoted yet: 'driftline models promote'",
+        empty="No version promoted yet: run 'driftline models promote'",
     )

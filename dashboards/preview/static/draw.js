@@ -1,19 +1,19 @@
-// One function for each kind of chart; all take (element, panel, data, page).
+// One function per chart type; all take (element, panel, data, page).
 
 import { PALETTE, bin, colour, cssColour, mapping, number, overridden, threshold, withAlpha } from "./format.js";
 
-const LONGEST = 200;  // characters of a text
+const MAX_LENGTH = 200;  // characters of a text
 const CONFIG = { displayModeBar: false, responsive: false, doubleClick: false, scrollZoom: false };
 
 export function timeseries(element, panel, data, page) {
   const list = data.answers.flat();
   const bars = panel.fieldConfig.defaults.custom?.drawStyle === "bars";
-  const bands = list.map((one) => overridden(panel, one.name).custom.fillBelowTo).filter(Boolean);
-  // a band is filled down to the series before it: lower edge, upper edge, all others
-  const place = (one) => (bands.includes(one.name) ? 0 : overridden(panel, one.name).custom.fillBelowTo ? 1 : 2);
-  list.sort((a, b) => place(a) - place(b));
+  const bands = list.map((series) => overridden(panel, series.name).custom.fillBelowTo).filter(Boolean);
+  // Plotly fills a band down to the previous series, so the order is: lower edge, upper edge, others
+  const rank = ({ name }) => (bands.includes(name) ? 0 : overridden(panel, name).custom.fillBelowTo ? 1 : 2);
+  list.sort((a, b) => rank(a) - rank(b));
   const width = Math.max(data.interval, step(list));
-  const traces = list.map((one, at) => (bars ? bar : line)(one, overridden(panel, one.name), at, width));
+  const traces = list.map((series, at) => (bars ? bar : line)(series, overridden(panel, series.name), at, width));
   plot(element, traces, {
     ...layout(page, panel),
     barmode: "stack",
@@ -27,52 +27,52 @@ export function timeseries(element, panel, data, page) {
 }
 
 function legended(element, traces) {
-  const names = traces.filter((one) => one.showlegend !== false).map((one) => one.name);
+  const names = traces.filter((trace) => trace.showlegend !== false).map((trace) => trace.name);
   if (names.length < 2) return { showlegend: false };
-  // Plotly gives each entry the width of the longest
+  // Plotly makes all legend entries as wide as the longest
   const columns = Math.max(1, Math.floor((element.clientWidth - 70) / (48 + Math.max(...names.map((name) => name.length)) * 6.4)));
   const lines = Math.min(4, Math.ceil(names.length / columns));
   return { showlegend: true, margin: { l: 56, r: 16, t: 12, b: 41 + lines * 19 } };
 }
 
-function bar(one, field, at, width) {
+function bar(series, field, at, width) {
   return {
-    type: "bar", name: escape(one.name), x: one.x, y: one.y, width: width * 0.88, offset: 0,
+    type: "bar", name: escape(series.name), x: series.x, y: series.y, width: width * 0.88, offset: 0,
     marker: { color: seriesColour(field, at), line: { width: 0 } },
-    hovertemplate: hover(field, one),
-    customdata: one.y.map((y) => number(y, field)),
+    hovertemplate: hover(field, series),
+    customdata: series.y.map((y) => number(y, field)),
   };
 }
 
-function line(one, field, at) {
+function line(series, field, at) {
   const shade = seriesColour(field, at);
   const custom = field.custom;
   const hidden = custom.lineWidth === 0;
   return {
-    type: "scatter", mode: one.x.length < 40 && !hidden && custom.lineStyle === undefined ? "lines+markers" : "lines",
-    name: escape(one.name), x: one.x, y: one.y, connectgaps: false, showlegend: !hidden,
+    type: "scatter", mode: series.x.length < 40 && !hidden && custom.lineStyle === undefined ? "lines+markers" : "lines",
+    name: escape(series.name), x: series.x, y: series.y, connectgaps: false, showlegend: !hidden,
     line: { color: shade, width: custom.lineWidth ?? 2, dash: custom.lineStyle ? "dash" : "solid" },
     marker: { size: 4 },
     fill: custom.fillBelowTo ? "tonexty" : "none",
     fillcolor: custom.fillBelowTo ? withAlpha(shade, 0.18) : undefined,
-    hovertemplate: hover(field, one), customdata: one.y.map((y) => number(y, field)),
+    hovertemplate: hover(field, series), customdata: series.y.map((y) => number(y, field)),
   };
 }
 
-const hover = (_, one) => `${escape(one.name)}: <b>%{customdata}</b><extra></extra>`;
+const hover = (_, series) => `${escape(series.name)}: <b>%{customdata}</b><extra></extra>`;
 
 function seriesColour(field, at) {
   return field.color?.mode === "fixed" ? colour(field.color.fixedColor) : PALETTE[at % PALETTE.length];
 }
 
-const MARK = " ◂ objective";  // behind the label of the bin that the limit is in
+const MARK = " ◂ objective";  // suffix of the label of the bin with the objective
 
 export function heatmap(element, panel, data, page) {
   const bins = data.answers[0];
   const grid = regular(bins, data.interval);
-  const labels = bins.map((one) => one.name.replace(/^[\u200b\u200c]+/, ""));
-  const names = labels.map((one) => bin(one.replace(MARK, "")));
-  const marked = labels.findIndex((one) => one.endsWith(MARK));
+  const labels = bins.map((series) => series.name.replace(/^[\u200b\u200c]+/, ""));
+  const names = labels.map((label) => bin(label.replace(MARK, "")));
+  const marked = labels.findIndex((label) => label.endsWith(MARK));
   const warm = panel.options?.color?.scheme === "Oranges";
   const light = page.theme === "light";
   const scale = light
@@ -97,17 +97,17 @@ export function stateTimeline(element, panel, data, page) {
   const rows = [...data.answers[0]].reverse();
   const grid = regular(rows, data.interval);
   const defaults = panel.fieldConfig.defaults;
-  // as Grafana does: merged by thresholds, the colours of the mappings are ignored
+  // as in Grafana: with colours by threshold, merged values ignore the colours of mappings
   const plain = defaults.color?.mode === "thresholds" && panel.options?.mergeValues !== false;
   const states = Object.entries(defaults.mappings[0].options).map(([value, shown]) => ({
     value: Number(value), ...shown, ...(plain ? { color: threshold(defaults.thresholds?.steps, Number(value)) } : {}),
   }));
-  const low = Math.min(...states.map((one) => one.value));
+  const low = Math.min(...states.map((state) => state.value));
   const span = states.length;
-  const scale = states.flatMap((one, at) => [[at / span, colour(one.color)], [(at + 1) / span, colour(one.color)]]);
-  const there = new Set(grid.z.flat());
-  legend(element, states.filter((one) => there.has(one.value)));
-  const names = rows.map((one) => one.name);
+  const scale = states.flatMap(({ color }, at) => [[at / span, colour(color)], [(at + 1) / span, colour(color)]]);
+  const drawn = new Set(grid.z.flat());
+  legend(element, states.filter((state) => drawn.has(state.value)));
+  const names = rows.map((series) => series.name);
   const longest = Math.max(...names.map((name) => name.length));
   plot(element, [{
     type: "heatmap", x: grid.x, y: names, z: grid.z, colorscale: scale,
@@ -133,11 +133,11 @@ const cut = (name) => (name.length > 34 ? `${name.slice(0, 33)}…` : name);
 function legend(element, states) {
   const list = document.createElement("div");
   list.className = "legend";
-  for (const one of states) {
+  for (const state of states) {
     const item = document.createElement("span");
     const dot = document.createElement("i");
-    dot.style.background = colour(one.color);
-    item.append(dot, one.text);
+    dot.style.background = colour(state.color);
+    item.append(dot, state.text);
     list.append(item);
   }
   element.parentElement.append(list);
@@ -148,7 +148,7 @@ export function barchart(element, panel, data, page) {
   const { columns, rows } = data.answers[0];
   const names = rows.map((row) => String(row[0]));
   const flat = panel.options?.orientation === "horizontal";
-  const most = panel.options?.xTickLabelMaxLength ?? LONGEST;
+  const most = panel.options?.xTickLabelMaxLength ?? MAX_LENGTH;
   const short = names.map((name) => (name.length > most ? `${name.slice(0, most)}...` : cut(bin(name))));
   const traces = columns.slice(1).map((column, at) => {
     const field = overridden(panel, column.name);
@@ -179,12 +179,12 @@ export function barchart(element, panel, data, page) {
   }, page);
 }
 
-function plot(element, traces, made, page) {
-  window.Plotly.react(element, traces, made, CONFIG);
+function plot(element, traces, layout, page) {
+  window.Plotly.react(element, traces, layout, CONFIG);
   element.removeAllListeners?.("plotly_relayout");
   element.on("plotly_relayout", (change) => {
     const since = change["xaxis.range[0]"], until = change["xaxis.range[1]"];
-    if (made.xaxis.type === "date" && since !== undefined) page.zoom(utc(since), utc(until));
+    if (layout.xaxis.type === "date" && since !== undefined) page.zoom(utc(since), utc(until));
   });
 }
 
@@ -211,15 +211,15 @@ function timeAxis(page) {
 
 function valueAxis(panel) {
   const { unit, min, max, custom } = panel.fieldConfig.defaults;
-  const made = { tickformat: unit === "percentunit" ? ".0%" : unit === "bytes" ? ".2s" : ",~r" };
-  if (custom?.axisLabel) made.title = { text: escape(custom.axisLabel), standoff: 6, font: { size: 11.5 } };
-  if (unit === "ms" || unit === "s") { made.tickformat = ",~r"; made.ticksuffix = ` ${unit}`; }
-  if (min !== undefined && max !== undefined) made.range = [min, max * 1.03];
-  else if (min !== undefined) made.rangemode = "tozero";
-  return made;
+  const options = { tickformat: unit === "percentunit" ? ".0%" : unit === "bytes" ? ".2s" : ",~r" };
+  if (custom?.axisLabel) options.title = { text: escape(custom.axisLabel), standoff: 6, font: { size: 11.5 } };
+  if (unit === "ms" || unit === "s") { options.tickformat = ",~r"; options.ticksuffix = ` ${unit}`; }
+  if (min !== undefined && max !== undefined) options.range = [min, max * 1.03];
+  else if (min !== undefined) options.rangemode = "tozero";
+  return options;
 }
 
-// Limits that the axis keeps as long as the values stay within them; bars stand on each other.
+// Axis limits that apply while all values are within them; stacked bars are summed.
 function softLimits(panel, list, stacked) {
   const { axisSoftMin: low, axisSoftMax: high } = panel.fieldConfig.defaults.custom ?? {};
   if (low === undefined || high === undefined) return {};
@@ -242,10 +242,10 @@ function objective(at) {
 function shapes(page) {
   return page.events.map(({ since, until, shade }) => {
     const long = until - since > (page.until - page.since) / 300;
-    const made = { xref: "x", yref: "paper", y0: 0, y1: 1, x0: since, x1: long ? until : since, layer: "below" };
+    const shape = { xref: "x", yref: "paper", y0: 0, y1: 1, x0: since, x1: long ? until : since, layer: "below" };
     return long
-      ? { ...made, type: "rect", fillcolor: withAlpha(shade, 0.12), line: { width: 0 } }
-      : { ...made, type: "line", line: { color: shade, width: 1.4, dash: "dash" }, layer: "above" };
+      ? { ...shape, type: "rect", fillcolor: withAlpha(shade, 0.12), line: { width: 0 } }
+      : { ...shape, type: "line", line: { color: shade, width: 1.4, dash: "dash" }, layer: "above" };
   });
 }
 
@@ -257,31 +257,31 @@ function marks(page) {
 }
 
 function step(list) {
-  const times = [...new Set(list.flatMap((one) => one.x))].sort((a, b) => a - b);
-  let least = Infinity;
-  for (let at = 1; at < times.length; at += 1) least = Math.min(least, times[at] - times[at - 1]);
-  return Number.isFinite(least) ? least : 0;
+  const times = [...new Set(list.flatMap((series) => series.x))].sort((a, b) => a - b);
+  let smallest = Infinity;
+  for (let at = 1; at < times.length; at += 1) smallest = Math.min(smallest, times[at] - times[at - 1]);
+  return Number.isFinite(smallest) ? smallest : 0;
 }
 
 function regular(list, interval) {
-  // Cells at every step, so that a gap is empty and not a wide cell.
+  // Cells at every step, so that a gap stays empty instead of widening the previous cell.
   const width = Math.max(step(list) || interval, interval);
-  const times = list.flatMap((one) => one.x);
+  const times = list.flatMap((series) => series.x);
   const first = times.reduce((a, b) => Math.min(a, b)), last = times.reduce((a, b) => Math.max(a, b));
   const count = Math.min(5000, Math.round((last - first) / width) + 1);
   const x = Array.from({ length: count }, (_, at) => first + at * width);
-  const z = list.map((one) => {
+  const z = list.map((series) => {
     const row = Array(count).fill(null);
-    one.x.forEach((time, at) => { row[Math.min(count - 1, Math.round((time - first) / width))] = one.y[at]; });
+    series.x.forEach((time, at) => { row[Math.min(count - 1, Math.round((time - first) / width))] = series.y[at]; });
     return row;
   });
   return { x, z };
 }
 
-// Every text of the store that goes to Plotly, which takes texts for HTML, and % for templates.
+// Escapes texts from the database: Plotly interprets texts as HTML, and % as templates.
 function escape(text) {
   const short = String(text);
-  return (short.length > LONGEST ? `${short.slice(0, LONGEST)}…` : short)
+  return (short.length > MAX_LENGTH ? `${short.slice(0, MAX_LENGTH)}…` : short)
     .replace(/[&<>%]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", "%": "&#37;" })[c]);
 }
 

@@ -1,4 +1,4 @@
-// Numbers, times and colours for people.
+// Format numbers, times and colours for display.
 
 const NAMED = {
   green: "#4fb477", red: "#f2616d", orange: "#f2a65a", blue: "#5ea1ff", purple: "#b07cf0",
@@ -58,30 +58,30 @@ export function instant(ms) {
   return new Date(ms).toISOString().slice(0, 16).replace("T", " ");
 }
 
-// What Grafana takes where a panel has none.
+// Grafana's defaults for a panel without thresholds.
 const STEPS = [{ value: null, color: "green" }, { value: 80, color: "red" }];
 
 export function threshold(steps = STEPS, value) {
-  let found = steps[0]?.color;
-  for (const step of steps) if (step.value === null || step.value === undefined || value >= step.value) found = step.color;
-  return found;
+  let shade = steps[0]?.color;
+  for (const step of steps) if (step.value === null || step.value === undefined || value >= step.value) shade = step.color;
+  return shade;
 }
 
 export function mapping(field, value) {
-  for (const one of field.mappings ?? []) {
+  for (const { options } of field.mappings ?? []) {
     const text = String(value);
-    if (Object.hasOwn(one.options ?? {}, text)) return one.options[text];  // "constructor" is a text too
+    if (Object.hasOwn(options ?? {}, text)) return options[text];  // hasOwn: a text may be "constructor"
   }
   return null;
 }
 
 export function overridden(panel, name, kind) {
-  // The field settings of one series or column: the panel's own, with those that match it on top.
+  // Field settings of a series or column: the panel's defaults, then all matching overrides.
   const defaults = panel.fieldConfig?.defaults ?? {};
   const field = { ...defaults, custom: { ...defaults.custom } };
-  for (const one of panel.fieldConfig?.overrides ?? []) {
-    if (!matches(one.matcher, name, kind)) continue;
-    for (const { id, value } of one.properties) {
+  for (const { matcher, properties } of panel.fieldConfig?.overrides ?? []) {
+    if (!matches(matcher, name, kind)) continue;
+    for (const { id, value } of properties) {
       if (id.startsWith("custom.")) field.custom[id.slice(7)] = value;
       else field[id] = value;
     }
@@ -95,7 +95,7 @@ function matches({ id, options }, name, kind) {
 }
 
 export function bin(label) {
-  // "[0.406805, 4.44108)" as "0.407 – 4.44"; texts as they are.
+  // Formats "[0.406805, 4.44108)" as "0.407 – 4.44"; other texts are unchanged.
   const interval = /^\[(-?[\d.e+-]+), (-?[\d.e+-]+)[)\]]$/.exec(label);
   if (interval) return `${rounded(interval[1])} – ${rounded(interval[2])}`;
   const edge = /^(<|>=) (-?[\d.e+-]+)$/.exec(label);

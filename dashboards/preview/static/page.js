@@ -1,4 +1,4 @@
-// The page: its address holds all of its state; panels ask the server by number.
+// The page: its URL contains its whole state; panels request data by panel id.
 
 import * as draw from "./draw.js";
 import { colour, instant } from "./format.js";
@@ -10,29 +10,29 @@ const KINDS = {
   timeseries: draw.timeseries, heatmap: draw.heatmap, "state-timeline": draw.stateTimeline,
   barchart: draw.barchart, stat: text.stat, table: text.table,
 };
-const AT_A_TIME = 6;
+const MAX_REQUESTS = 6;  // at a time
 const find = (id) => document.getElementById(id);
 const page = {
   dashboard: null, variables: [], values: {}, from: "", to: "", since: 0, until: 0, events: [],
   theme: document.documentElement.dataset.theme, revision: 0, zoom, choose, address,
 };
-let round = new AbortController();
+let loading = new AbortController();
 let timer = 0;
 
-async function ask(what, body) {
+async function request(path, body) {
   const options = body && {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal: round.signal,
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal: loading.signal,
   };
-  const answer = await fetch(what, options);
-  const content = await answer.json().catch(() => ({ error: `the server answered ${answer.status}` }));
-  if (!answer.ok) throw new Error(content.error ?? `the server answered ${answer.status}`);
+  const response = await fetch(path, options);
+  const content = await response.json().catch(() => ({ error: `the server returned ${response.status}` }));
+  if (!response.ok) throw new Error(content.error ?? `the server returned ${response.status}`);
   return content;
 }
 
-const asked = (more = {}) => ({ since: page.since, until: page.until, variables: page.values, ...more });
+const requestBody = (more = {}) => ({ since: page.since, until: page.until, variables: page.values, ...more });
 
 async function start() {
-  const [boards, dashboard] = await Promise.all([ask("/api/dashboards"), ask(`/api/d/${uid}`)]);
+  const [boards, dashboard] = await Promise.all([request("/api/dashboards"), request(`/api/d/${uid}`)]);
   page.dashboard = dashboard;
   document.title = dashboard.title;
   find("title").textContent = dashboard.title.replace(/^driftline · /, "");
@@ -52,25 +52,25 @@ function readAddress() {
     const name = key.slice(4);
     page.values[name] = Object.hasOwn(page.values, name) ? [page.values[name], value].flat() : value;
   }
-  const known = new Set(page.dashboard.templating.list.map((one) => one.name));
-  for (const name of Object.keys(page.values)) if (!known.has(name)) delete page.values[name];
+  const names = new Set(page.dashboard.templating.list.map((variable) => variable.name));
+  for (const name of Object.keys(page.values)) if (!names.has(name)) delete page.values[name];
 }
 
 function writeAddress(push) {
   const query = new URLSearchParams({ from: page.from, to: page.to });
-  for (const one of page.variables) {
-    const every = one.many && one.value.length === one.options.length;
-    if (!every) for (const value of [one.value].flat()) query.append(`var-${one.name}`, value);
+  for (const variable of page.variables) {
+    const every = variable.many && variable.value.length === variable.options.length;
+    if (!every) for (const value of [variable.value].flat()) query.append(`var-${variable.name}`, value);
   }
-  const wanted = `${location.pathname}?${query}`;
-  if (wanted === location.pathname + location.search) return;
-  history[push ? "pushState" : "replaceState"](null, "", wanted);
+  const target = `${location.pathname}?${query}`;
+  if (target === location.pathname + location.search) return;
+  history[push ? "pushState" : "replaceState"](null, "", target);
   links();
 }
 
-async function settle() {
-  // "all" is asked for anew each time; without a choice it is the dashboard's own range, or all
-  // when that is empty: a replay of the past.
+async function resolveRange() {
+  // "all" is resolved on each load. Without a selection it is the dashboard's own range, or all data
+  // if that range is empty, as for a replay of the past.
   const now = Date.now();
   if (page.from && page.from !== "all") {
     page.since = parse(page.from, now);
@@ -80,52 +80,52 @@ async function settle() {
     const own = page.dashboard.time;
     const bounds = [parse(own.from, now), parse(own.to, now)];
     [page.since, page.until] = bounds;
-    const there = await ask(`/api/d/${uid}/extent`, asked());
-    const misses = there && (there[1] < bounds[0] || there[0] > bounds[1]);
-    const sparse = there && /T/.test(own.from) && there[1] - there[0] < bounds[1] - bounds[0];
+    const extent = await request(`/api/d/${uid}/extent`, requestBody());
+    const misses = extent && (extent[1] < bounds[0] || extent[0] > bounds[1]);
+    const sparse = extent && /T/.test(own.from) && extent[1] - extent[0] < bounds[1] - bounds[0];
     if (page.from === "" && !misses && !sparse) [page.from, page.to] = [own.from, own.to];
-    else if (there) [page.from, page.to, page.since, page.until] = ["all", "all", there[0], there[1] + 60_000];
+    else if (extent) [page.from, page.to, page.since, page.until] = ["all", "all", extent[0], extent[1] + 60_000];
     else [page.from, page.to] = [own.from, own.to];
   }
-  if (!(page.until > page.since)) throw new Error("the range ends before it starts: choose another");
+  if (!(page.until > page.since)) throw new Error("the time range ends before it starts: select another");
   find("range-text").textContent = (page.from === "all" ? "All data · " : "") + rangeName(page.from, page.to, page.since, page.until);
   find("all").setAttribute("aria-pressed", String(page.from === "all"));
 }
 
 async function load({ push = false } = {}) {
-  round.abort();
-  round = new AbortController();
-  const mine = round;
+  loading.abort();
+  loading = new AbortController();
+  const controller = loading;
   try {
-    await settle();
-    page.variables = await ask(`/api/d/${uid}/variables`, asked());
-    page.values = Object.fromEntries(page.variables.map((one) => [one.name, one.value]));
+    await resolveRange();
+    page.variables = await request(`/api/d/${uid}/variables`, requestBody());
+    page.values = Object.fromEntries(page.variables.map(({ name, value }) => [name, value]));
     writeAddress(push);
     choices();
-    page.events = events(await ask(`/api/d/${uid}/annotations`, asked()));
+    page.events = events(await request(`/api/d/${uid}/annotations`, requestBody()));
     find("problem").hidden = true;
   } catch (error) {
-    if (mine.signal.aborted) return;
+    if (controller.signal.aborted) return;
     find("problem").textContent = error.message;
     find("problem").hidden = false;
     for (const element of document.querySelectorAll(".panel")) note(element, "error", "not loaded");
     return;
   }
-  if (mine.signal.aborted) return;
+  if (controller.signal.aborted) return;
   const waiting = [...document.querySelectorAll(".panel")];
   for (const element of waiting) {
     element.dataset.state = "loading";
     const title = element.querySelector("h2 span");
     title.textContent = title.title = titled(panelOf(element));
   }
-  const worker = async () => { while (waiting.length && !mine.signal.aborted) await show(waiting.shift(), mine); };
-  await Promise.all(Array.from({ length: AT_A_TIME }, worker));
-  if (!mine.signal.aborted) find("updated").textContent = `Updated ${instant(Date.now())}.`;
+  const worker = async () => { while (waiting.length && !controller.signal.aborted) await show(waiting.shift(), controller); };
+  await Promise.all(Array.from({ length: MAX_REQUESTS }, worker));
+  if (!controller.signal.aborted) find("updated").textContent = `Updated ${instant(Date.now())}.`;
 }
 
 function events(list) {
-  return list.flatMap(({ colour: name, rows }) => rows.map(([since, until, said]) => ({
-    since: Math.max(since, page.since), until: Math.min(until ?? since, page.until), text: said, shade: colour(name),
+  return list.flatMap(({ colour: name, rows }) => rows.map(([since, until, text]) => ({
+    since: Math.max(since, page.since), until: Math.min(until ?? since, page.until), text, shade: colour(name),
   })));
 }
 
@@ -171,23 +171,23 @@ function frame(panel) {
   return section;
 }
 
-const panelOf = (section) => page.dashboard.panels.find((one) => String(one.id) === section.dataset.id);
+const panelOf = (section) => page.dashboard.panels.find((panel) => String(panel.id) === section.dataset.id);
 
 function titled(panel) {
   return panel.title.replace(/\$(\w+)/g, (whole, name) => [page.values[name] ?? whole].flat().join(" + "));
 }
 
-async function show(section, mine) {
+async function show(section, controller) {
   const panel = panelOf(section);
   const body = section.querySelector(".body");
   try {
     const points = Math.max(60, Math.round(body.clientWidth / (panel.type === "timeseries" ? 2 : 5)));
-    const data = await ask(`/api/d/${uid}/panel`, asked({ panel: panel.id, points }));
-    if (mine.signal.aborted) return;
+    const data = await request(`/api/d/${uid}/panel`, requestBody({ panel: panel.id, points }));
+    if (controller.signal.aborted) return;
     section.data = data;
     render(section, panel, data);
   } catch (error) {
-    if (mine.signal.aborted) return;
+    if (controller.signal.aborted) return;
     note(section, "error", error.message);
   }
 }
@@ -212,12 +212,12 @@ function clear(body) {
   body.replaceChildren();
 }
 
-function note(section, state, said) {
+function note(section, state, text) {
   const body = section.querySelector(".body");
   clear(body);
   const shown = document.createElement("div");
   shown.className = "note";
-  shown.textContent = said;
+  shown.textContent = text;
   body.append(shown);
   section.dataset.state = state;
 }
@@ -234,7 +234,7 @@ function redraw() {
   }
 }
 
-// What the reader does
+// Actions of the reader
 
 function zoom(since, until) {
   [page.from, page.to] = [String(Math.round(since)), String(Math.round(until))];
@@ -273,7 +273,7 @@ function address(url, value, fields = {}) {
   return filled.startsWith("/") ? filled : web(filled);
 }
 
-// A link of the store's or the config's own; none with another scheme leads anywhere.
+// A link from the database or the config; only http and https are followed.
 const web = (url) => (/^https?:\/\//i.test(url) ? url : "#");
 
 function toggleTheme() {
@@ -292,11 +292,11 @@ function toggleLarge(section) {
 
 function controls(boards) {
   const nav = find("boards");
-  nav.replaceChildren(...boards.slice(0, 8).map((one) => {
+  nav.replaceChildren(...boards.slice(0, 8).map((board) => {
     const link = document.createElement("a");
-    link.dataset.uid = one.uid;
-    link.textContent = one.title.replace(/^driftline · /, "");
-    if (one.uid === uid) link.setAttribute("aria-current", "page");
+    link.dataset.uid = board.uid;
+    link.textContent = board.title.replace(/^driftline · /, "");
+    if (board.uid === uid) link.setAttribute("aria-current", "page");
     return link;
   }));
   if (boards.length > 8) nav.append(more(boards.slice(8)));
@@ -327,10 +327,10 @@ function controls(boards) {
 }
 
 function ranged(from, to) {
-  const valid = [from, to].every((one) => Number.isFinite(parse(one)));
-  find("from").setCustomValidity(valid ? "" : "a time, or now-6h");
+  const valid = [from, to].every((time) => Number.isFinite(parse(time)));
+  find("from").setCustomValidity(valid ? "" : "enter a time, such as 2024-03-01 08:00 or now-6h");
   if (!valid) return find("from").reportValidity();
-  [page.from, page.to] = [from, to].map((one) => (/^now/.test(one) ? one.trim() : String(parse(one))));
+  [page.from, page.to] = [from, to].map((time) => (/^now/.test(time) ? time.trim() : String(parse(time))));
   find("range").open = false;
   return load({ push: true });
 }
@@ -338,13 +338,13 @@ function ranged(from, to) {
 function more(boards) {
   const select = document.createElement("select");
   select.setAttribute("aria-label", "More dashboards");
-  select.append(new Option("more …", ""), ...boards.map((one) => new Option(one.title.replace(/^driftline · /, ""), one.uid, false, one.uid === uid)));
+  select.append(new Option("more …", ""), ...boards.map((board) => new Option(board.title.replace(/^driftline · /, ""), board.uid, false, board.uid === uid)));
   select.addEventListener("change", () => { if (select.value) location.href = `/d/${encodeURIComponent(select.value)}`; });
   return select;
 }
 
 function links() {
-  // The model goes along; the range too, but between events and commits only when both are live.
+  // Links keep the model. They keep only relative ranges: event times and commit times differ.
   const live = /^now/.test(page.from);
   for (const link of find("boards").querySelectorAll("a")) {
     const query = new URLSearchParams(live ? { from: page.from, to: page.to } : {});
@@ -355,18 +355,18 @@ function links() {
 }
 
 function choices() {
-  find("variables").replaceChildren(...page.variables.map((one) => {
+  find("variables").replaceChildren(...page.variables.map((variable) => {
     const label = document.createElement("label");
     const name = document.createElement("span");
-    name.textContent = one.label;
+    name.textContent = variable.label;
     const select = document.createElement("select");
-    select.name = one.name;
-    if (one.many) select.append(new Option("All", "", false, one.value.length === one.options.length));
-    for (const { text: shown, value } of one.options) {
-      const chosen = one.many ? one.value.length === 1 && one.options.length > 1 && one.value[0] === value : value === one.value;
+    select.name = variable.name;
+    if (variable.many) select.append(new Option("All", "", false, variable.value.length === variable.options.length));
+    for (const { text: shown, value } of variable.options) {
+      const chosen = variable.many ? variable.value.length === 1 && variable.options.length > 1 && variable.value[0] === value : value === variable.value;
       select.append(new Option(shown, value, false, chosen));
     }
-    select.addEventListener("change", () => choose(one.name, one.many ? (select.value ? [select.value] : []) : select.value));
+    select.addEventListener("change", () => choose(variable.name, variable.many ? (select.value ? [select.value] : []) : select.value));
     label.append(name, select);
     return label;
   }));

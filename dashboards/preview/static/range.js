@@ -1,4 +1,4 @@
-// Ranges of time: relative like Grafana's, absolute, or all there is.
+// Time ranges: relative as in Grafana, absolute, or all data.
 
 const SIZES = { s: 1e3, m: 6e4, h: 36e5, d: 864e5, w: 6048e5, M: 2592e6, y: 31536e6 };
 const NAMES = { s: "second", m: "minute", h: "hour", d: "day", w: "week", M: "month", y: "year" };

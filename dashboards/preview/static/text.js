@@ -1,4 +1,4 @@
-// Panels without a chart: one number, and tables.
+// Panels without a chart: single numbers and tables.
 
 import { colour, cssColour, instant, mapping, number, overridden, threshold } from "./format.js";
 
@@ -56,11 +56,11 @@ function compare(a, b) {
 }
 
 function line(panel, columns, row, page) {
-  const made = document.createElement("tr");
+  const element = document.createElement("tr");
   const fields = Object.fromEntries(columns.map((column, at) => [column.name, row[at]]));
   columns.forEach((column, at) => {
     if (hidden(panel, column)) return;
-    const cell = made.insertCell();
+    const cell = element.insertCell();
     if (column.kind === "number") cell.className = "number";
     const field = overridden(panel, column.name, column.kind);
     const value = row[at];
@@ -70,7 +70,7 @@ function line(panel, columns, row, page) {
     cell.title = text;
     cell.append(content(field, value, text, page, fields));
   });
-  return made;
+  return element;
 }
 
 function shown(column, field, value) {

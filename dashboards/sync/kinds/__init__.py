@@ -1,10 +1,10 @@
-"""The kinds of Grafana's objects, in the order in which they need one another."""
+"""The kinds of Grafana objects, in the order of their dependencies."""
 
 from driftline.dashboards.sync.kinds.contact_point import ContactPoint
 from driftline.dashboards.sync.kinds.dashboard import Dashboard
 from driftline.dashboards.sync.kinds.data_source import DataSource
 from driftline.dashboards.sync.kinds.folder import Folder
-from driftline.dashboards.sync.kinds.kind import Kind, Sent, Wanted
+from driftline.dashboards.sync.kinds.kind import DesiredObject, Kind, Payload
 from driftline.dashboards.sync.kinds.mute_timing import MuteTiming
 from driftline.dashboards.sync.kinds.policy import Policy
 from driftline.dashboards.sync.kinds.rule import Rule
@@ -21,4 +21,4 @@ KINDS: tuple[Kind, ...] = (
     Policy(),
 )
 
-__all__ = ["KINDS", "Kind", "Sent", "Wanted"]
+__all__ = ["KINDS", "DesiredObject", "Kind", "Payload"]

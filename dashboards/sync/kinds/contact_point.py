@@ -1,4 +1,4 @@
-"""Contact points: secrets are sent when they change, and as [REDACTED] when they do not."""
+"""Contact points: secrets are sent if they changed, otherwise as [REDACTED]."""
 
 from collections.abc import Collection
 
@@ -6,16 +6,17 @@ from driftline.dashboards.sync.grafana_client import GrafanaError, Server
 from driftline.dashboards.sync.kinds.kind import (
     REDACTED,
     Json,
-    Sent,
-    changed_meanwhile,
+    Kind,
+    Payload,
     check_provenance,
+    stale_error,
 )
 
-_IN_USE = (409, 500)  # the latter is 11.0's answer
+_IN_USE = (409, 500)  # Grafana 11.0 returns 500
 
 
-class ContactPoint:
-    """One integration with a contact point of its own."""
+class ContactPoint(Kind):
+    """A contact point with one integration."""
 
     name = "contact_point"
     lockable = True
@@ -25,10 +26,10 @@ class ContactPoint:
         rows = server.call(
             "read the contact points", lambda api: api.alertingprovisioning.get_contactpoints()
         )
-        return {one["uid"]: one for one in rows if one["uid"] in uids}
+        return {row["uid"]: row for row in rows if row["uid"] in uids}
 
     def tree(self, live: Json, secrets: Collection[str]) -> Json:
-        """See `Kind`; what the server hides is no part of it, nor what we keep secret."""
+        """See `Kind`; without what the server redacts and what the config keeps secret."""
         settings = {
             key: value
             for key, value in live.get("settings", {}).items()
@@ -42,29 +43,29 @@ class ContactPoint:
         }
 
     def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:
-        """See `Kind`; Grafana shows [REDACTED] even for what was never set."""
+        """See `Kind`; Grafana returns [REDACTED] even for secrets that were never set."""
         return set(secrets) - set(live.get("settings", {}))
 
-    def send(self, server: Server, sent: Sent) -> None:
-        """See `Kind`; a secret that is left out would be deleted."""
-        check_provenance(server, f"contact point {sent.uid!r}", sent.live)
-        settings = dict(sent.tree["settings"])
-        for name, secret in sent.secrets.items():
-            there = (sent.live or {}).get("settings", {}).get(name)
-            settings[name] = secret if name in sent.changed or there is None else there
-        body = {"uid": sent.uid, **sent.tree, "settings": settings}
-        if sent.live is None:
+    def send(self, server: Server, payload: Payload) -> None:
+        """See `Kind`; Grafana deletes a secret that is left out."""
+        check_provenance(server, f"contact point {payload.uid!r}", payload.live)
+        settings = dict(payload.tree["settings"])
+        for name, secret in payload.secrets.items():
+            redacted = (payload.live or {}).get("settings", {}).get(name)
+            settings[name] = secret if name in payload.changed or redacted is None else redacted
+        body = {"uid": payload.uid, **payload.tree, "settings": settings}
+        if payload.live is None:
             server.call(
-                f"make the contact point {sent.uid!r}",
+                f"create the contact point {payload.uid!r}",
                 lambda api: api.alertingprovisioning.create_contactpoint(body, server.editable),
             )
             return
-        if self.read(server, [sent.uid]).get(sent.uid) != sent.live:
-            raise changed_meanwhile(f"contact point {sent.uid!r}")
+        if self.read(server, [payload.uid]).get(payload.uid) != payload.live:
+            raise stale_error(f"contact point {payload.uid!r}")
         server.call(
-            f"change the contact point {sent.uid!r}",
+            f"change the contact point {payload.uid!r}",
             lambda api: api.alertingprovisioning.update_contactpoint(
-                sent.uid, body, server.editable
+                payload.uid, body, server.editable
             ),
         )
 
@@ -78,5 +79,5 @@ class ContactPoint:
         except GrafanaError as error:
             if error.status not in _IN_USE:
                 raise
-            return "a rule or a policy still sends to it"
+            return "a rule or a policy still uses it"
         return None

@@ -1,4 +1,4 @@
-"""What a kind of Grafana's objects must be able to do, for all kinds to be planned alike."""
+"""The protocol of a kind of Grafana objects, so that all kinds are planned the same way."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -13,15 +13,15 @@ EDITABLE, LOCKED = "editable", "locked"  # of `grafana.provenance`
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """One object as it is generated.
+class DesiredObject:
+    """One object of the desired state.
 
     Attributes:
-        kind, uid: what names it in one organisation.
-        title: for people.
-        content: as the API takes it, without secrets.
+        kind, uid: identify it within the organisation.
+        title: for display.
+        content: in the format of the API, without secrets.
         secrets: by setting.
-        failed: why there is no content: what is there stays as it is.
+        failed: why there is no content; the existing object is kept unchanged.
     """
 
     kind: str
@@ -33,76 +33,77 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Sent:
-    """What `send` is to bring there.
+class Payload:
+    """What `send` writes.
 
     Attributes:
         tree: the merged tree.
-        plain: the generated content, when nobody has edited anything: it is sent as it is.
-        live: what is there, or None for a new one.
-        secrets: all of them; `changed` names those that the server does not have yet.
+        unmerged: the generated content, if nobody edited the object: it is sent unchanged.
+        live: the existing object, or None for a new one.
+        secrets: all secrets; `changed` names those that the server does not have yet.
     """
 
     uid: str
     tree: Json
-    plain: Json | None
+    unmerged: Json | None
     live: Json | None = field(repr=False)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     changed: frozenset[str] = frozenset()
 
 
 class Kind(Protocol):
-    """A kind of objects: how they are read, compared, written and deleted.
+    """A kind of objects: how to read, compare, write and delete them.
 
     Attributes:
-        name: of the kind.
-        lockable: its objects are editable or locked by `grafana.provenance`.
+        name: the name of the kind.
+        lockable: whether `grafana.provenance` makes its objects editable or locked.
     """
 
     name: str
     lockable: bool
 
     def read(self, server: Server, uids: Collection[str]) -> dict[str, Json | GrafanaError]:
-        """Those of the uids that are there; an error stands for one that can't be read."""
+        """The existing objects by UID; an error stands for an object that can't be read."""
 
     def tree(self, live: Json, secrets: Collection[str]) -> Json:
-        """What people and driftline mean of it, as mappings, without the settings in secrets."""
+        """The parts that people and driftline define, as mappings, without the secret settings."""
 
     def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:
-        """The secrets that the server does not have."""
+        """The names of secrets that the server does not have; none by default."""
+        return set()
 
-    def send(self, server: Server, sent: Sent) -> None:
-        """Create or change; refuses when somebody else has changed it since it was read."""
+    def send(self, server: Server, payload: Payload) -> None:
+        """Create or change; fails if somebody else has changed the object since it was read."""
 
     def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:
-        """Remove; the reason when it has to stay."""
+        """Delete; returns the reason if the object must be kept."""
 
 
 def provenance(live: Json | None) -> str:
-    """Who may edit an alerting object: `editable`, `locked`, or what it comes from."""
-    found = str((live or {}).get("provenance") or "")
-    return {"": EDITABLE, "api": LOCKED}.get(found, found)
+    """Who may edit an alerting object: `editable`, `locked`, or the source that provisioned it."""
+    value = str((live or {}).get("provenance") or "")
+    return {"": EDITABLE, "api": LOCKED}.get(value, value)
 
 
-def check_provenance(server: Server, what: str, live: Json | None) -> None:
-    """See that an alerting object may be written the way that the config says.
+def check_provenance(server: Server, name: str, live: Json | None) -> None:
+    """Check that an alerting object may be written with the configured provenance.
 
     Raises:
-        GrafanaError: it is from a file, or it is locked and cannot become editable.
+        GrafanaError: it is provisioned from a file, or locked and cannot become editable.
     """
-    found = provenance(live)
-    if found in (EDITABLE, server.settings.provenance):
+    current = provenance(live)
+    if current in (EDITABLE, server.settings.provenance):
         return
-    if found == LOCKED:
+    if current == LOCKED:
         raise GrafanaError(
-            f"{what} is locked, and Grafana does not make it editable again: set "
-            "grafana.provenance: locked, or delete it in Grafana, and it is made anew"
+            f"{name} is locked, and Grafana cannot make it editable again: set "
+            "grafana.provenance: locked, or delete it in Grafana and apply again to recreate it"
         )
     raise GrafanaError(
-        f"{what} is provisioned ({found!r}) and may not be edited: change it where it comes from"
+        f"{name} is provisioned ({current!r}) and cannot be edited: change it at its source"
     )
 
 
-def changed_meanwhile(what: str) -> GrafanaError:
-    """The error of one that is not any more as it was read."""
-    return GrafanaError(f"{what} was changed by somebody else meanwhile: run it again", 412)
+def stale_error(name: str) -> GrafanaError:
+    """The error for an object that was changed since it was read."""
+    return GrafanaError(f"{name} was changed by somebody else in the meantime: apply again", 412)

@@ -1,16 +1,16 @@
-"""Mute timings; plain dicts, as the SDK's model of them is not what the API takes."""
+"""Mute timings; plain dicts, because the SDK's model does not match the API."""
 
 from collections.abc import Collection
 
 from driftline.dashboards.sync import extra_calls
 from driftline.dashboards.sync.grafana_client import GrafanaError, Server
-from driftline.dashboards.sync.kinds.kind import Json, Sent, changed_meanwhile, check_provenance
+from driftline.dashboards.sync.kinds.kind import Json, Kind, Payload, check_provenance, stale_error
 
 _IN_USE = 409
 
 
-class MuteTiming:
-    """A mute timing, whose name is its uid."""
+class MuteTiming(Kind):
+    """A mute timing; its name is its UID."""
 
     name = "mute_timing"
     lockable = True
@@ -20,32 +20,28 @@ class MuteTiming:
         rows = server.call(
             "read the mute timings", lambda api: api.alertingprovisioning.get_mute_timings()
         )
-        return {one["name"]: one for one in rows or [] if one["name"] in uids}
+        return {row["name"]: row for row in rows or [] if row["name"] in uids}
 
     def tree(self, live: Json, secrets: Collection[str]) -> Json:
         """See `Kind`."""
         return {"time_intervals": live["time_intervals"]}
 
-    def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:
+    def send(self, server: Server, payload: Payload) -> None:
         """See `Kind`."""
-        return set()
-
-    def send(self, server: Server, sent: Sent) -> None:
-        """See `Kind`."""
-        check_provenance(server, f"mute timing {sent.uid!r}", sent.live)
-        body = {"name": sent.uid, **sent.tree}
-        if sent.live is None:
+        check_provenance(server, f"mute timing {payload.uid!r}", payload.live)
+        body = {"name": payload.uid, **payload.tree}
+        if payload.live is None:
             server.call(
-                f"make the mute timing {sent.uid!r}",
+                f"create the mute timing {payload.uid!r}",
                 lambda api: api.alertingprovisioning.create_mute_timing(body, server.editable),
             )
             return
-        if self.read(server, [sent.uid]).get(sent.uid) != sent.live:
-            raise changed_meanwhile(f"mute timing {sent.uid!r}")
+        if self.read(server, [payload.uid]).get(payload.uid) != payload.live:
+            raise stale_error(f"mute timing {payload.uid!r}")
         server.call(
-            f"change the mute timing {sent.uid!r}",
+            f"change the mute timing {payload.uid!r}",
             lambda api: extra_calls.change_mute_timing(
-                api, sent.uid, body, editable=server.editable
+                api, payload.uid, body, editable=server.editable
             ),
         )
 

@@ -1,21 +1,21 @@
-"""Alert rules, one by one: a rule that others put into the group is not touched."""
+"""Alert rules, written individually: rules of others in the same group are never changed."""
 
 from collections.abc import Collection
 
 from driftline.dashboards.sync.grafana_client import GrafanaError, Server
-from driftline.dashboards.sync.kinds.kind import Json, Sent, changed_meanwhile, check_provenance
+from driftline.dashboards.sync.kinds.kind import Json, Kind, Payload, check_provenance, stale_error
 from driftline.dashboards.sync.tree import pruned
 
-_SERVERS_OWN = ("id", "uid", "updated", "provenance", "orgID", "version")
-# What driftline sends; of what later servers know beside it, a value that does nothing is no edit.
-_SENT = (
+_SERVER_FIELDS = ("id", "uid", "updated", "provenance", "orgID", "version")
+# Fields that driftline sends. A value without effect in other fields is not an edit.
+_OUR_FIELDS = (
     *("title", "ruleGroup", "folderUID", "condition", "data", "noDataState", "execErrState"),
     *("for", "annotations", "labels", "isPaused", "notification_settings"),
 )
-_DOES_NOTHING = ("0s", 0, False)
+_NO_EFFECT = ("0s", 0, False)
 
 
-class Rule:
+class Rule(Kind):
     """An alert rule of the provisioning API."""
 
     name = "rule"
@@ -26,46 +26,44 @@ class Rule:
         rows = server.call(
             "read the alert rules", lambda api: api.alertingprovisioning.get_alertrules_all()
         )
-        return {one["uid"]: one for one in rows or [] if one["uid"] in uids}
+        return {row["uid"]: row for row in rows or [] if row["uid"] in uids}
 
     def tree(self, live: Json, secrets: Collection[str]) -> Json:
-        """See `Kind`; queries by their refId."""
+        """See `Kind`; queries by refId."""
         tree: Json = {
-            key: one
-            for key, one in pruned(live).items()
-            if key not in _SERVERS_OWN and (key in _SENT or one not in _DOES_NOTHING)
+            key: value
+            for key, value in pruned(live).items()
+            if key not in _SERVER_FIELDS and (key in _OUR_FIELDS or value not in _NO_EFFECT)
         }
         tree["data"] = {query["refId"]: query for query in tree["data"]}
         return tree
 
-    def missing_secrets(self, live: Json, secrets: Collection[str]) -> set[str]:
+    def send(self, server: Server, payload: Payload) -> None:
         """See `Kind`."""
-        return set()
-
-    def send(self, server: Server, sent: Sent) -> None:
-        """See `Kind`."""
-        what = f"alert rule {sent.uid!r}"
-        check_provenance(server, what, sent.live)
+        name = f"alert rule {payload.uid!r}"
+        check_provenance(server, name, payload.live)
         body = {
-            **sent.tree,
-            "uid": sent.uid,
+            **payload.tree,
+            "uid": payload.uid,
             "orgID": server.settings.org,
-            "data": list(sent.tree["data"].values()),
+            "data": list(payload.tree["data"].values()),
         }
-        if sent.live is None:
+        if payload.live is None:
             server.call(
-                f"make the {what}",
+                f"create the {name}",
                 lambda api: api.alertingprovisioning.create_alertrule(body, server.editable),
             )
             return
-        now = server.call(
-            f"read the {what}", lambda api: api.alertingprovisioning.get_alertrule(sent.uid)
+        current = server.call(
+            f"read the {name}", lambda api: api.alertingprovisioning.get_alertrule(payload.uid)
         )
-        if now != sent.live:
-            raise changed_meanwhile(what)
+        if current != payload.live:
+            raise stale_error(name)
         server.call(
-            f"change the {what}",
-            lambda api: api.alertingprovisioning.update_alertrule(sent.uid, body, server.editable),
+            f"change the {name}",
+            lambda api: api.alertingprovisioning.update_alertrule(
+                payload.uid, body, server.editable
+            ),
         )
 
     def delete(self, server: Server, uid: str, live: Json, applied: Json) -> str | None:

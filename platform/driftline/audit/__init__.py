@@ -1,4 +1,4 @@
-"""The audit: the proof of what became of every record."""
+"""The audit: proof of the outcome of every record."""
 
 from driftline.audit.proof import audit
 from driftline.audit.report import AuditReport, Difference, StreamCounts

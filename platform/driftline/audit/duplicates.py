@@ -1,4 +1,4 @@
-"""A duplicate points to the row that was stored first; that row must be there."""
+"""A duplicate points to the row that was stored first; that row must exist."""
 
 from psycopg import sql
 
@@ -9,7 +9,7 @@ from driftline.audit.report import Difference
 from driftline.kafka import intervals
 from driftline.storage.connection import Connection
 
-# An event of a stream is named by the model's table alone, a label by table and model.
+# The table alone identifies an event's model; labels of all models share one table.
 _ROWS = {
     "events": """SELECT FROM {table} AS r WHERE r.event_time = d.event_time
                     AND r.event_id = d.event_id""",
@@ -19,7 +19,7 @@ _ROWS = {
 
 
 def dangling(connection: Connection, stream: Stream, scope: Scope) -> list[Difference]:
-    """The duplicates of a stream that point to nothing, but for what retention has dropped."""
+    """The duplicates of a stream whose row is missing, except rows that retention has dropped."""
     rows = sql.SQL(_ROWS[stream.name]).format(
         table=sql.Identifier(names.SCHEMA, stream.table), model=sql.Literal(stream.model)
     )
@@ -27,14 +27,14 @@ def dangling(connection: Connection, stream: Stream, scope: Scope) -> list[Diffe
         """SELECT kafka_offset, floor(date_part('epoch', event_time) * 1000000)::bigint
              FROM driftline.duplicate AS d WHERE ({scope}) AND NOT EXISTS ({rows})"""
     ).format(scope=scope.condition(), rows=rows)
-    kept = stored_offsets.chunks(connection, stream.table)
+    stored_times = stored_offsets.chunks(connection, stream.table)
     offsets = [
         offset
-        for offset, at in connection.execute(query).fetchall()
-        if intervals.size(intervals.repeated(kept, intervals.of([at])))
+        for offset, event_time in connection.execute(query).fetchall()
+        if intervals.size(intervals.repeated(stored_times, intervals.of([event_time])))
     ]
     if not offsets:
         return []
-    where = f"{stream.name} {stream.topic.name}"
+    place = f"{stream.name} {stream.topic.name}"
     detail = "duplicates point to rows that are not stored"
-    return [Difference.of("duplicate of nothing", where, intervals.of(offsets), detail)]
+    return [Difference.of("dangling duplicate", place, intervals.of(offsets), detail)]

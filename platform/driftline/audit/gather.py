@@ -1,4 +1,4 @@
-"""Bring together what topic and store know about each partition of one stream."""
+"""Collects the evidence of topic and store about each partition of one stream."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from psycopg import sql
 
 from driftline import names
 from driftline.audit import stored_offsets
-from driftline.audit.stored_offsets import EVERYTHING, NOTHING, Ledger, Source
-from driftline.audit.streams import KEPT, Evidence
+from driftline.audit.stored_offsets import ALL_OFFSETS, NO_OFFSETS, Ledger, Source
+from driftline.audit.streams import STORED_OUTCOMES, Evidence
 from driftline.kafka import intervals
 from driftline.kafka.topic import Bounds, Partition, Topic
 from driftline.storage.connection import Connection
@@ -30,12 +30,12 @@ class Stream:
 
 @dataclass(frozen=True)
 class Scope:
-    """The offsets that an audit looks at, by source id; those of a stream's own topic."""
+    """The audited offsets of a stream's own topic, by source ID."""
 
     bounds: Mapping[int, tuple[int, int]]
 
     def condition(self) -> sql.Composable:
-        """SQL that tells the rows of these offsets."""
+        """SQL that selects the rows of these offsets."""
         parts = [
             sql.SQL("(source = {} AND kafka_offset >= {} AND kafka_offset < {})").format(
                 sql.Literal(source), sql.Literal(first), sql.Literal(end)
@@ -46,43 +46,45 @@ class Scope:
 
 
 def gather(
-    connection: Connection, stream: Stream, wanted: Bounds, *, whole: bool
+    connection: Connection, stream: Stream, requested: Bounds, *, whole: bool
 ) -> tuple[list[Evidence], Scope]:
-    """All that is known about the offsets of a stream.
+    """Collect the evidence about the offsets of a stream.
 
     Parameters:
         connection: in a transaction that sees one snapshot, taken before the topic is read.
-        wanted: the offsets to look at, by partition of the stream's topic.
-        whole: also the topics that the model read before, which the ledger alone can prove.
+        requested: the offsets to audit, by partition of the stream's topic.
+        whole: also audit the topics that the model read earlier, which only the ledger can prove.
     """
-    known = [s for s in stored_offsets.sources(connection, stream.model) if s.stream == stream.name]
-    present = {s.partition: s for s in known if s.topic == stream.topic.name}
+    sources = stored_offsets.sources(connection, stream.model)
+    sources = [source for source in sources if source.stream == stream.name]
+    present = {s.partition: s for s in sources if s.topic == stream.topic.name}
     ledgers: dict[int, Ledger] = {}
     bounds: dict[int, tuple[int, int]] = {}
     for number, source in present.items():
-        if number in wanted:
-            ledgers[source.id], bounds[source.id] = _widen(connection, source.id, wanted[number])
-    for source in known if whole else ():
+        if number in requested:
+            ledgers[source.id], bounds[source.id] = _widen(connection, source.id, requested[number])
+    for source in sources if whole else ():
         if source.id not in bounds:
-            ledgers[source.id], bounds[source.id] = _widen(connection, source.id, EVERYTHING)
-    read = _read(stream.topic, wanted, {n: bounds[s.id] for n, s in present.items() if n in wanted})
-    tables = dict(zip(KEPT, (stream.table, "duplicate", "rejected"), strict=True))
-    found = {k: stored_offsets.offsets(connection, table, bounds) for k, table in tables.items()}
-    chunks = {name: stored_offsets.chunks(connection, name) for name in KEPT[1:]}
+            ledgers[source.id], bounds[source.id] = _widen(connection, source.id, ALL_OFFSETS)
+    widened = {n: bounds[s.id] for n, s in present.items() if n in requested}
+    read = _read(stream.topic, requested, widened)
+    tables = dict(zip(STORED_OUTCOMES, (stream.table, "duplicate", "rejected"), strict=True))
+    offsets = {k: stored_offsets.offsets(connection, table, bounds) for k, table in tables.items()}
+    chunks = {name: stored_offsets.chunks(connection, name) for name in STORED_OUTCOMES[1:]}
     pieces = [
         Evidence(
             where=str(source),
             topic=stream.topic.name,
             ledger=ledgers[source.id],
             partition=read.get(source.partition) if source.topic == stream.topic.name else None,
-            found={name: some.get(source.id, NOTHING) for name, some in found.items()},
+            stored={name: sets.get(source.id, NO_OFFSETS) for name, sets in offsets.items()},
             chunks=chunks,
         )
-        for source in known
+        for source in sources
         if source.id in bounds
     ]
     pieces += [
-        _untouched(stream, number, part) for number, part in read.items() if number not in present
+        _unread(stream, number, part) for number, part in read.items() if number not in present
     ]
     return pieces, Scope(bounds)
 
@@ -104,23 +106,23 @@ def _widen(
         bounds = wider
 
 
-def _read(topic: Topic, wanted: Bounds, widened: Bounds) -> dict[int, Partition]:
-    there = topic.bounds()
+def _read(topic: Topic, requested: Bounds, widened: Bounds) -> dict[int, Partition]:
+    available = topic.bounds()
     limits = {}
-    for number, (first, end) in {**wanted, **widened}.items():
-        low, high = there[number]
+    for number, (first, end) in {**requested, **widened}.items():
+        low, high = available[number]
         limits[number] = (min(max(low, first), high), min(end, high))
     return topic.read(limits)
 
 
-def _untouched(stream: Stream, number: int, part: Partition) -> Evidence:
+def _unread(stream: Stream, number: int, partition: Partition) -> Evidence:
     """A partition that no record was ever read from."""
     empty = intervals.EMPTY
     return Evidence(
         where=str(Source(0, stream.name, stream.topic.name, number)),
         topic=stream.topic.name,
         ledger=Ledger(empty[:, 0], empty[:, :1].repeat(4, axis=1), empty, empty[:, 0]),
-        partition=part,
-        found=dict.fromkeys(KEPT, NOTHING),
-        chunks=dict.fromkeys(KEPT[1:], empty),
+        partition=partition,
+        stored=dict.fromkeys(STORED_OUTCOMES, NO_OFFSETS),
+        chunks=dict.fromkeys(STORED_OUTCOMES[1:], empty),
     )

@@ -1,4 +1,4 @@
-"""The output topic beside the store: which rows it has, lacks, has twice or has otherwise."""
+"""Compares the output topic with the store: missing, repeated, different and unknown records."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -40,7 +40,7 @@ PUBLISHED = pa.schema(
 
 
 class _Record(msgspec.Struct):
-    """What the job writes, as far as it is compared."""
+    """The compared fields of the records that the job writes."""
 
     event_id: str
     event_time: datetime
@@ -54,7 +54,7 @@ class Read:
 
     Attributes:
         records: rows of `PUBLISHED`.
-        unreadable: (partition, offset) of what is no prediction.
+        unreadable: (partition, offset) of records that are not predictions.
         partitions: how far each was read.
     """
 
@@ -64,12 +64,12 @@ class Read:
 
 
 def read(topic: Topic) -> Read:
-    """All committed records of an output topic, to its present ends."""
+    """All committed records of an output topic, to its current end offsets."""
     decoder = msgspec.json.Decoder(_Record)
     batches: list[pa.RecordBatch] = []
     unreadable: list[tuple[int, int]] = []
 
-    def each(messages: list[Message]) -> None:
+    def decode(messages: list[Message]) -> None:
         rows = []
         for message in messages:
             try:
@@ -79,7 +79,7 @@ def read(topic: Topic) -> Read:
                 unreadable.append((message.partition(), message.offset()))
         batches.append(_batch(rows))
 
-    partitions = topic.read(topic.bounds(), each)
+    partitions = topic.read(topic.bounds(), decode)
     return Read(pa.Table.from_batches(batches, PUBLISHED), unreadable, partitions)
 
 
@@ -97,10 +97,10 @@ def _batch(rows: list[tuple[_Record, int, int]]) -> pa.RecordBatch:
 
 
 def stored(connection: Connection, model: str, condition: sql.Composable | None = None) -> pa.Table:
-    """The stored rows that are, or should be, in the output topic: rows of `STORED`.
+    """The stored rows that should be in the output topic: rows of `STORED`.
 
     Parameters:
-        condition: SQL over the columns of the prediction table; None gives all rows.
+        condition: SQL over the columns of the prediction table; None for all rows.
     """
     query = sql.SQL(
         """SELECT event_id, (extract(epoch FROM event_time) * 1000000)::bigint AS us,
@@ -125,22 +125,22 @@ class Publication:
     """The output topic compared with the store.
 
     Attributes:
-        published: how many of the stored rows it holds.
-        awaiting: how many are too young to be missed.
-        expired: how many are missing that the topic's own retention has deleted.
-        missing: rows of `STORED` that it lacks.
-        doubled: `KEYS` and n: how many records too many.
-        different: rows of `PUBLISHED` with another version or score than the stored row's.
-        strangers: rows of `PUBLISHED` that the store does not have.
+        published: number of stored rows in the topic.
+        awaiting: number of rows missing from the topic, but within the grace period.
+        expired: number of rows that the topic's own retention has deleted.
+        missing: rows of `STORED` that are missing from the topic.
+        repeated: `KEYS` and n, the number of surplus records.
+        different: rows of `PUBLISHED` with another version or score than the stored row.
+        unknown: rows of `PUBLISHED` that are not in the store.
     """
 
     published: int
     awaiting: int
     expired: int
     missing: pa.Table
-    doubled: pa.Table
+    repeated: pa.Table
     different: pa.Table
-    strangers: pa.Table
+    unknown: pa.Table
 
 
 def compare(rows: pa.Table, topic: Read, grace: timedelta) -> Publication:
@@ -148,58 +148,62 @@ def compare(rows: pa.Table, topic: Read, grace: timedelta) -> Publication:
 
     Parameters:
         rows: rows of `STORED`.
-        grace: rows that were scored later than this ago may still be on their way.
+        grace: rows scored more recently than this might not be published yet.
     """
     records = topic.records
-    wanted = rows.group_by(KEYS).aggregate([("us", "count")])
-    there = records.group_by(KEYS).aggregate([("offset", "count")])
-    both = wanted.join(there, KEYS, join_type="inner")
-    surplus = pc.subtract(both["offset_count"], both["us_count"])
-    doubled = both.append_column("n", surplus).filter(pc.greater(surplus, 0))
-    absent = rows.join(there, KEYS, join_type="left anti")
-    absent = pa.concat_tables([absent, _some_absent(rows, both, surplus)])
-    young = pc.less(absent["age_ms"], int(grace.total_seconds() * 1_000))
-    late = absent.filter(pc.invert(young))
-    gone = pc.greater(late["age_ms"], _oldest(rows, topic))
+    expected = rows.group_by(KEYS).aggregate([("us", "count")])
+    counts = records.group_by(KEYS).aggregate([("offset", "count")])
+    matched = expected.join(counts, KEYS, join_type="inner")
+    surplus = pc.subtract(matched["offset_count"], matched["us_count"])
+    repeated = matched.append_column("n", surplus).filter(pc.greater(surplus, 0))
+    absent = rows.join(counts, KEYS, join_type="left anti")
+    absent = pa.concat_tables([absent, _surplus_rows(rows, matched, surplus)])
+    within_grace = pc.less(absent["age_ms"], int(grace.total_seconds() * 1_000))
+    overdue = absent.filter(pc.invert(within_grace))
+    expired = pc.greater(overdue["age_ms"], _oldest(rows, topic))
     return Publication(
         published=rows.num_rows - absent.num_rows,
-        awaiting=absent.num_rows - late.num_rows,
-        expired=pc.sum(gone).as_py() or 0,
-        missing=late.filter(pc.invert(gone)),
-        doubled=doubled.select([*KEYS, "n"]),
+        awaiting=absent.num_rows - overdue.num_rows,
+        expired=pc.sum(expired).as_py() or 0,
+        missing=overdue.filter(pc.invert(expired)),
+        repeated=repeated.select([*KEYS, "n"]),
         different=_different(rows, records),
-        strangers=records.join(wanted, KEYS, join_type="left anti"),
+        unknown=records.join(expected, KEYS, join_type="left anti"),
     )
 
 
-def _some_absent(rows: pa.Table, both: pa.Table, surplus: pa.ChunkedArray) -> pa.Table:
-    """Of rows with one id within one millisecond, those that are too many for the topic's."""
-    short = (
-        both.select(KEYS).append_column("lacking", pc.negate(surplus)).filter(pc.less(surplus, 0))
+def _surplus_rows(rows: pa.Table, matched: pa.Table, surplus: pa.ChunkedArray) -> pa.Table:
+    """Of rows with the same ID and millisecond, those in excess of the topic's records."""
+    fewer = (
+        matched.select(KEYS)
+        .append_column("n_missing", pc.negate(surplus))
+        .filter(pc.less(surplus, 0))
     )
-    if short.num_rows == 0:
+    if fewer.num_rows == 0:
         return rows.schema.empty_table()
-    candidates = rows.join(short, KEYS, join_type="inner").sort_by(
+    candidates = rows.join(fewer, KEYS, join_type="inner").sort_by(
         [("event_id", "ascending"), ("us", "descending")]
     )
     keys = list(zip(*(candidates[key].to_pylist() for key in KEYS), strict=True))
-    keep, seen = [], dict.fromkeys(keys, 0)
-    for key, lacking in zip(keys, candidates["lacking"].to_pylist(), strict=True):
-        seen[key] += 1
-        keep.append(seen[key] <= lacking)
+    keep, numbers = [], dict.fromkeys(keys, 0)
+    for key, n_missing in zip(keys, candidates["n_missing"].to_pylist(), strict=True):
+        numbers[key] += 1
+        keep.append(numbers[key] <= n_missing)
     return candidates.filter(pa.array(keep)).select(rows.schema.names).cast(rows.schema)
 
 
 def _oldest(rows: pa.Table, topic: Read) -> int:
-    """The age in ms beyond which a row may have left the topic by Kafka's own retention."""
-    trimmed = [number for number, part in topic.partitions.items() if part.low > 0]
+    """The age in ms from which Kafka's retention may have deleted a row's record."""
+    trimmed = [number for number, partition in topic.partitions.items() if partition.low > 0]
     if not trimmed:
         return np.iinfo(np.int64).max
-    kept = topic.records.filter(pc.is_in(topic.records["partition"], pa.array(trimmed, pa.int32())))
-    ages = rows.join(kept.select([*KEYS, "partition"]), KEYS, join_type="inner")
+    remaining = topic.records.filter(
+        pc.is_in(topic.records["partition"], pa.array(trimmed, pa.int32()))
+    )
+    ages = rows.join(remaining.select([*KEYS, "partition"]), KEYS, join_type="inner")
     oldest = ages.group_by("partition").aggregate([("age_ms", "max")])
     if oldest.num_rows < len(trimmed):
-        return 0  # a partition whose every record is deleted
+        return 0  # all records of a partition were deleted
     return int(pc.min(oldest["age_ms_max"]).as_py())
 
 
@@ -211,13 +215,13 @@ def _different(rows: pa.Table, records: pa.Table) -> pa.Table:
         right_suffix="_stored",
         join_type="inner",
     )
-    same = pc.and_(
+    equal = pc.and_(
         pc.equal(pairs["model_version"], pairs["model_version_stored"]),
         pc.or_(
             pc.fill_null(pc.equal(pairs["score"], pairs["score_stored"]), False),
             pc.and_(pc.is_null(pairs["score"]), pc.is_null(pairs["score_stored"])),
         ),
     )
-    judged = pairs.append_column("same", same).group_by("row").aggregate([("same", "any")])
-    wrong = judged.filter(pc.invert(judged["same_any"]))["row"]
-    return records.take(wrong)
+    by_row = pairs.append_column("same", equal).group_by("row").aggregate([("same", "any")])
+    different_rows = by_row.filter(pc.invert(by_row["same_any"]))["row"]
+    return records.take(different_rows)

@@ -1,4 +1,4 @@
-"""Do the profiles count exactly the rows that were logged?"""
+"""Checks that the profiles count exactly the logged rows."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,10 +18,10 @@ DAY = 1440  # minutes
 _SHOWN = 5
 
 Window = tuple[int, int]  # minutes since 1970, [first, end)
-ALWAYS: Window = (-(1 << 40), 1 << 40)
+ALL_TIME: Window = (-(1 << 40), 1 << 40)
 
-# A version may be counted twice while its bins change: with the champion's and with new ones.
-# The bins that it is registered with decide then.
+# While its bins change, a version may be counted twice: with the champion's and with its own bins.
+# Only the bins that it is registered with are compared then.
 PROFILES = sql.SQL(
     """  FROM driftline.profile AS p
   LEFT JOIN driftline.model_version AS v ON v.model = p.model AND v.version = p.version
@@ -48,11 +48,11 @@ _ROW_COUNTS = sql.SQL(
 
 @dataclass(frozen=True)
 class Profiled:
-    """What the profiles count.
+    """Result of comparing the profiles with the rows.
 
     Attributes:
         total: rows of all profiles.
-        expired: rows of profiles whose rows in the store were dropped by retention.
+        expired: profiled rows that retention has dropped from the store.
     """
 
     total: int
@@ -71,30 +71,32 @@ class _Counts:
     stored: Ints
 
 
-def compare(connection: Connection, model: str, window: Window = ALWAYS) -> Profiled:
-    """Compare counts for each minute, hour or day that the profiles keep.
+def compare(connection: Connection, model: str, window: Window = ALL_TIME) -> Profiled:
+    """Compare counts for each minute, hour or day of the profiles.
 
     Parameters:
-        window: whole days; profiles outside are still summed up.
+        window: whole days; profiles outside of it count towards the total only.
     """
-    kept = minutes(chunks(connection, names.prediction_table(model)))
+    kept_minutes = minutes(chunks(connection, names.prediction_table(model)))
     total = expired = 0
-    wrong: list[str] = []
-    off = 0
+    details: list[str] = []
+    difference = 0
     for version, counts in sorted(_read(connection, model, window).items()):
         total += int(counts.profiled.sum())
         start, span, profiled, stored = _cells(counts)
-        gone = np.where(whole(kept, start, span), 0, np.maximum(profiled - stored, 0))
-        expired += int(gone.sum())
+        dropped = np.where(
+            is_stored(kept_minutes, start, span), 0, np.maximum(profiled - stored, 0)
+        )
+        expired += int(dropped.sum())
         inside = (start >= window[0]) & (start < window[1])
-        bad = inside & (profiled - gone != stored)
-        off += int(np.abs(profiled - gone - stored)[bad].sum())
-        wrong += [
+        is_wrong = inside & (profiled - dropped != stored)
+        difference += int(np.abs(profiled - dropped - stored)[is_wrong].sum())
+        details += [
             f"version {version}, {time_of(int(start[i]))} ({span[i]} min): profile {profiled[i]}, "
             f"rows {stored[i]}"
-            for i in np.flatnonzero(bad)
+            for i in np.flatnonzero(is_wrong)
         ]
-    differences = (_difference(wrong, off),) if wrong else ()
+    differences = (_difference(details, difference),) if details else ()
     return Profiled(total, expired, differences)
 
 
@@ -146,13 +148,15 @@ def minutes(spans: Ints) -> Ints:
     return intervals.union(spans // _MINUTE)
 
 
-def whole(kept: Ints, start: Ints, span: Ints) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """Which cells lie whole within the times that the table still has chunks for."""
-    inside = intervals.counts(kept, np.stack((start, start + span), axis=1))
-    whole: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = inside == span
-    return whole
+def is_stored(
+    stored: Ints, start: Ints, span: Ints
+) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """Which cells lie entirely within the times that the table still has chunks for."""
+    inside = intervals.counts(stored, np.stack((start, start + span), axis=1))
+    complete: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = inside == span
+    return complete
 
 
 def time_of(minute: int) -> str:
-    """A minute since 1970 for people."""
+    """A minute since 1970 as readable text."""
     return datetime.fromtimestamp(minute * 60, UTC).strftime("%Y-%m-%d %H:%M")

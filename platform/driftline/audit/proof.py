@@ -1,4 +1,4 @@
-"""The proof that every record of a model's topics has exactly one outcome, and all counts agree."""
+"""Proves that every record of a model's topics has exactly one outcome and all counts agree."""
 
 import contextlib
 import dataclasses
@@ -18,7 +18,7 @@ from driftline.audit.duplicates import dangling
 from driftline.audit.gather import Scope, Stream, gather
 from driftline.audit.profiles import Window
 from driftline.audit.report import AuditReport, Difference, StreamCounts
-from driftline.audit.stored_offsets import EVERYTHING
+from driftline.audit.stored_offsets import ALL_OFFSETS
 from driftline.audit.streams import Verdict, judge
 from driftline.config import Config
 from driftline.errors import AuditError
@@ -38,49 +38,49 @@ def audit(
 ) -> AuditReport:
     """Compare the topics, the ledger, the stored rows, the profiles and the output topic.
 
-    The store is read in one snapshot; then the topics, to the ends that they have then. Records
-    that the snapshot does not know yet are pending. What Kafka's retention has deleted is proven
-    by the ledger alone; what the store's retention has dropped, by ledger and profiles.
+    The store is read in one snapshot, then the topics to their current ends. Records that are not
+    in the snapshot yet are pending. Records that Kafka's retention has deleted are proven by the
+    ledger alone; rows that the store's retention has dropped, by ledger and profiles.
 
     Parameters:
         since, until: only records with Kafka timestamps in [since, until), widened to whole rows
             of the ledger; profiles are compared for the days of their rows.
-        offsets: the same by partition of the input topic, [first, end); without labels.
+        offsets: only these offsets by partition of the input topic, [first, end); excludes labels.
         deep: count every cell of the profiles again from the rows.
-        complete: the stream has ended: nothing may be pending or on its way.
+        complete: the stream has ended: no record may be pending or unpublished.
 
     Raises:
-        AuditError: there is nothing to read: no such topic or partition, or it goes silent.
+        AuditError: a topic or partition does not exist or stops responding.
         ConfigError: there is no such model.
         ServiceError: the broker or the database cannot be reached.
 
     Example:
         `audit(config, "flights-late", complete=True).ok`
     """
-    asked = _Asked(since, until, offsets)
-    waits = config.model(model).features.sql is not None
-    allowed = timedelta(0) if complete else publication.grace(config)
+    selection = _Selection(since, until, offsets)
+    may_reorder = config.model(model).features.sql is not None
+    grace = timedelta(0) if complete else publication.grace(config)
     with contextlib.ExitStack() as stack:
         streams = [
             Stream(model, name, stack.enter_context(Topic(config.local_kafka(), topic)))
             for name, topic in _topics(config, model)
             if name == "events" or offsets is None
         ]
-        wanted = [asked.bounds(stream.topic) for stream in streams]
+        ranges = [selection.bounds(stream.topic) for stream in streams]
         connection = stack.enter_context(_snapshot(config))
-        judged = {
-            stream.name: _judge(
+        results = {
+            stream.name: _judge_stream(
                 connection,
                 stream,
                 bounds,
-                whole=asked.whole,
-                waits=waits and stream.name == "events",
+                whole=selection.whole,
+                may_reorder=may_reorder and stream.name == "events",
                 complete=complete,
             )
-            for stream, bounds in zip(streams, wanted, strict=True)
+            for stream, bounds in zip(streams, ranges, strict=True)
         }
-        scope = None if asked.whole else judged["events"].scope
-        window = profiles.ALWAYS if scope is None else _window(connection, model, scope)
+        scope = None if selection.whole else results["events"].scope
+        window = profiles.ALL_TIME if scope is None else _window(connection, model, scope)
         profiled = None
         cells: list[Difference] = []
         if config.model(model).profiles:
@@ -88,10 +88,10 @@ def audit(
             if deep:
                 cells += recount_cells(connection, model, config.model(model).segments, window)
                 cells += compare_hours(connection, model)
-        there, unpublished = publication.compare(connection, config, model, scope, allowed)
-    events, labels = judged["events"], judged.get("labels")
+        topic_rows, unpublished = publication.compare(connection, config, model, scope, grace)
+    events, labels = results["events"], results.get("labels")
     if profiled is not None:
-        events = events.explained(profiled.expired, exact=asked.whole)
+        events = events.explained(profiled.expired, exact=selection.whole)
     else:
         events = _unprofiled(config, events)
     if labels is not None:
@@ -101,9 +101,9 @@ def audit(
         made_at=datetime.now(UTC),
         events=events.counts,
         labels=labels.counts if labels else None,
-        profiled=profiled.total if profiled and asked.whole else None,
-        published=there.published + there.expired if there else None,
-        awaiting=there.awaiting if there else 0,
+        profiled=profiled.total if profiled and selection.whole else None,
+        published=topic_rows.published + topic_rows.expired if topic_rows else None,
+        awaiting=topic_rows.awaiting if topic_rows else 0,
         deep=deep,
         differences=(
             *events.differences,
@@ -116,7 +116,7 @@ def audit(
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Selection:
     since: datetime | None
     until: datetime | None
     offsets: Mapping[int, tuple[int, int]] | None
@@ -126,25 +126,25 @@ class _Asked:
         return self.since is None and self.until is None and self.offsets is None
 
     def bounds(self, topic: Topic) -> Bounds:
-        """The offsets asked for, of each partition that the topic has."""
-        there = topic.bounds()
-        if not there:
-            raise AuditError(f"there is no topic {topic.name!r}: check the config, or create it")
+        """The requested offsets of each partition of the topic."""
+        available = topic.bounds()
+        if not available:
+            raise AuditError(f"topic {topic.name!r} does not exist: check the config or create it")
         if self.offsets is not None:
-            if unknown := set(self.offsets) - set(there):
-                raise AuditError(f"topic {topic.name!r} has no partition {min(unknown)}")
+            if missing := set(self.offsets) - set(available):
+                raise AuditError(f"topic {topic.name!r} has no partition {min(missing)}")
             return dict(self.offsets)
-        first = topic.offsets_at(self.since, there) if self.since else {}
-        end = topic.offsets_at(self.until, there) if self.until else {}
+        first = topic.offsets_at(self.since, available) if self.since else {}
+        end = topic.offsets_at(self.until, available) if self.until else {}
         return {
-            number: (first.get(number, EVERYTHING[0]), end.get(number, EVERYTHING[1]))
-            for number in there
+            number: (first.get(number, ALL_OFFSETS[0]), end.get(number, ALL_OFFSETS[1]))
+            for number in available
         }
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """One stream: the verdicts on its partitions together."""
+class _StreamResult:
+    """The verdicts on all partitions of one stream."""
 
     scope: Scope
     verdicts: tuple[tuple[str, Verdict], ...]
@@ -152,58 +152,60 @@ class _Judged:
     differences: tuple[Difference, ...]
 
     @property
-    def gone(self) -> int:
-        """How many logged rows are not in the store."""
-        return sum(verdict.gone for _, verdict in self.verdicts)
+    def missing(self) -> int:
+        """The number of logged rows that are missing from the store."""
+        return sum(verdict.missing for _, verdict in self.verdicts)
 
-    def explained(self, expired: int, *, exact: bool) -> "_Judged":
-        """With the rows that retention has dropped set against the rows that are gone.
+    def explained(self, expired: int, *, exact: bool) -> "_StreamResult":
+        """The result with missing rows explained by retention.
 
         Parameters:
-            expired: how many retention has dropped, from all offsets.
-            exact: these are all offsets, so none of them may be left over either.
+            expired: the number of rows that retention has dropped, of all offsets.
+            exact: these are all offsets, so the ledger must miss at least as many rows.
         """
         differences = list(self.differences)
-        if self.gone > expired:
+        if self.missing > expired:
             differences += [
                 Difference.of(
                     "logged lost",
                     where,
                     verdict.candidates,
-                    f"{verdict.gone} logged rows are gone, and retention explains {expired} of all",
+                    f"{verdict.missing} logged rows are missing; retention explains {expired}",
                 )
                 for where, verdict in self.verdicts
-                if verdict.gone
+                if verdict.missing
             ]
-        elif exact and expired > self.gone:
-            detail = "more rows of times that the store has dropped than the ledger misses"
-            differences.append(Difference("profile", "the profiles", expired - self.gone, detail))
-        counts = dataclasses.replace(self.counts, expired=min(self.gone, expired))
+        elif exact and expired > self.missing:
+            detail = "retention dropped more profiled rows than are missing by the ledger"
+            differences.append(
+                Difference("profile", "the profiles", expired - self.missing, detail)
+            )
+        counts = dataclasses.replace(self.counts, expired=min(self.missing, expired))
         return dataclasses.replace(self, counts=counts, differences=tuple(differences))
 
 
-def _unprofiled(config: Config, judged: _Judged) -> _Judged:
-    """Without a profile to tell: where retention is on, it may have taken any of the rows."""
-    return judged.explained(judged.gone if config.storage.keep_rows else 0, exact=False)
+def _unprofiled(config: Config, result: _StreamResult) -> _StreamResult:
+    """The result of an unprofiled stream: retention, if enabled, may explain all missing rows."""
+    return result.explained(result.missing if config.storage.keep_rows else 0, exact=False)
 
 
-def _judge(
+def _judge_stream(
     connection: Connection,
     stream: Stream,
-    wanted: Bounds,
+    bounds: Bounds,
     *,
     whole: bool,
-    waits: bool,
+    may_reorder: bool,
     complete: bool,
-) -> _Judged:
-    pieces, scope = gather(connection, stream, wanted, whole=whole)
+) -> _StreamResult:
+    pieces, scope = gather(connection, stream, bounds, whole=whole)
     verdicts = tuple(
-        (piece.where, judge(piece, waits=waits, complete=complete)) for piece in pieces
+        (piece.where, judge(piece, may_reorder=may_reorder, complete=complete)) for piece in pieces
     )
     counts = reduce(add, (v.counts for _, v in verdicts), StreamCounts(stream.topic.name))
-    differences = [one for _, verdict in verdicts for one in verdict.differences]
+    differences = [difference for _, v in verdicts for difference in v.differences]
     differences += dangling(connection, stream, scope)
-    return _Judged(scope, verdicts, counts, tuple(differences))
+    return _StreamResult(scope, verdicts, counts, tuple(differences))
 
 
 def _topics(config: Config, model: str) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What an audit found: numbers that must agree, and where they do not."""
+"""The result of an audit: counts that must agree, and where they differ."""
 
 import dataclasses
 import json
@@ -13,14 +13,14 @@ _SHOWN = 20  # ranges of offsets in one difference
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that does not agree.
+    """One disagreement.
 
     Attributes:
-        kind: what is wrong, in two or three words.
+        kind: the type of disagreement, in two or three words.
         where: the partition, the profile or the output topic.
-        count: how many offsets, rows or records are concerned.
-        offsets: the first of them, as (first, last) pairs.
-        detail: the sentence for a person.
+        count: number of affected offsets, rows or records.
+        offsets: the first affected offsets, as (first, last) pairs.
+        detail: description for people.
     """
 
     kind: str
@@ -38,7 +38,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class StreamCounts:
-    """What became of the records of one stream.
+    """Outcomes of the records of one stream.
 
     Attributes:
         read: records in the topic, and those that Kafka has deleted but the ledger holds.
@@ -57,9 +57,9 @@ class StreamCounts:
 
     def __add__(self, other: "StreamCounts") -> "StreamCounts":
         counts = {
-            one.name: getattr(self, one.name) + getattr(other, one.name)
-            for one in dataclasses.fields(self)
-            if one.name != "topic"
+            field.name: getattr(self, field.name) + getattr(other, field.name)
+            for field in dataclasses.fields(self)
+            if field.name != "topic"
         }
         return StreamCounts(self.topic, **counts)
 
@@ -69,12 +69,12 @@ class AuditReport:
     """The proof, or where it fails.
 
     Attributes:
-        events, labels: what became of the records of each stream; None when it has no topic, or
-            was not asked for.
+        events, labels: outcomes of the records of each stream; None without a topic, or if not
+            requested.
         profiled: rows that the profiles count; None for a part of the topic, where profiles are
             compared for the minutes of its rows alone, and for a model without profiles.
-        published: logged rows that the output topic holds; None when there is none.
-        awaiting: logged rows that are too young to be missed in the output topic.
+        published: logged rows in the output topic; None without an output topic.
+        awaiting: logged rows missing from the output topic, but within the grace period.
         deep: whether every cell of the profiles was counted again, of all roles and segments.
         differences: empty when all agrees.
     """
@@ -91,18 +91,18 @@ class AuditReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing differs; records that are still pending are no difference."""
+        """Whether nothing differs; pending records do not count as differences."""
         return not self.differences
 
     @property
     def not_compared(self) -> tuple[str, ...]:
-        """What this audit can't vouch for."""
+        """What this audit did not compare."""
         cells = "cells of profiles, by segment and of shadows, and sums of hours (see --deep)"
         contents = "the contents of rows, labels and rejected messages with those of the topics"
         return (contents,) if self.deep or self.profiled is None else (cells, contents)
 
     def to_json(self) -> str:
-        """The whole report for a machine."""
+        """The report as JSON."""
         content = {
             **dataclasses.asdict(self),
             "made_at": self.made_at.isoformat(),

@@ -1,4 +1,4 @@
-"""Heal the output topic from the store: publish what it lacks, as the job does."""
+"""Repairs the output topic from the store: publishes missing predictions as the job does."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from driftline.kafka.produce import Sender
 from driftline.kafka.topic import Topic
 from driftline.storage.connection import Connection, connect
 
-_AT_ONCE = 10_000
+_BATCH_ROWS = 10_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -28,31 +28,31 @@ def republish(
     everything: bool = False,
     grace: timedelta | None = None,
 ) -> int:
-    """Publish stored predictions to the output topic; gives how many.
+    """Publish stored predictions to the output topic; returns their number.
 
-    Only those that the topic lacks, so running it twice publishes nothing twice. A record has
+    Publishes only missing ones, so running it twice publishes nothing twice. A record has
     the job's fields: event_id (also its key), event_time, model, model_version, score, outputs.
 
     Parameters:
         since, until: only predictions with event times in [since, until).
-        everything: also those that the topic has, for a new topic's readers.
-        grace: leave out what was scored later than this ago: the job may be about to publish it.
-            By default three checkpoint intervals and a minute; zero is right when it has ended.
+        everything: also predictions that are in the topic already, for readers of a new topic.
+        grace: skip predictions scored more recently than this, which the job may still publish.
+            Default: three checkpoint intervals and a minute; use zero when the job has ended.
 
     Raises:
         ConfigError: the model has no output topic.
-        ServiceError: the broker or the database cannot be reached, or refuses the account.
+        ServiceError: the broker or the database cannot be reached, or rejects the account.
     """
     output = config.model(model).output
     if output is None:
         raise ConfigError(f"model {model!r} has no output topic: set models.{model}.output")
-    waits = 3 * config.flink.checkpoint_interval + timedelta(minutes=1) if grace is None else grace
+    wait = 3 * config.flink.checkpoint_interval + timedelta(minutes=1) if grace is None else grace
     kafka = config.local_kafka()
     with connect(config.local_postgres(), "read") as connection:
         rows = output_topic.stored(connection, model, _between(since, until))
-        lacking = rows if everything else _lacking(rows, kafka, output.topic, waits)
-        _publish(connection, Sender(kafka), model, output.topic, lacking)
-    return int(lacking.num_rows)
+        missing = rows if everything else _missing(rows, kafka, output.topic, wait)
+        _publish(connection, Sender(kafka), model, output.topic, missing)
+    return int(missing.num_rows)
 
 
 def _between(since: datetime | None, until: datetime | None) -> sql.Composable:
@@ -64,7 +64,7 @@ def _between(since: datetime | None, until: datetime | None) -> sql.Composable:
     return sql.SQL(" AND ").join(parts)
 
 
-def _lacking(rows: pa.Table, kafka: Kafka, topic: str, grace: timedelta) -> pa.Table:
+def _missing(rows: pa.Table, kafka: Kafka, topic: str, grace: timedelta) -> pa.Table:
     with Topic(kafka, topic) as output:
         return output_topic.compare(rows, output_topic.read(output), grace).missing
 
@@ -72,8 +72,8 @@ def _lacking(rows: pa.Table, kafka: Kafka, topic: str, grace: timedelta) -> pa.T
 def _publish(
     connection: Connection, sender: Sender, model: str, topic: str, rows: pa.Table
 ) -> None:
-    for batch in rows.sort_by("us").select(STORED.names).to_batches(max_chunksize=_AT_ONCE):
-        for event_id, event_time, version, score, outputs in _whole(connection, model, batch):
+    for batch in rows.sort_by("us").select(STORED.names).to_batches(max_chunksize=_BATCH_ROWS):
+        for event_id, event_time, version, score, outputs in _outputs(connection, model, batch):
             record = {
                 "event_id": event_id,
                 "event_time": _iso(event_time),
@@ -86,7 +86,7 @@ def _publish(
         sender.flush()
 
 
-def _whole(
+def _outputs(
     connection: Connection, model: str, keys: pa.RecordBatch
 ) -> list[tuple[str, datetime, int, float | None, str | None]]:
     """The stored rows of some keys, with their outputs."""

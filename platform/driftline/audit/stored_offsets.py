@@ -1,4 +1,4 @@
-"""What the store holds about offsets, read in one snapshot: the ledger, and the rows themselves."""
+"""The store's data about offsets, read in one snapshot: the ledger, and the rows themselves."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from driftline.kafka import intervals
 from driftline.kafka.intervals import Ints
 from driftline.storage.connection import Connection
 
-EVERYTHING = (0, 1 << 62)
+ALL_OFFSETS = (0, 1 << 62)
 _INT8_ARRAY = 1016  # the type number of bigint[]
 
 Bounds = Mapping[int, tuple[int, int]]  # source -> first and end offset
@@ -42,7 +42,7 @@ class Ledger:
     Attributes:
         committed_at: int64[n], microseconds since 1970.
         counts: int64[n, 4]: logged, duplicate, rejected, filtered.
-        spans: int64[m, 2], the offsets of all rows; those of one row stand together.
+        spans: int64[m, 2], the offsets of all rows; those of one row are consecutive.
         row: int64[m], the row that each of the spans belongs to.
     """
 
@@ -53,9 +53,9 @@ class Ledger:
 
     def per_row(self, spans: Ints) -> Ints:
         """How many offsets of a set each row covers, int64[n]."""
-        found = np.zeros(len(self.counts), dtype=np.int64)
-        np.add.at(found, self.row, intervals.counts(spans, self.spans))
-        return found
+        counts = np.zeros(len(self.counts), dtype=np.int64)
+        np.add.at(counts, self.row, intervals.counts(spans, self.spans))
+        return counts
 
     def spans_of(self, rows: npt.NDArray[np.bool_]) -> Ints:
         """The offsets that some rows cover, given as bool[n]."""
@@ -63,14 +63,14 @@ class Ledger:
 
 
 @dataclass(frozen=True)
-class Found:
-    """The offsets that rows of one table name: as a set, and those that two rows name."""
+class OffsetSets:
+    """The offsets in the rows of one table: as a set, and those in two rows or more."""
 
     spans: Ints
     repeated: Ints
 
 
-NOTHING = Found(intervals.EMPTY, intervals.EMPTY)
+NO_OFFSETS = OffsetSets(intervals.EMPTY, intervals.EMPTY)
 
 
 class _NumpyInt8Array(Loader):
@@ -79,7 +79,7 @@ class _NumpyInt8Array(Loader):
     format = Format.BINARY
 
     def load(self, data: Buffer) -> Ints:
-        if len(data) < 20:  # the head of an empty array is shorter
+        if len(data) < 20:  # the header of an empty array is shorter
             return np.zeros(0, dtype=np.int64)
         elements = np.frombuffer(data, dtype=[("size", ">i4"), ("value", ">i8")], offset=20)
         return elements["value"].astype(np.int64)
@@ -94,11 +94,11 @@ def rows(connection: Connection, query: sql.SQL | sql.Composed, values: Any) -> 
 
 def sources(connection: Connection, model: str) -> list[Source]:
     """Every source that the model ever had."""
-    found = connection.execute(
+    rows_read = connection.execute(
         "SELECT id, stream, topic, partition FROM driftline.source WHERE model = %s ORDER BY id",
         [model],
     ).fetchall()
-    return [Source(*row) for row in found]
+    return [Source(*row) for row in rows_read]
 
 
 def ledger(connection: Connection, source: int, bounds: tuple[int, int]) -> Ledger:
@@ -111,53 +111,53 @@ def ledger(connection: Connection, source: int, bounds: tuple[int, int]) -> Ledg
              FROM driftline.ledger
             WHERE source = %s AND last_offset >= %s AND first_offset < %s"""
     )
-    found = rows(connection, query, (source, *bounds))
-    lengths = [len(lower) for _, _, lower, _ in found]
-    nothing = np.zeros(0, dtype=np.int64)
+    ledger_rows = rows(connection, query, (source, *bounds))
+    lengths = [len(lower) for _, _, lower, _ in ledger_rows]
+    empty = np.zeros(0, dtype=np.int64)
     return Ledger(
-        committed_at=np.array([at for at, *_ in found], dtype=np.int64),
-        counts=np.array([counts for _, counts, _, _ in found], dtype=np.int64).reshape(-1, 4),
+        committed_at=np.array([at for at, *_ in ledger_rows], dtype=np.int64),
+        counts=np.array([counts for _, counts, _, _ in ledger_rows], dtype=np.int64).reshape(-1, 4),
         spans=np.stack(
             [
-                np.concatenate([nothing, *(lower for _, _, lower, _ in found)]),
-                np.concatenate([nothing, *(upper for _, _, _, upper in found)]),
+                np.concatenate([empty, *(lower for _, _, lower, _ in ledger_rows)]),
+                np.concatenate([empty, *(upper for _, _, _, upper in ledger_rows)]),
             ],
             axis=1,
         ),
-        row=np.repeat(np.arange(len(found)), lengths),
+        row=np.repeat(np.arange(len(ledger_rows)), lengths),
     )
 
 
-def offsets(connection: Connection, table: str, bounds: Bounds) -> dict[int, Found]:
-    """The offsets that the rows of a table name, of each source within its bounds."""
+def offsets(connection: Connection, table: str, bounds: Bounds) -> dict[int, OffsetSets]:
+    """The offsets in the rows of a table, of each source within its bounds."""
     if not bounds:
         return {}
     query = sql.SQL(
         """SELECT t.source, array_agg(kafka_offset)
              FROM {} AS t
-             JOIN unnest(%s::int[], %s::bigint[], %s::bigint[]) AS wanted (source, first, past)
-               ON t.source = wanted.source AND kafka_offset >= first AND kafka_offset < past
+             JOIN unnest(%s::int[], %s::bigint[], %s::bigint[]) AS bounds (source, first, past)
+               ON t.source = bounds.source AND kafka_offset >= first AND kafka_offset < past
             WHERE kafka_offset >= %s AND kafka_offset < %s
             GROUP BY t.source, kafka_offset >> 20"""
     ).format(sql.Identifier(names.SCHEMA, table))
     firsts, ends = [first for first, _ in bounds.values()], [end for _, end in bounds.values()]
-    parts: dict[int, list[Found]] = {source: [] for source in bounds}
+    parts: dict[int, list[OffsetSets]] = {source: [] for source in bounds}
     for source, values in rows(
         connection, query, (list(bounds), firsts, ends, min(firsts), max(ends))
     ):
-        parts[source].append(_found(values))
-    return {source: _join(some) for source, some in parts.items()}
+        parts[source].append(_offset_sets(values))
+    return {source: _join(sets) for source, sets in parts.items()}
 
 
-def _found(values: Ints) -> Found:
+def _offset_sets(values: Ints) -> OffsetSets:
     distinct, times = np.unique(values, return_counts=True)
-    return Found(intervals.of(distinct), intervals.of(distinct[times > 1]))
+    return OffsetSets(intervals.of(distinct), intervals.of(distinct[times > 1]))
 
 
-def _join(parts: list[Found]) -> Found:
+def _join(parts: list[OffsetSets]) -> OffsetSets:
     if not parts:
-        return NOTHING
-    return Found(
+        return NO_OFFSETS
+    return OffsetSets(
         intervals.union(*(part.spans for part in parts)),
         intervals.union(*(part.repeated for part in parts)),
     )
@@ -166,7 +166,7 @@ def _join(parts: list[Found]) -> Found:
 def chunks(connection: Connection, table: str) -> Ints:
     """The times that a hypertable has chunks for, in microseconds since 1970.
 
-    Nothing outside can be stored: rows that were there went with their chunk.
+    No rows are stored outside: they were dropped with their chunk.
     """
     query = sql.SQL(
         """SELECT array_agg((date_part('epoch', range_start) * 1000000)::bigint),
@@ -175,5 +175,5 @@ def chunks(connection: Connection, table: str) -> Ints:
             WHERE hypertable_schema = %s AND hypertable_name = %s
             GROUP BY hypertable_name"""
     )
-    found = rows(connection, query, (names.SCHEMA, table))
-    return intervals.union(np.stack(found[0], axis=1)) if found else intervals.EMPTY
+    bounds = rows(connection, query, (names.SCHEMA, table))
+    return intervals.union(np.stack(bounds[0], axis=1)) if bounds else intervals.EMPTY

@@ -1,4 +1,4 @@
-"""The `driftline` command: each a few lines that call below; heavy imports stay there."""
+"""The `driftline` command; subcommands import what they need when they run: --help is instant."""
 
 import json
 import logging
@@ -19,8 +19,9 @@ from driftline.cli import store as storage
 from driftline.cli.calibrate import calibrate
 from driftline.cli.console import console
 from driftline.cli.dashboards import dashboards
-from driftline.cli.grafana_follows import followed, told
+from driftline.cli.grafana_silences import notifying_grafana, with_silences_synced
 from driftline.cli.models import models
+from driftline.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, ModelName, Yes
 from driftline.cli.preview import preview
 from driftline.cli.reference import reference
 from driftline.cli.report import report
@@ -37,7 +38,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-config_app = typer.Typer(help="Check and describe driftline.yaml.", no_args_is_help=True)
+config_app = typer.Typer(
+    help="Validate driftline.yaml and print its JSON Schema.", no_args_is_help=True
+)
 app.add_typer(config_app, name="config")
 app.add_typer(models, name="models")
 app.add_typer(dashboards, name="dashboards")
@@ -54,18 +57,12 @@ for command in (
     preview,
 ):
     app.command()(command)
-app.command()(followed(monitoring.monitor))
-monitoring.alerts.command("ack")(told(monitoring.alerts_ack))
-monitoring.alerts.command("accept")(told(monitoring.alerts_accept))
-monitoring.alerts.command("silence")(told(monitoring.alerts_silence))
-monitoring.alerts.command("unsilence")(told(monitoring.alerts_unsilence))
+app.command()(with_silences_synced(monitoring.monitor))
+monitoring.alerts.command("ack")(notifying_grafana(monitoring.alerts_ack))
+monitoring.alerts.command("accept")(notifying_grafana(monitoring.alerts_accept))
+monitoring.alerts.command("silence")(notifying_grafana(monitoring.alerts_silence))
+monitoring.alerts.command("unsilence")(notifying_grafana(monitoring.alerts_unsilence))
 app.command()(monitoring.backfill)
-
-ConfigPath = Annotated[
-    Path, typer.Option("--config", "-c", help="The config file.", envvar="DRIFTLINE_CONFIG")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-DEFAULT_CONFIG = Path("driftline.yaml")
 
 out = console()
 err = Console(stderr=True)
@@ -74,7 +71,7 @@ err = Console(stderr=True)
 def main() -> None:
     """Run the command; a `DriftlineError` is printed without a traceback, exit code 1.
 
-    SIGTERM cleans up as Ctrl-C does, where a command has no better answer.
+    SIGTERM cleans up as Ctrl-C does, except where a command installs its own handler.
     """
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     repeat_dropped_signals()
@@ -90,8 +87,10 @@ def main() -> None:
 
 @app.callback(invoke_without_command=True)
 def root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Enable verbose logging.")
+    ] = False,
 ) -> None:
     """ML observability and model monitoring for models that run on event streams."""
     if version:
@@ -104,22 +103,25 @@ def root(
 
 @app.command()
 def init(
-    path: Annotated[Path, typer.Argument(help="Where to write it.")] = DEFAULT_CONFIG,
+    path: Annotated[Path, typer.Argument(help="Path of the new config file.")] = DEFAULT_CONFIG,
 ) -> None:
-    """Write a commented driftline.yaml to start from."""
+    """Create a commented example driftline.yaml."""
     from driftline.config.template import TEMPLATE
 
     try:
         with path.open("x") as file:
             file.write(TEMPLATE)
     except FileExistsError:
-        raise DriftlineError(f"{str(path)!r} exists already: name another path") from None
-    out.print(f"wrote {path}; 'driftline config check' says whether it can be used")
+        raise DriftlineError(f"{str(path)!r} already exists: give another path") from None
+    out.print(f"wrote {path}; edit it, then validate it with 'driftline config check'")
 
 
 @config_app.command("check")
 def config_check(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Check the file and every model's feature definition; warn of what is sent in plain text."""
+    """Validate the config file and every model's feature definition.
+
+    Warns about connections that are not encrypted or not authenticated.
+    """
     from driftline.config import load
     from driftline.config.transport import exposed
     from driftline.streaming.flink.check import check_model
@@ -127,7 +129,7 @@ def config_check(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -
     loaded = load(config)
     for name in loaded.models:
         check_model(loaded, name)
-    warnings = [f"{one.what}: {one.fix}" for one in exposed(loaded)]
+    warnings = [f"{exposure.problem}: {exposure.fix}" for exposure in exposed(loaded)]
     for warning in warnings:
         err.print(f"[yellow]warning:[/yellow] {_plain(warning)}", highlight=False, soft_wrap=True)
     if as_json:
@@ -140,7 +142,7 @@ def config_check(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -
 
 @config_app.command("schema")
 def config_schema() -> None:
-    """Print the JSON Schema of driftline.yaml, for editors."""
+    """Print the JSON Schema of driftline.yaml, for validation and completion in editors."""
     from driftline.config import json_schema
 
     sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
@@ -148,7 +150,7 @@ def config_schema() -> None:
 
 @app.command()
 def up(config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Start the local services that the config asks for, and wait until they answer."""
+    """Start the services that the config sets to 'local', and wait until they are ready."""
     from driftline.config import load
     from driftline.services.stack import Stack
 
@@ -164,7 +166,7 @@ def up(config: ConfigPath = DEFAULT_CONFIG) -> None:
 
 @app.command()
 def down(config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Stop the local services; their data stays."""
+    """Stop the local services; their data is kept."""
     from driftline.config import load
     from driftline.services.stack import Stack
 
@@ -174,7 +176,10 @@ def down(config: ConfigPath = DEFAULT_CONFIG) -> None:
 
 @app.command()
 def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Show the local services: state, address, version. Exit code 1 when one is not ready."""
+    """Show state, address and version of the local services.
+
+    Exit code 1 if a service is not ready.
+    """
     from driftline.config import load
     from driftline.services.stack import Stack
 
@@ -187,11 +192,13 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
 
 @app.command()
 def logs(
-    service: Annotated[str, typer.Argument(help="timescaledb, kafka or mlflow.")],
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1)] = 50,
+    service: Annotated[str, typer.Argument(help="Service name: timescaledb, kafka or mlflow.")],
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=1, help="Number of lines to print.")
+    ] = 50,
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
-    """Print the end of a local service's log."""
+    """Print the last lines of a local service's log."""
     from driftline.config import load
     from driftline.services.stack import Stack
 
@@ -200,23 +207,24 @@ def logs(
 
 @app.command()
 def doctor(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Say what is wrong and how to mend it: services, schema, references, runner. Exit code 1."""
-    from dataclasses import asdict
+    """Diagnose config, services, schema, references and runners, and suggest fixes.
 
+    Exit code 1 if a problem is found.
+    """
     from driftline.config import load
-    from driftline.doctor import examine
+    from driftline.doctor import run_checks
 
-    found = examine(load(config))
+    findings = run_checks(load(config))
     if as_json:
-        out.print_json(json.dumps([asdict(one) for one in found]))
+        out.print_json(json.dumps([finding.as_json() for finding in findings]))
     else:
-        table = Table("check", "", "found", "to mend it")
+        table = Table("check", "status", "finding", "fix")
         colours = {"ok": "green", "note": "yellow", "problem": "red"}
-        for one in found:
-            level = f"[{colours[one.level]}]{one.level}[/]"
-            table.add_row(one.check, level, Text(one.what), Text(one.mend))
+        for finding in findings:
+            level = f"[{colours[finding.level]}]{finding.level}[/]"
+            table.add_row(finding.check, level, Text(finding.message), Text(finding.fix))
         out.print(table)
-    if any(one.level == "problem" for one in found):
+    if any(finding.level == "problem" for finding in findings):
         raise typer.Exit(1)
 
 
@@ -224,10 +232,10 @@ def doctor(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
 def migrate(
     config: ConfigPath = DEFAULT_CONFIG,
     widen: Annotated[
-        bool, typer.Option("--widen", help="Turn int columns into float where features ask for it.")
+        bool, typer.Option("--widen", help="Convert int columns to float where features need it.")
     ] = False,
 ) -> None:
-    """Bring the database's schema to this version, with a typed table for every model."""
+    """Upgrade the database schema to this version and create the tables of every model."""
     from driftline.config import load
     from driftline.storage.tables.schema import migrate as migrate_schema
     from driftline.streaming.scoring.features import FeatureDefinition
@@ -236,17 +244,13 @@ def migrate(
     features = {name: FeatureDefinition(model).schema for name, model in loaded.models.items()}
     migrate_schema(loaded, features, widen=widen)
     out.print(
-        f"[green]ok[/green] schema is current; tables for {', '.join(features) or 'no models'}"
+        f"[green]ok[/green] schema is up to date; tables for {', '.join(features) or 'no models'}"
     )
 
 
 @app.command()
-def forget(
-    model: Annotated[str, typer.Argument(help="A model of the config.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    config: ConfigPath = DEFAULT_CONFIG,
-) -> None:
-    """Erase all that is stored of a model: predictions, labels, rejects, profiles, ledger."""
+def forget(model: ModelName, yes: Yes = False, config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Delete all stored data of a model: predictions, labels, rejects, profiles, ledger."""
     from driftline.config import load
     from driftline.storage import blockers
     from driftline.storage.log.forget import forget as forget_model
@@ -254,30 +258,31 @@ def forget(
     loaded = load(config)
     loaded.model(model)
     if not yes:
-        typer.confirm(f"Erase all that is stored of {model!r}?", abort=True)
-    with blockers.patient(loaded.local_postgres(), "migrate") as connection:
+        typer.confirm(f"Delete all stored data of model {model!r}?", abort=True)
+    with blockers.connect_with_lock_timeout(loaded.local_postgres(), "migrate") as connection:
         forget_model(connection, model)
-    out.print(f"forgot {model}")
+    out.print(f"deleted all stored data of {model}")
 
 
 @app.command()
 def run(
-    model: Annotated[str, typer.Argument(help="A model of the config.")],
+    model: ModelName,
     config: ConfigPath = DEFAULT_CONFIG,
     restore: Annotated[
         str | None,
         typer.Option(
-            help="Checkpoint or savepoint to start from; 'none' for none. Default: newest."
+            help="Checkpoint or savepoint to restore, or 'none' to start without. Default: newest."
         ),
     ] = None,
     cluster: Annotated[
-        str | None, typer.Option(help="host:port of a Flink cluster, instead of this machine.")
+        str | None,
+        typer.Option(help="Submit to the Flink cluster at this host:port instead of running here."),
     ] = None,
     drain: Annotated[
-        bool, typer.Option("--drain", help="When stopped, let all open windows close first.")
+        bool, typer.Option("--drain", help="Close all open windows before stopping.")
     ] = False,
 ) -> None:
-    """Run a model's job and keep it running, until Ctrl-C."""
+    """Run a model's streaming job and restart it after failures, until Ctrl-C."""
     from driftline.config import load
     from driftline.streaming.flink.check import check_ready
     from driftline.streaming.flink.supervise import Supervisor
@@ -289,7 +294,7 @@ def run(
 
         out.print(f"submitted as job {submit(config, loaded, model, cluster, restore)}")
         err.print(
-            "closing the cluster's ports and logs is its operator's task: see 'Closing the "
+            "securing the cluster's ports and logs is up to its operator: see 'Closing the "
             "cluster' in docs/deployment.md",
             soft_wrap=True,
         )
@@ -302,49 +307,54 @@ def run(
 
 @app.command()
 def features(
-    model: Annotated[str, typer.Argument(help="A model of the config.")],
-    events: Annotated[Path, typer.Argument(help="A file with one event a line, or a folder.")],
-    to: Annotated[Path, typer.Option(help="The Parquet file to write.")],
+    model: ModelName,
+    events: Annotated[
+        Path, typer.Argument(help="File with one event per line, or a folder of such files.")
+    ],
+    to: Annotated[Path, typer.Option(help="Parquet file to write.")],
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
-    """Make training or reference data of recorded events, as the stream would make them."""
+    """Generate training or reference features from recorded events, as the stream does."""
     from driftline.config import load
     from driftline.streaming.history.history import features_of_history, left_out
 
-    with err.status("a bounded run of the feature definition"):
+    with err.status("generating features"):
         table = features_of_history(config, load(config), model, events, to)
     out.print(f"wrote {len(table):,} rows to {to}", highlight=False)
-    for one in left_out(table):
-        out.print(f"left out: {one}", highlight=False, markup=False, soft_wrap=True)
+    for reason in left_out(table):
+        out.print(f"left out: {reason}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()
 def demo(
     events: Annotated[
-        int | None, typer.Option(min=1, help="How many flights; default: all from April on.")
+        int | None,
+        typer.Option(min=1, help="Replay at most N flights. Default: all from April to December."),
     ] = None,
     rate: Annotated[
-        float | None, typer.Option(min=0.1, help="Events a second; default: as fast as it goes.")
+        float | None, typer.Option(min=0.1, help="Events per second. Default: no limit.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the training, and of what comes broken.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Random seed of the training and of injected faulty events.")
+    ] = 0,
     keep_running: Annotated[
-        bool, typer.Option("--keep-running", help="Leave the services running at the end.")
+        bool, typer.Option("--keep-running", help="Leave the services running and show dashboards.")
     ] = False,
-    state: Annotated[Path, typer.Option(help="Where its services and files live.")] = Path(
+    state: Annotated[Path, typer.Option(help="Folder of the demo's services and files.")] = Path(
         ".driftline"
     ),
 ) -> None:
-    """Run the main job on real flights, from an empty machine to the proof."""
+    """Run the full pipeline on real flight data: train, stream, monitor, audit."""
     from driftline.cli.demo.run import Demo
 
-    shown = Demo(state.resolve(), out, events, rate, seed, keep_running)
-    report = shown.run()
+    demo_run = Demo(state.resolve(), out, events, rate, seed, keep_running)
+    report = demo_run.run()
     if not report.ok:
         raise typer.Exit(1)
+    path = demo_run.config_path
     if keep_running:
-        preview(config=shown.config_path)
+        preview(config=path)
     else:
-        path = shown.config_path
         commands = f"driftline up -c {path}; driftline preview --open -c {path}"
         out.print(f"to see the dashboards: {commands}", soft_wrap=True, highlight=False)
 

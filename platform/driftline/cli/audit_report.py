@@ -1,4 +1,4 @@
-"""What an audit found, for a terminal."""
+"""The report of an audit, for a terminal."""
 
 import dataclasses
 
@@ -15,12 +15,12 @@ def rendered(report: AuditReport) -> RenderableType:
     columns = [f.name for f in dataclasses.fields(StreamCounts) if f.name != "topic"]
     for name in columns:
         counts.add_column(name, justify="right")
-    for stream, found in (("events", report.events), ("labels", report.labels)):
-        if found is not None:
-            numbers = (f"{getattr(found, name):,}" for name in columns)
-            counts.add_row(stream, found.topic, *numbers)
-    rest = Text(f"not compared: {'; '.join(report.not_compared)}", "dim")
-    return Group(counts, _verdict(report), *(_line(one) for one in report.differences), rest)
+    for name, stream in (("events", report.events), ("labels", report.labels)):
+        if stream is not None:
+            numbers = (f"{getattr(stream, column):,}" for column in columns)
+            counts.add_row(name, stream.topic, *numbers)
+    not_compared = Text(f"not compared: {'; '.join(report.not_compared)}", "dim")
+    return Group(counts, _verdict(report), *map(_line, report.differences), not_compared)
 
 
 def _verdict(report: AuditReport) -> Text:
@@ -28,14 +28,17 @@ def _verdict(report: AuditReport) -> Text:
     if report.profiled is not None:
         parts.append(f"profiled {report.profiled:,}" + (" (every cell)" if report.deep else ""))
     if report.published is not None:
-        waiting = f", {report.awaiting:,} on their way" if report.awaiting else ""
+        waiting = f", {report.awaiting:,} in flight" if report.awaiting else ""
         parts.append(f"published {report.published:,}{waiting}")
     text = Text(" = ".join(parts) if report.ok else ", ".join(parts))
-    verdict = ("  all agrees", "green") if report.ok else ("  it does not agree", "bold red")
+    verdict = ("  consistent", "green") if report.ok else ("  NOT consistent", "bold red")
     return text.append(*verdict)
 
 
-def _line(one: Difference) -> Text:
-    ranges = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in one.offsets)
-    text = Text.assemble((one.kind, "red"), f" ({one.count:,}) in {one.where}: {one.detail}")
+def _line(difference: Difference) -> Text:
+    ranges = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in difference.offsets)
+    text = Text.assemble(
+        (difference.kind, "red"),
+        f" ({difference.count:,}) in {difference.where}: {difference.detail}",
+    )
     return text.append(f"; offsets {ranges}" if ranges else "")

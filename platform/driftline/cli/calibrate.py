@@ -1,7 +1,6 @@
-"""`driftline calibrate`: what the reference of a model can support; heavy imports stay inside."""
+"""`driftline calibrate`: thresholds and attainable levels; heavy imports stay inside."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,68 +10,70 @@ from rich.text import Text
 
 from driftline import names
 from driftline.cli.console import console
-from driftline.cli.monitoring import DEFAULT_CONFIG, AsJson, ConfigPath, ModelName
+from driftline.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, ModelName
 
 if TYPE_CHECKING:
-    from driftline.monitors.calibration.support import Support
+    from driftline.monitors.calibration.sensitivity import Sensitivity
 
 
 def calibrate(
     model: ModelName,
-    version: Annotated[int | None, typer.Option(help="Default: the champion.")] = None,
+    version: Annotated[
+        int | None, typer.Option(help="Version number. Default: the champion.")
+    ] = None,
     segment: Annotated[
-        str, typer.Option(help="Such as country=de; default: all rows.")
+        str, typer.Option(help="Segment, such as country=de. Default: all rows.")
     ] = names.ALL_ROWS,
     rows: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="Rows of a window; repeatable. Default: what is usual."),
+        typer.Option(min=1, help="Rows per window; repeatable. Default: typical numbers."),
     ] = None,
     column: Annotated[list[str] | None, typer.Option(help="Only this column; repeatable.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write a page with the picture of it.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="HTML file to write with charts.")] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show thresholds by size of window, what the reference supports, and what would be found."""
+    """Show alarm thresholds, attainable significance levels and the smallest detectable changes."""
     from driftline.config import load
-    from driftline.monitors.calibration.support import of_model
+    from driftline.monitors.calibration.sensitivity import of_model
 
     out = console()
     loaded = load(config)
-    supported = of_model(loaded, model, version, segment, rows)
-    found = [one for one in supported.looks if not column or one.look.column in column]
+    calibration = of_model(loaded, model, version, segment, rows)
+    shown = [item for item in calibration.tests if not column or item.test.column in column]
     if plot is not None:
-        from driftline.monitors.calibration.support_page import page
+        from driftline.monitors.calibration.sensitivity_page import page
 
-        plot.write_text(page(supported.title, found))
+        plot.write_text(page(calibration.title, shown))
     if as_json:
-        content = {**supported.summary(found), "looks": [asdict(one) for one in found]}
+        content = {**calibration.summary(shown), "looks": [item.to_dict() for item in shown]}
         out.print_json(json.dumps(content))
         return
-    out.print(_table(found))
-    for sentence in supported.sentences(found):
+    out.print(_table(shown))
+    for sentence in calibration.sentences(shown):
         out.print(Text(sentence), soft_wrap=True)
     if plot is not None:
         out.print(Text(f"wrote {plot}"))
 
 
-def _table(found: "list[Support]") -> Table:
+def _table(sensitivities: "list[Sensitivity]") -> Table:
     table = Table(
-        *("column", "monitor", "window", "rows", "expected", "alarms from", "change found"),
-        *("level", "attainable", "a week", "by"),
+        *("column", "monitor", "window", "rows", "expected", "alarms from", "detectable change"),
+        *("level", "attainable", "per week", "basis"),
     )
-    for one in found:
-        seconds = one.look.seconds
+    for item in sensitivities:
+        seconds = item.test.seconds
         window = f"{seconds // 86400} d" if seconds % 86400 == 0 else f"{seconds // 60} min"
         table.add_row(
-            Text(one.look.column),
-            one.look.monitor,
+            Text(item.test.column),
+            item.test.monitor,
             window,
-            f"{one.rows:,.0f}",
-            *(_number(x) for x in (one.expected, one.threshold, one.detectable)),
-            _level(one.level),
-            Text(_level(one.attainable), style="" if one.honoured else "red"),
-            f"{one.per_week:.3f}" if one.honoured else Text("not calibrated", style="red"),
-            one.basis,
+            f"{item.rows:,.0f}",
+            *(_number(x) for x in (item.expected, item.threshold, item.detectable)),
+            _level(item.level),
+            Text(_level(item.attainable), style="" if item.calibrated else "red"),
+            f"{item.per_week:.3f}" if item.calibrated else Text("not calibrated", style="red"),
+            item.basis,
         )
     return table
 

@@ -1,4 +1,4 @@
-"""`driftline dashboards`: Grafana from the config; heavy imports stay in the functions."""
+"""`driftline dashboards …`; heavy imports stay in the functions."""
 
 import json
 from pathlib import Path
@@ -7,19 +7,15 @@ from typing import Annotated
 import typer
 
 from driftline import names
+from driftline.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Yes
 
-ConfigPath = Annotated[
-    Path, typer.Option("--config", "-c", help="The config file.", envvar="DRIFTLINE_CONFIG")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 Force = Annotated[
-    bool, typer.Option("--force", help="Settle conflicts by what is generated, not by edits.")
+    bool, typer.Option("--force", help="Overwrite edits that conflict with the generated version.")
 ]
-DEFAULT_CONFIG = Path("driftline.yaml")
-_DIFFERS = 2
+_DIFFERS = 2  # exit code
 
 dashboards = typer.Typer(
-    help="Dashboards, alert rules and contact points in Grafana.", no_args_is_help=True
+    help="Manage dashboards, alert rules and contact points in Grafana.", no_args_is_help=True
 )
 
 
@@ -27,7 +23,7 @@ dashboards = typer.Typer(
 def show_plan(
     force: Force = False, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False
 ) -> None:
-    """Show what apply would do; exit code 2 when Grafana is not as generated."""
+    """Show what 'apply' would change; exit code 2 if anything."""
     from driftline.config import load
     from driftline.dashboards.sync.plan import plan
     from driftline.dashboards.sync.session import session
@@ -35,30 +31,30 @@ def show_plan(
     from driftline.dashboards.sync.show import lines_of
 
     with session(load(config)) as grafana:
-        made = plan(grafana.server, grafana.state, grafana.wanted(), force=force)
-    _print([json.dumps(to_json(made), indent=2)] if as_json else lines_of(made))
-    if made.differs:
+        steps = plan(grafana.server, grafana.state, grafana.desired_objects(), force=force)
+    _print([json.dumps(to_json(steps), indent=2)] if as_json else lines_of(steps))
+    if steps.differs:
         raise typer.Exit(_DIFFERS)
 
 
 @dashboards.command()
 def diff(force: Force = False, config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Show in full what apply would change; exit code 2 when it would change anything."""
+    """Show every value that 'apply' would change; exit code 2 if any."""
     from driftline.config import load
     from driftline.dashboards.sync.plan import plan
     from driftline.dashboards.sync.session import session
     from driftline.dashboards.sync.show import diff_of
 
     with session(load(config)) as grafana:
-        made = plan(grafana.server, grafana.state, grafana.wanted(), force=force)
-    _print(lines := diff_of(made))
+        steps = plan(grafana.server, grafana.state, grafana.desired_objects(), force=force)
+    _print(lines := diff_of(steps))
     if lines:
         raise typer.Exit(_DIFFERS)
 
 
 @dashboards.command()
 def apply(force: Force = False, config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Bring Grafana to what is generated; what people edited there stays."""
+    """Create and update the generated objects in Grafana; edits made in Grafana are kept."""
     from driftline.config import load
     from driftline.dashboards.sync.apply import apply as carry_out
     from driftline.dashboards.sync.session import session
@@ -66,8 +62,8 @@ def apply(force: Force = False, config: ConfigPath = DEFAULT_CONFIG) -> None:
     from driftline.dashboards.sync.silences import sync
 
     with session(load(config)) as grafana:
-        outcome = carry_out(grafana.server, grafana.state, grafana.wanted(), force=force)
-        _print(outcome_lines(outcome))  # what was done is known, whatever becomes of silences
+        outcome = carry_out(grafana.server, grafana.state, grafana.desired_objects(), force=force)
+        _print(outcome_lines(outcome))  # even if syncing silences fails
         sync(grafana.server, grafana.connection, grafana.state)
     if not outcome.ok:
         raise typer.Exit(1)
@@ -75,27 +71,27 @@ def apply(force: Force = False, config: ConfigPath = DEFAULT_CONFIG) -> None:
 
 @dashboards.command()
 def export(
-    folder: Annotated[Path, typer.Argument(help="Where to write the files.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to write.")],
     grafana: Annotated[
-        str, typer.Option("--grafana", help="Version of the Grafana that reads them.")
+        str, typer.Option("--grafana", help="Version of the Grafana that reads the files.")
     ] = "11.0",
     provisioning: Annotated[
-        str, typer.Option("--provisioning", help="Where that Grafana has what is in the folder.")
+        str, typer.Option("--provisioning", help="Path of the folder on Grafana's machine.")
     ] = names.GRAFANA_PROVISIONING,
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
-    """Write provisioning files (JSON and YAML), for a Grafana that is configured from Git."""
+    """Write provisioning files (JSON and YAML) for a Grafana that is configured from Git."""
     from driftline.config import load
-    from driftline.dashboards.definitions.generate import pages
-    from driftline.dashboards.sync.desired import version_of, wanted
+    from driftline.dashboards.definitions.generate import generate_each
+    from driftline.dashboards.sync.desired import desired_objects, version_of
     from driftline.dashboards.sync.export import export as write
     from driftline.dashboards.sync.show import failure
     from driftline.wording import counted
 
     loaded, version = load(config), version_of(grafana)
-    made = wanted(loaded, pages(loaded), version, secrets=False)
-    written, removed = write(loaded, made, folder, provisioning)
-    failed = [failure(one.kind, one.uid, one.failed) for one in made if one.failed is not None]
+    objects = desired_objects(loaded, generate_each(loaded), version, secrets=False)
+    written, removed = write(loaded, objects, folder, provisioning)
+    failed = [failure(item.kind, item.uid, item.failed) for item in objects if item.failed]
     _print([*failed, *(f"removed {path}" for path in removed)])
     _print([f"wrote {counted(len(written), 'file')} to {folder}"])
     if failed:
@@ -104,11 +100,11 @@ def export(
 
 @dashboards.command()
 def destroy(
-    force: Annotated[bool, typer.Option("--force", help="Also what people edited.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also delete edited objects.")] = False,
+    yes: Yes = False,
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
-    """Remove from Grafana what driftline made there, and nothing else."""
+    """Delete the objects that driftline created in Grafana, and nothing else."""
     from driftline.config import load
     from driftline.dashboards.sync.apply import apply as carry_out
     from driftline.dashboards.sync.session import session
@@ -117,7 +113,7 @@ def destroy(
 
     loaded = load(config)
     if not yes:
-        typer.confirm(f"Remove what driftline made in {loaded.grafana.url}?", abort=True)
+        typer.confirm(f"Delete driftline's objects in {loaded.grafana.url}?", abort=True)
     with session(loaded) as grafana:
         end_all(grafana.server, grafana.state)
         outcome = carry_out(grafana.server, grafana.state, [], force=force)
@@ -128,7 +124,7 @@ def destroy(
 
 @dashboards.command()
 def silences(config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Bring Grafana's silences in step with silences and acknowledgements of driftline."""
+    """Sync driftline's silences and acknowledgements to Grafana."""
     from driftline.config import load
     from driftline.dashboards.sync.session import session
     from driftline.dashboards.sync.silences import sync
@@ -136,7 +132,7 @@ def silences(config: ConfigPath = DEFAULT_CONFIG) -> None:
 
     with session(load(config)) as grafana:
         synced = sync(grafana.server, grafana.connection, grafana.state)
-    _print([f"{counted(synced.made, 'silence')} made, {synced.ended} ended"])
+    _print([f"{counted(synced.created, 'silence')} created, {synced.ended} ended"])
 
 
 def _print(lines: list[str]) -> None:

@@ -5,16 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from driftline.cli.console import print_json, print_line, print_table
 from driftline.cli.options import (
     DEFAULT_CONFIG,
     AsJson,
     ConfigPath,
     ModelName,
+    OptionalReason,
     VersionNumber,
-    WhyOption,
-    echo,
-    say,
-    show,
 )
 from driftline.errors import RegistryError
 
@@ -29,54 +27,54 @@ def promote(
     name: ModelName,
     version: VersionNumber,
     force: Annotated[
-        bool, typer.Option("--force", help="Even if a gate fails; needs --reason.")
+        bool, typer.Option("--force", help="Promote even if a gate fails; requires --reason.")
     ] = False,
-    reason: WhyOption = None,
+    reason: OptionalReason = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Make a version champion if the gates pass; exit code 1 when they do not."""
+    """Promote a version to champion if it passes the gates; exit code 1 if it does not."""
     from driftline.config import load
     from driftline.registry.promote import promote as ask
 
     outcome = ask(load(config), name, version, force=force, reason=reason)
     decision = outcome.decision
     if as_json:
-        echo(asdict(decision))
+        print_json(asdict(decision))
     else:
         _print_verdicts(outcome.verdicts)
         for verdict in outcome.verdicts:
             if not verdict.passed:
-                say(f"{verdict.name}: {verdict.sentence}")
-        say(_sentence(name, decision))
-    if not outcome.moved:
+                print_line(f"{verdict.name}: {verdict.sentence}")
+        print_line(_sentence(name, decision))
+    if not outcome.promoted:
         raise typer.Exit(1)
 
 
 def rollback(
     name: ModelName,
-    reason: WhyOption = None,
+    reason: OptionalReason = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Make the champion before this one champion again, at once and without gates."""
+    """Make the previous champion the champion again, immediately and without gates."""
     from driftline.config import load
     from driftline.registry.promote import rollback as go_back
 
     decision = go_back(load(config), name, reason)
     if as_json:
-        echo(asdict(decision))
+        print_json(asdict(decision))
     else:
-        say(_sentence(name, decision))
+        print_line(_sentence(name, decision))
 
 
 def history(
     name: ModelName,
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most N, newest last.")] = 50,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show what was decided of a model's versions, and what the job's workers did with them."""
+    """Show the promotion decisions about a model's versions and how the job applied them."""
     from driftline.config import load
     from driftline.registry.timeline import spans
     from driftline.storage.connection import connect
@@ -88,41 +86,41 @@ def history(
         decided = promotions.decisions(connection, name)[-limit:]
         happened = spans(promotions.events(connection, name))[-limit:]
     if as_json:
-        echo(
+        print_json(
             {
-                "decisions": [asdict(one) for one in decided],
-                "events": [asdict(one) for one in happened],
+                "decisions": [asdict(record) for record in decided],
+                "events": [asdict(record) for record in happened],
             }
         )
         return
-    show(
-        ("decided", "version", "what", "champion before", "by", "reason"),
+    print_table(
+        ("time", "version", "decision", "previous champion", "by", "reason"),
         [
             (
-                f"{one.decided_at:%Y-%m-%d %H:%M:%S}",
-                one.version,
-                one.kind.replace("_", " "),
-                one.previous,
-                one.decided_by,
-                one.reason,
+                f"{record.decided_at:%Y-%m-%d %H:%M:%S}",
+                record.version,
+                record.kind.replace("_", " "),
+                record.previous,
+                record.decided_by,
+                record.reason,
             )
-            for one in decided
+            for record in decided
         ],
         "decisions",
     )
-    show(
-        ("from", "to", "version", "role", "what", "workers", "detail"),
+    print_table(
+        ("from", "to", "version", "role", "event", "workers", "detail"),
         [
             (
-                f"{one.first:%Y-%m-%d %H:%M:%S.%f}"[:-3],
-                f"{one.last:%H:%M:%S.%f}"[:-3],
-                one.version,
-                one.role,
-                one.kind,
-                len(one.workers),
-                one.detail,
+                f"{record.first:%Y-%m-%d %H:%M:%S.%f}"[:-3],
+                f"{record.last:%H:%M:%S.%f}"[:-3],
+                record.version,
+                record.role,
+                record.kind,
+                len(record.workers),
+                record.detail,
             )
-            for one in happened
+            for record in happened
         ],
         "events",
     )
@@ -131,25 +129,25 @@ def history(
 def _print_verdicts(verdicts: "Sequence[Verdict]") -> None:
     rows = [
         (
-            one.name,
-            "passed" if one.passed else "failed",
-            None if one.measured is None else f"{one.measured:.4g}",
-            None if one.limit is None else f"{one.limit:.4g}",
-            one.sentence,
+            verdict.name,
+            "passed" if verdict.passed else "failed",
+            None if verdict.measured is None else f"{verdict.measured:.4g}",
+            None if verdict.limit is None else f"{verdict.limit:.4g}",
+            verdict.sentence,
         )
-        for one in verdicts
+        for verdict in verdicts
     ]
-    show(("gate", "verdict", "measured", "limit", ""), rows)
+    print_table(("gate", "verdict", "measured", "limit", ""), rows)
 
 
 def _sentence(name: str, decision: "Decision") -> str:
-    before = f"version {decision.previous}" if decision.previous else "none"
+    previous = f"version {decision.previous}" if decision.previous else "none"
     ending = {
-        "refused": f"was not promoted; the champion is still {before}",
+        "refused": f"was not promoted; the champion is still {previous}",
         "first": "is the first champion",
-        "forced": f"is champion by force; before: {before}",
-        "promoted": f"is champion; before: {before}",
-        "rolled_back": f"is champion again; before: {before}",
+        "forced": f"is champion by force; previous: {previous}",
+        "promoted": f"is champion; previous: {previous}",
+        "rolled_back": f"is champion again; previous: {previous}",
     }
     if decision.kind not in ending:
         raise RegistryError(f"unknown decision {decision.kind!r}: update driftline")

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from driftline import names
+from driftline.cli.console import print_json, print_line
 from driftline.cli.options import (
     DEFAULT_CONFIG,
     AsJson,
     ConfigPath,
     ModelName,
     VersionNumber,
-    echo,
-    say,
 )
 from driftline.errors import RegistryError
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from driftline.config import Config
 
-Stop = Annotated[bool, typer.Option("--stop", help="End it.")]
+Stop = Annotated[bool, typer.Option("--stop", help="Remove the version from this role.")]
 
 
 def shadow(
@@ -32,24 +31,24 @@ def shadow(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Let a version score every event beside the champion, logged and never published."""
+    """Run a version as a shadow: it scores every event; its predictions are never published."""
     from driftline.registry import aliases
 
     loaded, client, registered = _open(config, name)
-    taken = aliases.aliases(client, registered)
-    held = [one for one, v in taken.items() if v == version and aliases.is_shadow(one)]
+    taken = aliases.read_aliases(client, registered)
+    held = [alias for alias, v in taken.items() if v == version and aliases.is_shadow(alias)]
     if stop:
         if not held:
-            raise RegistryError(f"version {version} of model {name!r} is no shadow")
+            raise RegistryError(f"version {version} of model {name!r} is not a shadow")
         for alias in held:
-            aliases.unpoint(client, registered, alias)
-        _done(name, version, None, f"{', '.join(held)} no more", as_json)
+            aliases.delete_alias(client, registered, alias)
+        _report(name, version, None, f"is no longer {', '.join(held)}", as_json)
         return
     if not held:
         _require_may_score(loaded, client, name, version, taken)
-        held = [aliases.free_shadow(taken)]
-        aliases.point(client, registered, held[0], version)
-    _done(name, version, held[0], f"is {held[0]}", as_json)
+        held = [aliases.next_shadow_alias(taken)]
+        aliases.set_alias(client, registered, held[0], version)
+    _report(name, version, held[0], f"is {held[0]}", as_json)
 
 
 def challenge(
@@ -59,70 +58,73 @@ def challenge(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Make a version the challenger: a shadow that a canary can give events to."""
+    """Make a version the challenger: a shadow that can serve a canary's share of events."""
     from driftline.registry import aliases
 
     loaded, client, registered = _open(config, name)
-    taken = aliases.aliases(client, registered)
+    taken = aliases.read_aliases(client, registered)
     holder = taken.get(names.CHALLENGER)
     if stop:
         if holder != version:
             raise RegistryError(
-                f"version {version} of model {name!r} is no challenger"
+                f"version {version} of model {name!r} is not the challenger"
                 + (f", version {holder} is" if holder else "")
             )
         aliases.stop_canary(client, registered)
-        aliases.unpoint(client, registered, names.CHALLENGER)
-        _done(name, version, None, "is challenger no more", as_json)
+        aliases.delete_alias(client, registered, names.CHALLENGER)
+        _report(name, version, None, "is no longer challenger", as_json)
         return
-    running = aliases.canary(client, registered)
+    running = aliases.read_canary(client, registered)
     if running is not None and running.version != version:
         raise RegistryError(
-            f"a canary gives {running.percent:g} % to version {running.version}: "
+            f"a canary sends {running.percent:g} % of events to version {running.version}: run "
             f"'driftline models canary {name} stop' first"
         )
     if holder != version:
         _require_may_score(loaded, client, name, version, taken)
-        aliases.point(client, registered, names.CHALLENGER, version)
-    _done(name, version, names.CHALLENGER, "is challenger", as_json)
+        aliases.set_alias(client, registered, names.CHALLENGER, version)
+    _report(name, version, names.CHALLENGER, "is challenger", as_json)
 
 
 def canary(
     name: ModelName,
     share: Annotated[
-        str | None, typer.Argument(metavar="PERCENT%|stop", help="Without: show it.")
+        str | None,
+        typer.Argument(metavar="[PERCENT%|stop]", help="Omit to show the current value."),
     ] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Give a share of the events to the challenger, or stop that."""
+    """Let the challenger serve a share of the events, or stop the canary."""
     from driftline.registry import aliases
 
     percent = None if share in (None, "stop") else _percent(str(share))
     loaded, client, registered = _open(config, name)
     if percent is not None:
-        holder = aliases.aliases(client, registered).get(names.CHALLENGER)
+        holder = aliases.read_aliases(client, registered).get(names.CHALLENGER)
         if holder is not None:
             _require_not_quarantined(loaded, name, holder)
         running = aliases.start_canary(client, registered, percent)
-        told = f"{name} version {running.version} gets {running.percent:g} % of the events"
+        text = f"{name} version {running.version} gets {running.percent:g} % of the events"
     else:
         stopped = aliases.stop_canary(client, registered) if share == "stop" else None
-        found = None if share == "stop" else aliases.canary(client, registered)
+        current = None if share == "stop" else aliases.read_canary(client, registered)
         if as_json:
-            echo({"model": name, "canary": None if found is None else asdict(found)})
+            print_json({"model": name, "canary": None if current is None else asdict(current)})
             return
-        if found is not None:
-            say(f"{name} version {found.version} gets {found.percent:g} % since {found.since}")
+        if current is not None:
+            print_line(
+                f"{name} version {current.version} gets {current.percent:g} % since {current.since}"
+            )
         elif stopped is not None:
-            say(f"{name} version {stopped.version} gets no events any more")
+            print_line(f"{name} version {stopped.version} no longer gets events")
         else:
-            say(f"{name} has no canary")
+            print_line(f"{name} has no canary")
         return
     if as_json:
-        echo({"model": name, "canary": asdict(running)})
+        print_json({"model": name, "canary": asdict(running)})
     else:
-        say(told)
+        print_line(text)
 
 
 def _percent(text: str) -> float:
@@ -130,7 +132,7 @@ def _percent(text: str) -> float:
         return float(text.strip().removesuffix("%"))
     except ValueError:
         raise RegistryError(
-            f"{text!r} is no share of the events: give a percentage such as 5%, or stop"
+            f"{text!r} is not a percentage: give one such as 5%, or 'stop'"
         ) from None
 
 
@@ -164,8 +166,8 @@ def _require_not_quarantined(loaded: "Config", name: str, version: int) -> None:
         promotions.require_not_quarantined(connection, name, version)
 
 
-def _done(name: str, version: int, alias: str | None, told: str, as_json: bool) -> None:
+def _report(name: str, version: int, alias: str | None, text: str, as_json: bool) -> None:
     if as_json:
-        echo({"model": name, "version": version, "alias": alias})
+        print_json({"model": name, "version": version, "alias": alias})
     else:
-        say(f"{name} version {version} {told}")
+        print_line(f"{name} version {version} {text}")

@@ -1,29 +1,30 @@
-"""`driftline models show | compare | retire | release`; heavy imports stay in the functions."""
+"""`driftline models show | compare | retire | reinstate`; heavy imports stay in the functions."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
+from driftline.cli.console import print_json, print_line, print_table
 from driftline.cli.options import (
     DEFAULT_CONFIG,
     AsJson,
     ConfigPath,
     ModelName,
     VersionNumber,
-    echo,
-    say,
-    show,
 )
 
 
 def show_version(
     name: ModelName,
-    version: Annotated[int | None, typer.Argument(metavar="VERSION", min=1)] = None,
+    version: Annotated[
+        int | None,
+        typer.Argument(metavar="[VERSION]", min=1, help="Version number. Default: list all."),
+    ] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show a model's versions and their roles, or all that is known of one."""
+    """Show a model's versions and their roles, or the details of one version."""
     from driftline.config import load
     from driftline.registry.overview import details, overview
 
@@ -31,53 +32,54 @@ def show_version(
     if version is not None:
         facts = details(loaded, name, version)
         if as_json:
-            echo(facts)
+            print_json(facts)
         else:
-            show(("", f"{name} version {version}"), _flat(facts))
+            print_table(("", f"{name} version {version}"), _flat(facts))
         return
-    found = overview(loaded, name)
+    facts = overview(loaded, name)
     if as_json:
-        echo(found)
+        print_json(facts)
         return
     rows = [
-        (one["version"], ", ".join(one["aliases"]), one["state"], one["digest"][:12])
-        for one in found["versions"]
+        (row["version"], ", ".join(row["aliases"]), row["state"], row["digest"][:12])
+        for row in facts["versions"]
     ]
-    show(("version", "aliases", "state", "digest"), rows, f"{name}: {found['registered']}")
-    running = found["canary"]
+    print_table(("version", "aliases", "state", "digest"), rows, f"{name}: {facts['registered']}")
+    running = facts["canary"]
     if running is not None:
-        say(f"canary: version {running['version']} gets {running['percent']:g} %")
+        print_line(f"canary: version {running['version']} gets {running['percent']:g} %")
 
 
 def compare(
     name: ModelName,
-    first: Annotated[int, typer.Argument(metavar="A", min=1, help="A version.")],
-    second: Annotated[int, typer.Argument(metavar="B", min=1, help="Another one.")],
+    first: Annotated[int, typer.Argument(metavar="A", min=1, help="First version to compare.")],
+    second: Annotated[int, typer.Argument(metavar="B", min=1, help="Second version to compare.")],
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show two versions side by side: their runs' metrics, and live events that both scored."""
+    """Compare two versions by their training metrics and by live events that both scored."""
     from driftline.config import load
     from driftline.registry.overview import comparison
 
-    found = comparison(load(config), name, first, second)
+    facts = comparison(load(config), name, first, second)
     if as_json:
-        echo(found)
+        print_json(facts)
         return
+    runs = facts["versions"]
     rows = [
-        (what, _number(found["versions"][0].get(what)), _number(found["versions"][1].get(what)))
-        for what in dict.fromkeys([*found["versions"][0], *found["versions"][1]])
-        if what != "version"
+        (metric, *(_number(run.get(metric)) for run in runs))
+        for metric in dict.fromkeys([*runs[0], *runs[1]])
+        if metric != "version"
     ]
-    show(("", f"version {first}", f"version {second}"), rows, name)
-    live = found["live"]
+    print_table(("", f"version {first}", f"version {second}"), rows, name)
+    live = facts["live"]
     if live["events"]:
-        say(
+        print_line(
             f"{live['events']:,} live events: scores differ by {live['mean_difference']:.4g} on "
             f"average, by {live['p99_difference']:.4g} at the 99th percentile"
         )
     else:
-        say("no live events that both have scored: let one shadow the other")
+        print_line("no live events were scored by both: run one as a shadow of the other")
 
 
 def retire(
@@ -86,25 +88,25 @@ def retire(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Mark a version as never to be promoted again; refused while an alias points to it."""
+    """Exclude a version from promotion for good; refused while an alias points to it."""
     from driftline.config import load
     from driftline.registry.overview import retire as mark
 
     text = mark(load(config), name, version)
     if as_json:
-        echo({"model": name, "version": version, "retired": text})
+        print_json({"model": name, "version": version, "retired": text})
     else:
-        say(f"{name} version {version} is retired; its files and its record stay")
+        print_line(f"{name} version {version} is retired; its files and history are kept")
 
 
-def release(
+def reinstate(
     name: ModelName,
     version: VersionNumber,
-    reason: Annotated[str, typer.Option(help="Why it may serve again, for the record.")],
+    reason: Annotated[str, typer.Option(help="Reason for reinstating it, for the record.")],
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Lift a version's quarantine."""
+    """Release a version from quarantine."""
     from driftline.config import load
     from driftline.errors import RegistryError
     from driftline.storage.connection import connect
@@ -114,13 +116,13 @@ def release(
     loaded = load(config)
     loaded.model(name)
     with connect(loaded.local_postgres(), "write", autocommit=True) as connection:
-        lifted = promotions.release(connection, name, version, by=current_user(), reason=reason)
+        lifted = promotions.reinstate(connection, name, version, by=current_user(), reason=reason)
     if not lifted:
-        raise RegistryError(f"version {version} of model {name!r} is in no quarantine")
+        raise RegistryError(f"version {version} of model {name!r} is not quarantined")
     if as_json:
-        echo({"model": name, "version": version, "released": reason})
+        print_json({"model": name, "version": version, "reinstated": reason})
     else:
-        say(f"{name} version {version} may serve again")
+        print_line(f"{name} version {version} is reinstated")
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:

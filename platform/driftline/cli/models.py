@@ -16,7 +16,9 @@ from driftline.errors import RegistryError
 if TYPE_CHECKING:
     from driftline.registry.versions import Version
 
-models = typer.Typer(help="Model versions in the registry.", no_args_is_help=True)
+models = typer.Typer(
+    help="Register, promote, roll back and compare model versions.", no_args_is_help=True
+)
 
 for command in (
     model_promotion.promote,
@@ -24,7 +26,7 @@ for command in (
     model_promotion.history,
     model_versions.compare,
     model_versions.retire,
-    model_versions.release,
+    model_versions.reinstate,
     model_roles.shadow,
     model_roles.challenge,
     model_roles.canary,
@@ -39,27 +41,32 @@ def register(
         str,
         typer.Argument(
             metavar="PATH",
-            help="A SavedModel's folder, a .keras file, or runs:/ID/path or models:/... in MLflow.",
+            help="SavedModel folder, .keras file, or MLflow URI (runs:/ID/path or models:/...).",
         ),
     ],
-    name: Annotated[str, typer.Option(help="The registered model; made if it is new.")],
+    name: Annotated[
+        str, typer.Option(help="Registered model in MLflow; created if it does not exist.")
+    ],
     reference: Annotated[
         Path | None,
-        typer.Option(help="Parquet file: the features to compare with; default the input example."),
+        typer.Option(
+            help="Parquet file with the reference features. Default: the model's input example."
+        ),
     ] = None,
     alias: Annotated[
-        str | None, typer.Option(help="Set it to the version; champion is served.")
+        str | None, typer.Option(help="Alias to assign, such as champion, the version that serves.")
     ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option(help="A column of the file that is no feature; repeatable.")
+        list[str] | None,
+        typer.Option(help="Column of the reference file that is not a feature; repeatable."),
     ] = None,
     rebin: Annotated[
-        bool, typer.Option(help="Freeze new bins even when the champion's would fit.")
+        bool, typer.Option(help="Compute new bins even if the champion's bins fit.")
     ] = False,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Register a model with its signature, binning and reference profile."""
+    """Register a model version with its signature, binning and reference profile."""
     from pydantic import ValidationError
 
     from driftline.config import Registry, load
@@ -68,11 +75,11 @@ def register(
 
     loaded = load(config)
     settings = loaded.local_mlflow()
-    of_it = [model for model in loaded.models.values() if model.registry.name == name]
-    time_format = of_it[0].input.time_format if of_it else None
-    given = None if reference is None else read(reference, exclude or [], time_format)
+    sections = [model for model in loaded.models.values() if model.registry.name == name]
+    time_format = sections[0].input.time_format if sections else None
+    file = None if reference is None else read(reference, exclude or [], time_format)
     try:
-        registry = of_it[0].registry if of_it else Registry(name=name)
+        registry = sections[0].registry if sections else Registry(name=name)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
         raise RegistryError(f"can't register a model as {name!r}: {problem}") from None
@@ -80,17 +87,17 @@ def register(
         settings,
         name,
         source,
-        None if given is None else given.features,
+        None if file is None else file.features,
         alias=alias,
         rebin=rebin,
-        times=None if given is None else given.times,
+        times=None if file is None else file.times,
         registered=registry,
     )
     example = (
-        "the model's input example: too few rows to monitor it against, register it again with "
+        "the model's input example: too few rows for monitoring, register the model again with "
         "--reference"
     )
-    typer.echo(f"the reference is {example if given is None else given}", err=True)
+    typer.echo(f"the reference is {example if file is None else file}", err=True)
     _print([version], as_json)
 
 
@@ -100,7 +107,7 @@ def list_versions(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show the versions of the registered models and their aliases."""
+    """List the versions of registered models and their aliases."""
     from driftline.config import load
     from driftline.registry.client import connect
     from driftline.registry.versions import versions
@@ -109,12 +116,12 @@ def list_versions(
     _print(versions(client, name), as_json)
 
 
-def _print(found: "list[Version]", as_json: bool) -> None:
+def _print(versions: "list[Version]", as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps([asdict(version) for version in found], indent=2))
+        typer.echo(json.dumps([asdict(version) for version in versions], indent=2))
         return
     table = Table(Column("model", overflow="fold"), "version", "aliases", "binning", "digest")
-    for version in found:
+    for version in versions:
         aliases = ", ".join(version.aliases)
         short = version.digest[:12] or "not registered by driftline"
         table.add_row(version.name, str(version.version), aliases, version.binning, short)

@@ -1,10 +1,9 @@
-"""`driftline monitor`, `backfill`, `alerts …` and `reference …`; heavy imports stay inside."""
+"""`driftline monitor`, `backfill` and `alerts …`; heavy imports stay inside."""
 
 import json
 import logging
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from driftline.cli.console import console
+from driftline.cli.options import (
+    DEFAULT_CONFIG,
+    TIME_FORMATS,
+    AsJson,
+    ConfigPath,
+    ModelName,
+    duration,
+    utc,
+)
 from driftline.errors import DriftlineError
 from driftline.signals import stops_on_signals
 from driftline.user import current_user
@@ -25,34 +33,40 @@ if TYPE_CHECKING:
     from driftline.storage.monitoring.coverage import Unwatched
     from driftline.storage.monitoring.incidents import Incident
 
-ConfigPath = Annotated[
-    Path, typer.Option("--config", "-c", help="The config file.", envvar="DRIFTLINE_CONFIG")
+IncidentId = Annotated[int, typer.Argument(help="Incident ID.")]
+OneModel = Annotated[
+    str | None, typer.Argument(metavar="[MODEL]", help="Only this model. Default: all.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A model of the config.")]
-_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
-Since = Annotated[datetime, typer.Option(formats=_FORMATS, help="From this event time on (UTC).")]
-Until = Annotated[datetime, typer.Option(formats=_FORMATS, help="Before this event time (UTC).")]
-Reason = Annotated[str, typer.Option("--reason", help="For the record.")]
-FamilyOption = Annotated[str | None, typer.Option("--family", help="Only this family.")]
-DEFAULT_CONFIG = Path("driftline.yaml")
+Since = Annotated[
+    datetime, typer.Option(formats=TIME_FORMATS, help="Start, in event time (UTC), inclusive.")
+]
+Until = Annotated[
+    datetime, typer.Option(formats=TIME_FORMATS, help="End, in event time (UTC), exclusive.")
+]
+Reason = Annotated[str, typer.Option("--reason", help="Reason, for the record.")]
+FamilyOption = Annotated[
+    str | None,
+    typer.Option("--family", help="Only this family of monitors, such as drift. Default: all."),
+]
 NOT_WATCHED = 3  # exit code
 
-alerts = typer.Typer(help="What is wrong, and who looks after it.", no_args_is_help=True)
+alerts = typer.Typer(
+    help="Show alerts and incidents; acknowledge, accept or silence them.", no_args_is_help=True
+)
 
 
 def monitor(
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Default: all.")
+        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Models. Default: all.")
     ] = None,
-    once: Annotated[bool, typer.Option("--once", help="Judge what is due, then end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Judge the windows due, then exit.")] = False,
     until_idle: Annotated[
         bool,
-        typer.Option("--until-idle", help="The stream has ended: judge all of it, then end."),
+        typer.Option("--until-idle", help="For a stream that has ended: judge all of it and exit."),
     ] = False,
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
-    """Judge the windows of models as they end, and notify people; until Ctrl-C."""
+    """Judge windows as they end and send notifications, until Ctrl-C."""
     from driftline.config import load
     from driftline.monitors.running.runner import Runner
     from driftline.storage.connection import connect
@@ -72,13 +86,16 @@ def monitor(
                 progress=lambda n: status.update(f"{counted(n, 'window')} judged"),
             )
     opened: list[Incident] = []
-    if runner.started is not None:  # interrupted before
+    if runner.started is not None:  # else it was interrupted before
         with connect(loaded.local_postgres(), "read") as connection:
             opened = opened_since(connection, runner.started, runner.models)
     incidents = f"{counted(len(opened), 'incident')} opened" + (":" if opened else "")
     typer.echo(f"{counted(windows, 'window')} judged, {incidents}")
-    for one in opened:
-        typer.echo(f"  {one.id} {one.model} {one.family} ({_state(one)}): {one.summary}")
+    for incident in opened:
+        typer.echo(
+            f"  {incident.id} {incident.model} {incident.family} ({_state(incident)}): "
+            f"{incident.summary}"
+        )
 
 
 def backfill(
@@ -88,7 +105,7 @@ def backfill(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Judge the windows of a past stretch of event time; no alert moves, nobody is told."""
+    """Judge the windows of a past period again, without changing alerts or notifying anybody."""
     from driftline.config import load
     from driftline.monitors.running.backfill import backfill as judge
 
@@ -107,40 +124,42 @@ def backfill(
 
 @alerts.command("list")
 def alerts_list(
-    model: Annotated[str | None, typer.Argument(help="Only this model; default: all.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Also families that are ok.")] = False,
+    model: OneModel = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also show alerts that are ok.")
+    ] = False,
     judged_within: Annotated[
         str | None,
         typer.Option(
-            help="Accept models judged within this time, such as '2 h', without a running runner."
+            help="Count a model that was judged this recently, such as '2 h', as watched even if "
+            "no runner is running."
         ),
     ] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show the state of every family that is not ok, and which models are not watched.
+    """Show alerts that are not ok, and models that are not watched.
 
-    Exit code 1 if one fires, 3 if none does but a model is not watched.
+    Exit code 1 if an alert is firing, 3 if none is but a model is not watched.
     """
     from driftline.config import load
     from driftline.storage.connection import connect
-    from driftline.storage.monitoring import coverage
-    from driftline.storage.monitoring.alerts import of
+    from driftline.storage.monitoring import alerts, coverage
 
     loaded = load(config)
     models = list(loaded.models) if model is None else [model]
-    for one in models:
-        loaded.model(one)
-    recent = None if judged_within is None else _duration(judged_within, "--judged-within")
+    for name in models:
+        loaded.model(name)
+    recent = None if judged_within is None else duration(judged_within, "--judged-within")
     with connect(loaded.local_postgres(), "read") as connection:
-        found = of(connection, model)
+        states = alerts.read(connection, model)
         unwatched = coverage.unwatched(connection, models, judged_within=recent)
-    shown = [one for one in found if everything or one.state not in ("ok", "no_data")]
+    shown = [alert for alert in states if everything or alert.state not in ("ok", "no_data")]
     if as_json:
         _echo({"alerts": list(map(asdict, shown)), "unwatched": list(map(asdict, unwatched))})
     else:
         _show_alerts(shown, unwatched)
-    if any(one.state == "firing" for one in shown):
+    if any(alert.state == "firing" for alert in shown):
         raise typer.Exit(1)
     if unwatched:
         raise typer.Exit(NOT_WATCHED)
@@ -152,67 +171,65 @@ def _show_alerts(shown: "Sequence[Alert]", unwatched: "Sequence[Unwatched]") -> 
             "never watched" if model.since is None else f"not watched since {_minute(model.since)}"
         )
         console().print(Text(f"{model.model}: {since}: {model.reason}; {model.fix}"))
-    table = Table("model", "family", "state", "severity", "state since", "incident", "what")
-    for one in shown:
-        notes = [f"acknowledged by {one.acknowledged_by}"] if one.acknowledged_by else []
-        notes += ["silenced"] if one.silenced_until else []
+    table = Table("model", "family", "state", "severity", "state since", "incident", "summary")
+    for alert in shown:
+        notes = [f"acknowledged by {alert.acknowledged_by}"] if alert.acknowledged_by else []
+        notes += ["silenced"] if alert.silenced_until else []
         table.add_row(
-            one.model,
-            one.family,
-            f"{one.state} ({', '.join(notes)})" if notes else one.state,
-            one.severity,
-            _minute(one.since),
-            "" if one.incident_id is None else str(one.incident_id),
-            Text(one.summary),
+            alert.model,
+            alert.family,
+            f"{alert.state} ({', '.join(notes)})" if notes else alert.state,
+            alert.severity,
+            _minute(alert.since),
+            "" if alert.incident_id is None else str(alert.incident_id),
+            Text(alert.summary),
         )
     if shown:
         console().print(table)
     elif not unwatched:
-        console().print("all quiet")
+        console().print("no alerts")
 
 
 @alerts.command("show")
 def alerts_show(
-    incident: Annotated[int, typer.Argument(help="Its number.")],
+    incident: IncidentId,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show one incident with everything that contributed."""
+    """Show an incident and the verdicts that contributed to it."""
     from driftline.config import load
     from driftline.monitors.alerts.messages import length as length_text
     from driftline.storage.connection import connect
     from driftline.storage.monitoring.incidents import require
 
     with connect(load(config).local_postgres(), "read") as connection:
-        found = require(connection, incident)
+        record = require(connection, incident)
     if as_json:
-        _echo(asdict(found))
+        _echo(asdict(record))
         return
     table = Table("", "", title=f"incident {incident}", title_justify="left")
-    values = asdict(found) | {
-        "duration": length_text(int((found.last - found.since).total_seconds()))
+    values = asdict(record) | {
+        "duration": length_text(int((record.last - record.since).total_seconds()))
     }
     for name, value in values.items():
         if name != "contributors":
             table.add_row(name.replace("_", " "), Text("" if value is None else str(value)))
     parts = Table("column", "monitor", "segment", "window", "effect", "p-value", "detail")
-    for one in found.contributors:
+    for verdict in record.contributors:
         parts.add_row(
-            *(Text(str(one[key])) for key in ("column", "monitor", "segment")),
-            length_text(one["window_seconds"]),
-            _number(one["effect"]),
-            _number(one["p_value"]),
-            Text(one["detail"]),
+            *(Text(str(verdict[key])) for key in ("column", "monitor", "segment")),
+            length_text(verdict["window_seconds"]),
+            _number(verdict["effect"]),
+            _number(verdict["p_value"]),
+            Text(verdict["detail"]),
         )
     console().print(table, parts)
 
 
 def alerts_ack(
-    incident: Annotated[int, typer.Argument(help="Its number.")],
-    reason: Reason = "",
-    config: ConfigPath = DEFAULT_CONFIG,
+    incident: IncidentId, reason: Reason = "", config: ConfigPath = DEFAULT_CONFIG
 ) -> None:
-    """Say that you look after an incident; it is told again only when it is over."""
+    """Acknowledge an incident; you are notified again only when it resolves."""
     from driftline.config import load
     from driftline.storage.connection import connect
     from driftline.storage.monitoring.incidents import acknowledge
@@ -220,123 +237,107 @@ def alerts_ack(
     with connect(load(config).local_postgres(), "write") as connection:
         if not acknowledge(connection, incident, current_user(), reason):
             raise DriftlineError(
-                f"incident {incident} is not open: 'driftline alerts list' shows what is"
+                f"incident {incident} is not open: 'driftline alerts list' shows open ones"
             )
     typer.echo(f"incident {incident} is acknowledged by {current_user()}")
 
 
 def alerts_accept(
-    incident: Annotated[int, typer.Argument(help="Its number.")],
-    reason: Reason = "",
-    config: ConfigPath = DEFAULT_CONFIG,
+    incident: IncidentId, reason: Reason = "", config: ConfigPath = DEFAULT_CONFIG
 ) -> None:
-    """Say that what an incident found is usual from now on; it ends, and later windows are compared
-    with those since it began."""
+    """Accept the change that an incident reports as the new normal, and resolve the incident.
+
+    Later windows are compared with those since the incident began.
+    """
     from driftline.config import load
     from driftline.monitors.alerts.accept import accept
 
-    found = accept(load(config), incident, current_user(), reason)
+    accepted = accept(load(config), incident, current_user(), reason)
     typer.echo(
-        f"incident {incident} is accepted: {found.family} of {found.model} as since "
-        f"{_minute(found.since)} is usual from now on"
+        f"incident {incident} is accepted: {accepted.family} of {accepted.model} since "
+        f"{_minute(accepted.since)} is the new normal"
     )
 
 
 def alerts_silence(
     model: ModelName,
-    length: Annotated[str, typer.Option("--for", help="How long, such as '2 h'.")],
+    length: Annotated[str, typer.Option("--for", help="Duration, such as '2 h'.")],
     family: FamilyOption = None,
     reason: Reason = "",
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
-    """Tell nobody about a model, or one family of it, for a while; incidents are still kept."""
+    """Silence notifications for a model; incidents are still recorded."""
     from driftline.config import load
     from driftline.storage.connection import connect
     from driftline.storage.monitoring.silences import add
 
     loaded = load(config)
     loaded.model(model)
-    _known(family)
+    _require_family(family)
     with connect(loaded.local_postgres(), "write") as connection:
-        duration = _duration(length, "--for")
-        number = add(connection, model, family, duration, by=current_user(), reason=reason)
+        period = duration(length, "--for")
+        number = add(connection, model, family, period, by=current_user(), reason=reason)
     typer.echo(f"silence {number}: {model} {family or 'all families'} for {length}")
 
 
 def alerts_unsilence(
     model: ModelName, family: FamilyOption = None, config: ConfigPath = DEFAULT_CONFIG
 ) -> None:
-    """End the silences of a model, or of one family of it."""
+    """End the silences of a model."""
     from driftline.config import load
     from driftline.storage.connection import connect
     from driftline.storage.monitoring.silences import end
 
-    _known(family)
+    _require_family(family)
     with connect(load(config).local_postgres(), "write") as connection:
         typer.echo(f"{counted(end(connection, model, family), 'silence')} ended")
 
 
 @alerts.command("history")
 def alerts_history(
-    model: Annotated[str | None, typer.Argument(help="Only this model; default: all.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 20,
+    model: OneModel = None,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most N, newest first.")] = 20,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show past and open incidents, the newest first."""
+    """Show open and resolved incidents."""
     from driftline.config import load
     from driftline.storage.connection import connect
     from driftline.storage.monitoring.incidents import history
 
     with connect(load(config).local_postgres(), "read") as connection:
-        found = history(connection, model, limit)
+        incidents = history(connection, model, limit)
     if as_json:
-        _echo([asdict(one) for one in found])
+        _echo([asdict(incident) for incident in incidents])
         return
     times = ("first alarm", "last alarm")  # in event time
-    table = Table("incident", "model", "family", "severity", *times, "state", "what")
-    for one in found:
+    table = Table("incident", "model", "family", "severity", *times, "state", "summary")
+    for incident in incidents:
         table.add_row(
-            str(one.id),
-            one.model,
-            one.family,
-            one.severity,
-            _minute(one.since),
-            _minute(one.last),
-            _state(one),
-            Text(one.summary),
+            str(incident.id),
+            incident.model,
+            incident.family,
+            incident.severity,
+            _minute(incident.since),
+            _minute(incident.last),
+            _state(incident),
+            Text(incident.summary),
         )
     console().print(table)
 
 
-def _state(one: "Incident") -> str:
-    if one.resolved_at is not None:
+def _state(incident: "Incident") -> str:
+    if incident.resolved_at is not None:
         return "resolved"
-    return "open" if one.acknowledged_by is None else f"acknowledged by {one.acknowledged_by}"
+    user = incident.acknowledged_by
+    return "open" if user is None else f"acknowledged by {user}"
 
 
-def _known(family: str | None) -> None:
+def _require_family(family: str | None) -> None:
     from driftline.monitors.alerts.alerting import FAMILIES
 
     if family is not None and family not in FAMILIES:
-        raise DriftlineError(f"no family {family!r}: one of {', '.join(FAMILIES)}")
-
-
-def _duration(text: str, option: str) -> timedelta:
-    from driftline.config.types import parse_duration
-
-    try:
-        length = parse_duration(text)
-    except ValueError as error:
-        raise DriftlineError(f"invalid {option} {text!r}: {error}") from None
-    if not length:
-        raise DriftlineError(f"invalid {option} {text!r}: must be greater than 0 s")
-    return length
-
-
-def utc(time: datetime) -> datetime:
-    """What a person types is UTC unless it says otherwise."""
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        raise DriftlineError(f"unknown family {family!r}: give one of {', '.join(FAMILIES)}")
 
 
 def _minute(time: datetime) -> str:

@@ -1,39 +1,43 @@
-"""Arguments and output that the commands of models share."""
+"""Arguments and options that the commands share."""
 
-import json
-from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
-from driftline.cli.console import console
+from driftline.errors import DriftlineError
 
+TIME_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 ConfigPath = Annotated[
-    Path, typer.Option("--config", "-c", help="The config file.", envvar="DRIFTLINE_CONFIG")
+    Path,
+    typer.Option("--config", "-c", help="Path of the config file.", envvar="DRIFTLINE_CONFIG"),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-ModelName = Annotated[str, typer.Argument(metavar="NAME", help="A model of the config.")]
-VersionNumber = Annotated[int, typer.Argument(metavar="VERSION", min=1, help="Of its model.")]
-WhyOption = Annotated[str | None, typer.Option("--reason", help="For the record.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Model name in driftline.yaml.")]
+VersionNumber = Annotated[int, typer.Argument(metavar="VERSION", min=1, help="Version number.")]
+OptionalReason = Annotated[str | None, typer.Option("--reason", help="Reason, for the record.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Skip confirmation.")]
 DEFAULT_CONFIG = Path("driftline.yaml")
 
 
-def echo(content: Any) -> None:
-    """Print JSON; times in ISO form."""
-    typer.echo(json.dumps(content, indent=2, default=lambda one: one.isoformat()))
+def utc(time: datetime) -> datetime:
+    """A time without a time zone is UTC."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-def say(text: str) -> None:
-    """Print a sentence, which may hold anything."""
-    console().print(Text(text), highlight=False, soft_wrap=True)
+def duration(text: str, option: str) -> timedelta:
+    """The value of an option such as `--for '2 h'`.
 
+    Raises:
+        DriftlineError: it is not a duration, or 0 s.
+    """
+    from driftline.config.types import parse_duration
 
-def show(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
-    """Print a table; None is an empty cell."""
-    table = Table(*columns, title=title or None, title_justify="left")
-    for row in rows:
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    console().print(table)
+    try:
+        length = parse_duration(text)
+    except ValueError as error:
+        raise DriftlineError(f"invalid {option} {text!r}: {error}") from None
+    if not length:
+        raise DriftlineError(f"invalid {option} {text!r}: must be greater than 0 s")
+    return length

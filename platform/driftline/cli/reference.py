@@ -12,52 +12,70 @@ from rich.text import Text
 
 from driftline import names
 from driftline.cli.console import console
-from driftline.cli.monitoring import DEFAULT_CONFIG, AsJson, ConfigPath, ModelName, utc
+from driftline.cli.options import (
+    DEFAULT_CONFIG,
+    TIME_FORMATS,
+    AsJson,
+    ConfigPath,
+    ModelName,
+    utc,
+)
 from driftline.errors import DriftlineError
 
 if TYPE_CHECKING:
     from driftline.monitors.references.compare_reference import Compared
     from driftline.storage.monitoring.references import StoredReference
 
-_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
-_Time = Annotated[datetime | None, typer.Option(formats=_FORMATS, help="Event time (UTC).")]
-_Version = Annotated[int | None, typer.Option(min=1, help="Version number; default: the champion.")]
+_Since = Annotated[
+    datetime | None,
+    typer.Option(formats=TIME_FORMATS, help="Start, in event time (UTC), inclusive."),
+]
+_Until = Annotated[
+    datetime | None,
+    typer.Option(formats=TIME_FORMATS, help="End, in event time (UTC), exclusive."),
+]
+_Version = Annotated[int | None, typer.Option(min=1, help="Version number. Default: the champion.")]
 
-reference = typer.Typer(help="What windows are compared with.", no_args_is_help=True)
+reference = typer.Typer(
+    help="Set, show and compare the references of model versions.", no_args_is_help=True
+)
 
 
 @reference.command("set")
 def reference_set(
     model: ModelName,
-    since: _Time = None,
-    until: _Time = None,
+    since: _Since = None,
+    until: _Until = None,
     file: Annotated[
-        Path | None, typer.Option(help="A Parquet file with features and score, instead.")
+        Path | None, typer.Option(help="Parquet file with features and score, instead of a window.")
     ] = None,
     time_column: Annotated[
-        str | None, typer.Option(help="Event times in the file, to know its variation.")
+        str | None,
+        typer.Option(help="Column of event times in the file; needed to estimate variation."),
     ] = None,
     block: Annotated[
-        str | None, typer.Option(help="Length of blocks; default: what the windows need.")
+        str | None, typer.Option(help="Length of blocks. Default: what the windows need.")
     ] = None,
     version: _Version = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Set a version's reference: a past window that was served (--since, --until), or a file."""
+    """Set a version's reference: a past window of predictions (--since, --until) or a file."""
     from driftline.config import load
     from driftline.monitors.references.set_reference import from_file, from_window
 
     loaded, seconds = load(config), _seconds(block)
     if file is not None:
-        made = from_file(
+        stored = from_file(
             loaded, model, file, version=version, time_column=time_column, seconds=seconds
         )
     elif since is not None and until is not None:
-        made = from_window(loaded, model, utc(since), utc(until), version=version, seconds=seconds)
+        stored = from_window(
+            loaded, model, utc(since), utc(until), version=version, seconds=seconds
+        )
     else:
-        raise DriftlineError("a reference is a window (--since and --until) or a file (--file)")
-    _print(_facts(made), as_json)
+        raise DriftlineError("give a window (--since and --until) or a file (--file)")
+    _print(_facts(stored), as_json)
 
 
 @reference.command("show")
@@ -67,14 +85,14 @@ def reference_show(
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show where a version's reference comes from, its blocks of time, and what they are worth."""
+    """Show a version's reference: its origin, blocks of time and effective number of windows."""
     from driftline.config import load
     from driftline.monitors.calibration.judges import Judges
-    from driftline.monitors.calibration.support import (
+    from driftline.monitors.calibration.sensitivity import (
         effective_windows,
         provisional,
-        supports,
-        usual_rows,
+        sensitivities,
+        typical_rows,
     )
     from driftline.monitors.references.set_reference import champion
     from driftline.storage.connection import connect
@@ -91,10 +109,10 @@ def reference_show(
         ]
         judges = Judges(model, loaded.model(model))
         judges.refresh(connection)
-        judge = judges.of(connection, number, names.ALL_ROWS)
-        worth = effective_windows(judge)
-        looks = supports(judge, usual_rows(judge))
-    effective = [{"seconds": seconds, "windows": round(n, 1)} for seconds, n in worth.items()]
+        judge = judges.get(connection, number, names.ALL_ROWS)
+        windows = effective_windows(judge)
+        looks = sensitivities(judge, typical_rows(judge))
+    effective = [{"seconds": seconds, "windows": round(n, 1)} for seconds, n in windows.items()]
     facts = {
         "provisional": provisional(looks) > 0,
         "blocks": blocks,
@@ -106,16 +124,17 @@ def reference_show(
 @reference.command("compare")
 def reference_compare(
     model: ModelName,
-    since: _Time = None,
-    until: _Time = None,
+    since: _Since = None,
+    until: _Until = None,
     other: Annotated[
-        int | None, typer.Option("--with", min=1, help="Another version's reference, instead.")
+        int | None,
+        typer.Option("--with", min=1, help="Compare with this version's reference instead."),
     ] = None,
     version: _Version = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Compare a window (--since, --until), or another version's reference, with a reference."""
+    """Compare a window (--since, --until) or another version's reference with a reference."""
     from driftline.config import load
     from driftline.monitors.references.compare_reference import compare
     from driftline.monitors.references.set_reference import champion
@@ -135,11 +154,11 @@ def reference_compare(
             current = profile_rows.window(connection, model, binning, utc(since), utc(until))
         else:
             raise DriftlineError("compare with a window (--since and --until) or --with VERSION")
-    found = compare(current, stored.profile)
+    columns = compare(current, stored.profile)
     if as_json:
-        typer.echo(json.dumps([asdict(one) for one in found], indent=2))
+        typer.echo(json.dumps([asdict(column) for column in columns], indent=2))
     else:
-        console().print(_table(found))
+        console().print(_table(columns))
 
 
 def _seconds(text: str | None) -> int | None:
@@ -150,9 +169,9 @@ def _seconds(text: str | None) -> int | None:
     try:
         seconds = int(parse_duration(text).total_seconds())
     except ValueError as error:
-        raise DriftlineError(f"can't take blocks of {text!r}: {error}") from None
+        raise DriftlineError(f"invalid --block {text!r}: {error}") from None
     if seconds < 60 or seconds % 60 or (86_400 % seconds and seconds % 86_400):
-        raise DriftlineError(f"can't take blocks of {text!r}: whole minutes that divide a day")
+        raise DriftlineError(f"invalid --block {text!r}: give whole minutes that divide a day")
     return seconds
 
 
@@ -160,7 +179,7 @@ def _require(stored: "StoredReference | None", model: str, version: int) -> "Sto
     if stored is None:
         raise DriftlineError(
             f"version {version} of model {model!r} has no reference: "
-            f"'driftline reference set {model} --version {version} ...' gives it one"
+            f"set one with 'driftline reference set {model} --version {version} ...'"
         )
     return stored
 
@@ -190,33 +209,33 @@ def _print(facts: dict[str, Any], as_json: bool) -> None:
     table = Table("", "")
     for key, value in facts.items():
         if key == "blocks":
-            for one in value:
-                name = f"blocks of {one['seconds']} s {one['segment']}".strip()
-                table.add_row(Text(name), f"{one['blocks']:,}")
+            for row in value:
+                name = f"blocks of {row['seconds']} s {row['segment']}".strip()
+                table.add_row(Text(name), f"{row['blocks']:,}")
         elif key == "effective_windows":
-            for one in value:
-                n = one["windows"]
-                supported = f"; levels down to {1 / (10 * n):.1g}" if n else ""
-                table.add_row(f"effective windows of {one['seconds']} s", f"{n:,}{supported}")
+            for row in value:
+                n = row["windows"]
+                attainable = f"; levels down to {1 / (10 * n):.1g}" if n else ""
+                table.add_row(f"effective windows of {row['seconds']} s", f"{n:,}{attainable}")
         elif value not in (None, ""):
             shown = f"{value:,}" if key == "rows" else str(value)
             table.add_row(key.replace("_", " "), Text(shown))
     console().print(table)
 
 
-def _table(found: "list[Compared]") -> Table:
-    distances = list(found[0].distances) if found else []
-    heads = ("column", "rows", "mean", "reference", "missing", "reference")
-    table = Table(*heads, *(name.replace("_", " ") for name in distances))
-    for one in found:
+def _table(columns: "list[Compared]") -> Table:
+    distances = list(columns[0].distances) if columns else []
+    headings = ("column", "rows", "mean", "reference", "missing", "reference")
+    table = Table(*headings, *(name.replace("_", " ") for name in distances))
+    for column in columns:
         table.add_row(
-            Text(one.column),
-            f"{one.rows:,}",
-            _number(one.mean),
-            _number(one.reference_mean),
-            f"{one.missing:.2%}",
-            f"{one.reference_missing:.2%}",
-            *(_number(one.distances[name]) for name in distances),
+            Text(column.column),
+            f"{column.rows:,}",
+            _number(column.mean),
+            _number(column.reference_mean),
+            f"{column.missing:.2%}",
+            f"{column.reference_missing:.2%}",
+            *(_number(column.distances[name]) for name in distances),
         )
     return table
 

@@ -2,54 +2,63 @@
 
 import json
 import webbrowser
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from driftline.cli.console import console
+from driftline.cli.options import (
+    DEFAULT_CONFIG,
+    TIME_FORMATS,
+    AsJson,
+    ConfigPath,
+    ModelName,
+    duration,
+    utc,
+)
 from driftline.errors import DriftlineError
 
 if TYPE_CHECKING:
     from driftline.config import Config
 
-_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
-_WORST = 5  # columns that are printed
+_MAX_COLUMNS = 5  # that are printed
 
 out = console()
 
 
 def report(
-    model: Annotated[str, typer.Argument(help="A model of the config.")],
+    model: ModelName,
     window: Annotated[
-        str | None, typer.Option(help="The last whole window of this length, such as 1d.")
+        str | None, typer.Option(help="Length of the window, such as 1d. Default: the last day.")
     ] = None,
     since: Annotated[
-        datetime | None, typer.Option(formats=_FORMATS, help="Event time from here on (UTC).")
+        datetime | None,
+        typer.Option(formats=TIME_FORMATS, help="Start, in event time (UTC), inclusive."),
     ] = None,
     until: Annotated[
-        datetime | None, typer.Option(formats=_FORMATS, help="Event time before this (UTC).")
+        datetime | None,
+        typer.Option(formats=TIME_FORMATS, help="End, in event time (UTC), exclusive."),
     ] = None,
     version: Annotated[
-        int | None, typer.Option(min=1, help="Only this version; default: whatever served.")
+        int | None, typer.Option(min=1, help="Only this version. Default: all that served.")
     ] = None,
     rows: Annotated[
-        int, typer.Option(min=10, max=100_000, help="Rows sampled, of window and reference.")
+        int,
+        typer.Option(min=10, max=100_000, help="Rows to sample from window and from reference."),
     ] = 5_000,
     to: Annotated[
-        Path | None, typer.Option(help="The HTML file to write; default: in the state folder.")
+        Path | None, typer.Option(help="HTML file to write. Default: in the state folder.")
     ] = None,
-    open_it: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
-    config: Annotated[
-        Path, typer.Option("--config", "-c", help="The config file.", envvar="DRIFTLINE_CONFIG")
-    ] = Path("driftline.yaml"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
+    browse: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
 ) -> None:
-    """Make Evidently's deep report of a window: drift, summary, quality, performance.
+    """Create an Evidently report of a window: drift, summary, data quality, performance.
 
-    It compares samples of raw rows with the reference's, is stored, and is linked from the
-    window's verdicts and incidents.
+    It compares a sample of the window's rows with a sample of the reference. The report is stored
+    and linked from the window's verdicts and incidents.
     """
     from driftline.config import load
     from driftline.monitors.raw_rows.report import make
@@ -57,17 +66,18 @@ def report(
     loaded = load(config)
     loaded.model(model)
     span = _span(loaded, model, window, since, until)
-    made = make(loaded, model, *span, version=version, rows=rows)
-    path = to or loaded.folder("reports") / f"{model}-{made.id}.html"
+    result = make(loaded, model, *span, version=version, rows=rows)
+    path = to or loaded.folder("reports") / f"{model}-{result.id}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(made.html)
+    path.write_text(result.html)
     if as_json:
-        facts = {"id": made.id, "path": str(path), "model": model, "since": made.since.isoformat()}
-        typer.echo(json.dumps({**facts, "until": made.until.isoformat(), **made.summary}, indent=2))
+        times = {"since": result.since.isoformat(), "until": result.until.isoformat()}
+        facts = {"id": result.id, "path": str(path), "model": model, **times, **result.summary}
+        typer.echo(json.dumps(facts, indent=2))
     else:
-        out.print(f"report {made.id}: {_sentence(made.summary)}", highlight=False)
+        out.print(f"report {result.id}: {_sentence(result.summary)}", highlight=False)
         out.print(str(path), highlight=False, soft_wrap=True)
-    if open_it:
+    if browse:
         webbrowser.open(path.resolve().as_uri())
 
 
@@ -82,42 +92,33 @@ def _span(
     from driftline.storage.connection import connect
 
     if since is not None and until is not None and window is None:
-        span = _utc(since), _utc(until)
+        span = utc(since), utc(until)
     elif since is not None and until is None and window is not None:
-        span = _utc(since), _utc(since) + _length(window)
+        span = utc(since), utc(since) + duration(window, "--window")
     elif since is None and until is None:
         with connect(config.local_postgres(), "read", autocommit=True) as connection:
-            return latest_window(connection, model, _length(window or "1d"))
+            return latest_window(connection, model, duration(window or "1d", "--window"))
     else:
         raise DriftlineError(
-            "which window? give --since and --until, or --since and --window, or --window alone"
+            "the window is ambiguous: give --since and --until, --since and --window, or only "
+            "--window"
         )
     if span[1] - span[0] < timedelta(minutes=1):
-        raise DriftlineError(f"the window ends {span[1]} and begins {span[0]}: at least a minute")
+        raise DriftlineError(
+            f"the window from {span[0]} to {span[1]} is too short: give at least one minute"
+        )
     return span
-
-
-def _length(text: str) -> timedelta:
-    from driftline.config.types import parse_duration
-
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise DriftlineError(f"--window {text!r} is no length of time: {error}") from None
-
-
-def _utc(time: datetime) -> datetime:
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
 
 
 def _sentence(summary: dict[str, Any]) -> str:
     drifted = sorted(summary["drifted"])
-    shown = ", ".join(drifted[:_WORST]) + (", ..." if len(drifted) > _WORST else "")
+    shown = ", ".join(drifted[:_MAX_COLUMNS]) + (", ..." if len(drifted) > _MAX_COLUMNS else "")
     parts = [
         f"{summary['rows']:,} rows against {summary['reference_rows']:,} ({summary['reference']})",
-        f"{len(drifted)} columns drifted by Evidently's limits" + (f" ({shown})" if shown else ""),
+        f"{len(drifted)} columns drifted by Evidently's thresholds"
+        + (f" ({shown})" if shown else ""),
     ]
     if summary["labelled"]:
-        known = [f"{name} {summary[name]:.3f}" for name in ("RocAuc", "MAE") if name in summary]
-        parts.append(f"{summary['labelled']:,} labels" + "".join(f", {one}" for one in known))
+        metrics = [f", {name} {summary[name]:.3f}" for name in ("RocAuc", "MAE") if name in summary]
+        parts.append(f"{summary['labelled']:,} labels" + "".join(metrics))
     return "; ".join(parts)

@@ -1,34 +1,30 @@
-"""The commands of the store; heavy imports stay in the functions."""
+"""The commands on stored records; heavy imports stay in the functions."""
 
 import dataclasses
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from driftline.cli import options
 from driftline.cli.console import console
+from driftline.cli.options import DEFAULT_CONFIG, TIME_FORMATS, AsJson, ConfigPath, ModelName
 
 if TYPE_CHECKING:
     from driftline.storage.log.rejected import Filter, Rejected
 
-ConfigPath = Annotated[
-    Path, typer.Option("--config", "-c", help="The config file.", envvar="DRIFTLINE_CONFIG")
+Since = Annotated[
+    datetime | None, typer.Option(formats=TIME_FORMATS, help="Start (UTC), inclusive.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-ModelName = Annotated[str, typer.Argument(help="A model of the config.")]
-_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
-Since = Annotated[datetime | None, typer.Option(formats=_FORMATS, help="From this time on (UTC).")]
-Until = Annotated[datetime | None, typer.Option(formats=_FORMATS, help="Before this time (UTC).")]
-Reason = Annotated[str | None, typer.Option(help="Only those rejected for this reason.")]
-DEFAULT_CONFIG = Path("driftline.yaml")
-_CHECKED = timedelta(days=2)  # by when live windows have become a reference
-_UNSEEN = timedelta(days=30)  # marks of changed minutes that no runner has read
+Until = Annotated[datetime | None, typer.Option(formats=TIME_FORMATS, help="End (UTC), exclusive.")]
+Reason = Annotated[str | None, typer.Option(help="Only messages rejected for this reason.")]
+_REFERENCE_MARGIN = timedelta(days=2)  # after the burn-in, live windows have become a reference
+_MAX_MARK_AGE = timedelta(days=30)  # of marks of changed minutes that no runner has read
 
-rejected = typer.Typer(help="Messages that became no prediction.", no_args_is_help=True)
+rejected = typer.Typer(help="Inspect and replay rejected messages.", no_args_is_help=True)
 
 out = console()
 
@@ -38,17 +34,19 @@ def audit(
     since: Since = None,
     until: Until = None,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Count every cell of the profiles again.")
+        bool, typer.Option("--deep", help="Also recount every cell of the profiles.")
     ] = False,
     complete: Annotated[
-        bool, typer.Option("--complete", help="The stream has ended: nothing may be pending.")
+        bool,
+        typer.Option("--complete", help="For a stream that has ended: fail on pending records."),
     ] = False,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Prove what became of every record; exit code 1 and the offsets where it does not agree.
+    """Prove that every record of the input topic is accounted for.
 
-    --since and --until are Kafka times of the records.
+    Exit code 1 if not; the offsets of every difference are printed. --since and --until are Kafka
+    timestamps of the records.
     """
     from driftline.audit import audit as make
     from driftline.cli.audit_report import rendered
@@ -71,33 +69,33 @@ def audit(
 
 
 def explain(
-    event_id: Annotated[str, typer.Argument(help="The event's id.")],
-    model: Annotated[str | None, typer.Option(help="Only this model; default: all.")] = None,
+    event_id: Annotated[str, typer.Argument(help="Event ID.")],
+    model: Annotated[str | None, typer.Option(help="Only this model. Default: all.")] = None,
     since: Since = None,
     until: Until = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show where a prediction comes from: message, features, version, run, decision.
+    """Trace a prediction to its message, features, model version, training run and promotion.
 
-    --since and --until are event times; on a large store they spare the search of all of it.
+    --since and --until are event times; they speed up the search in a large store.
     """
     from driftline.config import load
     from driftline.storage.log.lineage import explain as find
 
-    found = find(load(config), event_id, model, since=_utc(since), until=_utc(until))
+    predictions = find(load(config), event_id, model, since=_utc(since), until=_utc(until))
     if as_json:
-        typer.echo(json.dumps(found, indent=2, default=str))
+        typer.echo(json.dumps(predictions, indent=2, default=str))
         return
-    for one in found:
-        table = Table("", "", title=f"{event_id}, {one['model']}", title_justify="left")
+    for lineage in predictions:
+        table = Table("", "", title=f"{event_id}, {lineage['model']}", title_justify="left")
         for part in ("prediction", "message", "features", "version", "decision"):
             table.add_section()
-            for name, value in (one[part] or {}).items():
+            for name, value in (lineage[part] or {}).items():
                 table.add_row(f"{part} {name}", Text("" if value is None else str(value)))
         for part in ("shadows", "labels"):
             table.add_section()
-            for row in one[part]:
+            for row in lineage[part]:
                 table.add_row(part[:-1], Text(", ".join(f"{k} {v}" for k, v in row.items())))
         out.print(table)
 
@@ -107,15 +105,16 @@ def republish(
     since: Since = None,
     until: Until = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also the predictions that the topic has.")
+        bool, typer.Option("--all", help="Include predictions that the topic already has.")
     ] = False,
     now: Annotated[
-        bool, typer.Option("--now", help="The job has ended: also what it has just scored.")
+        bool,
+        typer.Option("--job-stopped", help="For a stopped job: include its newest predictions."),
     ] = False,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Publish the stored predictions that the output topic lacks.
+    """Publish stored predictions that are missing from the output topic.
 
     --since and --until are event times.
     """
@@ -130,17 +129,17 @@ def republish(
         everything=everything,
         grace=timedelta(0) if now else None,
     )
-    _say({"published": count}, as_json)
+    _print_facts({"published": count}, as_json)
 
 
 def compact(
     model: Annotated[
-        str | None, typer.Argument(help="A model of the config; all by default.")
+        str | None, typer.Argument(metavar="[MODEL]", help="Only this model. Default: all.")
     ] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Merge old profile and ledger rows; drop rows and verdicts that are older than they may be."""
+    """Merge old profile and ledger rows, and delete rows and verdicts past their retention."""
     from driftline.config import load
     from driftline.profile import blocks
     from driftline.storage import blockers
@@ -153,20 +152,24 @@ def compact(
     for name in [model] if model else loaded.models:
         settings = loaded.model(name).monitors
         minutes = settings.block_minutes
-        kept = min(settings.burn_in, blocks.longest(60 * minutes)) + _CHECKED
-        with blockers.patient(loaded.local_postgres(), "write") as connection:
-            merged = profile_rows.compact(connection, name, minutes=minutes, kept=kept)
+        kept_for = min(settings.burn_in, blocks.max_span(60 * minutes)) + _REFERENCE_MARGIN
+        with blockers.connect_with_lock_timeout(loaded.local_postgres(), "write") as connection:
+            merged = profile_rows.compact(connection, name, minutes=minutes, hours_after=kept_for)
             days = compaction.compact(connection, name)
-        counts = {"profile_rows": merged.before, "merged_to": merged.after, "ledger_days": days}
-        _say({"model": name, **counts}, as_json)
-    with blockers.patient(loaded.local_postgres(), "write") as connection:
+        counts = {
+            "profile_rows": merged.rows_before,
+            "merged_to": merged.rows_after,
+            "ledger_days": days,
+        }
+        _print_facts({"model": name, **counts}, as_json)
+    with blockers.connect_with_lock_timeout(loaded.local_postgres(), "write") as connection:
         expired = verdicts.expire(connection, loaded.storage.keep_verdicts)
-        expired += dirty_minutes.expire(connection, datetime.now(UTC) - _UNSEEN)
+        expired += dirty_minutes.expire(connection, datetime.now(UTC) - _MAX_MARK_AGE)
     if expired:
-        _say({"expired_results": expired}, as_json)
+        _print_facts({"expired_results": expired}, as_json)
     dropped = schema.expire(loaded)
     if dropped:
-        _say({"dropped_chunks": len(dropped)}, as_json)
+        _print_facts({"dropped_chunks": len(dropped)}, as_json)
 
 
 @rejected.command("list")
@@ -175,32 +178,35 @@ def rejected_list(
     reason: Reason = None,
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int, typer.Option(min=0, help="The newest so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=0, help="Show at most N messages, newest first.")] = 20,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show rejected messages: how many for each reason, and the newest ones."""
+    """Count rejected messages by reason and show the newest.
+
+    --since and --until are times of rejection.
+    """
     from driftline.config import load
     from driftline.storage.connection import connect
     from driftline.storage.log.rejected import counts, find
 
     loaded = load(config)
     loaded.model(model)
-    which = _filter(reason, since, until)
+    filters = _filter(reason, since, until)
     with connect(loaded.local_postgres(), "read") as connection:
-        reasons = counts(connection, model, which)
-        messages = find(connection, model, which, limit)
+        reasons = counts(connection, model, filters)
+        messages = find(connection, model, filters, limit)
     if as_json:
         keys = ("stream", "reason", "messages", "replayed")
         content = {
-            "reasons": [dict(zip(keys, one, strict=True)) for one in reasons],
-            "messages": [_plain(message) for message in messages],
+            "reasons": [dict(zip(keys, row, strict=True)) for row in reasons],
+            "messages": [_as_json(message) for message in messages],
         }
         out.print_json(json.dumps(content))
         return
-    summary = Table("stream", "reason", "messages", "sent again")
-    for stream, why, number, replayed in reasons:
-        summary.add_row(stream, Text(why), f"{number:,}", f"{replayed:,}")
+    summary = Table("stream", "reason", "messages", "replayed")
+    for stream, code, count, replayed in reasons:
+        summary.add_row(stream, Text(code), f"{count:,}", f"{replayed:,}")
     out.print(summary, _messages(messages))
 
 
@@ -211,25 +217,26 @@ def rejected_replay(
     since: Since = None,
     until: Until = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Also those that were sent again before.")
+        bool, typer.Option("--include-replayed", help="Include messages that were replayed before.")
     ] = False,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Send rejected messages to their topic again, after the cause is mended."""
+    """Send rejected messages to their topic again, once the cause is fixed.
+
+    --since and --until are times of rejection.
+    """
     from driftline.config import load
     from driftline.storage.log.rejected import replay
 
     loaded = load(config)
     loaded.model(model)
-    done = replay(loaded, model, _filter(reason, since, until), again=again)
-    _say({"sent": done.sent, "without_value": done.empty}, as_json)
+    replayed = replay(loaded, model, _filter(reason, since, until), again=again)
+    _print_facts({"sent": replayed.sent, "without_value": replayed.empty}, as_json)
 
 
 def _utc(time: datetime | None) -> datetime | None:
-    if time is None or time.tzinfo is not None:
-        return time
-    return time.replace(tzinfo=UTC)
+    return None if time is None else options.utc(time)
 
 
 def _filter(reason: str | None, since: datetime | None, until: datetime | None) -> "Filter":
@@ -238,7 +245,7 @@ def _filter(reason: str | None, since: datetime | None, until: datetime | None) 
     return Filter(reason, _utc(since), _utc(until))
 
 
-def _say(facts: dict[str, object], as_json: bool) -> None:
+def _print_facts(facts: dict[str, object], as_json: bool) -> None:
     if as_json:
         out.print_json(json.dumps(facts))
     else:
@@ -246,21 +253,22 @@ def _say(facts: dict[str, object], as_json: bool) -> None:
 
 
 def _messages(messages: "list[Rejected]") -> Table:
-    table = Table("rejected", "position", "reason", "detail", "payload", "sent again")
-    for one in messages:
+    table = Table("rejected", "position", "reason", "detail", "payload", "replayed")
+    for message in messages:
+        replayed_at = message.replayed_at
         table.add_row(
-            f"{one.rejected_at:%Y-%m-%d %H:%M:%S}",
-            Text(f"{one.topic}[{one.partition}]:{one.offset}"),
-            Text(one.reason),
-            Text(one.detail),
-            Text("" if one.payload is None else repr(one.payload[:60])[2:-1]),
-            "" if one.replayed_at is None else f"{one.replayed_at:%Y-%m-%d %H:%M:%S}",
+            f"{message.rejected_at:%Y-%m-%d %H:%M:%S}",
+            Text(f"{message.topic}[{message.partition}]:{message.offset}"),
+            Text(message.reason),
+            Text(message.detail),
+            Text("" if message.payload is None else repr(message.payload[:60])[2:-1]),
+            "" if replayed_at is None else f"{replayed_at:%Y-%m-%d %H:%M:%S}",
         )
     return table
 
 
-def _plain(message: "Rejected") -> dict[str, object]:
-    """As JSON: times in ISO form, the payload as text with escapes for what is none."""
+def _as_json(message: "Rejected") -> dict[str, object]:
+    """Times in ISO form, the payload as text, with escapes for bytes that are not UTF-8."""
     facts = dataclasses.asdict(message)
     for key, fact in facts.items():
         if isinstance(fact, datetime):

@@ -7,10 +7,10 @@ import yaml
 
 from driftline.config.masking import HIDDEN
 
-LARGEST = 5_000_000  # bytes of a document
-DEEPEST = 50  # mappings and lists in each other
-MOST = 500_000  # values, each alias counted as what it stands for
-LONGEST = 1_000  # characters of a number or date: PyYAML's 1:1:1... takes their square in time
+LARGEST = 5_000_000  # characters of a document
+DEEPEST = 50  # nested mappings and lists
+MOST = 500_000  # values, with aliases expanded
+LONGEST = 1_000  # characters of a number or date: PyYAML parses 1:1:1... in quadratic time
 _COMPUTED = frozenset(f"tag:yaml.org,2002:{name}" for name in ("int", "float", "timestamp"))
 
 
@@ -18,7 +18,7 @@ class YamlError(ValueError):
     """What is wrong, without the text itself, which may hold a secret.
 
     Attributes:
-        line: where, from 1.
+        line: the line of the problem, from 1.
     """
 
     def __init__(self, problem: str, line: int = 1) -> None:
@@ -55,7 +55,7 @@ def parse(text: str) -> tuple[yaml.Node | None, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Stops before the recursion of PyYAML's own parser goes deep."""
+    """A loader that limits the recursion of PyYAML's parser."""
 
     def __init__(self, text: str) -> None:
         self._depth = 0
@@ -79,19 +79,19 @@ class _Loader(yaml.SafeLoader):
         except YamlError:
             raise
         except (ValueError, ArithmeticError, AttributeError, LookupError):  # the date 2026-13-01
-            problem = "a value that looks like a date or number, and is none: quote it"
+            problem = "a value looks like a date or number but is not one: quote it"
             raise YamlError(problem, node.start_mark.line + 1) from None
 
 
 def _measure(
     node: yaml.Node, measured: dict[int, tuple[int, int]], within: set[int]
 ) -> tuple[int, int]:
-    """Values and depth of a node with its aliases written out; refused beyond the limits."""
+    """Number of values and depth of a node with its aliases expanded; raises beyond the limits."""
     if id(node) in measured:
         return measured[id(node)]
     line = node.start_mark.line + 1
     if id(node) in within:
-        raise YamlError("an alias within what it stands for", line)
+        raise YamlError("an alias refers to a value that contains it", line)
     within.add(id(node))
     size, depth = 1, 1
     for child in _children(node):
@@ -99,9 +99,9 @@ def _measure(
         size, depth = size + inner, max(depth, below + 1)
     within.discard(id(node))
     if size > MOST:
-        raise YamlError(f"more than {MOST:,} values, its aliases written out", line)
+        raise YamlError(f"more than {MOST:,} values, with aliases expanded", line)
     if depth > DEEPEST:
-        raise YamlError(f"nested deeper than {DEEPEST} levels, its aliases written out", line)
+        raise YamlError(f"nested deeper than {DEEPEST} levels, with aliases expanded", line)
     measured[id(node)] = size, depth
     return size, depth
 
@@ -113,9 +113,9 @@ def _children(node: yaml.Node) -> list[yaml.Node]:
 
 
 def _problem(error: yaml.YAMLError) -> str:
-    """PyYAML's words without what they quote of the text: names of aliases, tags and escapes."""
+    """PyYAML's message without its quotes of the text: names of aliases, tags and escapes."""
     if isinstance(error, yaml.constructor.ConstructorError):
-        return "a tag, a key or a binary value that is no plain data"
+        return "a tag, key or binary value that is not plain data"
     problem = str(getattr(error, "problem", None) or "unreadable")
     return re.sub(r"'([^']*)'", _without_text, problem)
 

@@ -1,6 +1,6 @@
 """`driftline.yaml` as typed settings.
 
-Secrets never stand in the file: a password is named by an environment variable or a file. A
+The file holds no secrets: it names the environment variable or the file that holds a password. A
 service set to `local` is the one that `driftline up` runs; its address is read from the state
 folder when it is needed.
 """
@@ -52,7 +52,7 @@ LOCAL = "local"
 
 FieldType = Literal["int", "float", "string", "bool"]
 EventFieldType = Literal["int", "float", "string", "bool", "tensor"]
-_LARGEST_TENSOR = 1_000_000  # numbers; a message of Kafka holds no more
+_LARGEST_TENSOR = 1_000_000  # numbers; a Kafka message holds no more
 
 
 class Login(Settings):
@@ -63,14 +63,14 @@ class Login(Settings):
 
 
 class Kafka(Settings):
-    """The broker, and how clients prove who they are."""
+    """The broker, and how clients authenticate."""
 
     bootstrap: str = Field(LOCAL, description="host:port,host:port, or local")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-256"
     username: str | None = None
     password: Secret | None = None
-    ca_file: Located | None = Field(None, description="PEM file of the authorities to trust")
+    ca_file: Located | None = Field(None, description="PEM file of trusted certificate authorities")
     certificate_file: Located | None = Field(None, description="PEM client certificate")
     key_file: Located | None = Field(None, description="PEM key of the client certificate")
     key_password: Secret | None = None
@@ -88,7 +88,7 @@ RoleName = Literal["migrate", "write", "read"]
 
 
 class Postgres(Settings):
-    """TimescaleDB, or plain PostgreSQL address of one."""
+    """TimescaleDB: address, TLS and accounts."""
 
     host: str = Field(LOCAL, description="host name, or local")
     port: int = Field(5432, ge=1, le=65535)
@@ -101,18 +101,18 @@ class Postgres(Settings):
 
 
 class Storage(Settings):
-    """What becomes of old rows; profiles and the ledger stay, so that history and proof stay."""
+    """Retention of old rows; profiles and the ledger are always kept."""
 
     compress_after: Duration | None = Field(
         timedelta(days=30),
-        description="needs TimescaleDB's community edition, else nothing is done",
+        description="age from which rows are compressed; needs TimescaleDB's community edition",
     )
     keep_rows: Duration | None = Field(
-        None, description="drop predictions, labels and rejects that are older; default: never"
+        None, description="age at which predictions, labels and rejects are deleted; default: never"
     )
     keep_verdicts: Wait = Field(
         timedelta(days=90),
-        description="of windows shorter than a day; alarms, and whole days, stay",
+        description="retention for windows shorter than a day; alarms and whole days are kept",
     )
 
 
@@ -132,22 +132,24 @@ class Flink(Settings):
     parallelism: int = Field(1, ge=1, le=1024)
     checkpoint_interval: Wait = timedelta(seconds=10)
     checkpoint_dir: Annotated[str, AfterValidator(located_uri)] | None = Field(
-        None, description="a folder or URI; default in the state"
+        None, description="folder or URI; default: in the state folder"
     )
     memory: str = Field("1g", pattern=r"^\d+[mg]$", description="heap of the local JVM")
     environment: tuple[str, ...] = Field(
         (),
-        description="names of variables that the local JVM gets, too; they may show in its logs",
+        description="environment variables to pass to the local JVM; its logs may show them",
     )
     properties: dict[str, str | Secret] = Field(
-        default_factory=dict, description="any Flink setting, passed through as it is"
+        default_factory=dict, description="any Flink setting, passed through unchanged"
     )
 
     @model_validator(mode="after")
     def _secrets_are_referenced(self) -> Self:
         for name, value in self.properties.items():
             if is_secret_setting(name) and isinstance(value, str):
-                raise ValueError(f"property {name!r} is a secret: {{env: NAME}} or {{file: PATH}}")
+                raise ValueError(
+                    f"property {name!r} is a secret: give {{env: NAME}} or {{file: PATH}}"
+                )
         return self
 
     def read_properties(self) -> dict[str, str]:
@@ -163,23 +165,23 @@ class Flink(Settings):
 
 
 class EventField(Settings):
-    """One field of an event, under the name that its column gets.
+    """One field of an event, under the name of its column.
 
     `fields: {user_age: int}` is short for `fields: {user_age: {type: int, key: user_age}}`.
     """
 
     type: EventFieldType
-    key: Key | None = Field(None, description="the key in the event, where it differs")
+    key: Key | None = Field(None, description="key in the event; default: the field's name")
     shape: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(
-        None, description="of a tensor, such as [28, 28]: nested lists of numbers in the event"
+        None, description="shape of a tensor, such as [28, 28]: nested lists in the event"
     )
 
     @model_validator(mode="after")
     def _shape_of_tensors(self) -> Self:
         if (self.type == "tensor") != bool(self.shape):
-            raise ValueError("a field of type tensor has a shape, the others have none")
+            raise ValueError("a field of type tensor needs a shape; other types take none")
         if math.prod(self.shape or ()) > _LARGEST_TENSOR:
-            raise ValueError(f"a tensor has at most {_LARGEST_TENSOR:,} numbers")
+            raise ValueError(f"a tensor must not have more than {_LARGEST_TENSOR:,} numbers")
         return self
 
 
@@ -193,32 +195,32 @@ ShortField = Annotated[
 
 
 class AcceptedTime(Settings):
-    """The event times that are believed: around Kafka's timestamp, or a stated range."""
+    """The event times that are accepted: relative to Kafka's timestamp, or a fixed range."""
 
     past: Duration = timedelta(days=7)
     future: Duration = timedelta(minutes=5)
-    since: Instant | None = Field(None, description="a replay states its own range")
+    since: Instant | None = Field(None, description="start of a fixed range, for replays")
     until: Instant | None = None
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
         if (self.since is None) != (self.until is None):
-            raise ValueError("since and until go together")
+            raise ValueError("since and until must be given together")
         if self.since is not None and self.until is not None and self.since >= self.until:
-            raise ValueError("since must be before until")
+            raise ValueError("since must be earlier than until")
         return self
 
 
 class Input(Settings):
-    """The topic that the events come from, and what an event looks like."""
+    """The topic of the events, and their format."""
 
     topic: Topic
     decoder: Literal["json"] = "json"
-    event_id: Key = Field(description="field that names the event; text or a whole number")
+    event_id: Key = Field(description="field with the event's ID, a string or integer")
     event_time: Key = Field(description="field with the time of the event")
     time_format: Literal["iso8601", "epoch_s", "epoch_ms", "epoch_us"] = "iso8601"
     fields: dict[Identifier, ShortField] = Field(min_length=1)
-    required: tuple[str, ...] = Field((), description="fields that may not be missing")
+    required: tuple[str, ...] = Field((), description="fields that must not be missing")
     accept: AcceptedTime = AcceptedTime()
 
     @model_validator(mode="after")
@@ -238,24 +240,26 @@ class Input(Settings):
 def _refuse_repeated(keys: list[str]) -> None:
     for key in keys:
         if keys.count(key) > 1:
-            raise ValueError(f"key {key!r} of the event is used twice: name it once")
+            raise ValueError(f"key {key!r} of the event is used twice: use each key once")
 
 
 class Query(Settings):
-    """An enriching Flink SQL query over the view `events`, with event-time windows."""
+    """A Flink SQL query over the view `events` that adds columns, with event-time windows."""
 
     query: str = Field(description="SELECT *, <expression> AS <column>, ... FROM events ...")
-    columns: dict[Identifier, FieldType] = Field(min_length=1, description="what it adds")
+    columns: dict[Identifier, FieldType] = Field(
+        min_length=1, description="columns that the query adds"
+    )
     out_of_order: Annotated[Duration, AfterValidator(days_of_two_digits)] = Field(
-        timedelta(minutes=1), description="how late is still in time"
+        timedelta(minutes=1), description="how far events may be out of order"
     )
     idle_timeout: Duration = Field(
-        timedelta(minutes=1), description="after this, a silent partition holds nothing back"
+        timedelta(minutes=1), description="how long an idle partition may hold back windows"
     )
 
 
 class Features(Settings):
-    """How events become the model's inputs: SQL first, then the transform, both optional."""
+    """How events become model inputs: SQL first, then the transform; both are optional."""
 
     sql: Query | None = None
     transform: str | None = Field(
@@ -266,27 +270,29 @@ class Features(Settings):
 
 
 class TensorFlowServing(Settings):
-    """A server that runs the model, asked over TensorFlow Serving's REST protocol."""
+    """A model server with TensorFlow Serving's REST protocol."""
 
     url: Annotated[str, AfterValidator(checked_address)] = Field(
         pattern=r"^https?://[^/@\s?#]+[^@\s?#]*$", description="http(s)://host:port"
     )
-    name: PathPart | None = Field(None, description="the model's name there, where it differs")
+    name: PathPart | None = Field(
+        None, description="the model's name on the server; default: the registered name"
+    )
     version: str = Field(
         "registry",
         pattern=r"^(registry|latest|[0-9]+|label:[A-Za-z0-9_-][A-Za-z0-9._-]*)$",
-        description="registry: the registered version's own number; latest, a number, label:NAME",
+        description="registry (the registered version's number), latest, a number or label:NAME",
     )
     format: Literal["row", "columns"] = "columns"
-    missing: Literal["nan", "null"] = Field("nan", description="how a missing number is written")
+    missing: Literal["nan", "null"] = Field("nan", description="encoding of missing numbers")
     timeout: Wait = timedelta(seconds=10)
-    patience: Wait = Field(
-        timedelta(minutes=5), description="how long it may be away before the job starts anew"
+    retry_for: Wait = Field(
+        timedelta(minutes=5), description="how long it may be unavailable before the job restarts"
     )
-    batch_rows: int = Field(1_000, ge=1, le=1_000_000, description="rows in a request, at most")
-    connections: int = Field(4, ge=1, le=64, description="requests at a time")
+    batch_rows: int = Field(1_000, ge=1, le=1_000_000, description="maximum rows per request")
+    connections: int = Field(4, ge=1, le=64, description="maximum concurrent requests")
     headers: dict[str, str | Secret] = Field(default_factory=dict)
-    ca_file: Located | None = Field(None, description="PEM file of the authorities to trust")
+    ca_file: Located | None = Field(None, description="PEM file of trusted certificate authorities")
     certificate_file: Located | None = Field(None, description="PEM client certificate")
     key_file: Located | None = Field(None, description="PEM key of the client certificate")
 
@@ -294,18 +300,20 @@ class TensorFlowServing(Settings):
     def _logins_are_secrets(self) -> Self:
         for name, value in self.headers.items():
             if LOGIN_KEY.search(name) and isinstance(value, str):
-                raise ValueError(f"header {name!r} is a secret: {{env: NAME}} or {{file: PATH}}")
+                raise ValueError(
+                    f"header {name!r} is a secret: give {{env: NAME}} or {{file: PATH}}"
+                )
         return self
 
 
 class Score(Settings):
-    """Which number of a model's outputs is the score that is monitored."""
+    """The number of a model's outputs that is monitored as its score."""
 
     output: Key | None = Field(
-        None, description="default: the output named score, else the first of numbers"
+        None, description="output to use; default: the one named score, else the first numeric one"
     )
     index: int | None = Field(
-        None, ge=0, description="which of its numbers, from 0 on, where a row has several"
+        None, ge=0, description="index into an output with several numbers per row, from 0"
     )
 
 
@@ -314,28 +322,28 @@ class Registry(Settings):
 
     name: PathPart
     alias: str = Field(names.CHAMPION, pattern=r"^[A-Za-z0-9_-]{1,255}$")
-    poll: Wait = Field(
-        timedelta(seconds=2), description="how often the job asks which versions have which role"
+    poll_interval: Wait = Field(
+        timedelta(seconds=2), description="how often the job reads the aliases of versions"
     )
-    trial: Wait = Field(
+    preflight_timeout: Wait = Field(
         timedelta(minutes=1),
-        description="how long a new version may take to load and predict, before it is refused",
+        description="time limit for a new version to load and predict; longer, and it is refused",
     )
-    hang: Wait = Field(
+    batch_timeout: Wait = Field(
         timedelta(minutes=1),
         description="time limit for the features of a batch, and for its prediction in process; "
-        "longer ends the worker",
+        "a worker that exceeds it is terminated",
     )
-    slow: float | None = Field(
+    max_slowdown: float | None = Field(
         5.0,
         gt=1,
         allow_inf_nan=False,
-        description="a version that takes longer than so many times the champion's time for the "
-        "same events, in several batches in a row, goes to quarantine; null: never",
+        description="quarantine a version that takes this many times as long as the champion for "
+        "the same events, in several batches in a row; null: never",
     )
     score: Score = Score()
     serving: TensorFlowServing | None = Field(
-        None, description="a model server; by default the model runs in the job's own process"
+        None, description="model server; default: the model runs in the job's own process"
     )
 
 
@@ -347,13 +355,13 @@ class Output(Settings):
 
 
 class Labels(Settings):
-    """The topic that brings the truth, later."""
+    """The topic of delayed labels (ground truth)."""
 
     topic: Topic
     event_id: Key = "event_id"
-    label: Key = Field("label", description="field with the truth")
-    type: Literal["float", "int", "bool"] = Field("float", description="what the truth is")
-    time: Key = Field("time", description="field with the time at which the truth was known")
+    label: Key = Field("label", description="field with the label")
+    type: Literal["float", "int", "bool"] = Field("float", description="type of the label")
+    time: Key = Field("time", description="field with the time at which the label became known")
     time_format: Literal["iso8601", "epoch_s", "epoch_ms", "epoch_us"] = "iso8601"
     accept: AcceptedTime = AcceptedTime()
 
@@ -364,7 +372,7 @@ class Labels(Settings):
 
 
 class Stream(Settings):
-    """Batch size against latency; explicit values win over the preset."""
+    """Batch size versus latency; explicit values override the preset."""
 
     latency: Literal["low", "balanced", "throughput"] = "balanced"
     batch_rows: int | None = Field(None, ge=1, le=1_000_000)
@@ -372,7 +380,7 @@ class Stream(Settings):
 
     @property
     def rows(self) -> int:
-        """Messages in a batch, at most."""
+        """Maximum messages per batch."""
         return (
             self.batch_rows
             or {"low": 1_000, "balanced": 10_000, "throughput": 20_000}[self.latency]
@@ -391,62 +399,65 @@ _Margin = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class OfflineGate(Settings):
-    """Both versions scored on the same file, when a promotion is asked for."""
+    """Scores both versions on the same file when a promotion is requested."""
 
-    data: Located = Field(description="Parquet file: the features and the label")
-    label: str = Field(min_length=1, description="column with the truth, a number or bool")
+    data: Located = Field(description="Parquet file with the features and the label")
+    label: str = Field(min_length=1, description="column with the label, a number or bool")
     metric: Metric
-    margin: _Margin = Field(0.0, description="how much worse than the champion is accepted")
+    margin: _Margin = Field(0.0, description="how much worse than the champion it may be")
 
 
 class AgreementGate(Settings):
-    """How often both versions say about the same of the same live event."""
+    """How often both versions give similar scores to the same live event."""
 
-    events: _Events = 1_000
-    tolerance: _Margin = Field(0.1, description="scores that differ by at most this agree")
-    share: Share = Field(0.95, description="of the events must agree")
+    min_events: _Events = 1_000
+    tolerance: _Margin = Field(0.1, description="scores agree if they differ by at most this")
+    min_share: Share = Field(0.95, description="share of events whose scores must agree")
 
 
 class ScoresGate(Settings):
-    """How far apart the two distributions of scores are, on the same live events."""
+    """How far apart the distributions of scores are on the same live events."""
 
-    events: _Events = 1_000
-    distance: Share = Field(
-        0.1, description="largest change, over all thresholds, of the share of events above it"
+    min_events: _Events = 1_000
+    max_distance: Share = Field(
+        0.1, description="Kolmogorov-Smirnov distance of the two distributions"
     )
 
 
 class LatencyGate(Settings):
     """How long a prediction takes."""
 
-    events: _Events = 1_000
-    factor: float = Field(
-        1.5, gt=0, allow_inf_nan=False, description="of the champion's p99 is accepted"
+    min_events: _Events = 1_000
+    max_ratio: float = Field(
+        1.5,
+        gt=0,
+        allow_inf_nan=False,
+        description="largest accepted ratio of its p99 to the champion's",
     )
 
 
 class CalibrationGate(Settings):
-    """Whether a score of 0.3 comes true in 30 % of the cases."""
+    """Whether 30 % of the events with a score of 0.3 are positive."""
 
-    events: _Events = 1_000
-    margin: _Margin = Field(0.01, description="how much worse than the champion is accepted")
+    min_events: _Events = 1_000
+    margin: _Margin = Field(0.01, description="how much worse than the champion it may be")
 
 
 class PerformanceGate(Settings):
-    """What the labels of live events say."""
+    """A metric on the labels of live events."""
 
     metric: Metric
-    events: _Events = 1_000
-    margin: _Margin = Field(0.0, description="how much worse than the champion is accepted")
+    min_events: _Events = 1_000
+    margin: _Margin = Field(0.0, description="how much worse than the champion it may be")
 
 
 class Gates(Settings):
-    """What a version must show before it is promoted; a gate that is not named is not asked."""
+    """Checks that a version must pass before promotion; gates not given are skipped."""
 
     mode: Literal["record", "enforce"] = Field(
-        "record", description="what the job does with an alias that was moved outside driftline"
+        "record", description="how the job treats an alias that was moved outside driftline"
     )
-    window: Wait = Field(timedelta(days=7), description="how old live evidence may be")
+    evidence_window: Wait = Field(timedelta(days=7), description="maximum age of live evidence")
     offline: OfflineGate | None = None
     agreement: AgreementGate | None = None
     scores: ScoresGate | None = None
@@ -456,7 +467,7 @@ class Gates(Settings):
 
 
 class Model(Settings):
-    """One monitored model: where its events come from, what is done with them."""
+    """One monitored model: its events, features, registered versions and monitors."""
 
     input: Input
     features: Features = Features()
@@ -464,20 +475,22 @@ class Model(Settings):
     output: Output | None = None
     labels: Labels | None = None
     segments: tuple[Identifier, ...] = Field((), description="feature columns to split profiles by")
-    profiles: bool = Field(True, description="count what is logged; without, nothing is monitored")
+    profiles: bool = Field(
+        True, description="profile logged predictions; if false, nothing is monitored"
+    )
     stream: Stream = Stream()
     gates: Gates = Gates()
     monitors: Monitors = Monitors()
-    team: ModelName = Field("driftline", description="who owns it; a folder in Grafana")
-    runbook: WebLink | None = Field(None, description="address of what to do when it alarms")
+    team: ModelName = Field("driftline", description="owner; also a folder in Grafana")
+    runbook: WebLink | None = Field(None, description="URL of instructions for its alerts")
     dashboard: Literal["shared", "own"] = Field(
-        "shared", description="own: one more dashboard, which also reads the model's own rows"
+        "shared", description="own: an additional dashboard with panels on the model's own rows"
     )
 
     @property
     def metric(self) -> Metric | None:
-        """How good its predictions are said to be: by the metric of the performance gate, else by
-        AUC for a truth of yes and no, or by the absolute error; None without labels."""
+        """The metric of its performance: the performance gate's, else AUC for bool labels or the
+        mean absolute error for others; None without labels."""
         if self.labels is None:
             return None
         if self.gates.performance is not None:
@@ -488,7 +501,7 @@ class Model(Settings):
     def _labels_for_their_gates(self) -> Self:
         for name in ("calibration", "performance"):
             if self.labels is None and getattr(self.gates, name) is not None:
-                raise ValueError(f"gate {name!r} needs labels: add the section labels")
+                raise ValueError(f"gate {name!r} requires labels: add the section labels")
         return self
 
     @model_validator(mode="after")
@@ -498,10 +511,10 @@ class Model(Settings):
         reserved = (*names.SYSTEM_COLUMNS, names.KAFKA_PARTITION) if added else names.SYSTEM_COLUMNS
         for name in (*self.input.fields, *added):
             if name in reserved:
-                raise ValueError(f"field {name!r} is a column of driftline's own: rename it")
+                raise ValueError(f"field name {name!r} is reserved: rename the field")
         for name in added:
             if name in self.input.fields:
-                raise ValueError(f"sql column {name!r} is already a field: name it otherwise")
+                raise ValueError(f"sql column {name!r} is already a field: rename the column")
         return self
 
 
@@ -528,8 +541,8 @@ class Config(Settings):
         try:
             return self.models[name]
         except KeyError:
-            known = ", ".join(self.models) or "none"
-            raise ConfigError(f"no model {name!r} in the config (there: {known})") from None
+            existing = ", ".join(self.models) or "none"
+            raise ConfigError(f"no model {name!r} in the config (models: {existing})") from None
 
     def folder(self, *parts: str) -> Path:
         """A folder below `state`, made where it is missing; nobody else can enter `state`.
@@ -561,7 +574,7 @@ class Config(Settings):
         return Mlflow.model_validate(_with_file_secrets(self._stack("mlflow")))
 
     def local_services(self) -> list[str]:
-        """The services that `driftline up` starts: those that are not an address."""
+        """The services that `driftline up` starts: those set to `local`."""
         places = {
             "timescaledb": self.postgres.host,
             "kafka": self.kafka.bootstrap,
@@ -575,7 +588,7 @@ class Config(Settings):
             section: dict[str, Any] = json.loads(path.read_text())[service]
         except (FileNotFoundError, KeyError):
             raise ServiceError(
-                f"{service} is 'local' but was never started in {str(self.state)!r}: "
+                f"service {service!r} is 'local' but was never started in {str(self.state)!r}: "
                 "run 'driftline up', or give its address in driftline.yaml"
             ) from None
         return section
@@ -583,10 +596,10 @@ class Config(Settings):
 
 def _with_file_secrets(section: dict[str, Any]) -> dict[str, Any]:
     """`password_file: PATH` of the stack's own file as the config spells it."""
-    rest = {key: value for key, value in section.items() if key != "password_file"}
+    converted = {key: value for key, value in section.items() if key != "password_file"}
     if "password_file" in section:
-        rest["password"] = {"file": section["password_file"]}
-    return rest
+        converted["password"] = {"file": section["password_file"]}
+    return converted
 
 
 def load(path: Path) -> Config:
@@ -595,7 +608,7 @@ def load(path: Path) -> Config:
     Relative paths in it are taken from the file's own folder.
 
     Raises:
-        ConfigError: with one line a problem: file, line, key, value and what is allowed.
+        ConfigError: with one line per problem: file, line, key, value and what is allowed.
     """
     text = _read(path)
     try:
@@ -616,7 +629,9 @@ def _read(path: Path) -> str:
         with path.open(encoding="utf-8") as file:
             return file.read(bounded_yaml.LARGEST + 1)
     except FileNotFoundError:
-        raise ConfigError(f"no config at {str(path)!r}: 'driftline init' writes one") from None
+        raise ConfigError(
+            f"no config file {str(path)!r}: create one with 'driftline init'"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"can't read {str(path)!r}: {error}") from error
 
@@ -636,47 +651,47 @@ class _DurationsAsWritten(GenerateJsonSchema):
 
 
 def _bad_keys(tree: yaml.Node | None) -> Iterator[tuple[int, str]]:
-    """Line and problem of keys that are there twice; YAML would let the last one win."""
+    """Line and problem of duplicate keys, of which YAML would keep the last."""
     for _, node in _nodes(tree):
-        seen = set()
+        keys = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
                 yield line, "a key must be text"
-            elif key.value in seen:
-                yield line, f"{masked_key(key.value)}: is there twice"
+            elif key.value in keys:
+                yield line, f"{masked_key(key.value)}: duplicate key"
             else:
-                seen.add(key.value)
+                keys.add(key.value)
 
 
 def _logins(tree: yaml.Node | None) -> Iterator[tuple[int, str]]:
-    """Line and problem of texts that carry a login, whatever they are keys or values of."""
+    """Line and problem of texts that contain credentials, in any key or value."""
     for keys, node in _nodes(tree):
         if isinstance(node, yaml.ScalarNode) and has_login(node.value):
             where = ".".join(map(masked_key, keys)) or "the file"
             yield (
                 node.start_mark.line + 1,
-                f"{where} = {masked(node.value)}: a login must not stand in this file: take it "
-                "out and use the section's keys for logins, or {env: NAME} or {file: PATH} for all",
+                f"{where} = {masked(node.value)}: credentials are not allowed in this file: "
+                "use the section's keys for credentials, or {env: NAME} or {file: PATH}",
             )
 
 
 def _nodes(
-    node: yaml.Node | None, keys: tuple[str, ...] = (), seen: set[int] | None = None
+    node: yaml.Node | None, keys: tuple[str, ...] = (), visited: set[int] | None = None
 ) -> Iterator[tuple[tuple[str, ...], yaml.Node]]:
-    """Every node with its keys, keys themselves among them; what aliases share comes once."""
-    seen = set() if seen is None else seen
-    if node is None or id(node) in seen:
+    """Every node with its keys, keys themselves among them; nodes shared by aliases come once."""
+    visited = set() if visited is None else visited
+    if node is None or id(node) in visited:
         return
-    seen.add(id(node))
+    visited.add(id(node))
     yield keys, node
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            yield from _nodes(key, keys, seen)
-            yield from _nodes(value, (*keys, str(key.value)), seen)
+            yield from _nodes(key, keys, visited)
+            yield from _nodes(value, (*keys, str(key.value)), visited)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            yield from _nodes(item, (*keys, str(index)), seen)
+            yield from _nodes(item, (*keys, str(index)), visited)
 
 
 def _explain(path: Path, tree: yaml.Node | None, error: ValidationError) -> str:
@@ -700,7 +715,7 @@ def _is_tag(part: str | int) -> bool:
 
 
 def _may_be_shown(problem: ErrorDetails, keys: list[str]) -> bool:
-    """Not what stands at or below the key of a secret, or at an unknown key."""
+    """False for values at or below the key of a secret, and at an unknown key."""
     unknown = problem["type"] in {"extra_forbidden", BAD_REFERENCE}
     whole = isinstance(problem["input"], dict | list)
     return not unknown and not whole and not any(map(SECRET_KEY.search, keys))

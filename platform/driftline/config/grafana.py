@@ -1,4 +1,4 @@
-"""The section `grafana` of `driftline.yaml`: where it is, who is told, and by which rules."""
+"""The section `grafana` of `driftline.yaml`: server, contact points and routing."""
 
 import re
 from datetime import timedelta
@@ -57,7 +57,7 @@ _SCHEDULER = timedelta(seconds=10)
 
 def _of_the_scheduler(duration: timedelta) -> timedelta:
     if duration % _SCHEDULER:
-        raise ValueError("a multiple of 10 s: Grafana's scheduler ticks so")
+        raise ValueError("must be a multiple of 10 s, the tick of Grafana's scheduler")
     return duration
 
 
@@ -72,21 +72,25 @@ Address = Annotated[
 
 
 class DataSource(Settings):
-    """How Grafana itself reaches the database; what is not given is as in `postgres`."""
+    """How Grafana reaches the database; defaults are taken from the section `postgres`."""
 
     uid: str = Field(names.DATASOURCE_UID, pattern=r"^[A-Za-z0-9_-]{1,40}$")
     name: str = "driftline"
     manage: bool = Field(
-        True, description="make and change it (role Admin); else it is there already"
+        True, description="create and update it (needs role Admin); false: it already exists"
     )
-    host: str | None = Field(None, description="host name, as Grafana's machine knows it")
+    host: str | None = Field(None, description="host name, as seen from Grafana's machine")
     port: int | None = Field(None, ge=1, le=65535)
     database: str | None = None
-    user: str | None = Field(None, description="a role that may only read")
+    user: str | None = Field(None, description="a read-only role")
     password: Secret | None = None
     sslmode: Literal["disable", "require", "verify-ca", "verify-full"] | None = None
-    ca_file: Located | None = Field(None, description="PEM file of the database's authorities")
-    connections: int = Field(10, ge=1, le=1_000, description="that Grafana opens, at most")
+    ca_file: Located | None = Field(
+        None, description="PEM file of the database's certificate authorities"
+    )
+    connections: int = Field(
+        10, ge=1, le=1_000, description="maximum connections that Grafana opens"
+    )
 
 
 class ContactPoint(Settings):
@@ -94,14 +98,16 @@ class ContactPoint(Settings):
 
     type: ContactType
     settings: dict[str, Secret | bool | int | str] = Field(min_length=1)
-    resolved: bool = Field(True, description="also tell when an alert ends")
+    send_resolved: bool = Field(True, description="also notify when an alert resolves")
 
     @model_validator(mode="after")
     def _secrets_are_referenced(self) -> Self:
         for name, value in self.settings.items():
             secret = name in SECRET_SETTINGS[self.type] or is_secret_setting(name)
             if secret and not isinstance(value, Secret):
-                raise ValueError(f"setting {name!r} is a secret: {{env: NAME}} or {{file: PATH}}")
+                raise ValueError(
+                    f"setting {name!r} is a secret: give {{env: NAME}} or {{file: PATH}}"
+                )
         for any_of in _REQUIRED[self.type]:
             if not any(name in self.settings for name in any_of):
                 raise ValueError(f"type {self.type!r} needs the setting {' or '.join(any_of)}")
@@ -117,12 +123,12 @@ class Times(Settings):
     @model_validator(mode="after")
     def _forward(self) -> Self:
         if self.start >= self.end:
-            raise ValueError("start is before end; split what goes over midnight in two")
+            raise ValueError("start must be earlier than end: split a range over midnight in two")
         return self
 
 
 class MuteInterval(Settings):
-    """When nobody is told: all that is given must hold; what is not given always does."""
+    """When notifications are muted: all given conditions must hold."""
 
     times: tuple[Times, ...] = ()
     weekdays: tuple[str, ...] = Field((), description="such as saturday or monday:friday")
@@ -135,17 +141,17 @@ class MuteInterval(Settings):
         day = "(sun|mon|tues|wednes|thurs|fri|satur)day"
         for value in self.weekdays:
             if not re.fullmatch(f"{day}(:{day})?", value):
-                raise ValueError(f"weekday {value!r}: a day's English name, or two and a colon")
+                raise ValueError(f"weekday {value!r} must be a day or range such as monday:friday")
         for value in self.days_of_month:
             if not all(1 <= abs(int(n)) <= 31 for n in re.findall(r"-?\d+", value) or ["0"]):
-                raise ValueError(f"day of month {value!r}: 1 to 31, or -1 to -31")
+                raise ValueError(f"day of month {value!r} must be 1 to 31, or -1 to -31")
         if not any((self.times, self.weekdays, self.days_of_month, self.months)):
-            raise ValueError("at least one of times, weekdays, days_of_month, months")
+            raise ValueError("give at least one of times, weekdays, days_of_month, months")
         return self
 
 
 class Route(Settings):
-    """Which alerts go to a contact point; what is not given matches all."""
+    """Which alerts go to a contact point; a criterion that is not given matches all."""
 
     contact_point: ObjectName
     teams: tuple[ModelName, ...] = ()
@@ -157,7 +163,7 @@ class Route(Settings):
     repeat_interval: Wait = timedelta(hours=4)
 
     def matches(self, team: str | None, family: str, severity: str) -> bool:
-        """Whether an alert goes here; the heartbeat has no team."""
+        """Whether the route matches an alert; the heartbeat alert has no team."""
         return (
             (not self.teams or team in self.teams)
             and (not self.families or family in self.families)
@@ -166,7 +172,7 @@ class Route(Settings):
 
 
 class Routing(Settings):
-    """The way from a rule to a contact point; the first route that matches is taken."""
+    """Routes from alert rules to contact points; the first that matches is used."""
 
     mode: Literal["notification_settings", "policies"] = Field(
         "notification_settings",
@@ -178,48 +184,53 @@ class Routing(Settings):
 class Grafana(Settings):
     """The server that dashboards and alert rules are pushed to."""
 
-    url: Address | None = Field(None, description="http(s)://host:port; default: none is used")
-    public_url: Address | None = Field(None, description="that people use; default: url")
+    url: Address | None = Field(None, description="http(s)://host:port; default: no Grafana")
+    public_url: Address | None = Field(None, description="URL for people's browsers; default: url")
     preview_url: Address = Field(
-        f"http://127.0.0.1:{names.PREVIEW_PORT}", description="of the preview, for links to reports"
+        f"http://127.0.0.1:{names.PREVIEW_PORT}",
+        description="URL of the preview, for links to reports",
     )
-    token: Secret | None = Field(None, description="of a service account")
+    token: Secret | None = Field(None, description="service account token")
     org: int = Field(1, ge=1, description="the token's organisation")
     folder: str = Field(
-        "driftline", pattern=r"^[^\x00-\x1f]+$", description="title of the folder, and prefix"
+        "driftline",
+        pattern=r"^[^\x00-\x1f]+$",
+        description="title of the folder, and prefix of team folders",
     )
     data_source: DataSource = DataSource()
     provenance: Literal["editable", "locked"] = Field(
-        "editable", description="may people change alerting objects in Grafana's pages"
+        "editable", description="whether people may edit alerting objects in Grafana"
     )
     contact_points: dict[ObjectName, ContactPoint] = Field(default_factory=dict)
     mute_timings: dict[ObjectName, tuple[MuteInterval, ...]] = Field(default_factory=dict)
     routing: Routing = Routing()
     interval: Interval = Field(timedelta(minutes=1), description="how often rules are evaluated")
-    heartbeat: Wait = Field(timedelta(minutes=5), description="a runner so silent is dead")
-    secret_key: Secret | None = Field(
-        None, description="key of the digests of secrets; default: the password of role write"
+    heartbeat_timeout: Wait = Field(
+        timedelta(minutes=5), description="silence after which a runner counts as dead"
     )
-    timeout: Wait = Field(timedelta(seconds=30), description="of one request")
-    patience: Wait = Field(timedelta(minutes=1), description="how long a busy server is asked anew")
-    concurrency: int = Field(4, ge=1, le=32, description="requests at a time")
-    ca_file: Located | None = Field(None, description="PEM file of the authorities to trust")
+    secret_key: Secret | None = Field(
+        None, description="key for digests of secrets; default: the password of role write"
+    )
+    timeout: Wait = Field(timedelta(seconds=30), description="time limit of a request")
+    retry_for: Wait = Field(timedelta(minutes=1), description="how long to retry a busy server")
+    concurrency: int = Field(4, ge=1, le=32, description="maximum concurrent requests")
+    ca_file: Located | None = Field(None, description="PEM file of trusted certificate authorities")
 
     @model_validator(mode="after")
     def _routes_lead_somewhere(self) -> Self:
         for route in self.routing.routes:
-            _known("contact point", route.contact_point, self.contact_points)
+            _require("contact point", route.contact_point, self.contact_points)
             for name in route.mute_timings:
-                _known("mute timing", name, self.mute_timings)
+                _require("mute timing", name, self.mute_timings)
         return self
 
     @model_validator(mode="after")
     def _with_a_token(self) -> Self:
         if self.url is not None and self.token is None:
-            raise ValueError("url needs token: a service account's, as {env: NAME}")
+            raise ValueError("url needs token: give a service account's token as {env: NAME}")
         return self
 
 
-def _known(what: str, name: str, there: dict[str, Any]) -> None:
-    if name not in there:
-        raise ValueError(f"no {what} {name!r} (there: {', '.join(there) or 'none'})")
+def _require(kind: str, name: str, existing: dict[str, Any]) -> None:
+    if name not in existing:
+        raise ValueError(f"no {kind} {name!r} (defined: {', '.join(existing) or 'none'})")

@@ -1,4 +1,4 @@
-"""Logins in a config: found where none may stand, and left out of what errors repeat."""
+"""Credentials in a config: detected where they are not allowed, and masked in error messages."""
 
 import re
 
@@ -26,7 +26,7 @@ _SHOWN = 200  # characters of a value
 
 
 def has_login(text: str) -> bool:
-    """Whether a text carries a login, as an address does with a password or token in it.
+    """Whether a text contains credentials, such as an address with a password or token.
 
     >>> has_login("https://user:hunter2@host"), has_login("https://host?token=hunter2")
     (True, True)
@@ -46,7 +46,7 @@ def is_secret_setting(name: str) -> bool:
 
 
 def masked(value: object) -> str:
-    """A value as an error repeats it: no longer than a line, without what may be a login.
+    """A value as errors show it: at most one line, without anything that may be a credential.
 
     >>> masked("https://user:hunter2@host/x?token=hunter2")
     "'https://***@host/x?token=***'"
@@ -62,7 +62,7 @@ def masked(value: object) -> str:
 
 
 def masked_key(key: str) -> str:
-    """A key as an error names it; what cannot be one may be a value that stands in its place.
+    """A key as errors show it; a text that cannot be a key may be a misplaced value.
 
     >>> masked_key("sasl.jaas.config"), masked_key("password hunter2")
     ('sasl.jaas.config', '***')

@@ -3,7 +3,7 @@
 TEMPLATE = """\
 # driftline.yaml: everything that driftline knows of your services and models.
 # 'driftline config check' checks it; 'driftline config schema' prints its JSON Schema for editors.
-# Passwords never stand here: {env: NAME} names an environment variable, {file: PATH} a file.
+# Never write passwords here: {env: NAME} names an environment variable, {file: PATH} a file.
 
 # Where the local services, logs, checkpoints and downloaded models live.
 state: .driftline
@@ -34,7 +34,7 @@ mlflow:
   # password: {env: MLFLOW_PASSWORD}
 
 flink:
-  parallelism: 1                        # at most the partitions of the input topic are of use
+  parallelism: 1                        # at most the number of partitions of the topic
   checkpoint_interval: 10 s
   # properties: {taskmanager.memory.network.max: 256m}
 
@@ -75,8 +75,8 @@ models:
     segments: [country]                 # profiles are also kept for the commonest values of these
     stream: {latency: balanced}         # low, balanced or throughput
     # gates:                            # what a version must show before it is promoted
-    #   agreement: {events: 1000, tolerance: 0.1, share: 0.95}
-    #   latency: {factor: 1.5}
+    #   agreement: {min_events: 1000, tolerance: 0.1, min_share: 0.95}
+    #   latency: {max_ratio: 1.5}
     #   offline: {data: holdout.parquet, label: fraud, metric: log_loss, margin: 0.005}
     #   performance: {metric: auc, margin: 0.01}    # needs labels
 """

@@ -1,4 +1,4 @@
-"""What the config sends over a network in plain text, or to a server that does not prove itself."""
+"""Connections of the config that are not encrypted, or whose server is not authenticated."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ _PLAIN_MODES = ("disable", "allow", "prefer")
 
 
 @dataclass(frozen=True)
-class Exposed:
-    """One way that others on the network can read or change.
+class Exposure:
+    """One connection that others on the network can read or change.
 
     Attributes:
-        what: the setting, and what it exposes.
+        problem: the setting, and what it exposes.
         fix: what to set instead.
     """
 
-    what: str
+    problem: str
     fix: str
 
 
-def exposed(config: Config) -> list[Exposed]:
-    """All of the config; what stays on this machine is not counted.
+def exposed(config: Config) -> list[Exposure]:
+    """All exposed connections of the config; connections within this machine do not count.
 
-    Addresses that are secrets are looked at where they can be read.
+    An address that is a secret is checked if it can be read.
     """
     return [
         *_postgres(config),
@@ -54,7 +54,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _postgres(config: Config) -> Iterator[Exposed]:
+def _postgres(config: Config) -> Iterator[Exposure]:
     source = config.grafana.data_source
     yield from _database("postgres", config.postgres.host, config.postgres.sslmode)
     if config.grafana.url is not None and source.sslmode is not None:
@@ -62,42 +62,43 @@ def _postgres(config: Config) -> Iterator[Exposed]:
         yield from _database("grafana.data_source", host, source.sslmode)
 
 
-def _database(section: str, host: str, mode: str) -> Iterator[Exposed]:
-    remote = [one for one in host.split(",") if not is_loopback(one)]
+def _database(section: str, host: str, mode: str) -> Iterator[Exposure]:
+    remote = [name for name in host.split(",") if not is_loopback(name)]
     ca_key = "ca_file" if section.startswith("grafana") else "sslrootcert"
     fix = f"set {section}.sslmode: verify-full, and {section}.{ca_key} to its authority's PEM file"
     if remote and mode in _PLAIN_MODES:
-        yield Exposed(
-            f"{section}.sslmode {mode!r} can send rows and logins to {remote[0]!r} in plain text",
+        yield Exposure(
+            f"{section}.sslmode {mode!r} may send data and credentials to {remote[0]!r} in plain "
+            "text",
             fix,
         )
     elif remote and mode == "require":
-        yield Exposed(
-            f"{section}.sslmode 'require' does not check that {remote[0]!r} is the database", fix
+        yield Exposure(
+            f"{section}.sslmode 'require' does not verify the identity of {remote[0]!r}", fix
         )
 
 
-def _kafka(config: Config) -> Iterator[Exposed]:
+def _kafka(config: Config) -> Iterator[Exposure]:
     kafka = config.kafka
-    hosts = [one.strip().rpartition(":")[0] or one for one in kafka.bootstrap.split(",")]
+    hosts = [server.strip().rpartition(":")[0] or server for server in kafka.bootstrap.split(",")]
     remote = [host for host in hosts if not is_loopback(host)]
     if remote and kafka.security_protocol.endswith("PLAINTEXT"):
         sasl = kafka.security_protocol.startswith("SASL")
-        yield Exposed(
+        yield Exposure(
             f"kafka.security_protocol {kafka.security_protocol!r} sends events"
-            f"{' and the login' if sasl else ''} to {remote[0]!r} in plain text",
+            f"{' and credentials' if sasl else ''} to {remote[0]!r} in plain text",
             f"set kafka.security_protocol: {'SASL_SSL' if sasl else 'SSL'}, and kafka.ca_file "
-            "where no public authority signs",
+            "unless a public authority signed its certificate",
         )
 
 
-def _mlflow(config: Config) -> Iterator[Exposed]:
+def _mlflow(config: Config) -> Iterator[Exposure]:
     mlflow = config.mlflow
     if mlflow.username is not None or mlflow.password is not None or mlflow.token is not None:
-        yield from _http("mlflow.tracking_uri", mlflow.tracking_uri, "the login")
+        yield from _http("mlflow.tracking_uri", mlflow.tracking_uri, "credentials")
 
 
-def _grafana(config: Config) -> Iterator[Exposed]:
+def _grafana(config: Config) -> Iterator[Exposure]:
     grafana = config.grafana
     yield from _http("grafana.url", grafana.url or "", "the token")
     for name, point in grafana.contact_points.items():
@@ -106,22 +107,22 @@ def _grafana(config: Config) -> Iterator[Exposed]:
             yield from _http(f"grafana.contact_points.{name}.settings.url", url, "secrets")
 
 
-def _model_servers(config: Config) -> Iterator[Exposed]:
+def _model_servers(config: Config) -> Iterator[Exposure]:
     for name, model in config.models.items():
         serving = model.registry.serving
         if serving is not None and any(isinstance(s, Secret) for s in serving.headers.values()):
             section = f"models.{name}.registry.serving.url"
-            yield from _http(section, serving.url, "the secrets of headers")
+            yield from _http(section, serving.url, "secret headers")
 
 
-def _addresses(config: Config) -> Iterator[Exposed]:
-    """Addresses that are secrets themselves: they are not shown."""
-    if _is_remote_http(_read(config.runner.heartbeat)):
-        yield _plain_http("runner.heartbeat", "its secret address")
+def _addresses(config: Config) -> Iterator[Exposure]:
+    """Addresses that are secrets themselves: messages must not show them."""
+    if _is_remote_http(_read(config.runner.heartbeat_url)):
+        yield _plain_http("runner.heartbeat_url", "its secret address")
     for number, secret in enumerate(config.notify.urls, 1):
         if _notifies_in_plain_text(_read(secret)):
-            yield Exposed(
-                f"address {number} of notify.urls sends messages and its login in plain text",
+            yield Exposure(
+                f"URL {number} of notify.urls sends messages and credentials in plain text",
                 "use the service's TLS scheme, such as jsons:// for json://",
             )
 
@@ -145,13 +146,13 @@ def _notifies_in_plain_text(address: str) -> bool:
     return scheme in ((plain,) if isinstance(plain, str) else plain) and not is_loopback(host)
 
 
-def _http(key: str, url: str, what: str) -> Iterator[Exposed]:
+def _http(key: str, url: str, payload: str) -> Iterator[Exposure]:
     if _is_remote_http(url):
-        yield _plain_http(key, f"{what} to {urlsplit(url).hostname!r}")
+        yield _plain_http(key, f"{payload} to {urlsplit(url).hostname!r}")
 
 
-def _plain_http(key: str, what: str) -> Exposed:
-    return Exposed(f"{key} sends {what} in plain text", f"use https:// in {key}")
+def _plain_http(key: str, payload: str) -> Exposure:
+    return Exposure(f"{key} sends {payload} in plain text", f"use https:// in {key}")
 
 
 def _is_remote_http(url: str) -> bool:

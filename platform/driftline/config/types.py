@@ -53,82 +53,85 @@ def parse_duration(text: object) -> timedelta:
         return text
     match = _DURATION.match(str(text))
     if match is None:
-        raise ValueError("a number and a unit of ms, s, min, h or d, such as '10 s'")
+        raise ValueError("must be a number and a unit (ms, s, min, h or d), such as '10 s'")
     microseconds = Decimal(match[1]) * _UNITS[match[2]]
     if microseconds > _LONGEST // _RESOLUTION:
-        raise ValueError(f"at most {_LONGEST.days} d")
+        raise ValueError(f"must not exceed {_LONGEST.days} d")
     return timedelta(microseconds=round(microseconds))
 
 
 def written(duration: timedelta) -> str:
-    seconds, rest = divmod(duration // _RESOLUTION, 1_000_000)
-    digits = f"{seconds}.{rest:06}".rstrip("0").rstrip(".")
+    seconds, microseconds = divmod(duration // _RESOLUTION, 1_000_000)
+    digits = f"{seconds}.{microseconds:06}".rstrip("0").rstrip(".")
     return f"{digits} s"
 
 
 def _positive(duration: timedelta) -> timedelta:
     if not duration:
-        raise ValueError("more than 0 s")
+        raise ValueError("must be greater than 0 s")
     return duration
 
 
 def days_of_two_digits(duration: timedelta) -> timedelta:
     if duration.days > 99:
-        raise ValueError("less than 100 d")
+        raise ValueError("must be less than 100 d")
     return duration
 
 
 def _key(value: str) -> str:
     if not _KEY.fullmatch(value):
-        raise ValueError("a key without quotes, backslashes and control characters")
+        raise ValueError("must not contain quotes, backslashes or control characters")
     return value
 
 
 def _web_link(value: str) -> str:
     if not _WEB_LINK.fullmatch(value):
         raise ValueError(
-            "an address of http or https, without a login, spaces, quotes, braces and brackets < >"
+            "must be an http or https URL without credentials, spaces, quotes, braces or < >"
         )
     return value
 
 
 def _identifier(value: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,58}", value):
-        raise ValueError("lower-case letters, digits and _, starting with a letter, at most 59")
+        raise ValueError(
+            "must be lower-case letters, digits and _, starting with a letter, "
+            "at most 59 characters"
+        )
     return value
 
 
 def _part(value: str) -> str:
     if not _PART.fullmatch(value) or not value.strip(". ") or len(value.encode()) > _LONGEST_PART:
         raise ValueError(
-            f"a name of at most {_LONGEST_PART} bytes that could be a file's: without slashes, "
-            "colons, quotes and control characters, and not '.' or '..'"
+            f"must be a valid file name of at most {_LONGEST_PART} bytes, without slashes, colons, "
+            "quotes and control characters"
         )
     return value
 
 
 def _topic(value: str) -> str:
     if value in {".", ".."}:
-        raise ValueError("Kafka has no topics '.' and '..'")
+        raise ValueError("must not be '.' or '..'")
     return value
 
 
 def checked_address(value: str) -> str:
-    """An address whose host and port can be told; clients would fail on others in odd ways."""
+    """An address with a valid host and port; clients fail on others with unclear errors."""
     try:
         parts = urlsplit(value)
         usable = bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port beyond 65535, half an IPv6 address
         usable = False
     if not usable:
-        raise ValueError("an address such as https://host:port")
+        raise ValueError("must be an address such as https://host:port")
     return value
 
 
 def _located(value: Path, info: ValidationInfo) -> Path:
-    """Relative to the folder of the file that it stands in."""
+    """A path, relative to the folder of the config file."""
     if _CONTROL.search(str(value)):
-        raise ValueError("a path without control characters")
+        raise ValueError("must not contain control characters")
     folder = (info.context or {}).get("folder")
     return value if folder is None else Path(os.path.abspath(folder / value))
 
@@ -172,7 +175,7 @@ class Settings(BaseModel):
 
 
 class Secret(Settings):
-    """Where a password is: the name of an environment variable, or a file."""
+    """A reference to a password: the name of an environment variable, or a file."""
 
     env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     file: Located | None = None
@@ -180,7 +183,7 @@ class Secret(Settings):
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if (self.env is None) == (self.file is None):
-            raise ValueError("exactly one of env and file")
+            raise ValueError("must have exactly one of env and file")
         return self
 
     @model_validator(mode="wrap")
@@ -192,15 +195,15 @@ class Secret(Settings):
         except ValidationError:
             raise PydanticCustomError(
                 BAD_REFERENCE,
-                "a secret is named, not written down: exactly one of env and file, as "
+                "a secret must be a reference: give exactly one of env and file, as "
                 "{env: NAME} or {file: PATH}",
             ) from None
 
     def read(self, lines: bool = False) -> str:
         """The password itself.
 
-        Args:
-            lines: it may have several, as a PEM key has: it gets into no header or address.
+        Parameters:
+            lines: allow line breaks, as in a PEM key that is never put into a header or address.
 
         Raises:
             ConfigError: the variable is not set, or the file cannot be read.
@@ -220,7 +223,7 @@ class Secret(Settings):
 
 
 def _usable(secret: str, place: str, lines: bool) -> str:
-    """Libraries repeat a header or an address with a line break in it in their errors."""
+    """The secret; one with a line break is refused: libraries repeat such headers in errors."""
     if _CONTROL.search(secret.replace("\n", "") if lines else secret):
         raise ConfigError(f"the secret in {place} has a line break or control character: remove it")
     return secret

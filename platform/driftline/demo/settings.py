@@ -28,7 +28,7 @@ def write(path: Path, state: Path, *, paced: bool, flights: int | None = None) -
 
     Parameters:
         state: the folder of the local services.
-        paced: events come at a rate, so latency matters; else as fast as they can be taken.
+        paced: events arrive at a rate, so latency matters; else as fast as possible.
         flights: how many there will be, None for all: short streams have less evidence.
     """
     evidence = 5_000 if flights is None else min(max(flights // 8, 50), 5_000)
@@ -70,11 +70,11 @@ def write(path: Path, state: Path, *, paced: bool, flights: int | None = None) -
                 "monitors": {"windows": ["1 d"], "clock": "event", "lateness": "10 min"},
                 "dashboard": "own",
                 "gates": {
-                    "window": "60 d",
-                    "agreement": {"events": evidence, "tolerance": 0.3, "share": 0.9},
+                    "evidence_window": "60 d",
+                    "agreement": {"min_events": evidence, "tolerance": 0.3, "min_share": 0.9},
                     # a longer training moves the low scores by a fifth, a broken one most of them
-                    "scores": {"events": evidence, "distance": 0.35},
-                    "performance": {"metric": "auc", "events": evidence // 2, "margin": 0.02},
+                    "scores": {"min_events": evidence, "max_distance": 0.35},
+                    "performance": {"metric": "auc", "min_events": evidence // 2, "margin": 0.02},
                 },
                 "stream": {"latency": "balanced" if paced else "throughput"},
             }

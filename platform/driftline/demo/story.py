@@ -1,4 +1,4 @@
-"""The demo's second act: in mid-stream a better version takes over, and a broken one does not."""
+"""The demo's rollout: in mid-stream a better version is promoted and a broken one is refused."""
 
 import threading
 import time
@@ -19,13 +19,13 @@ from driftline.registry.promote import Outcome, promote
 from driftline.registry.register import Training, register
 from driftline.storage.connection import connect
 from driftline.storage.versions import promotions
-from driftline.streaming.progress import Progress, Watch
+from driftline.streaming.progress import Progress, ProgressReader
 
-_SHADOWED = 0.25  # of the flights have passed when the new versions begin to score
-_DECIDED = 0.6  # of them when the gates are asked
-_LAST = 0.8  # of them when the new champion must serve
-_TAKING_OVER = 60.0  # seconds that the flights between these two last, unless it serves sooner
-_PATIENCE = 600.0  # seconds for each step: a busy machine takes minutes to start a job
+_SHADOWED = 0.25  # share of the flights sent before the new versions begin to score
+_DECIDED = 0.6  # share sent before the gates are evaluated
+_LAST = 0.8  # share sent before the new champion must serve
+_TAKING_OVER = 60.0  # seconds for the flights between these two, unless it serves sooner
+_STEP_TIMEOUT = 600.0  # seconds: a busy machine takes minutes to start a job
 _IN_WINDOWS = 200  # events that open windows may hold back
 
 
@@ -38,8 +38,8 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Known:
-    """The past that versions are trained on and compared with.
+class TrainingData:
+    """The data that versions are trained on and compared with.
 
     Attributes:
         features: n rows.
@@ -51,15 +51,15 @@ class Known:
 
 
 class Story:
-    """Registers two versions beside the champion, and promotes the one that deserves it.
+    """Registers two versions as shadows and requests the promotion of both.
 
-    Each step waits for the stream and the stream for it, so that a short one shows it too. While
-    the gates are asked and the new champion takes over, the stream flows on, slowly.
+    Each step waits for the stream and the stream for it, so that a short stream shows it too. While
+    the gates are evaluated and the new champion takes over, the stream continues slowly.
 
     Parameters:
         config: the demo's.
         say: prints one line.
-        known: the training data, as the reference of both versions.
+        training_data: the reference of both versions.
         better, broken: the versions.
     """
 
@@ -67,13 +67,13 @@ class Story:
         self,
         config: Config,
         say: Callable[[str], None],
-        known: Known,
+        training_data: TrainingData,
         better: Candidate,
         broken: Candidate,
     ) -> None:
         self._config = config
         self._say = say
-        self._known = known
+        self._training_data = training_data
         self._better = better
         self._broken = broken
         self._sent = {settings.EVENTS: 0, settings.LABELS: 0}
@@ -100,37 +100,37 @@ class Story:
         self._enough.set()
 
     def run(self) -> None:
-        """Tell it; whatever happens, the stream goes on at the end.
+        """Run all steps; the stream is always released at the end.
 
         Raises:
-            DriftlineError: the registry or the database is away.
+            DriftlineError: the registry or the database is unavailable.
         """
         try:
-            self._tell()
+            self._run_steps()
         finally:
             for event in (self._shadowed, self._asked, self._decided):
                 event.set()
 
-    def _tell(self) -> None:
+    def _run_steps(self) -> None:
         self._wait("the champion", lambda: self._has_happened(1, "serving"))
         better, broken = self._register(self._better), self._register(self._broken)
         self._say(f"versions {better} and {broken} are registered and score as shadows")
         client = connect_registry(self._config.local_mlflow())
         for alias, version in (("shadow", better), ("shadow-2", broken)):
-            aliases.point(client, settings.MODEL, alias, version)
+            aliases.set_alias(client, settings.MODEL, alias, version)
         for version in (better, broken):
             self._wait("the shadows", partial(self._has_happened, version, "scoring"))
         self._shadowed.set()
         self._wait("evidence", self._has_settled)
         self._asked.set()
         self._report(broken, promote(self._config, settings.MODEL, broken))
-        aliases.unpoint(client, settings.MODEL, "shadow-2")
-        before = self._settled().events
+        aliases.delete_alias(client, settings.MODEL, "shadow-2")
+        events_before = self._settled().events
         outcome = promote(self._config, settings.MODEL, better)
         self._report(better, outcome)
-        if outcome.moved:
+        if outcome.promoted:
             self._wait("the new champion", lambda: self._has_happened(better, "serving"))
-            meanwhile = self._settled().events - before
+            meanwhile = self._settled().events - events_before
             self._say(f"version {better} serves; it took over within {meanwhile:,} events")
 
     def _register(self, candidate: Candidate) -> int:
@@ -138,27 +138,27 @@ class Story:
             self._config.local_mlflow(),
             settings.MODEL,
             candidate.path,
-            self._known.features,
+            self._training_data.features,
             training=candidate.training,
-            times=self._known.times,
+            times=self._training_data.times,
         ).version
 
     def _report(self, version: int, outcome: Outcome) -> None:
-        said = [one for one in outcome.verdicts if one.passed == outcome.moved]
-        reasons = "; ".join(f"{one.name} {one.sentence}" for one in said if one.measured)
+        decisive = [gate for gate in outcome.verdicts if gate.passed == outcome.promoted]
+        reasons = "; ".join(f"{gate.name} {gate.sentence}" for gate in decisive if gate.measured)
         self._say(f"version {version} is {outcome.decision.kind}: {reasons}")
 
     def _has_happened(self, version: int, kind: str) -> bool:
         with connect(self._config.local_postgres(), "read", autocommit=True) as connection:
             events = promotions.events(connection, settings.MODEL)
-            barred = promotions.quarantines(connection, settings.MODEL)
-        for one in barred:
-            if one.version == version:
-                raise DriftlineError(f"version {version} is in quarantine: {one.detail}")
-        return any((one.version, one.kind) == (version, kind) for one in events)
+            quarantines = promotions.quarantines(connection, settings.MODEL)
+        for quarantine in quarantines:
+            if quarantine.version == version:
+                raise DriftlineError(f"version {version} is quarantined: {quarantine.detail}")
+        return any((event.version, event.kind) == (version, kind) for event in events)
 
     def _has_settled(self) -> bool:
-        """Whether what was sent until the gates are asked has its outcome."""
+        """Whether all messages sent before the gates are evaluated have been processed."""
         if not self._enough.is_set():
             return False
         settled = self._settled()
@@ -166,18 +166,20 @@ class Story:
         return settled.events >= events - _IN_WINDOWS and settled.labels >= labels
 
     def _settled(self) -> Progress:
-        """What has its outcome."""
+        """The messages that have been processed."""
         with connect(self._config.local_postgres(), "read", autocommit=True) as connection:
-            return Watch(connection, settings.MODEL).look()
+            return ProgressReader(connection, settings.MODEL).read()
 
     def _hold(self, event: threading.Event) -> None:
         while not (event.is_set() or self.stop.is_set()):
             event.wait(0.1)
 
-    def _wait(self, what: str, condition: Callable[[], bool]) -> None:
-        until = time.monotonic() + _PATIENCE
+    def _wait(self, step: str, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _STEP_TIMEOUT
         while not condition():
             if self.stop.wait(0.5):
                 raise DriftlineError("the demo was stopped")
-            if time.monotonic() > until and what != "evidence":
-                raise DriftlineError(f"the demo waited {_PATIENCE:.0f} s in vain for {what}")
+            if time.monotonic() > deadline and step != "evidence":
+                raise DriftlineError(
+                    f"the demo waited {_STEP_TIMEOUT:.0f} s for {step}: see the job's log"
+                )

@@ -15,7 +15,7 @@ from driftline.errors import DriftlineError
 OUTPUT = "late"
 
 _BATCH = 1_024
-_HELD_OUT = 0.15  # the last rows judge the model, as the future will
+_HELD_OUT = 0.15  # share of rows, the latest, on which the model is evaluated
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ def train(
 ) -> Trained:
     """Train a small network and export it.
 
-    Missing numbers and unknown texts are dealt with inside the model, as is the scaling.
+    The model itself handles missing numbers, unknown texts and scaling.
 
-    Args:
+    Parameters:
         features: n rows in the order of time; text and number columns.
         late: n bools.
         folder: where to write the SavedModel; must not exist.
@@ -48,11 +48,11 @@ def train(
     Raises:
         DriftlineError: fewer than 100 rows, all of one label, or whole numbers are missing.
     """
-    truth = np.asarray(late, dtype=np.float32)
-    kept = len(truth) - int(len(truth) * _HELD_OUT)
-    if len(truth) < 100 or len(np.unique(truth[:kept])) < 2:
+    labels = np.asarray(late, dtype=np.float32)
+    train_rows = len(labels) - int(len(labels) * _HELD_OUT)
+    if len(labels) < 100 or len(np.unique(labels[:train_rows])) < 2:
         raise DriftlineError(
-            f"can't train on {len(truth)} rows with {int(truth.sum())} late ones: "
+            f"can't train on {len(labels)} rows with {int(labels.sum())} late ones: "
             "at least 100 rows and both labels are needed"
         )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -61,15 +61,15 @@ def train(
 
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-    model = _network(features.slice(0, kept))
+    model = _network(features.slice(0, train_rows))
     model.compile(optimizer=keras.optimizers.Adam(2e-3), loss="binary_crossentropy")
     columns = {name: _array(features.column(name)) for name in features.column_names}
-    fitted = {name: values[:kept] for name, values in columns.items()}
-    model.fit(_batches(fitted, truth[:kept], seed), epochs=epochs, shuffle=False, verbose=0)
+    fitted = {name: values[:train_rows] for name, values in columns.items()}
+    model.fit(_batches(fitted, labels[:train_rows], seed), epochs=epochs, shuffle=False, verbose=0)
     model.export(str(folder), format="tf_saved_model", verbose=False)
-    held_out = {name: tf.constant(values[kept:]) for name, values in columns.items()}
+    held_out = {name: tf.constant(values[train_rows:]) for name, values in columns.items()}
     predicted = model(held_out)[OUTPUT].numpy().ravel()
-    return Trained(folder, _metrics(predicted, truth[kept:], kept))
+    return Trained(folder, _metrics(predicted, labels[train_rows:], train_rows))
 
 
 def _array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
@@ -106,8 +106,8 @@ def _network(features: pa.Table) -> Any:
 def _scaled(inputs: list[Any], numbers: pa.Table) -> Any:
     import keras
 
-    known = np.hstack([_array(column).astype(np.float64) for column in numbers.columns])
-    mean, spread = np.nanmean(known, axis=0), np.nanstd(known, axis=0)
+    numeric = np.hstack([_array(column).astype(np.float64) for column in numbers.columns])
+    mean, spread = np.nanmean(numeric, axis=0), np.nanstd(numeric, axis=0)
     together = keras.layers.Concatenate()([keras.ops.cast(tensor, "float32") for tensor in inputs])
     missing = keras.ops.isnan(together)
     centred = (together - mean.astype(np.float32)) / np.maximum(spread, 1e-6).astype(np.float32)
@@ -119,18 +119,18 @@ def _scaled(inputs: list[Any], numbers: pa.Table) -> Any:
 def _embedded(tensor: Any, column: pa.ChunkedArray) -> Any:
     import keras
 
-    known = sorted(value for value in column.unique().to_pylist() if value)
-    index = keras.layers.StringLookup(vocabulary=known)(tensor)
-    return keras.layers.Flatten()(keras.layers.Embedding(len(known) + 1, 4)(index))
+    vocabulary = sorted(value for value in column.unique().to_pylist() if value)
+    index = keras.layers.StringLookup(vocabulary=vocabulary)(tensor)
+    return keras.layers.Flatten()(keras.layers.Embedding(len(vocabulary) + 1, 4)(index))
 
 
-def _batches(columns: dict[str, npt.NDArray[Any]], truth: npt.NDArray[Any], seed: int) -> Any:
-    """Shuffled anew in each epoch; rows are gathered a batch at a time, which is the fast way."""
+def _batches(columns: dict[str, npt.NDArray[Any]], late: npt.NDArray[Any], seed: int) -> Any:
+    """Batches, shuffled again in each epoch; gathering rows a batch at a time is fast."""
     import tensorflow as tf
 
     tensors = {name: tf.constant(values) for name, values in columns.items()}
-    labels = {OUTPUT: tf.constant(truth.reshape(-1, 1))}
-    rows = tf.data.Dataset.range(len(truth)).shuffle(len(truth), seed=seed).batch(_BATCH)
+    labels = {OUTPUT: tf.constant(late.reshape(-1, 1))}
+    rows = tf.data.Dataset.range(len(late)).shuffle(len(late), seed=seed).batch(_BATCH)
     return rows.map(
         lambda chosen: (
             {name: tf.gather(values, chosen) for name, values in tensors.items()},
@@ -140,26 +140,26 @@ def _batches(columns: dict[str, npt.NDArray[Any]], truth: npt.NDArray[Any], seed
 
 
 def _metrics(
-    predicted: npt.NDArray[np.float32], truth: npt.NDArray[np.float32], trained: int
+    predicted: npt.NDArray[np.float32], labels: npt.NDArray[np.float32], trained: int
 ) -> dict[str, float]:
     import keras
 
     auc = keras.metrics.AUC(num_thresholds=2_000)
-    auc.update_state(truth, predicted)
+    auc.update_state(labels, predicted)
     sure = np.clip(predicted.astype(np.float64), 1e-7, 1 - 1e-7)
     return {
         "auc": float(auc.result()),
-        "log_loss": float(-np.mean(np.where(truth > 0.5, np.log(sure), np.log1p(-sure)))),
-        "accuracy": float(np.mean((predicted > 0.5) == (truth > 0.5))),
+        "log_loss": float(-np.mean(np.where(labels > 0.5, np.log(sure), np.log1p(-sure)))),
+        "accuracy": float(np.mean((predicted > 0.5) == (labels > 0.5))),
         "rows_trained": float(trained),
-        "rows_held_out": float(len(truth)),
+        "rows_held_out": float(len(labels)),
     }
 
 
 def turn_upside_down(path: Path, folder: Path) -> None:
-    """Export a trained model's opposite: what it finds certain, this one finds impossible.
+    """Export a model whose scores are one minus those of a trained model.
 
-    Args:
+    Parameters:
         path: the SavedModel of `train`.
         folder: where to write the other; must not exist.
     """

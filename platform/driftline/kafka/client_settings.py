@@ -1,4 +1,4 @@
-"""How every Kafka client of driftline's own (not Flink's) reaches the broker."""
+"""Client settings of driftline's own Kafka clients (not Flink's)."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ def librdkafka(settings: Kafka) -> dict[str, str | int | bool]:
         A new dict; the caller adds what its client needs (`group.id`, `isolation.level`, ...).
 
     Raises:
-        ConfigError: SASL without an account, or a secret that cannot be read.
+        ConfigError: SASL without credentials, or a secret that cannot be read.
 
     >>> librdkafka(Kafka(bootstrap="localhost:9092"))["bootstrap.servers"]
     'localhost:9092'
@@ -30,7 +30,7 @@ def librdkafka(settings: Kafka) -> dict[str, str | int | bool]:
         "bootstrap.servers": settings.bootstrap,
         "security.protocol": settings.security_protocol,
         "enable.metrics.push": False,
-        "log_level": 3,  # errors; what it tries again by itself is no news
+        "log_level": 3,  # errors only: the client retries warnings by itself
     }
     if settings.security_protocol.startswith("SASL"):
         client |= _sasl(settings)
@@ -40,31 +40,33 @@ def librdkafka(settings: Kafka) -> dict[str, str | int | bool]:
 
 
 class Complaints:
-    """What a client's threads report while its calls only time out; the first is the cause.
+    """Collects the errors that a client's threads report while its calls only time out.
 
-    Parameters of a client go through `settings`, since it would log each of its tries too.
+    The first error is the cause. Create the client with `settings`, which also turns off its log:
+    it would log every retry.
     """
 
     def __init__(self) -> None:
         self._first: str | None = None
 
     def settings(self, settings: Kafka) -> dict[str, Any]:
-        """As `librdkafka`, for a client that reports here."""
+        """The settings of `librdkafka` for a client that reports its errors here."""
         return {**librdkafka(settings), "error_cb": self, "log_level": 0}
 
     def __call__(self, error: KafkaError) -> None:
         self._first = self._first or error.str()
 
     def reason(self, client: Any, error: KafkaError) -> str:
-        """Why a call of a client has failed; it hands its reports over when it is polled."""
+        """Why a call of a client failed; polling the client delivers its pending reports."""
         client.poll(0)
         return self._first or str(error.str())
 
     def explain(self, client: Any, error: KafkaException) -> str:
-        """Why a client does not reach the broker, and what to do."""
+        """Why a client cannot reach the broker, and what to do."""
         reason = self.reason(client, error.args[0])
         return text_problem(reason, "kafka.ca_file") or (
-            f"{reason}: check that it runs, and kafka.bootstrap, security_protocol and the account"
+            f"{reason}: check that it is running, and kafka.bootstrap, security_protocol and "
+            "credentials"
         )
 
 
@@ -86,8 +88,8 @@ def topics(settings: Kafka, timeout: float) -> set[str]:
 def _sasl(settings: Kafka) -> dict[str, str]:
     if settings.username is None or settings.password is None:
         raise ConfigError(
-            f"kafka.security_protocol is {settings.security_protocol!r} without an account: "
-            "give kafka.username and kafka.password"
+            f"kafka.security_protocol {settings.security_protocol!r} requires credentials: "
+            "set kafka.username and kafka.password"
         )
     return {
         "sasl.mechanism": settings.sasl_mechanism,

@@ -45,7 +45,7 @@ def union(*many: Ints) -> Ints:
 
 
 def repeated(*many: Ints) -> Ints:
-    """What is in two of them or more, or twice in one that is no set; so `a & b` of two sets.
+    """What is in two of them or more, or twice in one that is not a set; so `a & b` of two sets.
 
     >>> repeated(of([1, 2]), of([2, 3])).tolist()
     [[2, 3]]
@@ -70,12 +70,12 @@ def counts(spans: Ints, within: Ints) -> Ints:
     """
     if len(spans) == 0:
         return np.zeros(len(within), dtype=np.int64)
-    before = np.concatenate(([0], np.cumsum(spans[:, 1] - spans[:, 0])))
+    cumulative = np.concatenate(([0], np.cumsum(spans[:, 1] - spans[:, 0])))
 
     def below(limits: Ints) -> Ints:
         index = np.searchsorted(spans[:, 0], limits, side="right") - 1
         partial = np.minimum(limits, spans[index, 1]) - spans[index, 0]
-        return np.where(index < 0, 0, before[index] + partial)
+        return np.where(index < 0, 0, cumulative[index] + partial)
 
     result: Ints = below(within[:, 1]) - below(within[:, 0])
     return result

@@ -13,7 +13,7 @@ _LARGEST_RECORD = 64 * 1024 * 1024
 
 
 class Sender:
-    """An idempotent producer: each record arrives once, or `flush` says that it did not.
+    """An idempotent producer: each record arrives exactly once, or `flush` raises.
 
     Parameters:
         settings: a section with a real address: `Config.local_kafka()`.
@@ -55,7 +55,7 @@ class Sender:
         """Wait until the broker has every record.
 
         Raises:
-            ServiceError: some did not arrive.
+            ServiceError: some records did not arrive.
         """
         self._producer.flush()
         if self._failed:

@@ -1,4 +1,4 @@
-"""What is really in a topic: which offsets hold records, read to the ends known at the start."""
+"""The records of a topic: which offsets hold one, read up to the ends known at the start."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,8 +21,8 @@ from driftline.kafka.client_settings import Complaints
 from driftline.kafka.intervals import Ints
 
 _TIMEOUT = 10.0  # seconds for one answer of the broker
-_SILENCE = 30.0  # seconds without a record before its end, after which a topic is given up
-_POLL = 0.05  # seconds that a part of a batch may wait for the rest
+_SILENCE = 30.0  # seconds without a record before its end, after which reading a topic fails
+_POLL = 0.05  # seconds that an incomplete batch may wait for more messages
 _SETTLED = 2.0  # seconds that markers of committed transactions may take
 _AT_ONCE = 10_000
 _LARGEST_RECORD = 64 * 1024 * 1024
@@ -37,10 +37,10 @@ class Partition:
     """One partition as far as it was read.
 
     Attributes:
-        low: the first offset that retention has left.
-        end: one after the last offset that was asked for.
-        records: the offsets in [low, end) that hold a record; markers of transactions and
-            records of aborted ones are none.
+        low: the first offset that retention has not deleted.
+        end: one after the last requested offset.
+        records: the offsets in [low, end) that hold a record, without transaction markers and
+            records of aborted transactions.
     """
 
     low: int
@@ -92,28 +92,27 @@ class Topic:
     def offsets_at(self, when: datetime, partitions: Mapping[int, object]) -> dict[int, int]:
         """The first offset of each partition whose record is not older than a time."""
         at = int(when.timestamp() * 1_000)
-        wanted = [TopicPartition(self.name, number, at) for number in partitions]
+        requested = [TopicPartition(self.name, number, at) for number in partitions]
         with self._explained():
-            found = self._consumer.offsets_for_times(wanted, timeout=_TIMEOUT)
+            answers = self._consumer.offsets_for_times(requested, timeout=_TIMEOUT)
         ends = {number: self._watermarks(number)[1] for number in partitions}
-        return {
-            one.partition: one.offset if one.offset >= 0 else ends[one.partition] for one in found
-        }
+        offsets = {answer.partition: answer.offset for answer in answers}
+        return {number: at if at >= 0 else ends[number] for number, at in offsets.items()}
 
-    def read(self, wanted: Bounds, each: Each | None = None) -> dict[int, Partition]:
+    def read(self, requested: Bounds, each: Each | None = None) -> dict[int, Partition]:
         """Read the records of some offsets.
 
         Parameters:
-            wanted: partition -> (first offset, end offset).
-            each: is given the messages, up to 10,000 at a time and 64 MiB each.
+            requested: partition -> (first offset, end offset).
+            each: called with the messages, up to 10,000 at a time, each up to 64 MiB.
 
         Raises:
             AuditError: the broker goes silent before the end.
         """
-        reading = _Reading(self.name, wanted, each)
+        reading = _Reading(self.name, requested, each)
         with self._explained():
             self._consumer.assign(
-                [TopicPartition(self.name, n, wanted[n][0]) for n in reading.unfinished]
+                [TopicPartition(self.name, n, requested[n][0]) for n in reading.unfinished]
             )
             while reading.unfinished:
                 finished = reading.take(self._consumer.consume(_AT_ONCE, _POLL))
@@ -141,13 +140,13 @@ class Topic:
 class _Reading:
     """How far the partitions are read.
 
-    A partition is finished at its end, or where committed records end: a transaction may be open
-    there, whose records nobody sees yet. But markers follow a commit a little later, so that end
-    counts only when it has stood for a while.
+    A partition is finished at its end, or where committed records end: there a transaction may be
+    open, whose records are not visible yet. But markers follow a commit a little later, so that
+    position counts only once it has been stable for a while.
     """
 
-    def __init__(self, topic: str, wanted: Bounds, each: Each | None) -> None:
-        self.parts = {number: Partition(first, end) for number, (first, end) in wanted.items()}
+    def __init__(self, topic: str, requested: Bounds, each: Each | None) -> None:
+        self.parts = {number: Partition(first, end) for number, (first, end) in requested.items()}
         self.unfinished = {number for number, part in self.parts.items() if part.low < part.end}
         self._topic = topic
         self._each = each
@@ -155,7 +154,7 @@ class _Reading:
         self._heard = time.monotonic()
 
     def take(self, messages: list[Message]) -> set[int]:
-        """Note some messages; gives the partitions that are finished now."""
+        """Record some messages; returns the partitions that are finished now."""
         now = time.monotonic()
         finished: set[int] = set()
         records = []
@@ -186,16 +185,16 @@ class _Reading:
         return finished
 
     def _note(self, offsets: dict[int, list[int]]) -> None:
-        for number, found in offsets.items():
-            if found:
+        for number, partition_offsets in offsets.items():
+            if partition_offsets:
                 part = self.parts[number]
-                part.records = intervals.union(part.records, intervals.of(found))
+                part.records = intervals.union(part.records, intervals.of(partition_offsets))
 
     def _require_progress(self, now: float, heard: bool) -> None:
         if heard or self._halted:
             self._heard = now
         if now - self._heard > _SILENCE:
             raise AuditError(
-                f"topic {self._topic!r} gave nothing for {_SILENCE:.0f} s before its end: "
-                "check the broker, then audit again"
+                f"topic {self._topic!r} returned no records for {_SILENCE:.0f} s before its end: "
+                "check the broker, then run the audit again"
             )

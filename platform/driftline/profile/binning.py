@@ -1,10 +1,10 @@
-"""How each profiled column is cut into cells: frozen with the reference, the same ever after.
+"""How each profiled column is divided into cells: frozen with the reference.
 
 Cells of one column, in its own order:
 
 - numeric and log: below, the bins, above, missing, invalid (NaN or infinite)
-- category: the categories, other (in the reference, but too rare), unseen in some cells by its
-  hash, missing
+- category: the categories, other (in the reference, but too rare), unseen (in one or more cells by
+  hash), missing
 - bool: false, true, missing
 
 In a `Binning` the cells that carry sums (below, bins and above of numeric columns) of all columns
@@ -26,14 +26,14 @@ import numpy.typing as npt
 from driftline.errors import SchemaError
 
 FORMAT = 1
-MOST_HASHED = 4_096  # cells of a text column that values share by their hash
+MAX_HASHED = 4_096  # most hashed cells of a text column
 FINEST = 8  # the level of a coarsening that merges nothing
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Numbers = TypeVar("Numbers", Ints, Floats)
 
-# 128 bins an octave: each is between 0.39 % and 0.78 % wide, and a shift of the bits finds it.
+# 128 bins per octave: each is between 0.39 % and 0.78 % wide, and a bit shift finds it.
 _LOG_SHIFT = 52 - 7
 
 
@@ -58,7 +58,7 @@ class NumericBins:
 
     @property
     def bins(self) -> int:
-        """How many bins lie between the limits."""
+        """The number of bins between the limits."""
         return len(self.edges) - 1
 
     @property
@@ -73,26 +73,26 @@ class NumericBins:
 
     @property
     def top(self) -> float:
-        """The largest number that is still inside."""
+        """The largest number within the limits."""
         return float(np.nextafter(self.edges[-1], -np.inf))
 
     def starts(self, level: int) -> Ints:
         """The first bin of each merged bin at a level, for `np.add.reduceat`."""
-        kept = [i + 1 for i, edge in enumerate(self.levels) if edge <= level]
-        return np.array([0, *kept], dtype=np.int64)
+        inner = [i + 1 for i, edge in enumerate(self.levels) if edge <= level]
+        return np.array([0, *inner], dtype=np.int64)
 
     def coarse(self, level: int) -> "NumericBins":
-        """Neighbours merged into about 2**level bins of equal mass; heavy points stay alone.
+        """Merge neighbours into about 2**level bins of equal mass; heavy points keep their own bin.
 
-        Args:
+        Parameters:
             level: 0 (one bin) to 8 (all bins). Each level's edges are among the next one's.
         """
-        kept = [i for i, edge in enumerate(self.levels) if edge <= level]
-        edges = (self.edges[0], *(self.edges[i + 1] for i in kept), self.edges[-1])
-        return NumericBins(self.name, edges, tuple(self.levels[i] for i in kept))
+        inner = [i for i, edge in enumerate(self.levels) if edge <= level]
+        edges = (self.edges[0], *(self.edges[i + 1] for i in inner), self.edges[-1])
+        return NumericBins(self.name, edges, tuple(self.levels[i] for i in inner))
 
     def labels(self) -> list[str]:
-        """One name a cell, in the column's order."""
+        """One name per cell, in the column's order."""
         return [*_interval_labels(self.edges), "missing", "invalid"]
 
 
@@ -100,7 +100,7 @@ class NumericBins:
 class LogBins:
     """Bins less than 1 % wide from 0.01 ms to 1 h, the same for every model; no sums.
 
-    128 bins an octave, as in an HDR histogram: the bin is the top bits of the float itself.
+    128 bins per octave, as in an HDR histogram: the bin is the top bits of the float itself.
     """
 
     kind: ClassVar[str] = "log"
@@ -119,7 +119,7 @@ class LogBins:
         return _LOG_EDGES
 
     def labels(self) -> list[str]:
-        """One name a cell, in the column's order."""
+        """One name per cell, in the column's order."""
         return [*_interval_labels(self.edges), "missing", "invalid"]
 
 
@@ -129,11 +129,11 @@ class CategoryBins:
 
     Attributes:
         name: the column.
-        categories: the values that have a cell each, the most frequent first.
-        pooled: the reference's other values, one cell together; None when there were too many
-            to remember, and then a new value counts as `other`, never as `unseen`.
-        hashed: cells that share, by their hash, the values that are not known to have another, so
-            that one new value among many stands out; a power of 2.
+        categories: the values with a cell of their own, most frequent first.
+        pooled: the reference's other values, which share one cell; None if there were too many
+            to store: a new value then counts as `other`, never as `unseen`.
+        hashed: number of cells that all other values share by hash, so that a frequent new value
+            is visible among many; a power of 2.
     """
 
     kind: ClassVar[str] = "category"
@@ -157,22 +157,22 @@ class CategoryBins:
 
     @property
     def hashed_in(self) -> int:
-        """The joined cell that holds the hashed ones: unseen, or other where that is not known."""
+        """The joined cell of the hashed ones: unseen, or other if `pooled` is unknown."""
         return -2 if self.pooled is not None or self.hashed == 1 else -3
 
     def joined(self, cells: Numbers) -> Numbers:
-        """[..., k + 3], the categories, other, unseen and missing, of the column's cells.
+        """Join the hashed cells: [..., k + 3], the categories, other, unseen and missing.
 
-        Args:
+        Parameters:
             cells: [..., plain].
         """
-        own, missing = cells[..., : self.by_hash.start], cells[..., -1:]
-        joined: Numbers = np.concatenate((own, np.zeros_like(missing), missing), axis=-1)
+        head, missing = cells[..., : self.by_hash.start], cells[..., -1:]
+        joined: Numbers = np.concatenate((head, np.zeros_like(missing), missing), axis=-1)
         joined[..., self.hashed_in] += cells[..., self.by_hash].sum(axis=-1)
         return joined
 
     def labels(self) -> list[str]:
-        """One name a joined cell, in the column's order."""
+        """One name per joined cell, in the column's order."""
         return [*self.categories, "other", "unseen", "missing"]
 
 
@@ -187,7 +187,7 @@ class BoolBins:
     name: str
 
     def labels(self) -> list[str]:
-        """One name a cell, in the column's order."""
+        """One name per cell, in the column's order."""
         return ["false", "true", "missing"]
 
 
@@ -196,7 +196,7 @@ ColumnBins = NumericBins | LogBins | CategoryBins | BoolBins
 
 @dataclass(frozen=True)
 class Cells:
-    """Where the cells of one column stand among all cells of a binning."""
+    """The positions of one column's cells among all cells of a binning."""
 
     summed: slice
     plain: slice
@@ -226,17 +226,17 @@ class Binning:
 
     @cached_property
     def summed(self) -> int:
-        """How many cells carry a sum; they are the first ones."""
+        """The number of cells that carry a sum, which come first."""
         return sum(column.summed for column in self.columns)
 
     @cached_property
     def size(self) -> int:
-        """How many cells there are."""
+        """The number of cells."""
         return self.summed + sum(column.plain for column in self.columns)
 
     @cached_property
     def cells(self) -> Mapping[str, Cells]:
-        """Where each column's cells stand."""
+        """The positions of each column's cells."""
         places, summed, plain = {}, 0, self.summed
         for column in self.columns:
             places[column.name] = Cells(
@@ -259,8 +259,10 @@ class Binning:
         try:
             return self.by_name[name]
         except KeyError:
-            known = ", ".join(self.by_name)
-            raise SchemaError(f"no column {name!r} in binning {self.id} (there: {known})") from None
+            available = ", ".join(self.by_name)
+            raise SchemaError(
+                f"no column {name!r} in binning {self.id} (available: {available})"
+            ) from None
 
     def to_json(self) -> str:
         """Canonical JSON: equal binnings give equal text."""
@@ -273,7 +275,7 @@ class Binning:
         """Read what `to_json` wrote.
 
         Raises:
-            SchemaError: it is of another format, or no binning.
+            SchemaError: the text is not a binning, or has another format.
         """
         try:
             tree = json.loads(text)
@@ -282,17 +284,17 @@ class Binning:
                     f"binning is of format {tree['format']!r}, this driftline reads {FORMAT}: "
                     "use the version that wrote it, or register the model again"
                 )
-            found = cls(tuple(_from_dict(column) for column in tree["columns"]))
-            if len(found.by_name) < len(found.columns):
-                raise ValueError("two columns have one name")
-            return found
+            binning = cls(tuple(_from_dict(column) for column in tree["columns"]))
+            if len(binning.by_name) < len(binning.columns):
+                raise ValueError("two columns have the same name")
+            return binning
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise SchemaError(f"can't read the binning {text[:60]!r}: {error}") from error
 
 
 def _to_dict(column: ColumnBins) -> dict[str, Any]:
     fields = dict(column.__dict__)
-    if fields.get("hashed") == 1:  # as before there were more: the id stays what it was
+    if fields.get("hashed") == 1:  # omitted as in older formats, to keep the id
         del fields["hashed"]
     return {"kind": column.kind, **fields}
 
@@ -304,14 +306,14 @@ _KINDS: dict[str, Callable[..., ColumnBins]] = {
 
 def _from_dict(tree: dict[str, Any]) -> ColumnBins:
     fields = {k: tuple(v) if isinstance(v, list) else v for k, v in tree.items() if k != "kind"}
-    found = _KINDS[tree["kind"]](**fields)
-    if not _is_sound(found):
-        raise ValueError(f"column {str(found.name)[:60]!r} has no such bins")
-    return found
+    bins = _KINDS[tree["kind"]](**fields)
+    if not _is_valid(bins):
+        raise ValueError(f"column {str(bins.name)[:60]!r} has invalid bins")
+    return bins
 
 
-def _is_sound(column: ColumnBins) -> bool:
-    """Whether bins that were read, maybe of somebody else's making, are what the types say."""
+def _is_valid(column: ColumnBins) -> bool:
+    """Whether bins from a file, perhaps a foreign one, fulfil the constraints of their type."""
     if not isinstance(column.name, str):
         return False
     if isinstance(column, NumericBins):
@@ -330,7 +332,7 @@ def _is_sound(column: ColumnBins) -> bool:
             _are(column.categories, str)
             and (column.pooled is None or _are(column.pooled, str))
             and isinstance(hashed, int)
-            and 0 < hashed <= MOST_HASHED
+            and 0 < hashed <= MAX_HASHED
             and hashed.bit_count() == 1
         )
     return True
@@ -341,7 +343,7 @@ def _are(values: object, kind: type | tuple[type, ...]) -> bool:
 
 
 def _interval_labels(edges: tuple[float, ...]) -> list[str]:
-    """With as few digits as tell the edges apart, but four."""
+    """Labels with the fewest digits, at least four, that distinguish the edges."""
     for digits in range(4, 18):
         short = [f"{edge:.{digits}g}" for edge in edges]
         if len({*short}) == len(edges):

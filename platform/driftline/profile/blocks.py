@@ -1,4 +1,4 @@
-"""A reference by time: one profile for each hour or day, so that its own variation is known."""
+"""A reference by time: one profile per hour or day, to measure its variation over time."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -17,17 +17,17 @@ from driftline.profile.count import MINUTE, increments
 from driftline.profile.trimmed import trim
 
 HOUR, DAY = 3_600, 86_400  # seconds
-MOST = 2_500  # blocks of an hour or less; a longer reference has longer ones
-_LARGEST = 4_000_000  # bytes of an artifact with hours; a larger one has days
-_MOST_ROWS = 100_000  # of an artifact that is read: days of more than two centuries
-_UNPACKED = 1024 * 1024 * 1024  # bytes of one, at most
+MAX_BLOCKS = 2_500  # of an hour or less; a longer reference has longer blocks
+_MAX_HOURS_BYTES = 4_000_000  # bytes of an artifact with hours; a larger one has days
+_MAX_ROWS = 100_000  # of an artifact: days of more than two centuries
+_UNPACKED = 1024 * 1024 * 1024  # most bytes of an unpacked artifact
 _SCHEMA = pa.schema(
     [("seconds", pa.int32()), ("start", pa.int64()), ("rows", pa.int64()), ("cells", pa.binary())]
 )
 
 
 class Block(NamedTuple):
-    """The packed profile of one stretch of time.
+    """The packed profile of one span of time.
 
     Attributes:
         segment: "" for all rows.
@@ -42,12 +42,12 @@ class Block(NamedTuple):
 
 
 def seconds_for(times: pa.Array | pa.ChunkedArray, shortest: int = HOUR) -> int:
-    """The shortest length that makes not too many blocks: hours or less, or days."""
+    """The shortest block length within `MAX_BLOCKS`: an hour or less, or a day."""
     return _fitting(shortest, lambda length: len(np.unique(_seconds(times) // length)))
 
 
 def seconds_of(span: timedelta, shortest: int = HOUR) -> int:
-    """As `seconds_for`, of all of a stretch of time.
+    """As `seconds_for`, for a complete span of time.
 
     >>> seconds_of(timedelta(days=8), 300), seconds_of(timedelta(days=9), 300)
     (300, 3600)
@@ -56,19 +56,19 @@ def seconds_of(span: timedelta, shortest: int = HOUR) -> int:
 
 
 def _fitting(shortest: int, blocks: Callable[[int], float]) -> int:
-    return next((length for length in (shortest, HOUR) if blocks(length) <= MOST), DAY)
+    return next((length for length in (shortest, HOUR) if blocks(length) <= MAX_BLOCKS), DAY)
 
 
-def longest(seconds: int) -> timedelta:
-    """The whole days that not too many blocks of a length cover.
+def max_span(seconds: int) -> timedelta:
+    """The longest span, in whole days, that `MAX_BLOCKS` blocks of a length cover.
 
-    >>> longest(300)
+    >>> max_span(300)
     datetime.timedelta(days=8)
     """
-    return timedelta(days=MOST * seconds // DAY)
+    return timedelta(days=MAX_BLOCKS * seconds // DAY)
 
 
-def cut(
+def build(
     rows: pa.Table,
     times: pa.Array | pa.ChunkedArray,
     binning: Binning,
@@ -77,51 +77,53 @@ def cut(
 ) -> list[Block]:
     """Profile each block of time, and each segment of it.
 
-    Args:
-        rows: n rows: the columns of the binning but for the latencies, which references lack.
-        times: n event times; rows without one are left out.
+    Parameters:
+        rows: n rows: the columns of the binning, except latencies, which references do not have.
+        times: n event times; rows without a time are omitted.
         binning: how values become cells.
         seconds: the length of a block, whole minutes.
-        segments: those that are wanted beside all rows, such as `country=de`.
+        segments: requested in addition to all rows, such as `country=de`.
 
     Raises:
         ConfigError: a segment is not of a column of text or bools.
-        SchemaError: the rows lack a column.
+        SchemaError: a column is missing.
     """
-    known = ~np.asarray(times.is_null())
-    if not known.all():
-        rows, times = rows.filter(pa.array(known)), times.filter(pa.array(known))
-    starts, place = np.unique(_seconds(times) // seconds * seconds, return_inverse=True)
-    cut_binning = trim(binning)
-    lacking = [b.name for b in cut_binning.binning.columns if b.name not in rows.column_names]
-    if lacking:
-        raise SchemaError(f"the reference has no column {lacking[0]!r}: it has to hold them all")
-    # a minute each stands for a block: what is counted by minute is counted by block
-    stand_in = pa.array(place.astype(np.int64) * MINUTE).cast(pa.timestamp("us", tz="UTC"))
-    table = rows.select([b.name for b in cut_binning.binning.columns])
-    table = table.append_column(names.EVENT_TIME, stand_in)
+    has_time = ~np.asarray(times.is_null())
+    if not has_time.all():
+        rows, times = rows.filter(pa.array(has_time)), times.filter(pa.array(has_time))
+    starts, block_index = np.unique(_seconds(times) // seconds * seconds, return_inverse=True)
+    trimmed = trim(binning)
+    missing = [b.name for b in trimmed.binning.columns if b.name not in rows.column_names]
+    if missing:
+        raise SchemaError(
+            f"the reference has no column {missing[0]!r}: it must contain all columns of the model"
+        )
+    # each block becomes one pseudo minute, so that counting by minute counts by block
+    pseudo_time = pa.array(block_index.astype(np.int64) * MINUTE).cast(pa.timestamp("us", tz="UTC"))
+    table = rows.select([b.name for b in trimmed.binning.columns])
+    table = table.append_column(names.EVENT_TIME, pseudo_time)
     columns = tuple(dict.fromkeys(segment.partition("=")[0] for segment in segments))
-    wanted = {names.ALL_ROWS, *segments}
-    found: dict[tuple[str, int], list[tuple[int, bytes]]] = {}
+    requested = {names.ALL_ROWS, *segments}
+    by_block: dict[tuple[str, int], list[tuple[int, bytes]]] = {}
     for batch in table.combine_chunks().to_batches():
-        counted = increments(batch, cut_binning.binning, columns)
+        counted = increments(batch, trimmed.binning, columns)
         numbers = counted.column("bucket").cast(pa.int64()).to_numpy() // MINUTE
         for number, segment, n, cells in zip(
             numbers.tolist(),
             *(counted.column(name).to_pylist() for name in ("segment", "rows", "cells")),
             strict=True,
         ):
-            if segment in wanted:
-                found.setdefault((segment, number), []).append((n, cells))
+            if segment in requested:
+                by_block.setdefault((segment, number), []).append((n, cells))
     return [
         Block(
             segment,
             seconds,
             datetime.fromtimestamp(int(starts[number]), UTC),
             sum(n for n, _ in parts),
-            _whole(pack.add(cells for _, cells in parts), cut_binning.kept),
+            _with_latencies(pack.add(cells for _, cells in parts), trimmed.cells),
         )
-        for (segment, number), parts in sorted(found.items())
+        for (segment, number), parts in sorted(by_block.items())
     ]
 
 
@@ -143,10 +145,10 @@ def from_bytes(content: bytes) -> list[Block]:
     """What `to_bytes` wrote.
 
     Raises:
-        SchemaError: it is none of it.
+        SchemaError: the bytes are not such a file.
     """
     try:
-        table = parquet.unpack(content, _MOST_ROWS, _UNPACKED).cast(_SCHEMA)
+        table = parquet.unpack(content, _MAX_ROWS, _UNPACKED).cast(_SCHEMA)
         if any(column.null_count for column in table.columns):
             raise SchemaError("the blocks of the reference have gaps: register the model again")
         return [
@@ -166,18 +168,18 @@ def from_bytes(content: bytes) -> list[Block]:
 
 
 def artifact(rows: pa.Table, times: pa.Array | pa.ChunkedArray, binning: Binning) -> bytes:
-    """The blocks of a registered reference: hours, or days where those would be too much."""
+    """The blocks of a registered reference: hours, or days where those would be too large."""
     seconds = seconds_for(times)
-    content = to_bytes(cut(rows, times, binning, seconds))
-    if seconds == HOUR and len(content) > _LARGEST:
-        content = to_bytes(cut(rows, times, binning, DAY))
+    content = to_bytes(build(rows, times, binning, seconds))
+    if seconds == HOUR and len(content) > _MAX_HOURS_BYTES:
+        content = to_bytes(build(rows, times, binning, DAY))
     return content
 
 
-def _whole(packed: bytes, kept: Ints) -> bytes:
-    """Cells of a binning without latencies as those of the whole one."""
-    one = pack.unpack(packed)
-    return pack.pack(kept[one.cells], one.counts, one.sums)
+def _with_latencies(packed: bytes, cells: Ints) -> bytes:
+    """Renumber the cells of a binning without latencies to those of the full binning."""
+    profile = pack.unpack(packed)
+    return pack.pack(cells[profile.cells], profile.counts, profile.sums)
 
 
 def _seconds(times: pa.Array | pa.ChunkedArray) -> Ints:

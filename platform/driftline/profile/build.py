@@ -19,35 +19,35 @@ from driftline.profile.binning import (
     NumericBins,
 )
 
-BINS = 128  # 2**7 of equal mass, so that merging neighbours gives 64, 32, ...
-POINTS = 256  # a column with at most so many distinct values has a bin for each
+BINS = 128  # 2**7 of equal mass: merging neighbours gives 64, 32, ...
+MAX_POINTS = 256  # most distinct values of a column with a bin for each
 CATEGORIES = 1_000  # values of a text column that have a cell of their own
-REMEMBERED = 10_000  # values of a text column, with and without a cell, known as seen
-HASHED = 1_024  # cells that the values of a text column share that have none of their own ...
-FEW = 64  # ... where there are hardly any,
-TAIL = 1_000  # fewer than one row in so many
-BEYOND = 200  # one row in so many may lie outside the limits
-LARGEST = 1e300  # numbers beyond it are out of range, so that differences stay finite
+MAX_REMEMBERED = 10_000  # most stored values of a text column, with and without a cell
+MANY_HASHED = 1_024  # hashed cells of a text column with many rare values ...
+FEW_HASHED = 64  # ... and of one with few: values that occur once are ...
+TAIL_ROWS = 1_000  # ... fewer than one in this number of rows
+OUTLIER_ROWS = 200  # one in this number of rows may lie outside the limits
+MAX_NUMBER = 1e300  # larger numbers are out of range, so that differences are finite
 
 
 def build(features: pa.Table, score: npt.ArrayLike) -> Binning:
     """Freeze the cells of all features, the score and the two latencies.
 
-    Args:
+    Parameters:
         features: n rows; numbers, text or bools; nulls, NaN and infinities are allowed. Columns
             of tensors (fixed-size lists) have no cells.
         score: n numbers.
 
     Raises:
-        SchemaError: a column has a type that has no bins, or a name of driftline's own.
+        SchemaError: a column has a type without bins, or the name of one of driftline's columns.
 
     >>> binning = build(pa.table({"x": [1.0, 2.0, 2.0], "c": ["a", "b", "a"]}), [0.1, 0.5, 0.9])
     >>> [column.kind for column in binning.columns]
     ['numeric', 'category', 'numeric', 'log', 'log']
     """
-    taken = set(features.column_names) & {names.SCORE, names.INFERENCE_MS, names.LAG_MS}
-    if taken:
-        raise SchemaError(f"feature {min(taken)!r} is a column of driftline's own: rename it")
+    reserved = set(features.column_names) & {names.SCORE, names.INFERENCE_MS, names.LAG_MS}
+    if reserved:
+        raise SchemaError(f"feature {min(reserved)!r} is a column of driftline's own: rename it")
     columns = [
         build_column(field.name, features.column(field.name))
         for field in features.schema
@@ -76,32 +76,33 @@ def build_column(name: str, column: pa.ChunkedArray) -> ColumnBins:
         return categorical(name, column)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind):
         return numeric(name, column.drop_null().cast(pa.float64(), safe=False).to_numpy())
-    raise SchemaError(f"can't profile column {name!r} of type {kind}: numbers, text or bools")
+    raise SchemaError(f"can't profile column {name!r} of type {kind}: use numbers, text or bools")
 
 
 def categorical(name: str, column: pa.ChunkedArray) -> CategoryBins:
-    """A cell for each of the most frequent values; the rest are pooled, and remembered if few."""
+    """A cell for each of the most frequent values; others share cells, and are stored if few."""
     table = pc.value_counts(column.drop_null().cast(pa.string()).combine_chunks())
     values, counts = table.field("values").to_pylist(), table.field("counts").to_pylist()
     ranked = [value for _, value in sorted(zip((-n for n in counts), values, strict=True))]
-    pooled = tuple(sorted(ranked[CATEGORIES:])) if len(ranked) <= REMEMBERED else None
-    has_tail = pooled is None or counts.count(1) * TAIL > sum(counts)
-    return CategoryBins(name, tuple(ranked[:CATEGORIES]), pooled, HASHED if has_tail else FEW)
+    pooled = tuple(sorted(ranked[CATEGORIES:])) if len(ranked) <= MAX_REMEMBERED else None
+    has_tail = pooled is None or counts.count(1) * TAIL_ROWS > sum(counts)
+    hashed = MANY_HASHED if has_tail else FEW_HASHED
+    return CategoryBins(name, tuple(ranked[:CATEGORIES]), pooled, hashed)
 
 
 def numeric(name: str, values: Floats) -> NumericBins:
-    """Equal-mass bins between robust limits; few distinct values, or heavy ones, stay alone.
+    """Equal-mass bins between robust limits; few distinct or heavy values get their own bins.
 
-    An edge lies half way between two neighbouring values of the reference.
+    An edge lies halfway between two neighbouring values of the reference.
     """
-    finite = values[np.isfinite(values) & (np.abs(values) < LARGEST)]
+    finite = values[np.isfinite(values) & (np.abs(values) < MAX_NUMBER)]
     points, counts = np.unique(finite, return_counts=True)
     if len(points) == 0:
         points, counts = np.zeros(1), np.ones(1, dtype=np.int64)
     low, high = _limits(points, counts)
     inside = (points >= low) & (points <= high)
     points, counts = points[inside], counts[inside]
-    cuts = np.arange(1, len(points)) if len(points) <= POINTS else _cuts(counts)
+    cuts = np.arange(1, len(points)) if len(points) <= MAX_POINTS else _cuts(counts)
     inner = _between(points[cuts - 1], points[cuts])
     edges = (float(points[0]), *inner.tolist(), float(np.nextafter(points[-1], np.inf)))
     masses = np.add.reduceat(counts, np.concatenate(([0], cuts)))
@@ -109,7 +110,7 @@ def numeric(name: str, values: Floats) -> NumericBins:
 
 
 def _between(left: Floats, right: Floats) -> Floats:
-    """Half way, but above `left` even when no number lies between."""
+    """Halfway, but above `left` even if no number lies between."""
     middle = left / 2 + right / 2
     return np.where(middle > left, middle, right)
 
@@ -117,30 +118,31 @@ def _between(left: Floats, right: Floats) -> Floats:
 def _limits(points: Floats, counts: Ints) -> tuple[float, float]:
     """Limits that one row in 200 cannot move far, however absurd its value.
 
-    The fence also counts without the most frequent value: a column that is nearly always zero
-    would have no range otherwise.
+    A second fence excludes the most frequent value: a column that is nearly always zero would have
+    no range otherwise.
     """
-    rest = np.arange(len(points)) != counts.argmax()
-    fences = [_fences(points, counts), _fences(points[rest], counts[rest])]
-    known = [fence for fence in fences if fence is not None]
-    if not known:
+    without_mode = np.arange(len(points)) != counts.argmax()
+    fences = [_fences(points, counts), _fences(points[without_mode], counts[without_mode])]
+    existing = [fence for fence in fences if fence is not None]
+    if not existing:
         return float(points[0]), float(points[-1])
-    return min(low for low, _ in known), max(high for _, high in known)
+    return min(low for low, _ in existing), max(high for _, high in existing)
 
 
 def _fences(points: Floats, counts: Ints) -> tuple[float, float] | None:
-    """Three times the distance from the median to the extreme, but for the outermost rows."""
+    """Three times the distance from the median to the extreme, without the outermost rows."""
     rows = int(counts.sum())
     if rows < 5:
         return None
     ends = np.cumsum(counts)
-    spare = max(1, rows // BEYOND)
-    low, middle, high = points[np.searchsorted(ends, [spare + 1, (rows + 1) // 2, rows - spare])]
+    outliers = max(1, rows // OUTLIER_ROWS)
+    ranks = [outliers + 1, (rows + 1) // 2, rows - outliers]
+    low, middle, high = points[np.searchsorted(ends, ranks)]
     return float(middle - 3 * (middle - low)), float(middle + 3 * (high - middle))
 
 
 def _cuts(counts: Ints) -> Ints:
-    """Where to cut between points: around heavy ones, and the rest into bins of equal mass."""
+    """Where to cut between points: around heavy ones, and the others into bins of equal mass."""
     heavy = np.zeros(len(counts), dtype=bool)
     while True:
         bins = max(BINS - int(heavy.sum()), 1)
@@ -169,10 +171,10 @@ def _levels(masses: Ints) -> Ints:
     for level in range(FINEST - 1, 0, -1):
         parts = 2**level
         targets = np.arange(1, parts) * total
-        at = np.searchsorted(ends * parts, targets)
-        whole = masses[at] * parts >= total
-        nearer_left = targets - (ends[at] - masses[at]) * parts < ends[at] * parts - targets
-        left, right = at[whole | nearer_left] - 1, at[whole | ~nearer_left]
+        bins = np.searchsorted(ends * parts, targets)
+        is_heavy = masses[bins] * parts >= total
+        nearer_left = targets - (ends[bins] - masses[bins]) * parts < ends[bins] * parts - targets
+        left, right = bins[is_heavy | nearer_left] - 1, bins[is_heavy | ~nearer_left]
         levels[left[left >= 0]] = level
         levels[right[right < inner]] = level
     return levels

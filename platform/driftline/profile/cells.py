@@ -1,8 +1,8 @@
-"""Which cell each value of a column falls in: the inner loop of the product.
+"""The cell of each value of a column: the inner loop of the product.
 
-A numeric value's step (see `scale`) selects a row of a table that tells how many edges lie surely
-below it; the few edges inside that row are then compared one by one. This gives what a binary
-search gives, ten times faster.
+A numeric value's step (see `scale`) selects a row of a table with the number of edges certainly
+below it; the few edges inside that row are then compared one by one. The result equals that of a
+binary search, ten times faster.
 """
 
 from collections.abc import Callable
@@ -28,14 +28,14 @@ from driftline.profile.binning import (
 from driftline.profile.scale import BITS, Scale
 
 _TABLE_BITS = 14
-_COMPARISONS = 4  # more edges than this in one row of the table: a binary search is faster
+_COMPARISONS = 4  # with more edges in one table row, a binary search is faster
 
 
 class Coded(NamedTuple):
     """The cells of n values.
 
     Attributes:
-        cells: int64[n], as they stand in the binning.
+        cells: int64[n], positions in the binning.
         steps: int64[n], the fixed-point values; None for columns without sums.
     """
 
@@ -47,7 +47,7 @@ Coder = Callable[[pa.Array], Coded]
 
 
 def coders(binning: Binning) -> dict[str, Coder]:
-    """For each column the function that finds its values' cells."""
+    """The function that finds the cells of values, by column."""
     return {bins.name: _coder(bins, binning.cells[bins.name]) for bins in binning.columns}
 
 
@@ -64,10 +64,10 @@ def _coder(bins: ColumnBins, place: Cells) -> Coder:
 
 
 def _floats(name: str, column: pa.Array) -> tuple[Floats, Ints | None]:
-    """The values, all finite; and, when some were not, 0 (missing) or 1 (invalid) or -1 (fine)."""
+    """Finite values; and if any was not, 0 (missing), 1 (invalid) or -1 (finite) for each."""
     if not _is_number(column.type):
         raise SchemaError(
-            f"column {name!r} is {column.type}, but its binning is of numbers: "
+            f"column {name!r} is {column.type}, but its binning has numbers: "
             "register a model version with the new type"
         )
     values = column.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
@@ -102,21 +102,21 @@ def _numeric(bins: NumericBins, place: Cells) -> Coder:
 
 
 def _search(bins: NumericBins) -> Callable[[Floats, Ints], Ints]:
-    """How many edges are at or below each value: 0 is below the range, bins + 1 above it."""
+    """The number of edges at or below each value: 0 is below the range, bins + 1 above it."""
     edges = np.array(bins.edges)
-    rows = Scale.of(bins).steps(edges) >> BITS - _TABLE_BITS
-    within = np.bincount(rows, minlength=2**_TABLE_BITS)
-    comparisons = int(within.max())
+    table_rows = Scale.of(bins).steps(edges) >> BITS - _TABLE_BITS
+    edges_in_row = np.bincount(table_rows, minlength=2**_TABLE_BITS)
+    comparisons = int(edges_in_row.max())
     if comparisons > _COMPARISONS:
         return lambda values, _: np.searchsorted(edges, values, side="right")
-    below = np.cumsum(within) - within
+    below = np.cumsum(edges_in_row) - edges_in_row
     fenced = np.append(edges, np.inf)
 
     def look_up(values: Floats, steps: Ints) -> Ints:
-        found = below.take(steps >> BITS - _TABLE_BITS)
+        counts = below.take(steps >> BITS - _TABLE_BITS)
         for _ in range(comparisons):
-            found += values >= fenced.take(found)
-        return found
+            counts += values >= fenced.take(counts)
+        return counts
 
     return look_up
 
@@ -124,7 +124,7 @@ def _search(bins: NumericBins) -> Callable[[Floats, Ints], Ints]:
 def _log(bins: LogBins, place: Cells) -> Coder:
     first, flawed = place.plain.start, place.plain.start + bins.bins + 2
     low, high = bins.edges[0], bins.edges[-1]
-    offset = bins.first - 1 - first  # the cell below comes first
+    offset = bins.first - 1 - first  # the cell below the range comes first
 
     def code(column: pa.Array) -> Coded:
         values, flaw = _floats(bins.name, column)
@@ -138,24 +138,24 @@ def _log(bins: LogBins, place: Cells) -> Coder:
 
 
 def _category(bins: CategoryBins, place: Cells) -> Coder:
-    first, own = place.plain.start, len(bins.categories)
-    other, missing = first + own, place.plain.stop - 1
+    first, n_categories = place.plain.start, len(bins.categories)
+    other, missing = first + n_categories, place.plain.stop - 1
     pooled = bins.pooled or ()
-    known = pa.array([*bins.categories, *pooled], type=pa.string())
-    cells_of = np.full(len(known) + 1, other, dtype=np.int64)
-    cells_of[:own] = np.arange(first, other)
+    indexed = pa.array([*bins.categories, *pooled], type=pa.string())
+    cells_of = np.full(len(indexed) + 1, other, dtype=np.int64)
+    cells_of[:n_categories] = np.arange(first, other)
     single = bins.hashed == 1 and bins.pooled is None
-    cells_of[-1] = other if single else first + bins.by_hash.start  # index -1: found nowhere
+    cells_of[-1] = other if single else first + bins.by_hash.start  # index -1: not found
 
     def code(column: pa.Array) -> Coded:
         coded = pa.types.is_dictionary(column.type)
         texts = _text(bins.name, column.dictionary if coded else column)
-        found = pc.index_in(texts, known)
-        cells = cells_of.take(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), mode="wrap")
-        if bins.hashed > 1 and found.null_count:
-            unknown = pc.and_(found.is_null(), texts.is_valid())
-            which = unknown.to_numpy(zero_copy_only=False)
-            cells[which] += text_hash.buckets(texts.filter(unknown), bins.hashed)
+        index = pc.index_in(texts, indexed)
+        cells = cells_of.take(pc.fill_null(index, -1).to_numpy(zero_copy_only=False), mode="wrap")
+        if bins.hashed > 1 and index.null_count:
+            unknown = pc.and_(index.is_null(), texts.is_valid())
+            is_unknown = unknown.to_numpy(zero_copy_only=False)
+            cells[is_unknown] += text_hash.buckets(texts.filter(unknown), bins.hashed)
         if coded:
             cells = cells.take(pc.fill_null(column.indices, 0).to_numpy(zero_copy_only=False))
         if column.null_count:
@@ -172,7 +172,7 @@ def _text(name: str, column: pa.Array) -> pa.Array:
     if pa.types.is_large_string(kind) or pa.types.is_null(kind):
         return column.cast(pa.string())
     raise SchemaError(
-        f"column {name!r} is {kind}, but its binning is of text: "
+        f"column {name!r} is {kind}, but its binning has text: "
         "register a model version with the new type"
     )
 
@@ -183,7 +183,7 @@ def _bool(bins: BoolBins, place: Cells) -> Coder:
     def code(column: pa.Array) -> Coded:
         if not (pa.types.is_boolean(column.type) or pa.types.is_null(column.type)):
             raise SchemaError(
-                f"column {bins.name!r} is {column.type}, but its binning is of bools: "
+                f"column {bins.name!r} is {column.type}, but its binning has bools: "
                 "register a model version with the new type"
             )
         cells = pc.fill_null(column.cast(pa.int8()), 2).to_numpy(zero_copy_only=False)

@@ -1,7 +1,7 @@
-"""Profile increments of a batch of predictions: what the job logs beside the rows.
+"""Profile increments of a batch of predictions, which the job logs with the rows.
 
 Each value becomes one integer: its group (minute and segment), its cell, its fixed-point value.
-Sorting those integers brings together all that is counted together.
+Sorting those integers groups everything that is counted together.
 """
 
 from collections.abc import Callable
@@ -19,11 +19,11 @@ from driftline.profile.binning import Binning, BoolBins, CategoryBins, Ints
 from driftline.profile.scale import BITS
 
 MINUTE = 60_000_000  # microseconds
-TOP = 20  # values of a segmenting column that have profiles of their own
-OTHER = "<other>"  # the segment of all its other values, missing ones included
+MAX_SEGMENTS = 20  # values of a segmenting column with their own profiles
+OTHER = "<other>"  # the segment of all other values, including missing ones
 
-_ROWS = 1 << 16  # at once; more would not leave the cells enough bits of the key
-_GROUP_BITS = 16 + (TOP + 1).bit_length()
+_ROWS = 1 << 16  # per call of `count`; more would leave too few key bits for the cells
+_GROUP_BITS = 16 + (MAX_SEGMENTS + 1).bit_length()
 
 INCREMENT = pa.schema(
     [
@@ -40,16 +40,16 @@ def increments(
 ) -> pa.RecordBatch:
     """Count a batch by minute of event time, over all rows and by segment.
 
-    Args:
-        rows: n rows with event_time and the columns of the binning; others are ignored.
+    Parameters:
+        rows: n rows with event_time and the columns of the binning; other columns are ignored.
         binning: how values become cells.
-        segments: columns of text or bools; each splits the counts by its 20 commonest values.
+        segments: columns of text or bools; each splits the counts by its 20 most frequent values.
 
     Returns:
-        Rows of `INCREMENT`: one a minute and segment that occurs. Segment "" holds all rows.
+        Rows of `INCREMENT`: one per minute and segment that occurs. Segment "" holds all rows.
 
     Raises:
-        ConfigError: a segment is not a column of text or bools.
+        ConfigError: a segmenting column does not have text or bools.
         SchemaError: a column's type does not fit its binning.
     """
     counter = _counter(binning, segments)
@@ -67,7 +67,7 @@ class _Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class _Counter:
-    """All that depends on the binning alone, made once."""
+    """Counts batches of one binning; holds everything that depends only on the binning."""
 
     columns: dict[str, Callable[[pa.Array], cells.Coded]]
     segments: tuple[_Segment, ...]
@@ -83,7 +83,7 @@ class _Counter:
             if coded.steps is not None:
                 values[i] += coded.steps
         minutes, minute = _minutes(rows.column(names.EVENT_TIME))
-        parts = [self._group(values, minute, minutes, _EVERYTHING)]
+        parts = [self._group(values, minute, minutes, _ALL_ROWS)]
         for segment in self.segments:
             label = (values[segment.column] >> BITS) - segment.first_cell
             np.minimum(label, len(segment.labels) - 1, out=label)
@@ -97,9 +97,9 @@ class _Counter:
         heads = keys >> BITS
         starts = _starts(heads)
         counts = np.diff(starts, append=len(keys))
-        found = heads[starts]
-        cell = found & (1 << self.cell_bits) - 1
-        groups = found >> self.cell_bits
+        occurring = heads[starts]
+        cell = occurring & (1 << self.cell_bits) - 1
+        groups = occurring >> self.cell_bits
         first = _starts(groups)
         ends = np.append(first[1:], len(groups))
         is_summed = cell < self.summed
@@ -118,7 +118,7 @@ class _Counter:
         return pa.RecordBatch.from_arrays(columns, schema=INCREMENT)
 
 
-_EVERYTHING = pa.array([names.ALL_ROWS])
+_ALL_ROWS = pa.array([names.ALL_ROWS])
 
 
 @lru_cache(maxsize=64)
@@ -126,7 +126,7 @@ def _counter(binning: Binning, segments: tuple[str, ...]) -> _Counter:
     cell_bits = binning.size.bit_length()
     if cell_bits + _GROUP_BITS + BITS > 63:
         raise ConfigError(
-            f"binning {binning.id} has {binning.size} cells, more than fit: use fewer text columns"
+            f"binning {binning.id} has {binning.size} cells, too many: use fewer text columns"
         )
     return _Counter(
         columns=dict(cells.coders(binning)),
@@ -138,7 +138,7 @@ def _counter(binning: Binning, segments: tuple[str, ...]) -> _Counter:
 
 
 def escaped(value: str) -> str:
-    r"""A value in the name of its segment, so that none is taken for the others.
+    r"""Escape a value in a segment name, so that none equals `OTHER`.
 
     >>> escaped("de"), escaped("<other>") == r"\<other>", escaped(r"\<other>") == r"\\<other>"
     ('de', True, True)
@@ -150,20 +150,20 @@ def _segment(binning: Binning, name: str) -> _Segment:
     bins = binning.column(name)
     match bins:
         case CategoryBins():
-            values = list(bins.categories[:TOP])
+            values = list(bins.categories[:MAX_SEGMENTS])
         case BoolBins():
             values = ["false", "true"]
         case _:
             raise ConfigError(
-                f"can't split profiles by {name!r}, a column of numbers: name a text or bool column"
+                f"can't split profiles by {name!r}, a column of numbers: use a text or bool column"
             )
     labels = pa.array([f"{name}={value}" for value in [*map(escaped, values), OTHER]])
-    place = list(binning.by_name).index(name)
-    return _Segment(place, binning.cells[name].plain.start, labels)
+    position = list(binning.by_name).index(name)
+    return _Segment(position, binning.cells[name].plain.start, labels)
 
 
 def _minutes(times: pa.Array) -> tuple[Ints, Ints]:
-    """Distinct minutes since 1970, ascending (some may not occur), and each row's place there."""
+    """Distinct minutes since 1970, ascending (some might have no rows), and each row's index."""
     microseconds = times.cast(pa.timestamp("us", tz="UTC")).view(pa.int64())
     minute = microseconds.to_numpy() // MINUTE
     low, high = int(minute.min()), int(minute.max())

@@ -1,7 +1,7 @@
-"""The packed form of a profile: the cells that are not zero, as bytes.
+"""The packed form of a profile: its non-zero cells as bytes.
 
-One byte version, one byte widths, four bytes the number of summed cells m; then for the n cells
-that are not zero, ascending: the cells (uint16 or uint32), the counts (uint8 to uint64); then the
+One byte for the version, one for the widths, four for the number of summed cells m; then for the n
+non-zero cells, ascending: the cells (uint16 or uint32), the counts (uint8 to uint64); then the
 sums of the first m (uint32 or uint64). Little-endian. n follows from the length.
 """
 
@@ -25,7 +25,7 @@ _SUMS = ("<u4", "<u8")
 
 
 class Packed(NamedTuple):
-    """What a packed profile holds.
+    """The content of a packed profile.
 
     Attributes:
         cells: int64[n], ascending.
@@ -41,7 +41,7 @@ class Packed(NamedTuple):
 def pack(cells: Ints, counts: Ints, sums: Ints) -> bytes:
     """Pack the cells of one profile.
 
-    Args:
+    Parameters:
         cells: int64[n], ascending, without repeats.
         counts: int64[n].
         sums: int64[m], m <= n, of the first m cells.
@@ -58,9 +58,9 @@ def pack(cells: Ints, counts: Ints, sums: Ints) -> bytes:
 def pack_groups(
     cells: Ints, counts: Ints, ends: Ints, sums: Ints, summed_ends: Ints
 ) -> pa.BinaryArray:
-    """Pack many profiles that stand one behind the other, all with the same widths.
+    """Pack consecutive profiles, all with the same widths.
 
-    Args:
+    Parameters:
         cells: int64[n], ascending within a profile.
         counts: int64[n].
         ends: int64[g], where each profile's cells end.
@@ -102,7 +102,7 @@ def unpack(packed: bytes) -> Packed:
     """The cells, counts and sums of one packed profile.
 
     Raises:
-        SchemaError: of another format, or cut short.
+        SchemaError: the bytes have another format or are truncated.
     """
     if len(packed) < _HEADER.itemsize or packed[0] != FORMAT:
         raise SchemaError(
@@ -116,7 +116,7 @@ def unpack(packed: bytes) -> Packed:
     body = len(packed) - _HEADER.itemsize - summed * sum_type.itemsize
     n, left = divmod(body, cell_type.itemsize + count_type.itemsize)
     if body < 0 or left or summed > n:
-        raise SchemaError(f"packed profile of {len(packed)} bytes is cut short: restore the row")
+        raise SchemaError(f"packed profile of {len(packed)} bytes is truncated: restore the row")
     at = _HEADER.itemsize
     cells = np.frombuffer(packed, cell_type, n, at)
     at += cells.nbytes
@@ -126,14 +126,14 @@ def unpack(packed: bytes) -> Packed:
     return Packed(cells.astype(np.int64), counts.astype(np.int64), sums.astype(np.int64))
 
 
-def add(many: Iterable[bytes]) -> bytes:
-    """One packed profile that holds all of them; integers throughout, so the order is nothing.
+def add(profiles: Iterable[bytes]) -> bytes:
+    """The sum of packed profiles; integers only, so the order does not matter.
 
-    >>> one = pack(np.array([2, 9]), np.array([3, 1]), np.array([5]))
-    >>> unpack(add([one, one])).counts
+    >>> packed = pack(np.array([2, 9]), np.array([3, 1]), np.array([5]))
+    >>> unpack(add([packed, packed])).counts
     array([6, 2])
     """
-    parts = [unpack(packed) for packed in many]
+    parts = [unpack(packed) for packed in profiles]
     if not parts:
         return pack(*(np.zeros(0, dtype=np.int64) for _ in range(3)))
     cells, counts = _merge(

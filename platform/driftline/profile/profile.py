@@ -1,4 +1,4 @@
-"""What monitors read: how often each cell of each column occurred, in any window."""
+"""The input of monitors: how often each cell of each column occurred in a window."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,8 +25,8 @@ class ColumnProfile:
     """The cells of one column.
 
     Attributes:
-        bins: what the cells mean, and in which order they stand.
-        counts: int64[cells]; of text, hashed cells are joined.
+        bins: the meaning and order of the cells.
+        counts: int64[cells]; hashed cells of text are joined.
         sums: float64[bins + 2] for numeric columns, of below, the bins and above, in the column's
             own unit, values outside clipped to the limits; empty for the other kinds.
     """
@@ -37,7 +37,7 @@ class ColumnProfile:
 
     @property
     def rows(self) -> int:
-        """All rows, whatever their value."""
+        """The number of rows, with any value."""
         return int(self.counts.sum())
 
     @property
@@ -58,31 +58,31 @@ class ColumnProfile:
     @property
     def below(self) -> int:
         """Numbers below the range."""
-        self._number()
+        self._require_numbers()
         return int(self.counts[0])
 
     @property
     def above(self) -> int:
         """Numbers above the range."""
-        self._number()
+        self._require_numbers()
         return int(self.counts[-3])
 
     @property
     def other(self) -> int:
         """Texts that the reference has, but too rarely for a cell of their own."""
-        self._text()
+        self._require_text()
         return int(self.counts[-3])
 
     @property
     def unseen(self) -> int:
         """Texts that the reference does not have."""
-        self._text()
+        self._require_text()
         return int(self.counts[-2])
 
     @cached_property
     def centres(self) -> Floats:
-        """The mean value of each of the `values` cells; the limit where a cell is outside."""
-        bins = self._number()
+        """The mean value of each of the `values` cells; the limit for a cell outside of it."""
+        bins = self._require_numbers()
         edges = np.array(bins.edges)
         edges[-1] = np.nextafter(edges[-1], -np.inf)
         inner = edges[:-1] / 2 + edges[1:] / 2
@@ -103,7 +103,7 @@ class ColumnProfile:
     def quantile(self, q: float) -> float:
         """The mean of the cell that holds the quantile; NaN without values.
 
-        Args:
+        Parameters:
             q: from 0 to 1.
 
         Raises:
@@ -115,7 +115,7 @@ class ColumnProfile:
         return float(centres[np.searchsorted(ends, max(q * ends[-1], 1))])
 
     def coarse(self, level: int) -> "ColumnProfile":
-        """Neighbouring bins merged, see `NumericBins.coarse`; other kinds stay as they are."""
+        """Merge neighbouring bins, see `NumericBins.coarse`; other kinds are unchanged."""
         if not isinstance(self.bins, NumericBins):
             return self
         starts = np.concatenate(([0], self.bins.starts(level) + 1, [self.bins.bins + 1]))
@@ -123,14 +123,14 @@ class ColumnProfile:
         merged = np.concatenate((counts, self.counts[-2:]))
         return ColumnProfile(self.bins.coarse(level), merged, np.add.reduceat(self.sums, starts))
 
-    def _number(self) -> NumericBins | LogBins:
+    def _require_numbers(self) -> NumericBins | LogBins:
         if isinstance(self.bins, CategoryBins | BoolBins):
             raise SchemaError(f"column {self.bins.name!r} is {self.bins.kind}: it has no numbers")
         return self.bins
 
-    def _text(self) -> None:
+    def _require_text(self) -> None:
         if not isinstance(self.bins, CategoryBins):
-            raise SchemaError(f"column {self.bins.name!r} is {self.bins.kind}: it has no texts")
+            raise SchemaError(f"column {self.bins.name!r} is {self.bins.kind}: it has no text")
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +138,7 @@ class Profile:
     """The counts of all columns over some rows; profiles of the same binning add up.
 
     Attributes:
-        binning: what the cells mean.
+        binning: defines the cells.
         counts: int64[binning.size].
         sums: int64[binning.summed], in fixed-point steps above each cell's lower edge.
     """
@@ -149,10 +149,10 @@ class Profile:
 
     @classmethod
     def of(cls, binning: Binning, *packed: bytes) -> "Profile":
-        """The sum of packed profiles; of none, the profile of no rows.
+        """The sum of packed profiles; without any, the profile of no rows.
 
         Raises:
-            SchemaError: one cannot be read, or has cells that the binning has not.
+            SchemaError: one cannot be read, or has cells that are not in the binning.
         """
         counts = np.zeros(binning.size, dtype=np.int64)
         sums = np.zeros(binning.summed, dtype=np.int64)
@@ -160,8 +160,8 @@ class Profile:
             summed = cells[: len(some_sums)]
             if cells.max(initial=0) >= binning.size or summed.max(initial=0) >= binning.summed:
                 raise SchemaError(
-                    f"a packed profile has cells that binning {binning.id} has not: "
-                    "read it with the binning that its row names"
+                    f"a packed profile has cells that are not in binning {binning.id}: "
+                    "read it with the binning of its row"
                 )
             counts[cells] += some_counts
             sums[summed] += some_sums
@@ -169,7 +169,7 @@ class Profile:
 
     @property
     def rows(self) -> int:
-        """How many rows were counted; every row has a score cell."""
+        """The number of counted rows; every row has a score cell."""
         return self.column(names.SCORE).rows
 
     def __add__(self, other: "Profile") -> "Profile":

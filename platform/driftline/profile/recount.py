@@ -1,4 +1,4 @@
-"""The profile of rows, counted in the plain way: for references, and to check the fast way."""
+"""Straightforward counting of profiles: for references, and to verify the fast path."""
 
 from collections import Counter
 
@@ -20,22 +20,22 @@ from driftline.profile.binning import (
     LogBins,
     NumericBins,
 )
-from driftline.profile.count import OTHER, TOP, escaped
+from driftline.profile.count import MAX_SEGMENTS, OTHER, escaped
 from driftline.profile.profile import Profile
 
-_UNKNOWN = "\0"  # at the end of a text: hardly any has it
+_UNKNOWN = "\0"  # a suffix that practically no text has
 
 
 def recount(rows: pa.Table | pa.RecordBatch, binning: Binning) -> Profile:
-    """Count every row by itself.
+    """Count every row individually.
 
-    Args:
-        rows: n rows; columns of the binning that it lacks are left at zero (a reference has no
+    Parameters:
+        rows: n rows; missing columns of the binning remain zero (a reference has no
             latencies).
-        binning: what the cells mean.
+        binning: defines the cells.
 
     Returns:
-        What `increments` of the same rows add up to.
+        The sum of `increments` of the same rows.
     """
     profile = Profile.of(binning)
     for bins in binning.columns:
@@ -56,7 +56,7 @@ def labels(column: pa.ChunkedArray, bins: ColumnBins) -> pa.ChunkedArray:
     """The segment of each of n rows: a common value of the splitting column, or all others."""
     text = column.cast(pa.string())
     if isinstance(bins, CategoryBins):
-        common = list(bins.categories[:TOP])
+        common = list(bins.categories[:MAX_SEGMENTS])
         shown = pa.array(map(escaped, common), pa.string())
         text = pc.take(shown, pc.index_in(text, value_set=pa.array(common, pa.string())))
     return pc.fill_null(text, OTHER)
@@ -64,35 +64,35 @@ def labels(column: pa.ChunkedArray, bins: ColumnBins) -> pa.ChunkedArray:
 
 def reference(features: pa.Table, score: npt.ArrayLike, binning: Binning) -> Profile:
     """The profile of the data that a model version was trained or judged on."""
-    rows = left_out(features, binning)
+    rows = leave_one_out(features, binning)
     return recount(rows.append_column(names.SCORE, pa.array(score, type=pa.float64())), binning)
 
 
-def left_out(rows: pa.Table, binning: Binning) -> pa.Table:
-    """The rows that a binning was made of, as each of them looks to the others.
+def leave_one_out(rows: pa.Table, binning: Binning) -> pa.Table:
+    """The rows that a binning was built from, each seen by the other rows.
 
     A text that occurs once is known from that row alone: to all others it is unseen. The share of
-    such rows is the chance that a further row has an unseen text (Good 1953), so these texts get a
-    suffix that makes them unknown. In rows that the binning was not made of, which lack some of
-    its texts or have others, texts are unseen or not by themselves: they stay.
+    such rows estimates the chance that a new row has an unseen text (Good 1953), so these texts get
+    a suffix that makes them unknown. Rows that the binning was not built from, which have other
+    texts or not all of its texts, are returned unchanged.
 
-    Args:
+    Parameters:
         rows: n rows.
-        binning: what the cells mean.
+        binning: defines the cells.
 
     >>> from driftline.profile.build import build
     >>> rows = pa.table({"c": ["a", "a", "b"]})
-    >>> left_out(rows, build(rows, [0.0, 0.0, 0.0]))["c"].to_pylist()
+    >>> leave_one_out(rows, build(rows, [0.0, 0.0, 0.0]))["c"].to_pylist()
     ['a', 'a', 'b\\x00']
     """
     for bins in binning.columns:
         if isinstance(bins, CategoryBins) and bins.name in rows.column_names:
             place = rows.column_names.index(bins.name)
-            rows = rows.set_column(place, bins.name, _left_out(rows.column(place), bins))
+            rows = rows.set_column(place, bins.name, _mark_singletons(rows.column(place), bins))
     return rows
 
 
-def _left_out(column: pa.ChunkedArray, bins: CategoryBins) -> pa.ChunkedArray:
+def _mark_singletons(column: pa.ChunkedArray, bins: CategoryBins) -> pa.ChunkedArray:
     texts = column.cast(pa.string())
     table = pc.value_counts(texts.drop_null().combine_chunks())
     values, counts = table.field("values"), table.field("counts")
@@ -107,38 +107,38 @@ def _count_numbers(
 ) -> None:
     present = column.drop_null().cast(pa.float64(), safe=False).to_numpy()
     values = present[np.isfinite(present)]
-    found = np.searchsorted(np.array(bins.edges), values, side="right")
-    counts = np.bincount(found, minlength=bins.bins + 2)
+    indices = np.searchsorted(np.array(bins.edges), values, side="right")
+    counts = np.bincount(indices, minlength=bins.bins + 2)
     flaws = [column.null_count, len(present) - len(values)]
     if isinstance(bins, LogBins):
         profile.counts[place.plain] = [*counts, *flaws]
         return
     profile.counts[place.summed] = counts
     profile.counts[place.plain] = flaws
-    profile.sums[place.summed] = _sums(bins, values, found)
+    profile.sums[place.summed] = _sums(bins, values, indices)
 
 
-def _sums(bins: NumericBins, values: Floats, found: Ints) -> Ints:
+def _sums(bins: NumericBins, values: Floats, indices: Ints) -> Ints:
     """For each cell the sum of its values' steps, counted from the cell's lower edge."""
     unit = scale.Scale.of(bins)
     floors = unit.steps(np.array([bins.edges[0], *bins.edges[:-1], bins.top]))
     sums = np.zeros(bins.bins + 2, dtype=np.int64)
-    np.add.at(sums, found, unit.steps(values) - floors[found])
+    np.add.at(sums, indices, unit.steps(values) - floors[indices])
     return sums
 
 
 def _texts(bins: CategoryBins, column: pa.ChunkedArray) -> list[int]:
-    seen = Counter(column.cast(pa.string()).to_pylist())
-    missing = seen.pop(None, 0)
-    own = [seen.pop(category, 0) for category in bins.categories]
+    counts = Counter(column.cast(pa.string()).to_pylist())
+    missing = counts.pop(None, 0)
+    categories = [counts.pop(category, 0) for category in bins.categories]
     if bins.pooled is None and bins.hashed == 1:
-        return [*own, seen.total(), 0, missing]
-    other = sum(seen.pop(value, 0) for value in bins.pooled or ())
+        return [*categories, counts.total(), 0, missing]
+    other = sum(counts.pop(value, 0) for value in bins.pooled or ())
     hashed = [0] * bins.hashed
-    buckets = text_hash.buckets(pa.array(seen, pa.string()), bins.hashed)
-    for n, bucket in zip(seen.values(), buckets.tolist(), strict=True):
+    buckets = text_hash.buckets(pa.array(counts, pa.string()), bins.hashed)
+    for n, bucket in zip(counts.values(), buckets.tolist(), strict=True):
         hashed[bucket] += n
-    return [*own, other, *hashed, missing]
+    return [*categories, other, *hashed, missing]
 
 
 def _bools(column: pa.ChunkedArray) -> list[int]:

@@ -1,4 +1,4 @@
-"""A bounded sample of a reference's rows: what profiles cannot say, columns together."""
+"""A bounded sample of a reference's rows: joint values of columns, which profiles do not hold."""
 
 import io
 
@@ -17,24 +17,24 @@ _UNPACKED = 256 * 1024 * 1024  # bytes, at most: 5,000 rows of 1,000 columns hav
 _SEED = 0
 
 
-def take(features: pa.Table, score: npt.ArrayLike, rows: int = ROWS) -> pa.Table:
-    """Rows chosen at random, always the same of the same table, in their old order.
+def draw(features: pa.Table, score: npt.ArrayLike, rows: int = ROWS) -> pa.Table:
+    """Choose random rows, always the same of a table, in their original order.
 
-    Args:
-        features: n rows; columns of tensors are left out, as they are of profiles.
+    Parameters:
+        features: n rows; columns of tensors are omitted, as in profiles.
         score: n numbers.
         rows: how many at most.
 
-    >>> take(pa.table({"x": range(100)}), np.zeros(100), rows=3).column_names
+    >>> draw(pa.table({"x": range(100)}), np.zeros(100), rows=3).column_names
     ['x', 'score']
     """
     flat = [field.name for field in features.schema if not pa.types.is_nested(field.type)]
-    whole = features.select(flat).append_column(names.SCORE, pa.array(score, type=pa.float64()))
-    return thin(whole, rows)
+    table = features.select(flat).append_column(names.SCORE, pa.array(score, type=pa.float64()))
+    return subsample(table, rows)
 
 
 def pack(sample: pa.Table) -> bytes:
-    """As Parquet of at most `BYTES`; of rows too wide for that, fewer.
+    """Pack as Parquet of at most `BYTES`; keeps fewer rows if they are too wide.
 
     Raises:
         SchemaError: a single row is larger.
@@ -43,28 +43,28 @@ def pack(sample: pa.Table) -> bytes:
     while len(packed) > BYTES:
         if len(sample) <= 1:
             raise SchemaError(f"a row of the reference has {len(packed)} bytes: log shorter texts")
-        sample = thin(sample, min(len(sample) // 2, len(sample) * BYTES // len(packed)) or 1)
+        sample = subsample(sample, min(len(sample) // 2, len(sample) * BYTES // len(packed)) or 1)
         packed = _parquet(sample)
     return packed
 
 
 def unpack(packed: bytes) -> pa.Table:
-    """The rows that `pack` has packed.
+    """Read the rows that `pack` wrote.
 
     Raises:
-        SchemaError: these bytes are none.
+        SchemaError: the bytes are not such a sample.
     """
     try:
         return parquet.unpack(packed, ROWS, _UNPACKED)
     except pa.ArrowException as error:
         raise SchemaError(
             f"can't read a reference sample of {len(packed)} bytes ({error}): register the model "
-            "again, or set its reference anew"
+            "again, or set its reference again"
         ) from error
 
 
-def thin(table: pa.Table, rows: int) -> pa.Table:
-    """Rows of a table chosen at random, always the same, in their old order."""
+def subsample(table: pa.Table, rows: int) -> pa.Table:
+    """Choose random rows of a table, always the same, in their original order."""
     if len(table) <= rows:
         return table
     chosen = np.random.default_rng(_SEED).choice(len(table), rows, replace=False)

@@ -1,4 +1,4 @@
-"""Fixed-point numbers: sums of integers are the same in any order and any split."""
+"""Fixed-point numbers: sums of integers do not depend on order or grouping."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,7 +29,7 @@ class Scale:
 
     @cached_property
     def factor(self) -> float:
-        """Steps a unit; 0 when the range is too narrow to be divided."""
+        """Steps per unit; 0 if the range is too narrow to be divided."""
         span = self.high - self.low
         return (2**BITS - 1) / span if span > 1e-290 else 0.0
 

@@ -1,6 +1,6 @@
-"""A hash of texts that is the same in every process and release: it decides where they are counted.
+"""A text hash that is equal in every process and release: it selects the cells of texts.
 
-A random number for each place of a byte, times the byte, added up: a family of universal hashes
+The sum of each byte times a random number for its position: a family of universal hashes
 (Carter and Wegman 1979), mixed as splitmix64 does. Over Arrow's buffers, without a loop over texts.
 """
 
@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-_PLACES = 4_096  # random numbers; longer texts use them again
+_PLACES = 4_096  # random numbers; longer texts reuse them
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def buckets(texts: pa.StringArray, number: int) -> npt.NDArray[np.int64]:
-    """int64[n], which of some buckets each text is counted in.
+    """int64[n], the bucket of each text.
 
-    Args:
+    Parameters:
         texts: n texts, none missing.
-        number: of buckets, a power of 2.
+        number: number of buckets, a power of 2.
 
     >>> buckets(pa.array(["de", "fr", "", "de"]), 256).tolist()
     [224, 57, 0, 224]
@@ -36,11 +36,11 @@ def _hashes(texts: pa.StringArray) -> npt.NDArray[np.uint64]:
     if content is None or not lengths.any():
         return sums
     data = np.frombuffer(content, np.uint8)[offsets[0] : offsets[-1]]
-    some = np.flatnonzero(lengths)
-    starts = (offsets[:-1] - offsets[0])[some]
-    place = np.arange(len(data)) - np.repeat(starts, lengths[some])
-    terms = (data + np.uint64(1)) * _NUMBERS[place % _PLACES]
-    sums[some] = np.add.reduceat(terms, starts)
+    non_empty = np.flatnonzero(lengths)
+    starts = (offsets[:-1] - offsets[0])[non_empty]
+    position = np.arange(len(data)) - np.repeat(starts, lengths[non_empty])
+    terms = (data + np.uint64(1)) * _NUMBERS[position % _PLACES]
+    sums[non_empty] = np.add.reduceat(terms, starts)
     return _mixed(sums)
 
 

@@ -1,4 +1,4 @@
-"""A binning without the latencies: they have objectives, and 9,000 cells no reference fills."""
+"""A binning without the latencies: they have objectives, and 9,000 cells empty in references."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -10,19 +10,19 @@ from driftline.profile.profile import Profile
 
 
 class Trim(NamedTuple):
-    """How profiles lose their latencies.
+    """Removes the latencies from profiles.
 
     Attributes:
-        binning: without them.
-        kept: int64[binning.size], the cells that stay, of the whole binning.
+        binning: without the latencies.
+        cells: int64[binning.size], the remaining cells of the full binning.
     """
 
     binning: Binning
-    kept: Ints
+    cells: Ints
 
     def profile(self, whole: Profile) -> Profile:
-        """A profile without them."""
-        return Profile(self.binning, whole.counts[self.kept], whole.sums)
+        """The profile without the latencies."""
+        return Profile(self.binning, whole.counts[self.cells], whole.sums)
 
 
 @lru_cache(maxsize=1024)
@@ -30,5 +30,5 @@ def trim(whole: Binning) -> Trim:
     """The binning without latencies."""
     columns = tuple(bins for bins in whole.columns if not isinstance(bins, LogBins))
     plain = [np.arange(c.start, c.stop) for c in (whole.cells[b.name].plain for b in columns)]
-    kept = np.concatenate([np.arange(whole.summed), *plain]).astype(np.int64)
-    return Trim(Binning(columns), kept)
+    cells = np.concatenate([np.arange(whole.summed), *plain]).astype(np.int64)
+    return Trim(Binning(columns), cells)

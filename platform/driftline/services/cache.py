@@ -20,9 +20,9 @@ def cache_folder() -> Path:
 
 
 def readable_cache_folder() -> Path:
-    """A cache folder whose programs an ordinary user can run, also when we are root.
+    """A cache folder whose programs an ordinary user can run, even if we are root.
 
-    Root's home is closed to the user that PostgreSQL runs as; the machine's cache is not.
+    The user that PostgreSQL runs as cannot enter root's home, but it can enter the site cache.
     """
     folder = cache_folder()
     if os.geteuid() != 0 or _open_to_all(folder):
@@ -31,15 +31,15 @@ def readable_cache_folder() -> Path:
 
 
 def populate(target: Path, build: Callable[[Path], None], *, megabytes: int, say: Say) -> Path:
-    """Make a cached folder once, whole or not at all, whoever else tries at the same time.
+    """Build a cached folder once and atomically, also when several processes try at once.
 
-    Args:
-        target: The folder; when it is there, nothing is done.
-        build: Fills the empty folder that it is given, which is then renamed to `target`.
-        megabytes: Disk space that the work needs.
+    Parameters:
+        target: the folder; if it exists, nothing is done.
+        build: fills an empty folder, which is then renamed to `target`.
+        megabytes: disk space that building needs.
 
     Raises:
-        ServiceError: the disk is too full, or whatever `build` raises.
+        ServiceError: the disk is too full, or an error of `build`.
     """
     if target.is_dir():
         return target

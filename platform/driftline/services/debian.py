@@ -1,7 +1,7 @@
 """Debian packages unpacked into a folder: no root, nothing installed on the machine.
 
 apt runs with its own state and its own list of sources, so the machine's package database is not
-touched. The mirror is one that the machine's own sources already name.
+touched. The mirror is one of the machine's own sources.
 """
 
 import os
@@ -26,10 +26,10 @@ def architecture() -> str:
     Raises:
         ServiceError: there are no packages for it, or this is not a Debian system.
     """
-    name = run([find_program("dpkg", _APT), "--print-architecture"], "can't ask dpkg").strip()
+    name = run([find_program("dpkg", _APT), "--print-architecture"], "can't run dpkg").strip()
     if name not in ARCHITECTURES:
         raise ServiceError(
-            f"can't run TimescaleDB on architecture {name!r}: only {', '.join(ARCHITECTURES)}"
+            f"can't run TimescaleDB on architecture {name!r}, only on {', '.join(ARCHITECTURES)}"
             " (give the address of a server in driftline.yaml)"
         )
     return name
@@ -38,16 +38,16 @@ def architecture() -> str:
 def mirrors(update_uris: str) -> list[str]:
     """Debian mirrors that a machine uses, best first.
 
-    Args:
-        update_uris: What `apt-get update --print-uris` prints; apt reads all forms of sources.
+    Parameters:
+        update_uris: output of `apt-get update --print-uris`, which reads all forms of sources.
 
     Example:
         >>> mirrors("'http://m/debian/dists/bookworm/InRelease' m 0")
         ['http://m/debian/']
     """
-    found = re.findall(r"^'(\S+?/)dists/([a-z]+(?:-updates)?)/InRelease'", update_uris, re.M)
-    updated = {uri for uri, suite in found if suite.endswith("-updates")}
-    plain = dict.fromkeys(uri for uri, suite in found if not suite.endswith("-updates"))
+    repositories = re.findall(r"^'(\S+?/)dists/([a-z]+(?:-updates)?)/InRelease'", update_uris, re.M)
+    updated = {uri for uri, suite in repositories if suite.endswith("-updates")}
+    plain = dict.fromkeys(uri for uri, suite in repositories if not suite.endswith("-updates"))
     # The archive has an -updates suite beside it; a vendor's repository has not.
     return sorted(plain, key=lambda uri: uri not in updated)
 
@@ -55,13 +55,13 @@ def mirrors(update_uris: str) -> list[str]:
 def fetch(packages: Sequence[str], suite: str, work: Path, say: Say) -> list[Path]:
     """Download the current versions of packages.
 
-    Args:
-        packages: Names; their dependencies are not followed.
+    Parameters:
+        packages: names; their dependencies are not followed.
         suite: Debian release, such as `trixie`; need not be the machine's own.
-        work: Folder for apt's state and the downloads.
+        work: folder for apt's state and the downloads.
 
     Raises:
-        ServiceError: no apt, no Debian mirror, or none that answers with these packages.
+        ServiceError: no apt, no Debian mirror, or no mirror that has these packages.
     """
     apt = find_program("apt-get", _APT)
     listed = run(
@@ -104,7 +104,7 @@ def _fetch_from(
     run([*argv, "download", *packages], failure, cwd=work, env=env)
     archives = list(work.glob("*.deb"))
     if len(archives) != len(packages):
-        raise ServiceError(f"{failure}: {len(archives)} of {len(packages)} packages came")
+        raise ServiceError(f"{failure}: got {len(archives)} of {len(packages)} packages")
     return archives
 
 
@@ -130,7 +130,7 @@ def _configure(mirror: str, suite: str, work: Path) -> Path:
         'Dir::Etc::sourceparts "/dev/null";\n'
         'Dir::Etc::preferences "/dev/null";\n'
         'Dir::Etc::preferencesparts "/dev/null";\n'
-        # A failed index is an error; apt alone would go on with what it has.
+        # A failed index is an error; by default apt would continue with the others.
         'APT::Update::Error-Mode "any";\n'
         'Acquire::Languages "none";\n'
         'Acquire::Retries "2";\n'

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, readable by their owner alone, and a lock between processes."""
+"""Private files that are written atomically, and a lock between processes."""
 
 import fcntl
 import json
@@ -46,20 +46,20 @@ def password(path: Path) -> str:
 
 
 def require_password(path: Path, data: Path) -> None:
-    """Refuse to go on with data whose password is lost: a new one would not open them.
+    """Check that the password of existing data is not lost: a new one would not open the data.
 
     Raises:
-        ServiceError: `data` is there and the password's file is not.
+        ServiceError: `data` exists and the password's file does not.
     """
     if data.exists() and not path.exists():
         raise ServiceError(
-            f"can't open {str(data)!r}: its password {str(path)!r} is gone"
-            f" (restore that file, or delete {str(data.parent)!r} to start with nothing)"
+            f"can't open {str(data)!r}: its password file {str(path)!r} is missing"
+            f" (restore that file, or delete {str(data.parent)!r} to start over)"
         )
 
 
 def require_space(path: Path, megabytes: int, purpose: str) -> None:
-    """Refuse to begin what would fill the disk.
+    """Check that there is enough disk space.
 
     Raises:
         ServiceError: fewer than `megabytes` are free where `path` is, or will be.
@@ -77,14 +77,14 @@ def require_space(path: Path, megabytes: int, purpose: str) -> None:
 def file_lock(
     path: Path, *, timeout: float = 600, on_wait: Callable[[str], None] = lambda _: None
 ) -> Iterator[None]:
-    """Hold a lock between processes; the kernel lets go of it when the holder dies.
+    """Hold a lock between processes; the kernel releases it when the holder dies.
 
-    Args:
-        timeout: Seconds to wait for another holder.
-        on_wait: Told once, when there is somebody to wait for.
+    Parameters:
+        timeout: seconds to wait for another holder.
+        on_wait: called once with a message, if another process holds the lock.
 
     Raises:
-        ServiceError: somebody else held it for all of `timeout`.
+        ServiceError: another process held it for all of `timeout`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
@@ -101,11 +101,12 @@ def _acquire(descriptor: int, path: Path, timeout: float, on_wait: Callable[[str
             return
         except BlockingIOError:
             if not waiting:
-                on_wait(f"waiting for another driftline that holds {path.name}")
+                on_wait(f"waiting for another driftline process that holds {path.name}")
             waiting = True
         if time.monotonic() > deadline:
             raise ServiceError(
-                f"can't lock {str(path)!r} within {timeout:.0f} s: another driftline holds it"
+                f"can't lock {str(path)!r} within {timeout:.0f} s: another driftline process "
+                "holds it"
                 " (see `driftline status`, or stop that process)"
             )
         time.sleep(0.1)

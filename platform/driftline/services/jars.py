@@ -23,11 +23,11 @@ def java() -> str:
     answer = subprocess.run(  # Java prints its version to stderr
         [program, "-version"], capture_output=True, text=True, check=False
     ).stderr
-    found = re.search(r'version "(\d+)', answer)
-    if found is None or int(found[1]) < JAVA:
+    match = re.search(r'version "(\d+)', answer)
+    if match is None or int(match[1]) < JAVA:
         version = answer.splitlines()[0] if answer else "nothing"
         raise ServiceError(
-            f"can't use {program!r}: Java {JAVA} or newer is needed, it says {version!r}"
+            f"can't use {program!r}: Java {JAVA} or newer is needed, it reports {version!r}"
             f" (install {package})"
         )
     return program

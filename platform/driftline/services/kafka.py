@@ -1,4 +1,4 @@
-"""One Kafka node (KRaft broker and controller in one JVM) that asks for a password."""
+"""One Kafka node (KRaft broker and controller in one JVM) with password authentication."""
 
 import base64
 import os
@@ -25,9 +25,9 @@ USER = "driftline"
 MECHANISM = "SCRAM-SHA-256"
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
-# A killed broker is registered until its session times out, and waits for that when it is back.
-# The controller's listener carries only this process's talk with itself, under a second password:
-# the users of the client listener live in the metadata log that it has to read first.
+# A killed broker stays registered until its session times out; a restarted one waits for that.
+# The controller's listener is only used within this process, with a second password: the users of
+# the client listener are stored in the metadata log that the controller has to read first.
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -108,7 +108,7 @@ class Kafka:
                 "sasl.mechanism": MECHANISM,
                 "sasl.username": USER,
                 "sasl.password": password(_password_file(place)),
-                "log_level": 0,  # not ready yet is no message for the terminal
+                "log_level": 0,  # do not print that it is not ready yet
             }
         )
         client.list_topics(timeout=3)

@@ -1,4 +1,4 @@
-"""A real MLflow tracking and registry server, with log-in."""
+"""A real MLflow tracking and registry server, with login."""
 
 import base64
 import configparser
@@ -29,7 +29,7 @@ class MLflow:
     start_seconds = 120.0
 
     def prepare(self, place: Place, say: Say) -> None:  # nothing takes long
-        """Write the log-in settings."""
+        """Write the login settings."""
         require_password(_password_file(place), place.folder / "auth.db")
         private_folder(place.folder)
         write_private(place.folder / "auth.ini", _auth_settings(place))

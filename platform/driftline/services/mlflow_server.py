@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def serve(store: str, artifacts: str, host: str, port: int) -> None:
-    """Serve MLflow with log-in, artifacts included, until SIGTERM."""
+    """Serve MLflow with login, artifacts included, until SIGTERM."""
     import uvicorn  # collecting doctests must not import MLflow
     from mlflow import environment_variables, server
     from mlflow.server import constants

@@ -8,7 +8,7 @@ from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 _LOWEST = 15000
-_PATIENCE = 10.0  # seconds in which the kernel closes what a killed server had open
+_PATIENCE = 10.0  # seconds for the kernel to close the sockets of a killed server
 
 
 def is_free(port: int) -> bool:
@@ -38,16 +38,16 @@ def choose(taken: Iterable[int] = ()) -> int:
 
 
 def assign(
-    kept: dict[str, int], names: Iterable[str], say: Callable[[str], None]
+    previous: dict[str, int], names: Iterable[str], say: Callable[[str], None]
 ) -> dict[str, int]:
-    """Ports for `names`: those kept from the last run, a new one where somebody took it.
+    """Ports for `names`: those of the last run, or a new one if another program took it.
 
-    Args:
-        kept: Ports by name, of all services.
-        names: The ports of a service that does not run now.
-        say: Told about each port that had to change.
+    Parameters:
+        previous: ports by name, of all services.
+        names: names of the ports of a service that is not running.
+        say: called with a message for each port that had to change.
     """
-    ports = dict(kept)
+    ports = dict(previous)
     for name in names:
         old = ports.get(name)
         if old is not None and _comes_free(old):

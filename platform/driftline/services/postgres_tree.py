@@ -29,10 +29,10 @@ def fetch(say: Say) -> Path:
     """The folder with the programs, downloaded at the first call.
 
     The mirror keeps only a suite's current versions, so none is pinned: `versions.txt` in the
-    folder tells which came.
+    folder lists the downloaded ones.
 
     Raises:
-        ServiceError: no apt, no mirror that answers, no space, or no packages for this machine.
+        ServiceError: no apt, no reachable mirror, no space, or no packages for this machine.
     """
     target = location()
 
@@ -62,7 +62,7 @@ def programs(tree: Path) -> Path:
 def _arrange(folder: Path, target: Path) -> None:
     """Leave out what is not needed, and put a wrapper with the right loader before each program.
 
-    `target` is where `folder` will stand: a wrapper names its loader by an absolute path.
+    `target` is the final path of `folder`: a wrapper names its loader by an absolute path.
     """
     for name in _UNUSED:
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Detached child processes that are known by more than their pid.
+"""Detached child processes, identified by more than their pid.
 
-A pid alone can belong to somebody else by the time it is used. A process is the one that was
-started when its boot, its pid and its start tick agree.
+A pid can be reused by another process. A process is the one that was started if its boot ID, its
+pid and its start tick match.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from driftline.services.files import read_json, write_json
 # Telemetry off for everything that is started.
 QUIET = {"DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
-# Children of this very process must be waited for, or they stay as zombies.
+# Children of this very process must be waited for, or they remain as zombies.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
@@ -45,7 +45,7 @@ class Command:
 
 @dataclass(frozen=True)
 class ProcessId:
-    """A process, recognisable after its pid was given to another."""
+    """The identity of a process, even after its pid was reused."""
 
     pid: int
     started: int
@@ -78,7 +78,7 @@ class ProcessId:
         return state not in "ZX" and started == self.started
 
     def send(self, number: signal.Signals) -> None:
-        """Signal the process, unless it is gone."""
+        """Signal the process, unless it has ended."""
         if self.alive():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
@@ -87,8 +87,8 @@ class ProcessId:
 def spawn(command: Command, log: Path) -> ProcessId:
     """Start a process in a session of its own, with its output appended to a log.
 
-    It does not get the variables of this process that it has no need of: another user, as whom it
-    may run, could read them.
+    It does not inherit environment variables that it does not need: it may run as another user,
+    who could read them.
 
     Raises:
         ServiceError: the system refuses to start it.
@@ -117,7 +117,7 @@ def spawn(command: Command, log: Path) -> ProcessId:
 
 
 def stop(process: ProcessId, number: signal.Signals, grace: float) -> None:
-    """Ask a process to end, wait up to `grace` seconds, then kill it."""
+    """Signal a process to stop, wait up to `grace` seconds, then kill it."""
     process.send(number)
     if not wait_gone(process, grace):
         process.send(signal.SIGKILL)

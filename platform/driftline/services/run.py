@@ -1,4 +1,4 @@
-"""Run a program to its end, with its last words in the error when it fails."""
+"""Run a program to its end; if it fails, the error ends with its last lines of output."""
 
 import shutil
 import subprocess
@@ -32,15 +32,15 @@ def run(
 ) -> str:
     """Run a program and return what it printed.
 
-    Args:
-        failure: What could not be done, the start of the error.
-        timeout: Seconds.
+    Parameters:
+        failure: what could not be done, the start of the error.
+        timeout: in seconds.
 
     Raises:
         ServiceError: it failed or took too long; the message ends with the last lines it printed.
     """
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             argv,
             cwd=cwd,
             env=env,
@@ -59,9 +59,9 @@ def run(
         raise ServiceError(f"{failure}: no answer within {timeout:.0f} s") from error
     except OSError as error:
         raise ServiceError(f"{failure}: {error}") from error
-    if done.returncode != 0:
-        raise ServiceError(f"{failure}: {last_lines(done.stdout)}")
-    return done.stdout
+    if completed.returncode != 0:
+        raise ServiceError(f"{failure}: {last_lines(completed.stdout)}")
+    return completed.stdout
 
 
 def last_lines(text: str, count: int = 8) -> str:

@@ -1,4 +1,4 @@
-"""What the stack asks of a service."""
+"""The interface between the stack and its services."""
 
 import signal
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ Ports = Mapping[str, int]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a service keeps its things: its own folder, the stack's secrets, its ports."""
+    """Where a service lives: its own folder, the stack's secrets, its ports."""
 
     folder: Path
     secrets: Path
@@ -22,7 +22,7 @@ class Place:
 
 
 class Service(Protocol):
-    """One server of the stack: how it is made, started, asked and stopped."""
+    """One server of the stack: how to set it up, start, query and stop it."""
 
     name: str
     section: str  # its part of `stack.json`
@@ -40,7 +40,7 @@ class Service(Protocol):
         """Make a real request with the password; returns the version, raises while not ready."""
 
     def settle(self, place: Place) -> None:
-        """What is left to do once it answers, such as making roles; safe to repeat."""
+        """Setup that needs the running server, such as creating roles; safe to repeat."""
 
     def address(self, place: Place) -> dict[str, Any]:
         """How clients reach it, for `stack.json`; paths absolute, no secret."""

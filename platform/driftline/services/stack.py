@@ -1,4 +1,4 @@
-"""The local stack: start, stop and look at its services, and say where they are."""
+"""The local stack: starts and stops its services, reports their state and addresses."""
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -29,7 +29,7 @@ _GRACE = 30.0
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """What is known of a service now; `detail` says why it is not ready."""
+    """The state of a service; `detail` is why it is not ready."""
 
     name: str
     state: Literal["running", "not responding", "stopped"]
@@ -43,9 +43,9 @@ class ServiceStatus:
 class Stack:
     """The services below one state folder; they outlive the process that started them.
 
-    Args:
-        state_dir: Folder for data, logs, secrets and process ids; made when missing.
-        services: What there is to start, by name, the slowest first.
+    Parameters:
+        state_dir: folder for data, logs, secrets and process IDs; created if missing.
+        services: the services by name, the slowest first.
 
     Example:
         >>> from pathlib import Path
@@ -62,16 +62,16 @@ class Stack:
         services: Collection[str] | None = None,
         progress: Callable[[str, str], None] = lambda _name, _text: None,
     ) -> None:
-        """Start what does not run, and wait until each answers a real request.
+        """Start services that are not running, and wait until each answers a real request.
 
-        What this call started is stopped again when it fails or is interrupted.
+        Services that this call started are stopped again if it fails or is interrupted.
 
-        Args:
-            services: which of them, all by default; the others run elsewhere, or are not needed.
-            progress: told `(service, what happens)`.
+        Parameters:
+            services: which to start; default: all. The others run elsewhere or are not needed.
+            progress: called with the name of a service and a message.
 
         Raises:
-            ServiceError: a service cannot be fetched, made or started; with its last log lines.
+            ServiceError: a service cannot be fetched, set up or started; with its last log lines.
         """
         chosen = self._chosen(services)
         with self._lock(lambda text: progress("stack", text)):
@@ -111,8 +111,8 @@ class Stack:
     def _chosen(self, names: Collection[str] | None) -> list[Service]:
         for name in names or ():
             if name not in self.services:
-                known = ", ".join(self.services)
-                raise ServiceError(f"no service {name!r} in the local stack (there are {known})")
+                existing = ", ".join(self.services)
+                raise ServiceError(f"no service {name!r} in the local stack: give {existing}")
         return [
             service for name, service in self.services.items() if names is None or name in names
         ]
@@ -137,11 +137,11 @@ class Stack:
                 start(service)
         for service in chosen:
             ready = self._ready(service, _saying(progress, service.name))
-            if not ready and service not in started:  # it was dying when we looked
+            if not ready and service not in started:  # it was stopping when we checked
                 start(service)
                 ready = self._ready(service, _saying(progress, service.name))
             if not ready:
-                raise self._failure(service, "ended at once")
+                raise self._failure(service, "ended immediately")
 
     def _start(self, service: Service, say: Say) -> None:
         assigned = ports.assign(self._ports(), service.port_names, say)
@@ -158,7 +158,7 @@ class Stack:
         process.save(self._record(service))
 
     def _ready(self, service: Service, say: Say) -> bool:
-        """Wait until a service answers; False when its process is gone."""
+        """Wait until a service answers; False when its process has ended."""
         place = self._place(service)
         begin = time.monotonic()
         while True:
@@ -170,18 +170,18 @@ class Stack:
                 if not alive:
                     return False
                 if time.monotonic() - begin > service.start_seconds:
-                    what = f"did not answer within {service.start_seconds:.0f} s ({error})"
-                    raise self._failure(service, what) from error
+                    problem = f"did not answer within {service.start_seconds:.0f} s ({error})"
+                    raise self._failure(service, problem) from error
             time.sleep(0.1)
         service.settle(place)
         say(f"ready: {version}")
         return True
 
-    def _failure(self, service: Service, what: str) -> ServiceError:
+    def _failure(self, service: Service, problem: str) -> ServiceError:
         log = self._log(service.name)
         text = log.read_text(errors="replace") if log.exists() else ""
         return ServiceError(
-            f"can't start {service.name!r}: it {what}; its log {str(log)!r} ends with:"
+            f"can't start {service.name!r}: it {problem}; its log {str(log)!r} ends with:"
             f"{last_lines(text, 15)}"
         )
 
@@ -201,11 +201,11 @@ class Stack:
         address = f"{ports.LOOPBACK}:{port}" if port else ""
         pid = process.pid if process and alive else None
         if not alive:
-            detail = "its process is gone (`driftline up` starts it again)" if process else ""
+            detail = "its process has ended (`driftline up` starts it again)" if process else ""
             return ServiceStatus(service.name, "stopped", address, "", None, False, detail)
         try:
             version = service.ping(self._place(service))
-        except Exception as error:  # whatever the client says is the detail
+        except Exception as error:  # the client's error is the detail
             text = str(error).strip()
             return ServiceStatus(service.name, "not responding", address, "", pid, False, text)
         return ServiceStatus(service.name, "running", address, version, pid, True, "")
@@ -215,12 +215,12 @@ class Stack:
         return process is not None and process.alive()
 
     def _write_addresses(self) -> None:
-        """Write `stack.json`: every service that was ever started here, for `config.py`."""
-        known = self._ports()
+        """Write `stack.json`: the addresses of all services ever started here, for `config.py`."""
+        assigned = self._ports()
         content: dict[str, Any] = {
             service.section: service.address(self._place(service))
             for service in self.services.values()
-            if service.port_names[0] in known
+            if service.port_names[0] in assigned
         }
         write_json(self.folder / "stack.json", content)
 

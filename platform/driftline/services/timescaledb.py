@@ -1,8 +1,8 @@
 """PostgreSQL with TimescaleDB, from Debian's packages.
 
-PostgreSQL refuses to run as root: then it runs as an ordinary user. That user cannot pass through
-a closed folder such as root's home on the way to its data; the server is started inside its data
-folder and calls it /proc/self/cwd.
+PostgreSQL refuses to run as root; for root it runs as an ordinary user. That user cannot enter
+parent folders such as root's home on the way to its data; so the server is started inside its data
+folder and addresses it as /proc/self/cwd.
 """
 
 import contextlib
@@ -72,7 +72,7 @@ class TimescaleDB:
     start_seconds = 90.0
 
     def prepare(self, place: Place, say: Say) -> None:
-        """Fetch the programs and make the cluster, where not done before."""
+        """Fetch the programs and create the cluster, if not done before."""
         data = place.folder / "data"
         require_password(_password_file(place, "superuser"), data)
         tree = postgres_tree.fetch(say)
@@ -107,7 +107,7 @@ class TimescaleDB:
         return f"{row[1]} (PostgreSQL {row[0].split()[0]})"
 
     def settle(self, place: Place) -> None:
-        """Database, roles and extension, where they are missing."""
+        """Create database, roles and extension if they are missing."""
         with _connect(place, "postgres") as connection:
             for name, user in ROLES.items():
                 _ensure_role(connection, user, password(_password_file(place, name)))
@@ -176,17 +176,17 @@ def _initdb(tree: Path, place: Place, data: Path) -> None:
 
 
 def _account(data: Path) -> Account | None:
-    """Who runs the server: as root the owner of the data, who may be the one who made it."""
+    """The account of the server; for root the owner of existing data."""
     account = ordinary_account()
     owner = data.stat()
     return Account(owner.st_uid, owner.st_gid) if account and owner.st_uid != 0 else account
 
 
 def _clear_lock(data: Path) -> None:
-    """Clear the way after a SIGKILL, once nothing of the killed server is left.
+    """Remove the lock file of a killed server, once all its processes have ended.
 
-    The server's children end by themselves, a moment after it. Its lock file names a pid that may
-    still be a zombie, or belong to somebody else by now; PostgreSQL would refuse to start.
+    The server's children end by themselves shortly after it. Its lock file names a pid that may
+    still be a zombie or may have been reused; PostgreSQL would refuse to start.
     """
     lock = data / "postmaster.pid"
     deadline = time.monotonic() + 20
@@ -199,15 +199,15 @@ def _clear_lock(data: Path) -> None:
 
 
 def _inside(data: Path) -> list[int]:
-    """Programs of ours that work in a data folder."""
+    """Pids of our PostgreSQL processes whose working folder is the data folder."""
     folder, programs = data.resolve(), postgres_tree.location().resolve()
-    found = []
+    pids = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             here = (entry / "cwd").readlink() == folder
             if here and (entry / "exe").readlink().is_relative_to(programs):
-                found.append(int(entry.name))
-    return found
+                pids.append(int(entry.name))
+    return pids
 
 
 def _write(path: Path, text: str, account: Account | None) -> None:
@@ -232,7 +232,7 @@ def _connect(place: Place, database: str) -> psycopg.Connection[tuple[Any, ...]]
         password=password(_password_file(place, "superuser")),
         dbname=database,
         connect_timeout=5,
-        sslmode="disable",  # whatever PGSSLMODE says: loopback
+        sslmode="disable",  # regardless of PGSSLMODE: loopback
         gssencmode="disable",
         application_name="driftline stack",
         autocommit=True,
@@ -252,8 +252,8 @@ def _ensure_role(connection: psycopg.Connection[tuple[Any, ...]], user: str, sec
 
 
 def _limit_roles(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
-    """No other database to connect to; `read` cannot take every connection, and is cut off when it
-    forgets a transaction (a guard against accidents: a role may set its own timeouts)."""
+    """Only our database can be connected to; `read` has a connection limit, and is disconnected if
+    it leaves a transaction open (against accidents: a role may change its own timeouts)."""
     read, migrate = (sql.Identifier(ROLES[role]) for role in ("read", "migrate"))
     for statement in (
         sql.SQL("REVOKE CONNECT, TEMPORARY ON DATABASE postgres, template1 FROM PUBLIC"),
@@ -269,8 +269,8 @@ def _limit_roles(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
 
 def _ensure_database(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
     name = sql.Identifier(DATABASE)
-    found = "SELECT 1 FROM pg_database WHERE datname = %s"
-    if connection.execute(found, [DATABASE]).fetchone() is None:
+    query = "SELECT 1 FROM pg_database WHERE datname = %s"
+    if connection.execute(query, [DATABASE]).fetchone() is None:
         owner = sql.Identifier(ROLES["migrate"])
         # not of template1, which TimescaleDB's scheduler may have open just then
         create = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0")
@@ -281,7 +281,7 @@ def _ensure_database(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
 
 
 def _ensure_extension(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
-    # Newer packages may have come; the update must be the first statement of a session.
+    # The packages may be newer; the update must be the first statement of a session.
     try:
         connection.execute("ALTER EXTENSION timescaledb UPDATE")
     except psycopg.errors.UndefinedObject:

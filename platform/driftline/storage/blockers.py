@@ -1,4 +1,4 @@
-"""Which session holds up a statement that waits for a lock."""
+"""Which session blocks a statement that waits for a lock."""
 
 import contextlib
 import threading
@@ -12,8 +12,8 @@ from driftline.errors import DriftlineError, ServiceError
 from driftline.storage.connection import Connection, connect
 from driftline.storage.reconnect import LOCK_TIMEOUT
 
-_INTERVAL = 0.5  # seconds between two looks at who blocks
-_UNKNOWN = "a session that has ended since"
+_INTERVAL = 0.5  # seconds between two queries for the blocking sessions
+_UNKNOWN = "a session that has since ended"
 
 # Never the session's query: it may hold values. Without pg_read_all_stats a role sees pid, role
 # and application of other roles' sessions; the rest is null.
@@ -23,57 +23,57 @@ _SESSIONS = """
 
 
 @contextlib.contextmanager
-def patient(postgres: Postgres, role: RoleName) -> Iterator[Connection]:
-    """A connection in autocommit that waits for a lock for 30 s at most; see `named`.
+def connect_with_lock_timeout(postgres: Postgres, role: RoleName) -> Iterator[Connection]:
+    """An autocommit connection that waits at most 30 s for a lock; see `name_blockers`.
 
     Raises:
-        ServiceError: it waited for longer, or the database is unavailable.
+        ServiceError: the wait timed out, or the database is unavailable.
     """
     with (
         connect(postgres, role, lock_timeout=LOCK_TIMEOUT, autocommit=True) as connection,
-        named(postgres, role, connection, ServiceError),
+        name_blockers(postgres, role, connection, ServiceError),
     ):
         yield connection
 
 
 @contextlib.contextmanager
-def named(
+def name_blockers(
     postgres: Postgres, role: RoleName, connection: Connection, error: type[DriftlineError]
 ) -> Iterator[None]:
-    """Name the session that blocks, when a statement runs into the connection's lock_timeout.
+    """Name the blocking session when a statement exceeds the connection's lock_timeout.
 
-    PostgreSQL says only that the time is over, and who blocked can be asked only meanwhile: it is
-    asked over a second connection, which is opened when the work takes longer than a moment.
+    PostgreSQL only reports the timeout, and the blocker can be queried only while it blocks: by a
+    second connection, which is opened if the work takes longer than a moment.
 
     Parameters:
-        connection: whose statements may wait; opened with the account of `role`.
-        error: what to raise instead of PostgreSQL's error.
+        connection: its statements may wait; opened with the account of `role`.
+        error: raised instead of PostgreSQL's error.
 
     Raises:
-        DriftlineError: `error`, a statement waited for longer than lock_timeout.
+        DriftlineError: `error`, a statement waited longer than lock_timeout.
     """
-    watch = _Watch(postgres, role, connection.info.backend_pid)
-    watch.start()
+    watcher = _BlockerWatcher(postgres, role, connection.info.backend_pid)
+    watcher.start()
     try:
         yield
     except (psycopg.errors.LockNotAvailable, sa.exc.OperationalError) as cause:
         if not isinstance(getattr(cause, "orig", cause), psycopg.errors.LockNotAvailable):
             raise
         raise error(
-            f"a table is in use by {watch.last or _UNKNOWN}: nothing was changed by the statement "
-            "that waited; run it again when that transaction has ended, or end its session "
+            f"a table is in use by {watcher.last or _UNKNOWN}: the statement changed nothing; "
+            "run the command again when that transaction has ended, or terminate its session "
             "(SELECT pg_terminate_backend(PID), as its role or an administrator)"
         ) from None
     finally:
-        watch.stop()
+        watcher.stop()
 
 
 def describe(connection: Connection, pids: Sequence[int]) -> str:
-    """The sessions of some pids as text, without what the role may not see."""
+    """The sessions with these pids as text, as far as the role may see them."""
     if 0 in pids:
         return "a prepared transaction (see pg_prepared_xacts)"
-    found = connection.execute(_SESSIONS, [list(pids)]).fetchall() if pids else []
-    return "; ".join(_sentence(*row) for row in found) or _UNKNOWN
+    sessions = connection.execute(_SESSIONS, [list(pids)]).fetchall() if pids else []
+    return "; ".join(_sentence(*row) for row in sessions) or _UNKNOWN
 
 
 def _sentence(  # noqa: PLR0917 - the columns of one row
@@ -90,15 +90,15 @@ def _sentence(  # noqa: PLR0917 - the columns of one row
         f"in a transaction since {since:%Y-%m-%d %H:%M:%S %Z}" if since else "",
         state or "",
     ]
-    known = ", ".join(filter(None, details))
-    return f"session {pid} of role {user!r}" + (f" ({known})" if known else "")
+    description = ", ".join(filter(None, details))
+    return f"session {pid} of role {user!r}" + (f" ({description})" if description else "")
 
 
-class _Watch(threading.Thread):
-    """Asks again and again who blocks a session, until it is stopped.
+class _BlockerWatcher(threading.Thread):
+    """Polls which sessions block a session, until it is stopped.
 
     Attributes:
-        last: the last one that was seen; "" while there was none.
+        last: the last blocker seen; "" if there was none so far.
     """
 
     def __init__(self, postgres: Postgres, role: RoleName, pid: int) -> None:
@@ -112,7 +112,7 @@ class _Watch(threading.Thread):
     def run(self) -> None:
         if self._stop_event.wait(_INTERVAL):
             return
-        # without an answer the error has no name in it, which must not hide the error itself
+        # if this query fails, the lock error is still raised, without the blocker's name
         with (
             contextlib.suppress(psycopg.Error, DriftlineError),
             connect(self._postgres, self._role, autocommit=True) as connection,

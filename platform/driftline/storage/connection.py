@@ -1,4 +1,4 @@
-"""Connections to TimescaleDB: one account a task, and errors that say what to do."""
+"""Connections to TimescaleDB: one account per task, and errors that say what to do."""
 
 import re
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from driftline.tls_errors import text_problem
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-# A silent peer is given up after about a minute, so that no client waits on a dead host forever.
+# A silent peer is dropped after about a minute, so that no client waits for a dead host forever.
 _KEEPALIVE = {
     "connect_timeout": 10,
     "keepalives": 1,
@@ -43,14 +43,14 @@ def connect(
 
     Parameters:
         postgres: a section with a real address: `Config.local_postgres()`.
-        role: which account; the job writes, dashboards and monitors read, `migrate` owns.
+        role: the job writes, dashboards and monitors read, `migrate` owns the schema.
         lock_timeout: how long a statement waits for a lock before it fails (SQLSTATE 55P03).
         autocommit: every statement is its own transaction.
         options: more libpq parameters, such as `application_name` or `host`.
 
     Raises:
-        ServiceError: the server is down, or it refuses the account or the database; the message
-            never holds the password.
+        ServiceError: the server is down or rejects the account or the database; the message never
+            contains the password.
         ConfigError: the password cannot be read.
     """
     parameters = {**_parameters(postgres, role), **options}
@@ -63,7 +63,7 @@ def connect(
 
 
 def clock(connection: Connection) -> datetime:
-    """The database's time, which decides for all processes."""
+    """The database's time, which all processes use."""
     row = connection.execute("SELECT clock_timestamp()").fetchone()
     assert row is not None
     now: datetime = row[0]
@@ -86,7 +86,7 @@ def engine(
 
 
 def driver(connection: sa.Connection) -> Connection:
-    """The psycopg connection below a SQLAlchemy one, in the same transaction."""
+    """The psycopg connection below a SQLAlchemy connection, in the same transaction."""
     raw: Connection = connection.connection.dbapi_connection  # type: ignore[assignment]
     return raw
 
@@ -109,27 +109,29 @@ def _parameters(postgres: Postgres, role: RoleName) -> dict[str, Any]:
 
 
 def _explain(postgres: Postgres, role: RoleName, reason: str) -> str:
-    """libpq reports no SQLSTATE for a connection that failed, so its words decide."""
-    where = f"PostgreSQL at '{postgres.host}:{postgres.port}'"
+    """libpq reports no SQLSTATE for a failed connection, so the message text decides."""
+    server = f"PostgreSQL at '{postgres.host}:{postgres.port}'"
     user = getattr(postgres.roles, role).user
     if (problem := _tls_problem(reason)) is not None:
-        return f"can't connect to {where}: {problem}"
+        return f"can't connect to {server}: {problem}"
     if "password" in reason or f'role "{user}" does not exist' in reason:
-        return f"{where} refuses the account {user!r}: check postgres.roles.{role} (user, password)"
+        return (
+            f"{server} rejects the account {user!r}: check postgres.roles.{role} (user, password)"
+        )
     if f'database "{postgres.database}" does not exist' in reason:
-        return f"{where} has no database {postgres.database!r}: create it or set postgres.database"
+        return f"{server} has no database {postgres.database!r}: create it or set postgres.database"
     lines = dict.fromkeys(line.strip() for line in reason.splitlines() if line.strip())
     return (
-        f"can't connect to {where}: {'; '.join(lines)}: check that it runs "
+        f"can't connect to {server}: {'; '.join(lines)}: check that it is running "
         "('driftline up' starts a local one) and postgres.host, port and sslmode"
     )
 
 
 def _tls_problem(reason: str) -> str | None:
-    if found := _CERTIFICATE_FILE.search(reason):
-        return f"{found[0]}: see postgres.sslrootcert, sslcert and sslkey"
-    if found := _OTHER_HOST.search(reason):
-        return f"{found[0]}: set postgres.host to the name that the certificate has"
+    if match := _CERTIFICATE_FILE.search(reason):
+        return f"{match[0]}: see postgres.sslrootcert, sslcert and sslkey"
+    if match := _OTHER_HOST.search(reason):
+        return f"{match[0]}: set postgres.host to the name in the certificate"
     if "server does not support SSL" in reason:
-        return "it does not support TLS, which postgres.sslmode requires: turn it on in the server"
+        return "it does not support TLS, which postgres.sslmode requires: enable it on the server"
     return text_problem(reason, "postgres.sslrootcert")

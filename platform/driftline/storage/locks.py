@@ -1,14 +1,14 @@
-"""Locks with names, as rows of the table `lock`.
+"""Named locks, as rows of the table `lock`.
 
-Any role may take any advisory lock, so a role that can only read could stall everything that is
-guarded by one. A row can be locked only by a role that may UPDATE its table. There are two kinds:
+Any role may take any advisory lock, so a read-only role could block everything that one guards. A
+row can be locked only by a role that may UPDATE its table. There are two kinds:
 
-- A *transaction lock* is `SELECT ... FOR UPDATE` of its row; it ends with the transaction. No
-  foreign key points to the table, so FOR UPDATE has nobody to disturb but other takers.
-- A *session lock* outlives transactions: its row names the session that owns it, and counts for as
-  long as the server lists that session. Whoever loses the connection loses the lock with it, and a
-  lost lock is free at once. An open transaction would do the same, but would keep VACUUM from
-  removing any row for as long as the lock is held, and could not commit what was done meanwhile.
+- A *transaction lock* is `SELECT ... FOR UPDATE` on its row; it ends with the transaction. No
+  foreign key points to the table, so FOR UPDATE blocks nobody but others who want the lock.
+- A *session lock* outlives transactions: its row names the session that owns it, and is valid while
+  the server lists that session. A lost connection releases the lock. An open transaction
+  would do the same, but would keep VACUUM from removing any row while the lock is held, and could
+  not commit intermediate results.
 """
 
 import contextlib
@@ -27,18 +27,18 @@ Kind = Literal[
     "canary", "compact ledger", "compact profiles", "grafana", "promotion", "round", "runner"
 ]
 
-_POLL = 0.1  # seconds between two tries to get a session lock
+_POLL = 0.1  # seconds between two attempts to get a session lock
 
-# What the server reports of this session. pids are used again, so the time is part of it.
+# How the server identifies this session. pids are reused, so the start time is part of it.
 BACKEND = """SELECT pid, usesysid, backend_start FROM pg_stat_activity
               WHERE pid = pg_backend_pid()"""
 
 
 def is_connected(table: Literal["lock", "runner"]) -> str:
-    """The SQL condition that the session which a row of a table names still exists.
+    """SQL condition: the session named by a row of the table still exists.
 
-    Every role sees pid and role of all sessions, the start only of those of its own role: where it
-    is hidden, pid and role decide, so that a lock never has two owners.
+    Every role sees pid and role of all sessions, but the start only of its own role's sessions:
+    where it is hidden, pid and role decide, so that a lock never has two owners.
     """
     return f"""EXISTS (
         SELECT FROM pg_stat_activity AS session
@@ -50,8 +50,8 @@ _ADD = "INSERT INTO driftline.lock (kind, key) VALUES (%s, %s) ON CONFLICT DO NO
 _LOCK = "SELECT FROM driftline.lock WHERE kind = %s AND key = %s FOR UPDATE"
 _TRY = f"{_LOCK} SKIP LOCKED"
 
-# The condition is evaluated after the row is locked, so that it sees the last owner.
-_TAKE = f"""
+# The condition is evaluated after the row is locked, so it sees the latest owner.
+_ACQUIRE = f"""
     INSERT INTO driftline.lock (kind, key, backend_pid, backend_user, backend_start)
     VALUES (%s, %s, %s, %s, %s)
     ON CONFLICT (kind, key) DO UPDATE
@@ -63,13 +63,13 @@ _TAKE = f"""
 
 @contextlib.contextmanager
 def transaction(connection: Connection, kind: Kind, key: str) -> Iterator[None]:
-    """A transaction that has a lock; waits for whoever has it.
+    """A transaction that holds a lock; waits until it is free.
 
     Parameters:
         connection: as role `write`, in no transaction.
 
     Raises:
-        psycopg.errors.LockNotAvailable: it waited for longer than the connection's lock_timeout.
+        psycopg.errors.LockNotAvailable: the wait exceeded the connection's lock_timeout.
     """
     _add(connection, kind, key)
     with connection.transaction():
@@ -80,7 +80,7 @@ def transaction(connection: Connection, kind: Kind, key: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def try_transaction(connection: Connection, kind: Kind, key: str) -> Iterator[bool]:
-    """A transaction that has a lock, if it is free; gives whether it is."""
+    """A transaction that holds a lock if it is free; yields whether it does."""
     _add(connection, kind, key)
     with connection.transaction():
         yield bool(connection.execute(_TRY, (kind, key)).fetchall())
@@ -90,43 +90,43 @@ def try_transaction(connection: Connection, kind: Kind, key: str) -> Iterator[bo
 def session(
     connection: Connection, kind: Kind, key: str, patience: timedelta | None = None
 ) -> Iterator[None]:
-    """Have a lock for a while, over any number of transactions of the connection.
+    """Hold a lock over any number of transactions of the connection.
 
     Parameters:
-        connection: as role `write`, in no transaction. All that the lock guards must be written
-            through it: who has lost the connection has lost the lock.
-        patience: how long to wait; default: until it is free.
+        connection: as role `write`, in no transaction. Everything that the lock guards must be
+            written through it: losing the connection loses the lock.
+        patience: how long to wait; default: until the lock is free.
 
     Raises:
-        ServiceError: somebody else has it for longer than that.
+        ServiceError: another session still holds it after that time.
     """
     started = time.monotonic()
-    while not take(connection, kind, key):
+    while not acquire(connection, kind, key):
         if patience is not None and time.monotonic() - started > patience.total_seconds():
             raise ServiceError(
-                f"waited {patience.total_seconds():g} s for lock {kind!r} of {key!r}, which "
-                f"{_owner(connection, kind, key)} holds: try again, or end that session"
+                f"waited {patience.total_seconds():g} s for lock {kind!r} of {key!r}, held by "
+                f"{_owner(connection, kind, key)}: try again, or terminate that session"
             )
         time.sleep(_POLL)
     try:
         yield
     finally:
-        with contextlib.suppress(psycopg.Error):  # a lost connection has released it
+        with contextlib.suppress(psycopg.Error):  # a lost connection has released the lock
             release(connection, kind, key)
 
 
-def take(connection: Connection, kind: Kind, key: str) -> bool:
-    """Take a session lock unless another session, or this one, has it.
+def acquire(connection: Connection, kind: Kind, key: str) -> bool:
+    """Acquire a session lock unless another session, or this one, holds it.
 
     Parameters:
-        connection: as role `write`, in no transaction: the server shows a transaction the same
-            sessions until its end, and they must be looked up after the row is locked.
+        connection: as role `write`, in no transaction: within a transaction the server's list of
+            sessions does not change, and it must be read after the row is locked.
     """
     with connection.transaction():
         backend = connection.execute(BACKEND).fetchone()
     assert backend is not None
     with connection.transaction():
-        return connection.execute(_TAKE, (kind, key, *backend)).fetchone() is not None
+        return connection.execute(_ACQUIRE, (kind, key, *backend)).fetchone() is not None
 
 
 def release(connection: Connection, kind: Kind, key: str) -> None:
@@ -140,7 +140,7 @@ def release(connection: Connection, kind: Kind, key: str) -> None:
 
 
 def _add(connection: Connection, kind: Kind, key: str) -> None:
-    """In a transaction of its own: until its end, others would wait for the row."""
+    """In its own transaction: others wait for the row until it ends."""
     with connection.transaction():
         connection.execute(_ADD, (kind, key))
 

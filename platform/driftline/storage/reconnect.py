@@ -1,7 +1,7 @@
-"""Writing to a database that may be away: wait, reconnect, do it again.
+"""Writing to a database that may be unavailable: wait, reconnect, retry.
 
 While the database is down the batch waits here, so back-pressure stops the reading and nothing is
-dropped. That a write may be repeated after an unknown outcome is the ledger's doing.
+dropped. The ledger makes it safe to repeat a write whose outcome is unknown.
 """
 
 import logging
@@ -23,10 +23,10 @@ from driftline.errors import ServiceError
 from driftline.storage.connection import Connection, connect
 
 GIVE_UP = timedelta(minutes=10)
-LOCK_TIMEOUT = timedelta(seconds=30)  # a dead client's transaction ends by its keepalives
+LOCK_TIMEOUT = timedelta(seconds=30)  # keepalives end a dead client's transaction
 
-# Worth another try: a connection lost at any point (even at COMMIT), a deadlock, a serialization
-# failure, a lock timeout, a server that starts up.
+# Worth a retry: a connection lost at any point (even at COMMIT), a deadlock, a serialization
+# failure, a lock timeout, a server that is starting up.
 TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError, ServiceError)
 
 W = TypeVar("W")
@@ -36,11 +36,11 @@ log = logging.getLogger(__name__)
 
 
 class Reconnecting(Generic[W]):
-    """A writer over a connection as role `write`, made anew when the connection is lost.
+    """A writer over a connection as role `write`, created again when the connection is lost.
 
     Parameters:
         postgres: with a real address: `Config.local_postgres()`.
-        make: the writer over a connection.
+        make: creates the writer for a connection.
     """
 
     def __init__(self, postgres: Postgres, make: Callable[[Connection], W]) -> None:
@@ -50,7 +50,7 @@ class Reconnecting(Generic[W]):
         self._writer: W | None = None
 
     def call(self, write: Callable[[W], T]) -> T:
-        """Call `write` until it is done; it must be idempotent.
+        """Call `write` until it succeeds; it must be idempotent.
 
         Raises:
             psycopg.OperationalError, ServiceError: still failing after `GIVE_UP`.
@@ -62,8 +62,8 @@ class Reconnecting(Generic[W]):
             before_sleep=before_sleep_log(log, logging.WARNING),
             reraise=True,
         )
-        done: T = retrying(self._call_once, write)
-        return done
+        result: T = retrying(self._call_once, write)
+        return result
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""

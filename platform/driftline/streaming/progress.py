@@ -1,4 +1,4 @@
-"""What a running job has done so far, read from the store: for a terminal or a test to show."""
+"""Reads the progress of a running job from the database, to show it in a terminal or a test."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +11,14 @@ from driftline.storage.connection import Connection
 
 @dataclass(frozen=True)
 class Progress:
-    """Counts of a model's settled messages, and what is known of the latest ones.
+    """Counts of a model's settled messages, and figures of the latest ones.
 
     Attributes:
         logged, duplicate, rejected, filtered: of the events topic.
         labels: settled messages of the labels topic.
-        version: that served the latest predictions, None before the first.
+        version: version of the latest predictions, None before the first.
         inference_ms: median and 99th percentile of the latest predictions.
-        lag_ms: median and 99th percentile, from Kafka's timestamp to the write.
+        lag_ms: the same of the time from Kafka's timestamp to the write.
     """
 
     logged: int = 0
@@ -32,12 +32,12 @@ class Progress:
 
     @property
     def events(self) -> int:
-        """Messages of the events topic that have their outcome."""
+        """Settled messages of the events topic."""
         return self.logged + self.duplicate + self.rejected + self.filtered
 
 
-class Watch:
-    """Reads a model's progress again and again; each look costs as much as what is new.
+class ProgressReader:
+    """Reads a model's progress repeatedly; each read fetches only new profile rows.
 
     Parameters:
         connection: as role `read`, in autocommit.
@@ -50,8 +50,8 @@ class Watch:
         self._last_profile = 0
         self._binnings: dict[str, Binning] = {}
 
-    def look(self) -> Progress:
-        """The progress now."""
+    def read(self) -> Progress:
+        """Read the current progress."""
         counts = {"events": (0, 0, 0, 0), "labels": (0, 0, 0, 0)}
         for stream, *outcomes in self._connection.execute(
             """SELECT s.stream, sum(logged), sum(duplicate), sum(rejected), sum(filtered)
@@ -66,7 +66,7 @@ class Watch:
         )
 
     def _latest(self) -> dict[str, Any]:
-        """Of the profile rows written since the last look."""
+        """Version and times from the profile rows written since the last read."""
         rows = self._connection.execute(
             """SELECT id, version, binning_id, cells FROM driftline.profile
                 WHERE model = %s AND segment = %s AND role = %s AND id > %s
@@ -91,6 +91,6 @@ class Watch:
             row = self._connection.execute(
                 "SELECT spec::text FROM driftline.binning WHERE id = %s", (binning_id,)
             ).fetchone()
-            assert row is not None, "a profile row names its binning"
+            assert row is not None, "each profile row refers to a binning"
             self._binnings[binning_id] = Binning.from_json(row[0])
         return self._binnings[binning_id]

@@ -1,6 +1,6 @@
-"""How a worker that cannot start tells the supervisor why: starting it again would not help.
+"""Passes the error of a worker that cannot start to the supervisor: a restart would not help.
 
-Flink alone would start it again and again, and keep the reason in the JVM's log.
+Flink alone would restart the worker again and again, with the reason only in the JVM's log.
 """
 
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from driftline.storage.reconnect import TRANSIENT
 
 
 @contextmanager
-def told(config: Config, model: str) -> Iterator[None]:
-    """Note what the block raises, unless it is a service that is away and will be back."""
+def recorded_startup_error(config: Config, model: str) -> Iterator[None]:
+    """Write the block's error to a file, unless a service is only temporarily unavailable."""
     try:
         yield
     except TRANSIENT:
@@ -24,10 +24,10 @@ def told(config: Config, model: str) -> Iterator[None]:
         own = isinstance(error, DriftlineError)
         config.folder("run")
         text = str(error) if own else f"{type(error).__name__}: {error}"
-        write_private(note(config, model), text)
+        write_private(error_file(config, model), text)
         raise
 
 
-def note(config: Config, model: str) -> Path:
-    """Where the reason is; there is no such file while all is well."""
-    return config.state / "run" / f"job-{model}.refusal"
+def error_file(config: Config, model: str) -> Path:
+    """The file with the error; it exists only after a failed start."""
+    return config.state / "run" / f"job-{model}.startup-error"

@@ -98,14 +98,14 @@ class Driver:
     def plan(self, *, force: bool = False) -> Plan:
         """What would be done."""
         with self.open() as grafana:
-            wanted = grafana.wanted(self.pages)
-            return plan(grafana.server, grafana.state, wanted, force=force)
+            desired = grafana.desired_objects(self.pages)
+            return plan(grafana.server, grafana.state, desired, force=force)
 
     def apply(self, *, force: bool = False) -> Outcome:
         """Do it."""
         with self.open() as grafana:
-            wanted = grafana.wanted(self.pages)
-            return apply(grafana.server, grafana.state, wanted, force=force)
+            desired = grafana.desired_objects(self.pages)
+            return apply(grafana.server, grafana.state, desired, force=force)
 
     def destroy(self, *, force: bool = False) -> Outcome:
         """Remove all."""
@@ -142,7 +142,7 @@ def driver(
             {
                 "url": url,
                 "token": {"file": tmp_path / "token"},
-                "patience": timedelta(milliseconds=500),
+                "retry_for": timedelta(milliseconds=500),
                 "contact_points": {
                     "ops": {
                         "type": "webhook",

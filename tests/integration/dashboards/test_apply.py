@@ -11,7 +11,7 @@ import pytest
 
 from driftline.dashboards.definitions.generate import generate
 from driftline.dashboards.sync.alert_rules import rules
-from driftline.dashboards.sync.desired import wanted
+from driftline.dashboards.sync.desired import desired_objects
 from driftline.dashboards.sync.export import export
 from driftline.dashboards.sync.show import as_json, diff_of, lines_of, outcome_lines
 from driftline.errors import ConfigError
@@ -53,7 +53,7 @@ def said(driver: Driver) -> list[str]:
 
 
 def conflicts(driver: Driver, **options: Any) -> list[str]:
-    return [c.where for step in driver.plan(**options).steps for c in step.conflicts]
+    return [c.dotted_path for step in driver.plan(**options).steps for c in step.conflicts]
 
 
 @BOTH
@@ -97,7 +97,7 @@ def test_edits_of_people_survive_and_ours_arrive(driver: Driver) -> None:
     edit(driver, "driftline-fleet", lambda page: page["tags"].append("mine"))
     seen = driver.plan()
     assert not seen.differs
-    assert {change.where for step in seen.steps for change in step.edits} == {
+    assert {change.dotted_path for step in seen.steps for change in step.edits} == {
         "panels.1.title",
         "panels.3",
         "tags.mine",
@@ -121,7 +121,7 @@ def test_conflicts_are_listed_and_left_unless_forced(driver: Driver) -> None:
     assert titles == ["Theirs", "Ours too"]
     assert conflicts(driver) == ["panels.1.title"]  # not forgotten
     assert driver.plan().differs
-    assert "conflict, left as it is: panels.1.title: 'Theirs' -> 'Ours'" in "\n".join(
+    assert "conflict, not changed: panels.1.title: 'Theirs' -> 'Ours'" in "\n".join(
         lines_of(driver.plan())
     )
     assert driver.apply(force=True).ok
@@ -362,7 +362,7 @@ def test_secrets_are_nowhere(
     with connect(driver.config.local_postgres(), "read") as connection:
         rows = connection.execute("SELECT * FROM driftline.grafana_object").fetchall()
     texts.append(repr(rows))
-    written = wanted(driver.config, driver.pages, (11, 0), secrets=False)
+    written = desired_objects(driver.config, driver.pages, (11, 0), secrets=False)
     export(driver.config, written, tmp_path / "files")
     texts += [file.read_text() for file in (tmp_path / "files").rglob("*") if file.is_file()]
     for secret in secrets:
@@ -400,8 +400,8 @@ def test_destroy_removes_its_own_and_nothing_else(driver: Driver) -> None:
     # the page that stays still has its data
     assert set(store.data_sources) == {"driftline-timescaledb"}
     told = "\n".join(outcome_lines(outcome))
-    assert "others have something in it (1 dashboard)" in told
-    assert "datasource driftline-timescaledb: stays, as these stay, which may use it: d" in told
+    assert "it contains objects of others (1 dashboard)" in told
+    assert "datasource driftline-timescaledb: not deleted: may still be used by d" in told
     driver.destroy(force=True)
     assert set(store.dashboards) == {"theirs"}
     assert (store.data_sources, store.contact_points) == ({}, [])
@@ -432,9 +432,9 @@ def test_a_contact_point_that_others_use_stays(driver: Driver) -> None:
     }
     outcome = driver.destroy()
     assert outcome.ok
-    assert [(step.uid, why) for step, why in outcome.kept if step.kind.name == "contact_point"] == [
-        (store.contact_points[0]["uid"], "a rule or a policy still sends to it")
-    ]
+    assert [
+        (step.uid, why) for step, why in outcome.retained if step.kind.name == "contact_point"
+    ] == [(store.contact_points[0]["uid"], "a rule or a policy still uses it")]
     store.policies["routes"] = []
     assert driver.destroy().ok
     assert store.contact_points == []
@@ -451,7 +451,7 @@ def test_a_page_in_the_new_schema_is_named_and_left_alone(driver: Driver) -> Non
         ((step, error),) = outcome.failed
         assert step.uid == "driftline-models"
         assert "saved in Grafana's new schema (v2)" in str(error)
-        assert "save this one as a copy, delete it, and run it again" in str(error)
+        assert "save this one as a copy, delete it and apply again" in str(error)
         assert store.dashboards["driftline-models"] == theirs
 
 
@@ -490,9 +490,9 @@ def test_what_a_later_server_adds_to_a_rule_is_no_edit(driver: Driver) -> None:
         one.update(keep_firing_for="0s", record=None, missingSeriesEvalsToResolve=0)
     plan = driver.plan()
     assert not plan.differs
-    assert [edit.where for step in plan.steps for edit in step.edits] == []
+    assert [edit.dotted_path for step in plan.steps for edit in step.edits] == []
     driver.stand_in.store.rules[0]["keep_firing_for"] = "5m"
-    edits = [edit.where for step in driver.plan().steps for edit in step.edits]
+    edits = [edit.dotted_path for step in driver.plan().steps for edit in step.edits]
     assert edits == ["keep_firing_for"]
     driver.stand_in.store.rules[0]["keep_firing_for"] = "0s"
     assert driver.destroy().ok
@@ -791,7 +791,7 @@ def test_editable_rules_become_locked(driver: Driver) -> None:
     assert {one["provenance"] for one in [*store.rules, *store.contact_points]} == {""}
     driver.change(provenance="locked")
     changed = [step for step in driver.plan().steps if step.action == "update"]
-    assert {change.where for step in changed for change in step.changes} == {"provenance"}
+    assert {change.dotted_path for step in changed for change in step.changes} == {"provenance"}
     assert driver.apply().ok
     assert {one["provenance"] for one in [*store.rules, *store.contact_points]} == {"api"}
     assert not driver.plan().differs

@@ -52,7 +52,7 @@ def test_plan_apply_plan_destroy(driver: Driver, file: Path) -> None:
     assert not machine["differs"]
     assert machine["requests"] == 4 + 1 + 3 + 3
     assert run(file, "diff").output == ""
-    assert run(file, "silences").output == "0 silences made, 0 ended\n"
+    assert run(file, "silences").output == "0 silences created, 0 ended\n"
     assert run(file, "destroy", "--yes").exit_code == 0
     assert driver.stand_in.store.dashboards == {}
     assert driver.stand_in.store.folders == {}
@@ -74,7 +74,7 @@ def test_a_failure_is_said_and_exits_1(driver: Driver, file: Path) -> None:
     driver.stand_in.faults.answers = [400] * 3
     failed = run(file, "apply")
     assert failed.exit_code == 1
-    assert "! folder driftline: can't make the folder 'driftline'" in failed.output
+    assert "! folder driftline: can't create the folder 'driftline'" in failed.output
     driver.stand_in.store.tokens = {}
     refused = run(file, "plan")
     assert isinstance(refused.exception, DriftlineError)
@@ -123,7 +123,7 @@ def test_a_page_that_cannot_be_generated_stops_no_other(
 
     monkeypatch.setattr(score, "panels", broken)
     why = (
-        "! dashboard driftline-model-fraud: can't generate the page of model 'fraud': "
+        "! dashboard driftline-model-fraud: can't generate the dashboard of model 'fraud': "
         "ValueError: no bins (test_commands.py, line "
     )
     for command, code in (("plan", 2), ("diff", 2), ("apply", 1), ("plan", 2)):
@@ -171,7 +171,7 @@ class Doctor:
 
 @pytest.fixture
 def doctor(file: Path, monkeypatch: pytest.MonkeyPatch) -> Doctor:
-    monkeypatch.setattr("driftline.doctor.CHECKS", {"grafana": doctors.grafana})
+    monkeypatch.setattr("driftline.doctor.CHECKS", {"grafana": doctors.check_grafana})
     return Doctor(file)
 
 
@@ -180,10 +180,7 @@ def test_the_doctor_is_content_with_a_token_that_may_all(
 ) -> None:
     code, problems = doctor()
     assert (code, list(problems)) == (1, ["can't read the database through Grafana"])
-    assert (
-        "'driftline dashboards apply' makes it"
-        in problems["can't read the database through Grafana"]
-    )
+    assert "run 'driftline dashboards apply'" in problems["can't read the database through Grafana"]
     run(file, "apply")
     assert doctor() == (0, {})
 
@@ -194,7 +191,9 @@ def test_the_doctor_says_which_right_is_missing(driver: Driver, file: Path, doct
     code, problems = doctor()
     assert (code, list(problems)) == (1, ["can't write data sources"])
     assert "Permissions needed: datasources:create" in problems["can't write data sources"]
-    assert "the role Admin, or make the source by hand" in problems["can't write data sources"]
+    assert (
+        "the role Admin, or create the data source manually" in problems["can't write data sources"]
+    )
     driver.stand_in.store.tokens = {TOKEN: "Viewer"}
     code, problems = doctor()
     assert code == 1
@@ -211,7 +210,7 @@ def test_the_doctor_says_that_the_token_is_over(driver: Driver, doctor: Doctor) 
     code, problems = doctor()
     assert (code, list(problems)) == (1, ["can't use the token"])
     assert (
-        "(Expired API key): make a new one and set grafana.token"
+        "(Expired API key): create a new one and set grafana.token"
         in (problems["can't use the token"])
     )
 
@@ -223,6 +222,6 @@ def test_the_doctor_says_that_grafana_is_away(file: Path, doctor: Doctor) -> Non
     code, problems = doctor()
     assert (code, list(problems)) == (1, ["can't reach the server"])
     assert (
-        "can't be reached: check that it runs, and grafana.url"
+        "is unreachable: check that it runs, and grafana.url"
         in (problems["can't reach the server"])
     )

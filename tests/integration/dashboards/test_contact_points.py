@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from driftline.config.grafana import SECRET_SETTINGS, ContactType
-from driftline.dashboards.sync.desired import wanted
+from driftline.dashboards.sync.desired import desired_objects
 from driftline.dashboards.sync.export import export
 from driftline.dashboards.sync.show import as_json, diff_of, lines_of, outcome_lines
 from driftline.errors import ConfigError
@@ -160,13 +160,15 @@ def test_no_secret_of_any_type_is_shown(
     shown = [*refused, *lines_of(everybody.plan()), *diff_of(everybody.plan())]
     shown += [json.dumps(as_json(everybody.plan())), *outcome_lines(everybody.apply())]
     shown += [repr(everybody.plan()), repr(everybody.config), caplog.text]
-    export(everybody.config, wanted(everybody.config, [], (11, 0), secrets=False), tmp_path)
+    export(
+        everybody.config, desired_objects(everybody.config, [], (11, 0), secrets=False), tmp_path
+    )
     shown += [file.read_text() for file in tmp_path.rglob("*.yaml")]
     with connect(everybody.config.local_postgres(), "read") as connection:
         shown.append(repr(connection.execute("TABLE driftline.grafana_object").fetchall()))
     said = "\n".join(shown)
     for kind, (secrets, _) in TYPES.items():
-        assert f"! contact_point driftline-{kind}: can't make the contact point" in said
+        assert f"! contact_point driftline-{kind}: can't create the contact point" in said
         for name in secrets:
             assert planted(kind, name) not in said
             assert f"{name}: ${kind}_{name}".upper() in said.upper()  # what files have instead

@@ -23,7 +23,7 @@ def test_the_demo_applies_everything(
     assert "driftline-model-flights-late" in driver.stand_in.store.dashboards
     driver.stand_in.store.tokens = {}
     assert in_grafana.bring(demo, said.append) is None
-    assert "refuses the token" in said[-1]
+    assert "rejected the token" in said[-1]
     monkeypatch.delenv("GRAFANA_URL")
     settings.write(path, tmp_path, paced=False)
     assert load(path).grafana.url is None

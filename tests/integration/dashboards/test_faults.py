@@ -19,22 +19,20 @@ _SOURCE = "driftline-timescaledb"
 
 def test_down(driver: Driver) -> None:
     driver.change(url="http://127.0.0.1:9")
-    with pytest.raises(
-        GrafanaError, match=r"can't be reached: check that it runs, and grafana\.url"
-    ):
+    with pytest.raises(GrafanaError, match=r"is unreachable: check that it runs, and grafana\.url"):
         driver.plan()
 
 
 def test_slow(driver: Driver) -> None:
     driver.change(timeout=timedelta(milliseconds=200))
     driver.stand_in.faults.delay = 0.5
-    with pytest.raises(GrafanaError, match=r"does not answer in time: see grafana\.timeout"):
+    with pytest.raises(GrafanaError, match=r"does not respond in time: see grafana\.timeout"):
         driver.plan()
 
 
 def test_an_expired_token(driver: Driver) -> None:
     driver.stand_in.store.expired = {TOKEN}
-    said = r"refuses the token \(Expired API key\): make a new one and set grafana\.token"
+    said = r"rejected the token \(Expired API key\): create a new one and set grafana\.token"
     with pytest.raises(GrafanaError, match=said) as raised:
         driver.plan()
     assert TOKEN not in str(raised.value)
@@ -46,7 +44,7 @@ def test_a_token_without_rights(driver: Driver) -> None:
     outcome = driver.apply()
     assert outcome.done == []
     failed = [str(error) for step, error in outcome.failed if step.kind.name != "rule_group"]
-    assert all("lacks a right" in error for error in failed)
+    assert all("denied permission" in error for error in failed)
     assert "Permissions needed: folders:create" in str(outcome.failed[0][1])
 
 
@@ -85,8 +83,8 @@ def test_a_dashboard_from_a_file_is_left_to_it(driver: Driver) -> None:
     for one in driver.pages:
         one["description"] = "Another"
     said = (
-        "dashboard 'driftline-fleet' comes from a file of Grafana's: remove the file, or leave "
-        "dashboards to it ('driftline dashboards export')"
+        "dashboard 'driftline-fleet' is provisioned from a file in Grafana: remove the file, or "
+        "manage dashboards by files ('driftline dashboards export')"
     )
     (step,) = [step for step in driver.plan().steps if step.failed is not None]
     assert str(step.failed) == said
@@ -105,8 +103,8 @@ def test_a_data_source_from_a_file_is_left_to_it(driver: Driver) -> None:
     before = copy.deepcopy(store.data_sources)
     outcome = driver.apply()
     assert [str(error) for _, error in outcome.failed] == [
-        "data source 'driftline-timescaledb' comes from a file of Grafana's: change it there, or "
-        "set grafana.data_source.manage: false"
+        "data source 'driftline-timescaledb' is provisioned from a file in Grafana: change it "
+        "there, or set grafana.data_source.manage: false"
     ]
     assert set(store.dashboards) == {"driftline-fleet", "driftline-models"}
     driver.change(data_source={"manage": False})
@@ -119,7 +117,7 @@ def test_a_data_source_that_a_file_took_over_is_not_deleted(driver: Driver) -> N
     driver.apply()
     driver.stand_in.store.data_sources["driftline-timescaledb"]["readOnly"] = True
     outcome = driver.destroy()
-    assert [why for _, why in outcome.kept] == ["it comes from a file of Grafana's"]
+    assert [why for _, why in outcome.retained] == ["it is provisioned from a file in Grafana"]
     assert outcome.ok
     assert set(driver.stand_in.store.data_sources) == {"driftline-timescaledb"}
 
@@ -131,7 +129,7 @@ def test_doctor_names_the_missing_right(driver: Driver) -> None:
     driver.stand_in.store.tokens = {TOKEN: "Editor"}
     (missing,) = [right for right in check(driver.config) if not right.ok]
     assert missing.name == "write data sources"
-    assert "or make the source by hand and set grafana.data_source.manage: false" in (
+    assert "or create the data source manually and set grafana.data_source.manage: false" in (
         missing.detail
     )
     driver.stand_in.store.version = "10.2.0"
@@ -158,13 +156,13 @@ def test_doctor_finds_a_corrupted_alertmanager(driver: Driver) -> None:
     driver.stand_in.store.corrupted = True
     found = next(right for right in check(driver.config) if not right.ok)
     assert found.name == "read contact points"
-    assert "roll it back to an earlier version in Grafana" in found.detail
+    assert "restore an earlier version in Grafana" in found.detail
     assert "cannot have continue in root route" in found.detail
 
 
 def test_a_busy_server_is_asked_again(driver: Driver) -> None:
     driver.stand_in.faults.answers = [500, 429, 503, 502]
-    driver.change(patience="1 min")
+    driver.change(retry_for="1 min")
     assert driver.apply().ok
     assert not driver.plan().differs
 
@@ -196,9 +194,9 @@ class CrashError(Exception):
 
 
 def crashed(driver: Driver, grafana: Session) -> None:
-    wanted = grafana.wanted(driver.pages)
+    desired = grafana.desired_objects(driver.pages)
     with pytest.raises(CrashError):
-        apply(grafana.server, grafana.state, wanted)
+        apply(grafana.server, grafana.state, desired)
 
 
 @pytest.mark.parametrize("arrives", [True, False])

@@ -9,7 +9,7 @@ MODELS, TEAMS = 500, 10
 def test_500_models_arrive_at_a_busy_server(driver: Driver) -> None:
     models = {f"model-{n}": model(f"team-{n % TEAMS}") for n in range(MODELS)}
     driver.config = driver.config.model_copy(update={"models": models})
-    driver.change(patience="1 min")
+    driver.change(retry_for="1 min")
     driver.pages = [page(names.dashboard_uid(name)) for name in models]  # small, for time
     faults, log = driver.stand_in.faults, driver.stand_in.log
     refused = []

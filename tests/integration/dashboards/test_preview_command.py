@@ -67,4 +67,4 @@ def test_a_taken_port_is_said(settings: Path) -> None:
         command = [*COMMAND, "--port", str(port), "--config", str(settings)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 1
-    assert f"can't listen on port {port}: Address already in use: name another" in done.stderr
+    assert f"can't listen on port {port}: Address already in use: choose another" in done.stderr

@@ -66,9 +66,7 @@ def test_a_roll_back_is_marked_and_a_canary_is_not(monitored_store: Config) -> N
 
 def test_performance_of_a_chosen_model_has_an_interval(reader: Connection) -> None:
     """What the monitor knows of the value, beside it."""
-    (asked,) = [
-        one for one in ALL if str(one) == f"{names.MODELS_UID}/Realised against estimated/A"
-    ]
+    (asked,) = [one for one in ALL if str(one) == f"{names.MODELS_UID}/Realised and estimated/A"]
     now = datetime.now(UTC)
     rows = reader.execute(asked.over(now - timedelta(days=4), now).encode()).fetchall()
     assert len(rows) > 40
@@ -98,11 +96,11 @@ def test_the_objective_is_marked_in_the_bin_that_it_is_in(
 
 
 _FAULTS = {
-    "proof": ("UPDATE driftline.profile SET rows = rows + 5 WHERE model = 'fraud'", "firing"),
-    "rejects": ("UPDATE driftline.ledger SET rejected = logged + 1", "firing"),
-    "runners": ("UPDATE driftline.runner SET beat_at = now() - interval '1 hour'", "broken"),
+    "consistency": ("UPDATE driftline.profile SET rows = rows + 5 WHERE model = 'fraud'", "firing"),
+    "rejected messages": ("UPDATE driftline.ledger SET rejected = logged + 1", "firing"),
+    "runners": ("UPDATE driftline.runner SET heartbeat_at = now() - interval '1 hour'", "broken"),
     "monitors": ("UPDATE driftline.monitor_progress SET failed_since = now()", "broken"),
-    "lag of the monitors": ("UPDATE driftline.monitor_progress SET lag_seconds = 900", "pending"),
+    "monitor lag": ("UPDATE driftline.monitor_progress SET lag_seconds = 900", "pending"),
     "events": ("UPDATE driftline.ledger SET committed_at = now() - interval '1 h'", "no data"),
     "alert of family volume": (
         "UPDATE driftline.alert SET state = 'firing', summary = 'half as many' "
@@ -115,14 +113,14 @@ _FAULTS = {
 @pytest.mark.parametrize("part", _FAULTS)
 def test_the_pipeline_begins_with_what_is_wrong(monitored_store: Config, part: str) -> None:
     """What is wrong stands first, with its cause and a way out; without faults all is well."""
-    where = f"{names.PIPELINE_UID}/What is wrong, since when, what to do/A"
+    where = f"{names.PIPELINE_UID}/Pipeline problems/A"
     (asked,) = [one for one in ALL if str(one) == where]
     now = datetime.now(UTC)
     statement = asked.over(now - timedelta(days=4), now + timedelta(minutes=1)).encode()
     fault, state = _FAULTS[part]
     with connect(monitored_store.postgres, "migrate") as connection:
         connection.execute("UPDATE driftline.ledger SET rejected = 0, committed_at = now()")
-        connection.execute("UPDATE driftline.runner SET beat_at = now()")
+        connection.execute("UPDATE driftline.runner SET heartbeat_at = now()")
         connection.execute("UPDATE driftline.monitor_progress SET failed_since = NULL")
         well = connection.execute(statement).fetchall()
         connection.execute(fault.encode())

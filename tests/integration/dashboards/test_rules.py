@@ -129,7 +129,8 @@ def test_annotations_name_the_columns_and_by_how_much(config: Config, store: Sto
     assert after.annotations == {
         "summary": "fraud: quality alarm",
         "description": (
-            f"Since 2026-03-01 06:00 UTC, incident {numbers[1]}: the model's page has the reports."
+            f"Incident {numbers[1]} since 2026-03-01 06:00 UTC. "
+            "The model's dashboard shows its verdicts and reports."
         ),
         "version": "3",
         "columns": "country, amount, rejected",
@@ -168,7 +169,7 @@ def _incident(config: Config, *looks: dict[str, str], family: str = "quality") -
     since = datetime(2026, 3, 1, 6, tzinfo=UTC)
     content = Content("page", 3, since, since + timedelta(hours=1), "", looks, None)
     with connect(config.postgres, "write", autocommit=True) as connection:
-        for number in incidents.still_open(connection, "fraud").values():
+        for number in incidents.unresolved(connection, "fraud").values():
             incidents.resolve(connection, number.id, "ended")
         return incidents.start(connection, "fraud", family, content)
 
@@ -176,7 +177,7 @@ def _incident(config: Config, *looks: dict[str, str], family: str = "quality") -
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE driftline.runner SET beat_at = now() - interval '6 min'",
+        "UPDATE driftline.runner SET heartbeat_at = now() - interval '6 min'",
         "DELETE FROM driftline.runner",
     ],
 )

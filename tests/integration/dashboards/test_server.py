@@ -35,7 +35,7 @@ def client(monitored_store: Config) -> Iterator[httpx.Client]:
 
 
 def panel(preview: Preview, uid: str, title: str) -> int:
-    found = preview.pages[uid].dashboard["panels"]
+    found = preview.dashboards[uid].dashboard["panels"]
     return next(int(one["id"]) for one in found if one["title"] == title)
 
 
@@ -58,7 +58,7 @@ def test_other_users_of_the_machine_get_nothing(
     headers = {b"Authorization": given.encode()}
     answer = httpx.get(client.base_url.join(path), headers=headers)
     assert (answer.status_code, answer.headers["x-content-type-options"]) == (401, "nosniff")
-    assert answer.text.startswith("Open the address that 'driftline preview' has printed")
+    assert answer.text.startswith("Open the address that 'driftline preview' printed")
     assert httpx.get(client.base_url.join(path), params={"token": "wrong"}).status_code == 401
 
 
@@ -88,15 +88,15 @@ def test_what_a_foreign_page_can_send_is_refused(client: httpx.Client) -> None:
     url = f"/api/d/{UID}/panel"
     answer = client.post(url, content="{}", headers={"Content-Type": "text/plain"})
     assert answer.status_code == 404
-    assert answer.json() == {"error": "ask with JSON"}
+    assert answer.json() == {"error": "the request is not JSON: set Content-Type: application/json"}
 
 
 @pytest.mark.parametrize(
     ("body", "said"),
     [
         ({"sql": "SELECT 1"}, "can't read the request: sql: Extra inputs are not permitted"),
-        ({"panel": 0}, f"no panel 0 on '{UID}': load it anew"),
-        ({"variables": {"evil": "x"}}, f"no panel None on '{UID}': load it anew"),
+        ({"panel": 0}, f"no panel 0 on dashboard '{UID}': reload the page"),
+        ({"variables": {"evil": "x"}}, f"no panel None on dashboard '{UID}': reload the page"),
         ({"variables": {"segment": "x" * 301}}, "can't read the request: variables.segment"),
         ({"variables": {"segment": "\x00"}}, "can't read the request: variables.segment"),
         ({"since": -1}, "can't read the request: since: Input should be"),
@@ -111,7 +111,7 @@ def test_refusals(client: httpx.Client, body: dict[str, Any], said: str) -> None
 def test_unknown_variables_are_refused(client: httpx.Client, preview: Preview) -> None:
     number = panel(preview, UID, "Predictions")
     answer = ask(client, "panel", panel=number, variables={"evil": "x"})
-    assert answer.json() == {"error": f"no variable 'evil' on '{UID}'"}
+    assert answer.json() == {"error": f"no variable 'evil' on dashboard '{UID}'"}
 
 
 def test_values_are_text_and_nothing_else(client: httpx.Client, preview: Preview) -> None:
@@ -165,7 +165,7 @@ def test_annotations(client: httpx.Client) -> None:
 def test_no_report(client: httpx.Client) -> None:
     answer = client.get("/reports/999999")
     assert answer.status_code == 404
-    assert answer.json() == {"error": "no report 999999: 'driftline report' makes them"}
+    assert answer.json() == {"error": "no report 999999: run 'driftline report' to create one"}
 
 
 def test_a_report_is_sandboxed(client: httpx.Client) -> None:

@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from driftline.cli.app import app
-from driftline.cli.grafana_follows import following
+from driftline.cli.grafana_silences import keep_synced
 from driftline.dashboards.sync.alert_rules import rules
 from driftline.dashboards.sync.silences import Synced, end_all, sync
 from driftline.storage.connection import connect
@@ -318,7 +318,7 @@ def test_the_runner_keeps_grafana_in_step(driver: Driver) -> None:
         "INSERT INTO driftline.silence (model, ends_at, created_by, reason)"
         " VALUES ('fraud', now() + interval '1 hour', 'mia', 'known')",
     )
-    with following(driver.config, every=0.01):
+    with keep_synced(driver.config, every=0.01):
         while not active(driver):
             time.sleep(0.01)
         execute(driver, "UPDATE driftline.silence SET ends_at = now()")
@@ -334,11 +334,11 @@ def test_a_grafana_that_is_away_does_not_disturb_the_runner(
         " VALUES ('fraud', now() + interval '1 hour', 'mia', 'known')",
     )
     driver.change(url="http://127.0.0.1:9")
-    with following(driver.config):
+    with keep_synced(driver.config):
         pass
-    assert "can't be reached" in caplog.text
+    assert "is unreachable" in caplog.text
     driver.change(url=None, token=None)
-    with following(driver.config):
+    with keep_synced(driver.config):
         pass
 
 
@@ -400,7 +400,7 @@ def test_an_acknowledgement_is_at_once_a_silence(driver: Driver, file: Path) -> 
     assert fires(driver)
 
 
-@pytest.mark.parametrize(("status", "why"), [(503, "is busy"), (403, "lacks a right")])
+@pytest.mark.parametrize(("status", "why"), [(503, "is busy"), (403, "denied permission")])
 def test_a_silence_holds_when_grafana_is_away(
     driver: Driver, file: Path, status: int, why: str
 ) -> None:
@@ -410,7 +410,7 @@ def test_a_silence_holds_when_grafana_is_away(
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 4
     assert "fraud all families for 2 h" in result.stdout
-    assert "Grafana does not know it yet" in result.stderr
+    assert "done, but Grafana could not be updated" in result.stderr
     assert why in result.stderr
     assert len(driver.stand_in.faults.answers) > 90
     driver.stand_in.faults.answers = []

@@ -19,8 +19,8 @@ import pytest
 from driftline.config import load
 from driftline.config.monitors import Family, Severity
 from driftline.dashboards.definitions.generate import generate
-from driftline.dashboards.preview.ask import Ask, Page
 from driftline.dashboards.preview.extent import extent
+from driftline.dashboards.preview.panel_data import DashboardData, DataRequest
 from driftline.dashboards.preview.reader import Reader
 from driftline.dashboards.sync.alert_rules import HEARTBEAT, rules
 from driftline.services.stack import Stack
@@ -79,7 +79,7 @@ def _until_the_preview(state: Path, *options: str) -> str:
     output = ""
     for line in demo.stdout:
         output += line
-        if "Ctrl-C ends it" in line:
+        if "Ctrl-C to stop" in line:
             break
     return output + _ended(demo, signal.SIGINT)
 
@@ -97,7 +97,7 @@ def _ended(demo: subprocess.Popen[str], number: signal.Signals) -> str:
 def test_the_demo_ends_with_a_proof(shown: Shown) -> None:
     """Every flight is logged once, the better version takes over, the broken one is refused."""
     assert f"logged {FLIGHTS:,} = profiled {FLIGHTS:,} (every cell)" in shown.output, shown.output
-    assert f"= published {FLIGHTS:,}  all agrees" in shown.output
+    assert f"= published {FLIGHTS:,}  consistent" in shown.output
     said = " ".join(shown.output.split())
     assert "versions 2 and 3 are registered and score as shadows" in said
     assert "version 3 is refused: " in said, said
@@ -170,7 +170,7 @@ def test_its_services_and_its_config_can_be_used(state: Path, kept: Path) -> Non
 # What may be empty, while the store has nothing that it could show: 4,000 flights are four days.
 _ALARM = "window_end = (SELECT max(window_end) FROM driftline.judged_window) AND status = 'alarm'"
 UNLESS = {
-    f"driftline.verdict WHERE family = 'drift' AND {_ALARM}": {"Worst drift/A"},
+    f"driftline.verdict WHERE family = 'drift' AND {_ALARM}": {"Largest drift by column/A"},
     "driftline.incident": {"Incidents/A", "annotation/Incidents"},
     "driftline.incident WHERE resolved_at IS NULL": {"Open incidents/A"},
     "driftline.report": {"Reports/A"},
@@ -185,11 +185,11 @@ UNLESS = {
         "Performance/A",
         "Performance by monitor/A",
         "Label coverage/A",
-        "Realised against estimated: AUC/B",
-        "Realised against estimated/B",
+        "Realised and estimated: AUC/B",
+        "Realised and estimated/B",
     },
     "driftline.verdict WHERE monitor LIKE 'realised%' AND value IS NOT NULL": {
-        "Realised against estimated/A",
+        "Realised and estimated/A",
     },
 }
 
@@ -204,11 +204,11 @@ def test_every_query_of_every_dashboard_gives_data(kept: Path) -> None:
     for board in generate(config):
         span = extent(reader, board["uid"], MODEL)
         assert span is not None
-        ask = Ask(since=span[0], until=span[1])
-        page = Page(board, reader)
-        chosen = {one["name"]: one["value"] for one in page.variables(ask)}
+        request = DataRequest(since=span[0], until=span[1])
+        data = DashboardData(board, reader)
+        chosen = {one["name"]: one["value"] for one in data.variables(request)}
         for asked in queries(board):
-            rows = reader.run(asked.over(ask.start, ask.end, chosen)).rows
+            rows = reader.run(asked.over(request.start, request.end, chosen)).rows
             if not any(value is not None for row in rows for value in row):
                 silent.add(asked.where.partition("/")[2])
     reader.close()

@@ -49,9 +49,9 @@ class World:
             **more,
         }
 
-    def topic(self, model: str, what: str) -> str:
+    def topic(self, model: str, kind: str) -> str:
         """The name of one of a model's topics."""
-        return f"{self.registered}-{model}-{what}"
+        return f"{self.registered}-{model}-{kind}"
 
     def write(
         self, model: str, section: dict[str, Any], *, parallelism: int = 1, **more: Any
@@ -71,7 +71,7 @@ class World:
         content = {
             "state": str(self.folder / "state"),
             "flink": {"parallelism": parallelism, "checkpoint_interval": "1 s"},
-            **{name: found.model_dump(mode="json") for name, found in addresses.items()},
+            **{name: settings.model_dump(mode="json") for name, settings in addresses.items()},
             **more,
             "models": {model: section},
         }
@@ -81,9 +81,9 @@ class World:
         migrate(self.config, features)
         return path
 
-    def make_topics(self, model: str, what: tuple[str, ...] = ("events", "scored")) -> None:
+    def make_topics(self, model: str, kinds: tuple[str, ...] = ("events", "scored")) -> None:
         """Make a model's topics, empty."""
-        feed.make_topics(self.config.local_kafka(), [self.topic(model, one) for one in what])
+        feed.make_topics(self.config.local_kafka(), [self.topic(model, kind) for kind in kinds])
 
 
 @pytest.fixture(scope="session", autouse=True)

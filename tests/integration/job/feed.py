@@ -131,6 +131,8 @@ def make_producer(kafka: Kafka) -> Producer:
 def make_topics(kafka: Kafka, names: Iterable[str], partitions: int = 2) -> None:
     """Make empty topics."""
     admin = AdminClient(librdkafka(kafka))
-    made: dict[str, Any] = admin.create_topics([NewTopic(name, partitions, 1) for name in names])
-    for future in made.values():
+    creations: dict[str, Any] = admin.create_topics(
+        [NewTopic(name, partitions, 1) for name in names]
+    )
+    for future in creations.values():
         future.result(60)

@@ -18,7 +18,7 @@ from driftline.errors import DriftlineError
 from driftline.storage.connection import connect
 from driftline.streaming.flink.checkpoints import newest
 from driftline.streaming.flink.supervise import Supervisor
-from driftline.streaming.progress import Progress, Watch
+from driftline.streaming.progress import Progress, ProgressReader
 from tests import attacks
 from tests.integration.job import flink_rest
 
@@ -69,11 +69,11 @@ class Running:
         def settled() -> Progress | None:
             self._check()
             assert self._thread.is_alive(), f"the job ended:\n{self.last_words()}"
-            seen = self.progress()
-            return seen if seen.events + seen.labels >= messages else None
+            progress = self.progress()
+            return progress if progress.events + progress.labels >= messages else None
 
-        seen: Progress = wait_for(settled, f"{messages} settled messages", self.last_words)
-        return seen
+        progress: Progress = wait_for(settled, f"{messages} settled messages", self.last_words)
+        return progress
 
     def pids(self) -> Pids:
         """The job's own processes."""
@@ -121,13 +121,13 @@ def wait_until_midstream(config: Config, model: str) -> None:
     """Wait until a checkpoint is complete that is younger than the first settled messages."""
     folder = str(config.state / "checkpoints" / model)
     wait_for(lambda: progress(config, model).events, "the first settled message")
-    before = newest(folder)
-    wait_for(lambda: newest(folder) != before, "a checkpoint in mid-stream")
+    previous = newest(folder)
+    wait_for(lambda: newest(folder) != previous, "a checkpoint in mid-stream")
 
 
 def processes(session: int) -> Pids:
     """The JVM and the Python workers in a session."""
-    found: Pids = {"jvm": [], "worker": []}
+    pids: Pids = {"jvm": [], "worker": []}
     for process in psutil.process_iter(["cmdline"]):
         try:
             if os.getsid(process.pid) != session:
@@ -136,10 +136,10 @@ def processes(session: int) -> Pids:
             continue
         command = " ".join(process.info["cmdline"] or ())
         if "py4j.GatewayServer" in command:
-            found["jvm"].append(process.pid)
+            pids["jvm"].append(process.pid)
         elif "beam_boot" in command:
-            found["worker"].append(process.pid)
-    return found
+            pids["worker"].append(process.pid)
+    return pids
 
 
 def command(name: str, model: str, path: Path, **options: Any) -> "subprocess.Popen[bytes]":
@@ -152,7 +152,7 @@ def progress(config: Config, model: str) -> Progress:
     """What the store holds of a model; nothing while the database is away."""
     try:
         with connect(config.local_postgres(), "read", autocommit=True) as connection:
-            return Watch(connection, model).look()
+            return ProgressReader(connection, model).read()
     except (DriftlineError, psycopg.OperationalError):
         return Progress()
 
@@ -163,13 +163,13 @@ def rows(config: Config, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         return connection.execute(statement, values).fetchall()
 
 
-def wait_for(condition: Callable[[], Any], what: str, words: Callable[[], str] = str) -> Any:
+def wait_for(condition: Callable[[], Any], goal: str, words: Callable[[], str] = str) -> Any:
     """Wait until a condition gives something true; gives it back."""
     until = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < until, f"waited in vain for {what}\n{words()}"
+    while not (result := condition()):
+        assert time.monotonic() < until, f"waited in vain for {goal}\n{words()}"
         time.sleep(0.2)  # each look is a connection and a count, on cores that the job needs
-    return found
+    return result
 
 
 def proof(config: Config, model: str) -> AuditReport:

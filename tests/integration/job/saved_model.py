@@ -23,8 +23,8 @@ def save(folder: Path, factor: float = 0.5) -> Path:
     ]
 
     def serve(amount: Any, items: Any, country: Any) -> dict[str, Any]:
-        known = tf.where(tf.math.is_nan(amount), 0.0, amount)
-        return {"score": module.factor * known + tf.cast(items, tf.float32)}
+        filled = tf.where(tf.math.is_nan(amount), 0.0, amount)
+        return {"score": module.factor * filled + tf.cast(items, tf.float32)}
 
     module.serve = tf.function(serve, input_signature=specs)
     tf.saved_model.save(module, str(folder), signatures=module.serve)

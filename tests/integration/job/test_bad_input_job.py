@@ -140,10 +140,10 @@ def test_every_bad_message_has_one_outcome_and_no_worker_dies(
         job.wait_until_settled(GOOD + len(CASES))
         assert workers == job.pids()["worker"] != []
         job.drain()
-    found = outcomes(world.config, MODEL)
-    told = [(case, found.pop((0, offset))) for case, offset in offsets]
-    assert [(shown(case), got) for case, got in told if got != [case.outcome]] == []
-    assert list(found.values()) == [["logged"]] * GOOD
+    outcomes_by_position = outcomes(world.config, MODEL)
+    case_outcomes = [(case, outcomes_by_position.pop((0, offset))) for case, offset in offsets]
+    assert [(shown(case), got) for case, got in case_outcomes if got != [case.outcome]] == []
+    assert list(outcomes_by_position.values()) == [["logged"]] * GOOD
     report = proof(world.config.model_copy(update={"models": job.config.models}), MODEL)
     assert report.events.read == GOOD + len(CASES)
     kept_whole(world.config, MODEL, [case for case, _ in offsets])
@@ -173,7 +173,7 @@ def send(world: World, topic: str) -> list[tuple[Case, int]]:
 
 def outcomes(config: Config, model: str) -> dict[tuple[int, int], list[str]]:
     """What became of each message, by partition and offset: exactly one thing, one hopes."""
-    found: dict[tuple[int, int], list[str]] = {}
+    by_position: dict[tuple[int, int], list[str]] = {}
     for partition, offset, outcome in rows(
         config,
         f"""SELECT s.partition, o.kafka_offset, o.outcome FROM driftline.source s JOIN (
@@ -183,18 +183,18 @@ def outcomes(config: Config, model: str) -> dict[tuple[int, int], list[str]]:
             ) o ON o.source = s.id WHERE s.model = %s AND s.stream = 'events'""",
         model,
     ):
-        found.setdefault((partition, offset), []).append(outcome)
-    return found
+        by_position.setdefault((partition, offset), []).append(outcome)
+    return by_position
 
 
 def kept_whole(config: Config, model: str, cases: list[Case]) -> None:
     """The rejected messages are in the store byte by byte, each with a sentence."""
-    wanted = [case.value for case in cases if case.outcome not in ("logged", "duplicate")]
-    found = rows(
+    expected = [case.value for case in cases if case.outcome not in ("logged", "duplicate")]
+    stored = rows(
         config,
         """SELECT r.payload, r.detail FROM driftline.rejected r JOIN driftline.source s
                ON s.id = r.source WHERE s.model = %s ORDER BY r.kafka_offset""",
         model,
     )
-    assert [payload for payload, _ in found] == wanted
-    assert all(detail for _, detail in found)
+    assert [payload for payload, _ in stored] == expected
+    assert all(detail for _, detail in stored)

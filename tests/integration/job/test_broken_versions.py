@@ -36,7 +36,12 @@ def reporter() -> int:
 @pytest.fixture(scope="module")
 def running(world: World, reporter: int) -> Iterator[tuple[Running, Versions]]:
     """One job for all of them; at its end everything that was sent is there, once."""
-    registry = {"name": world.registered, "poll": "500 ms", "trial": "20 s", "hang": "5 s"}
+    registry = {
+        "name": world.registered,
+        "poll_interval": "500 ms",
+        "preflight_timeout": "20 s",
+        "batch_timeout": "5 s",
+    }
     factory = "org.apache.flink.metrics.prometheus.PrometheusReporterFactory"
     properties = {
         "metrics.reporters": "prom",
@@ -81,13 +86,13 @@ def feed_unlucky(
 def served_by_the_champion(job: Running, messages: int) -> None:
     """All that was sent is settled, and version 1 has scored every event of the last batch."""
     job.wait_until_settled(messages)
-    found = rows(
+    stored = rows(
         job.config,
         f"""SELECT model_version, role, count(*) FROM driftline.prediction_{MODEL}
              WHERE event_id LIKE %s GROUP BY 1, 2""",
         f"s{messages // BATCH - 1}-%",
     )
-    assert found == [(1, "champion", BATCH)]
+    assert stored == [(1, "champion", BATCH)]
 
 
 def changed(versions: Versions) -> int:
@@ -132,12 +137,12 @@ def hangs_in_its_trial(versions: Versions) -> int:
 
 
 REFUSED: dict[Callable[[Versions], int], str] = {
-    changed: "are not those that were registered",
+    changed: "were changed in the registry",
     corrupt: "can't load the SavedModel",
-    missing: "neither tf2model nor data/model.keras",
+    missing: "it has neither tf2model nor data/model.keras",
     other_signature: "model input 'b' has no feature column",
     raises_in_its_trial: "boom",
-    hangs_in_its_trial: "it has not loaded and predicted within 20 s",
+    hangs_in_its_trial: "it did not load and predict within 20 s",
 }
 
 
@@ -153,9 +158,9 @@ def test_it_is_refused_before_it_scores(
     served_by_the_champion(job, feed_unlucky(job, world))
     version = make(versions)
     versions.point(version, alias)
-    found = versions.wait_for_quarantine(version)
-    assert found.reason == "refused"
-    assert REFUSED[make] in found.detail
+    quarantine = versions.wait_for_quarantine(version)
+    assert quarantine.reason == "refused"
+    assert REFUSED[make] in quarantine.detail
     served_by_the_champion(job, feed_unlucky(job, world))
     versions.point(1)
 
@@ -170,8 +175,8 @@ def test_what_fails_in_service_gives_its_place_back(
     versions.point(version, alias)
     versions.wait_for_event(version, "serving" if alias == "champion" else "scoring")
     messages = feed_unlucky(job, world)
-    found = versions.wait_for_quarantine(version)
-    assert found.reason == {"raises": "model_failed", "nan": "not_finite_score"}[kind]
+    quarantine = versions.wait_for_quarantine(version)
+    assert quarantine.reason == {"raises": "model_failed", "nan": "not_finite_score"}[kind]
     served_by_the_champion(job, messages)
     versions.point(1)
 
@@ -198,7 +203,10 @@ def _exists(pid: int) -> bool:
 
 @pytest.mark.parametrize(
     "alias",
-    ["champion", *(pytest.param(one, marks=pytest.mark.long) for one in ("challenger", "shadow"))],
+    [
+        "champion",
+        *(pytest.param(role, marks=pytest.mark.long) for role in ("challenger", "shadow")),
+    ],
 )
 def test_what_takes_many_times_as_long_gives_its_place_back(
     running: tuple[Running, Versions], world: World, alias: str
@@ -211,13 +219,13 @@ def test_what_takes_many_times_as_long_gives_its_place_back(
     while not any(e.kind == "quarantined" for e in versions.events() if e.version == version):
         messages = feed_unlucky(job, world)
         job.wait_until_settled(messages)
-    found = versions.wait_for_quarantine(version)
-    assert found.reason == "too_slow"
-    assert "over the limit of 5 times (registry.slow)" in found.detail
-    before = versions.scored_by(version)
+    quarantine = versions.wait_for_quarantine(version)
+    assert quarantine.reason == "too_slow"
+    assert "over 5x in 5 batches in a row (registry.max_slowdown)" in quarantine.detail
+    scored = versions.scored_by(version)
     job.wait_until_settled(feed_unlucky(job, world))
-    assert versions.scored_by(version) == before
-    assert (before > 0) == (alias == "champion")
+    assert versions.scored_by(version) == scored
+    assert (scored > 0) == (alias == "champion")
     assert job.progress().rejected == len(_rejected)
     versions.point(1)
 
@@ -234,14 +242,16 @@ def test_what_a_worker_tells_flinks_metrics(
 
     def told() -> dict[str, float]:
         with urllib.request.urlopen(f"http://{LOOPBACK}:{reporter}/metrics") as answer:
-            lines = [one for one in answer.read().decode().splitlines() if "driftline_model" in one]
+            lines = [
+                line for line in answer.read().decode().splitlines() if "driftline_model" in line
+            ]
         values = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
         return {name.split("{")[0].rsplit("_model_", 1)[1]: float(value) for name, value in values}
 
     def is_told() -> bool:
         job.wait_until_settled(feed_unlucky(job, world))  # a worker speaks after a batch
-        found = told()
-        return found.get("versions_in_quarantine", 0) > 0 and found["versions_scoring"] == 1
+        gauges = told()
+        return gauges.get("versions_in_quarantine", 0) > 0 and gauges["versions_scoring"] == 1
 
     wait_for(is_told, "the quarantine among Flink's metrics")
     assert told()["champion_version"] == 1

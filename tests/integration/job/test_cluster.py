@@ -81,9 +81,9 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
     home, conf = Path(pyflink.__file__).parent, tmp_path / "conf"
     shutil.copytree(home / "conf", conf)
     (tmp_path / "log").mkdir()
-    rest = ports.choose()
-    found = Cluster(f"127.0.0.1:{rest}", _follow_the_guide(tmp_path), tmp_path)
-    _configure(conf, rest, tmp_path)
+    port = ports.choose()
+    cluster = Cluster(f"127.0.0.1:{port}", _follow_the_guide(tmp_path), tmp_path)
+    _configure(conf, port, tmp_path)
     environment = {
         **os.environ,
         "FLINK_CONF_DIR": str(conf),
@@ -99,12 +99,12 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
     try:
         call("jobmanager.sh", "start")
         call("taskmanager.sh", "start")
-        wait_for(lambda: found.slots() or None, "a task slot", found.logs)
-        yield found
+        wait_for(lambda: cluster.slots() or None, "a task slot", cluster.logs)
+        yield cluster
     finally:
-        for job in found.jobs():  # a worker would outlive its task manager
-            found.ask(f"/jobs/{job}?mode=cancel", "PATCH")
-        wait_for(lambda: not found.jobs() or None, "the job to end", found.logs)
+        for job in cluster.jobs():  # a worker would outlive its task manager
+            cluster.ask(f"/jobs/{job}?mode=cancel", "PATCH")
+        wait_for(lambda: not cluster.jobs() or None, "the job to end", cluster.logs)
         call("taskmanager.sh", "stop")
         call("jobmanager.sh", "stop")
 
@@ -134,12 +134,12 @@ def _follow_the_guide(folder: Path) -> dict[str, Any]:
     return client
 
 
-def _configure(conf: Path, rest: int, folder: Path) -> None:
+def _configure(conf: Path, port: int, folder: Path) -> None:
     text = _blocks("yaml")[1].replace("/etc/flink", str(folder))
     security = yaml.safe_load(text.replace("FLINK_STORE_PASSWORD", STORE_PASSWORD))
     settings = yaml.safe_load((conf / "config.yaml").read_text()) | {
         "jobmanager": {
-            "rpc": {"address": "127.0.0.1", "port": ports.choose([rest])},
+            "rpc": {"address": "127.0.0.1", "port": ports.choose([port])},
             "bind-host": "127.0.0.1",
             "memory": {"process": {"size": "900m"}},
         },
@@ -149,7 +149,7 @@ def _configure(conf: Path, rest: int, folder: Path) -> None:
             "numberOfTaskSlots": 2,
             "memory": {"process": {"size": "1200m"}},
         },
-        "rest": {"address": "127.0.0.1", "bind-address": "127.0.0.1", "port": rest},
+        "rest": {"address": "127.0.0.1", "bind-address": "127.0.0.1", "port": port},
         **security,
     }
     (conf / "config.yaml").write_text(yaml.safe_dump(settings))
@@ -216,5 +216,5 @@ def test_a_cluster_that_is_not_there_is_named(world: World) -> None:
     address = f"127.0.0.1:{ports.choose()}"
     with pytest.raises(ServiceError) as caught:
         submit(path, load(path), "nowhere", address, "none")
-    assert f"the Flink cluster at '{address}' did not take the job" in str(caught.value)
+    assert f"the Flink cluster at '{address}' rejected the job" in str(caught.value)
     assert "Connection refused" in str(caught.value)

@@ -78,18 +78,18 @@ class Stream:
 
     def count(self) -> None:
         """Every message has its outcome, and every event one row."""
-        seen, sent = progress(self.config, self.model), self.sent
-        assert (seen.logged, seen.duplicate, seen.rejected, seen.filtered) == (
+        settled, sent = progress(self.config, self.model), self.sent
+        assert (settled.logged, settled.duplicate, settled.rejected, settled.filtered) == (
             *(sent.events, sent.repeated, sent.broken),
             0,
         )
-        found = rows(
+        stored = rows(
             self.config,
             f"""SELECT count(*), count(DISTINCT event_id), count(DISTINCT event_time),
                        count(*) FILTER (WHERE abs(score - ({EXPECTED_SCORE})) > 1e-4)
                   FROM driftline.prediction_{self.model}""",
         )
-        assert found == [(sent.events, sent.events, sent.events, 0)]
+        assert stored == [(sent.events, sent.events, sent.events, 0)]
 
     def prove(self) -> None:
         """The audit agrees, and so does what was sent with what is there."""
@@ -114,9 +114,9 @@ class Struck:
 
     def through(self, strike: Callable[[Pids], None]) -> None:
         """Send a portion, strike while it flows, and count when all of it has come."""
-        before = self.stream.sent.messages
+        sent_before = self.stream.sent.messages
         feeder = self.stream.send()
-        self.stream.flows(before)
+        self.stream.flows(sent_before)
         strike(self.job.pids())
         self.job.wait_until_settled(self.stream.sent.messages)
         feeder.join()
@@ -259,9 +259,9 @@ def test_no_other_user_reaches_anything_of_the_job(struck: Struck) -> None:
 
 
 def test_secrets_stand_in_one_private_file_for_workers(struck: Struck, secrets: list[str]) -> None:
-    found = attacks.files_with(secrets, struck.state)
-    assert {path.name for path in found} == {"environment.json"}
-    assert all(path.stat().st_mode & 0o077 == 0 for path in found)
+    leaks = attacks.files_with(secrets, struck.state)
+    assert {path.name for path in leaks} == {"environment.json"}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in leaks)
     (job_id,) = struck.job.running_jobs()
     pages = ["/jobmanager/config", "/jobmanager/environment", "/config"]
     pages += [f"/jobs/{job_id}{page}" for page in ("", "/config", "/plan", "/exceptions")]

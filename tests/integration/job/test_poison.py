@@ -17,16 +17,16 @@ def refusals(paths: dict[str, Path]) -> dict[str, str]:
         name: command("run", name, path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
         for name, path in paths.items()
     }
-    said = {}
+    messages = {}
     try:
         for name, run in runs.items():
             _, text = run.communicate(timeout=PATIENCE)
-            said[name] = " ".join(text.decode().split())
-            assert run.returncode == 1, said[name]
+            messages[name] = " ".join(text.decode().split())
+            assert run.returncode == 1, messages[name]
     finally:
         for run in runs.values():
             run.kill()  # its job ends by itself
-    return said
+    return messages
 
 
 def change(path: Path, name: str, **more: Any) -> Path:
@@ -47,11 +47,11 @@ def test_what_is_not_there_is_named_at_once(world: World) -> None:
     world.make_topics("unknown")
     section = world.section("schema")
     paths["schema"] = change(paths["topics"], "schema", models={"schema": section})
-    said = refusals(paths)
-    assert f"model '{world.registered}' has no alias 'nobody'" in said["alias"]
-    assert "can't find model 'unknown'@champion" in said["unknown"]
-    assert f"has no topic '{world.topic('topics', 'events')}'" in said["topics"]
-    assert "model 'schema' has no prediction table: run 'driftline migrate'" in said["schema"]
+    messages = refusals(paths)
+    assert f"model '{world.registered}' has no alias 'nobody'" in messages["alias"]
+    assert "can't find model 'unknown'@champion" in messages["unknown"]
+    assert f"has no topic '{world.topic('topics', 'events')}'" in messages["topics"]
+    assert "model 'schema' has no prediction table: run 'driftline migrate'" in messages["schema"]
 
 
 def test_a_model_that_does_not_fit_ends_the_job(world: World) -> None:
@@ -61,5 +61,5 @@ def test_a_model_that_does_not_fit_ends_the_job(world: World) -> None:
     world.make_topics("unfit")
     # Flink opens a function when the first message comes
     feed.produce(world.config.local_kafka(), world.topic("unfit", "events"), [feed.event(1)])
-    said = refusals({"unfit": path})["unfit"]
-    assert "job of 'unfit' can't start: model input 'amount' takes float32, but its" in said
+    message = refusals({"unfit": path})["unfit"]
+    assert "job of 'unfit' can't start: model input 'amount' takes float32, but its" in message

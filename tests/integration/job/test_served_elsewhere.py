@@ -77,7 +77,7 @@ def test_every_event_is_scored_by_the_server_also_after_it_was_away(
     assert (report.events.logged, report.events.rejected, report.published) == (EVENTS, 0, EVENTS)
     word = "CASE c WHEN 'a' THEN 0.5 WHEN 'b' THEN 1.5 ELSE 0 END"
     expected = f"2 * x + k + {word} + 0.25 * image[1]"
-    found = rows(
+    stored = rows(
         job.config,
         f"""SELECT bool_and(abs(score - ({expected})) < 1e-4),
                    bool_and((outputs->>'name' IS NOT NULL)
@@ -85,4 +85,4 @@ def test_every_event_is_scored_by_the_server_also_after_it_was_away(
                    array_agg(DISTINCT model_version)
               FROM driftline.prediction_{model}""",
     )
-    assert found == [(True, True, [1])]
+    assert stored == [(True, True, [1])]

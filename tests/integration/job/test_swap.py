@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from driftline.config import load
 from driftline.kafka.client_settings import librdkafka
-from driftline.registry.aliases import canary, start_canary
+from driftline.registry.aliases import read_canary, start_canary
 from driftline.registry.client import connect as connect_registry
 from driftline.registry.files import layout
 from driftline.registry.promote import promote, rollback
@@ -41,10 +41,10 @@ NUMBER = "substr(event_id, 2)::int"
 
 
 def stands_by(workers: list[int]) -> bool:
-    """Whether the process for trials has imported what it needs, and waits."""
+    """Whether the process for preflight checks has finished its imports, and waits."""
     children = [child for pid in workers for child in psutil.Process(pid).children()]
-    trials = [child for child in children if "driftline.registry.trial" in child.cmdline()]
-    return any(child.cpu_percent(1.0) == 0 for child in trials)
+    servers = [child for child in children if "driftline.registry.preflight" in child.cmdline()]
+    return any(child.cpu_percent(1.0) == 0 for child in servers)
 
 
 @dataclass
@@ -101,34 +101,34 @@ def swapped(world: World) -> Iterator[Swapped]:
 def test_promotion_roll_back_and_a_move_in_mlflow_under_load(swapped: Swapped) -> None:
     job, versions, first = swapped.job, swapped.versions, swapped.events
     second = versions.register(factor=0.7)
-    wait_for(lambda: stands_by(job.pids()["worker"]), "a process for trials")
+    wait_for(lambda: stands_by(job.pids()["worker"]), "a process for preflight checks")
     with swapped.flowing():
         wait_until_midstream(job.config, job.model)
         outcome = promote(job.config, job.model, second)
-        assert outcome.moved
+        assert outcome.promoted
         versions.wait_until_it_serves(second)
         wait_for(lambda: len(workers(versions, second, "serving")) == 2, "both workers")
         moves = [outcome.decision, rollback(job.config, job.model)]
         versions.wait_until_it_serves(1, versions.scored_by(1))
-        before = versions.scored_by(second)
+        served_before = versions.scored_by(second)
         versions.point(second)
         os.kill(job.pids()["worker"][0], signal.SIGKILL)  # while workers change to it
-        versions.wait_until_it_serves(second, before)
+        versions.wait_until_it_serves(second, served_before)
     for move in moves:
         seconds, rate = swap(versions, move)
         logging.info("%s: first prediction after %.1f s, %.0f events/s", move.kind, seconds, rate)
     expected = f"CASE model_version WHEN 1 THEN {SCORE.format(factor=0.5)}" + (
         f" WHEN {second} THEN {SCORE.format(factor=0.7)} END"
     )
-    found = rows(
+    stored = rows(
         job.config,
         f"""SELECT role, count(*), bool_and(abs(score - ({expected})) < 1e-4)
               FROM driftline.prediction_{job.model} WHERE {NUMBER} >= %s GROUP BY role""",
         first,
     )
-    assert found == [("champion", swapped.events - first, True)]
-    done = [one for one in spans(versions.events()) if one.version == second]
-    (promoted, *_) = [one for one in done if one.kind == "serving"]
+    assert stored == [("champion", swapped.events - first, True)]
+    done = [span for span in spans(versions.events()) if span.version == second]
+    (promoted, *_) = [span for span in done if span.kind == "serving"]
     assert promoted.first < promoted.last
     assert len(promoted.workers) == 2
     kinds = [(e.version, e.kind) for e in versions.events() if e.kind in {"serving", "ungated"}]
@@ -137,9 +137,9 @@ def test_promotion_roll_back_and_a_move_in_mlflow_under_load(swapped: Swapped) -
     assert decided == [(1, "first"), (second, "promoted"), (1, "rolled_back")]
     leads_back_to_its_message_and_version(versions, f"e{first + 10_000}")
     with swapped.flowing():  # for other tests
-        before = len(served(versions, 1))
+        served_before = len(served(versions, 1))
         versions.point(1)
-        wait_for(lambda: len(served(versions, 1)) == before + 2, "both workers")
+        wait_for(lambda: len(served(versions, 1)) == served_before + 2, "both workers")
 
 
 def served(versions: Versions, version: int) -> list[VersionEvent]:
@@ -174,8 +174,8 @@ def swap(versions: Versions, move: Decision) -> tuple[float, float]:
 def leads_back_to_its_message_and_version(versions: Versions, event_id: str) -> None:
     """The lineage of a prediction is what Kafka, MLflow and the feature definition say."""
     config = versions.config
-    (found,) = explain(config, event_id, versions.model)
-    message, version = found["message"], found["version"]
+    (lineage,) = explain(config, event_id, versions.model)
+    message, version = lineage["message"], lineage["version"]
     consumer = Consumer(librdkafka(config.local_kafka()) | {"group.id": "lineage"})
     at = TopicPartition(message["topic"], message["partition"], message["offset"])
     consumer.assign([at])
@@ -183,13 +183,13 @@ def leads_back_to_its_message_and_version(versions: Versions, event_id: str) -> 
     consumer.close()
     assert record is not None
     assert json.loads(record.value() or "")["id"] == event_id
-    number = str(found["prediction"]["model_version"])
-    known = versions.client.get_model_version(versions.world.registered, number)
-    assert (version["run_id"], version["digest"]) == (known.run_id, known.tags[layout.DIGEST_TAG])
+    number = str(lineage["prediction"]["model_version"])
+    entry = versions.client.get_model_version(versions.world.registered, number)
+    assert (version["run_id"], version["digest"]) == (entry.run_id, entry.tags[layout.DIGEST_TAG])
     assert version["features_hash"] == FeatureDefinition(config.model(versions.model)).digest
-    assert version["binning_id"] == known.tags[layout.BINNING_TAG]
+    assert version["binning_id"] == entry.tags[layout.BINNING_TAG]
     assert version["reference_rows"] in {50, 5_000}
-    assert found["decision"]["kind"] in {"first", "promoted", "rolled_back"}
+    assert lineage["decision"]["kind"] in {"first", "promoted", "rolled_back"}
 
 
 def test_a_crash_under_a_canary_and_shadows(swapped: Swapped) -> None:
@@ -205,19 +205,19 @@ def test_a_crash_under_a_canary_and_shadows(swapped: Swapped) -> None:
         versions.wait_until_it_serves(challenger)
         start_canary(versions.client, versions.world.registered, 50)
         os.kill(job.pids()["worker"][0], signal.SIGKILL)  # while workers change their share
-        before = versions.scored_by(challenger)
-        versions.wait_until_it_serves(challenger, before)
+        scored = versions.scored_by(challenger)
+        versions.wait_until_it_serves(challenger, scored)
         wait_for(lambda: any("50 %" in e.detail for e in versions.events()), "the larger share")
-    found = rows(
+    stored = rows(
         job.config,
         f"""SELECT event_id, role, model_version FROM driftline.prediction_{job.model}
              WHERE {NUMBER} >= %s""",
         first,
     )
-    by = {role: [e for e, r, _ in found if r == role] for role in ("champion", "challenger")}
-    assert {(r, v) for _, r, v in found} == {("champion", 1), ("challenger", challenger)}
+    by = {role: [e for e, r, _ in stored if r == role] for role in ("champion", "challenger")}
+    assert {(r, v) for _, r, v in stored} == {("champion", 1), ("challenger", challenger)}
     assert in_canary(pa.array(by["challenger"]), 50).all()
-    said = rows(
+    stored_labels = rows(
         job.config,
         f"""SELECT s.role, s.model_version, p.role, count(*),
                    bool_and(abs(s.score - CASE s.model_version
@@ -230,14 +230,14 @@ def test_a_crash_under_a_canary_and_shadows(swapped: Swapped) -> None:
              GROUP BY 1, 2, 3""",
         first,
     )
-    assert {row[:3] for row in said} == {
+    assert {row[:3] for row in stored_labels} == {
         ("champion", 1, "challenger"),
         ("challenger", challenger, "champion"),
         ("shadow", shadow, "champion"),
         ("shadow", shadow, "challenger"),
     }
-    assert all(right for *_, right in said)
-    count = {row[:3]: row[3] for row in said}
+    assert all(right for *_, right in stored_labels)
+    count = {row[:3]: row[3] for row in stored_labels}
     assert count["champion", 1, "challenger"] == len(by["challenger"])
     assert count["shadow", shadow, "challenger"] == len(by["challenger"])
 
@@ -245,7 +245,10 @@ def test_a_crash_under_a_canary_and_shadows(swapped: Swapped) -> None:
 @pytest.mark.long
 def test_a_canary_that_breaks_a_gate_is_stopped(world: World) -> None:
     model = "careful"
-    gates = {"agreement": {"events": 500, "tolerance": 0.5, "share": 0.9}, "window": "1 d"}
+    gates = {
+        "agreement": {"min_events": 500, "tolerance": 0.5, "min_share": 0.9},
+        "evidence_window": "1 d",
+    }
     path = world.write(model, world.section(model, gates=gates), parallelism=2)
     world.make_topics(model)
     versions = Versions(world, load(path), model)
@@ -259,17 +262,19 @@ def test_a_canary_that_breaks_a_gate_is_stopped(world: World) -> None:
         feed.produce(kafka, topic, feed.values(0, FIRST))
         versions.wait_for_quarantine(broken)
         wait_for(lambda: len(workers(versions, worse, "scoring")) == 2, "both workers")
-        (tried,) = (job.config.state / "models" / world.registered).glob(f"{broken}-*.trial.json")
+        (tried,) = (job.config.state / "models" / world.registered).glob(
+            f"{broken}-*.preflight.json"
+        )
         tried.unlink()  # a worker that tried it again would write it again
         feed.produce(kafka, topic, feed.values(FIRST, 2 * FIRST))
         stopped = versions.wait_for_event(worse, "canary_stopped")
-        assert "agree within 0.5, 90.00% are needed" in stopped.detail
-        assert canary(versions.client, world.registered) is None
+        assert "agree with the champion within 0.5; the minimum is 90.00%" in stopped.detail
+        assert read_canary(versions.client, world.registered) is None
         wait_for(lambda: len([e for e in versions.events() if e.kind == "scoring"]) > 3, "its end")
-        before = versions.scored_by(worse)
+        scored = versions.scored_by(worse)
         feed.produce(kafka, topic, feed.values(2 * FIRST, 3 * FIRST))
         job.wait_until_settled(feed.sent(3 * FIRST).messages)
-        assert versions.scored_by(worse) == before > 0
+        assert versions.scored_by(worse) == scored > 0
         assert [e.kind for e in versions.events() if e.version == broken] == ["quarantined"]
         assert not tried.exists()
         job.drain()

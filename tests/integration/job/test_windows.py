@@ -61,14 +61,14 @@ def comes_twice(number: int) -> bool:
     return random.Random(f"twice{number}").random() < 0.01  # noqa: S311
 
 
-def fails(one: dict[str, Any]) -> bool:
+def fails(record: dict[str, Any]) -> bool:
     """Whether the transform rejects an event; it counts in windows nevertheless."""
-    return bool(one["amount"] == failing.FAILS)
+    return bool(record["amount"] == failing.FAILS)
 
 
-def is_filtered(one: dict[str, Any]) -> bool:
+def is_filtered(record: dict[str, Any]) -> bool:
     """Whether the query's `keep` leaves an event out; it counts in windows nevertheless."""
-    return one["items"] == 4 and not fails(one)
+    return record["items"] == 4 and not fails(record)
 
 
 def with_copies(end: int) -> list[dict[str, Any]]:
@@ -107,7 +107,7 @@ LABELS = [
 def test_windows_labels_and_the_audit(world: World, tmp_path: Path) -> None:
     path = world.write(MODEL, section(world), parallelism=2)
     kafka = world.config.local_kafka()
-    topics = {what: world.topic(MODEL, what) for what in TOPICS}
+    topics = {kind: world.topic(MODEL, kind) for kind in TOPICS}
     feed.make_topics(kafka, topics.values(), PARTITIONS)
     late = [event("late", number) | {"amount": 1.0} for number in range(LATE)]
     late_first = [event("late first", number) | {"amount": 1.0} for number in range(LATE)]
@@ -136,11 +136,11 @@ def test_windows_labels_and_the_audit(world: World, tmp_path: Path) -> None:
         job.drain()
     on_time = with_copies(sent)
     undecoded = len(broken) + sum(map(is_beside, range(sent)))
-    logged = [one for one in on_time if not fails(one) and not is_filtered(one)]
+    logged = [record for record in on_time if not fails(record) and not is_filtered(record)]
     report = proof(job.config, MODEL)
     assert report.events.read == len(on_time) + 2 * LATE + undecoded
-    assert report.events.logged == len({one["id"] for one in logged}) + 2 * LATE
-    assert report.events.duplicate == len(logged) - len({one["id"] for one in logged})
+    assert report.events.logged == len({record["id"] for record in logged}) + 2 * LATE
+    assert report.events.duplicate == len(logged) - len({record["id"] for record in logged})
     assert report.events.filtered == sum(map(is_filtered, on_time))
     assert report.events.rejected == undecoded + sum(map(fails, on_time))
     the_late_have_no_windows(world)
@@ -159,9 +159,9 @@ def after_silences(job: Running, topic: str) -> int:
         time.sleep(IDLE_SECONDS + 1)
         first = ON_TIME + 40 * silence
         # the one that speaks first moves event time, and closes windows
-        before = job.progress().events + job.progress().labels
+        settled = job.progress().events + job.progress().labels
         feed.produce(kafka, topic, stream(first, first + 20), only=partition)
-        job.wait_until_settled(before + 1)  # of what has waited
+        job.wait_until_settled(settled + 1)  # of what has waited
         feed.produce(kafka, topic, stream(first + 20, first + 40), only=1 - partition)
         wait_for(lambda: _steady(job), "only the tail to wait")
     return ON_TIME + 80
@@ -174,7 +174,7 @@ def section(
     world: World, model: str = MODEL, idle_timeout: str = f"{IDLE_SECONDS} s"
 ) -> dict[str, Any]:
     accept = {"since": "2024-01-01", "until": "2024-12-31"}
-    made = world.section(
+    section = world.section(
         model,
         features={
             "transform": f"{failing.__name__}:transform",
@@ -192,12 +192,12 @@ def section(
             "accept": accept,
         },
     )
-    made["input"]["fields"]["card"] = "int"
-    return made
+    section["input"]["fields"]["card"] = "int"
+    return section
 
 
-def as_json(one: dict[str, Any]) -> bytes:
-    return json.dumps(one).encode()
+def as_json(record: dict[str, Any]) -> bytes:
+    return json.dumps(record).encode()
 
 
 def _steady(job: Running) -> Any:
@@ -208,21 +208,21 @@ def _steady(job: Running) -> Any:
 
 
 def the_late_have_no_windows(world: World) -> None:
-    found = rows(
+    stored = rows(
         world.config,
         f"""SELECT event_id LIKE 'late%%', late, n_1h IS NULL, mean_1h IS NULL, count(*)
               FROM {TABLE} GROUP BY 1, 2, 3, 4 ORDER BY 1, 4""",
     )
-    logged = [row for row in found if row[0]]
+    logged = [row for row in stored if row[0]]
     assert logged == [(True, True, True, True, 2 * LATE)]
-    assert {(row[1], row[2]) for row in found if not row[0]} == {(False, False)}
+    assert {(row[1], row[2]) for row in stored if not row[0]} == {(False, False)}
 
 
 def labels_are_there_once(world: World, counts: Any) -> None:
     assert (counts.logged, counts.duplicate, counts.rejected) == (501, 2, 4)
-    stored = "SELECT event_id, label FROM driftline.label WHERE model = %s AND event_id = ANY(%s)"
-    found = rows(world.config, f"{stored} ORDER BY event_id, label_time", MODEL, ["e7", "e8"])
-    assert found == [("e7", 1.0), ("e8", 0.0), ("e8", 1.0)]
+    query = "SELECT event_id, label FROM driftline.label WHERE model = %s AND event_id = ANY(%s)"
+    stored = rows(world.config, f"{query} ORDER BY event_id, label_time", MODEL, ["e7", "e8"])
+    assert stored == [("e7", 1.0), ("e8", 0.0), ("e8", 1.0)]
 
 
 def windows_equal_history(world: World, path: Path, sent: int, folder: Path) -> None:
@@ -231,10 +231,10 @@ def windows_equal_history(world: World, path: Path, sent: int, folder: Path) -> 
     unreadable = [b"\xef\xbb\xbf" + as_json(event("e", 0)), b"", b"oops"]
     lines.write_bytes(b"\n".join([*unreadable, *stream(0, sent)]) + b"\n")
     config = Running(path, MODEL).config
-    made = features_of_history(path, config, MODEL, lines, folder / "features.parquet")
-    found = {one.reason: one.lines for one in left_out(made)}
+    features = features_of_history(path, config, MODEL, lines, folder / "features.parquet")
+    counts = {left_out_lines.reason: left_out_lines.lines for left_out_lines in left_out(features)}
     events = with_copies(sent)
-    assert found == {
+    assert counts == {
         "filtered": sum(map(is_filtered, events)),
         "wrong_type": sum(map(is_beside, range(sent))),
         "transform_failed": sum(map(fails, events)),
@@ -246,11 +246,11 @@ def windows_equal_history(world: World, path: Path, sent: int, folder: Path) -> 
     stored = rows(world.config, f"SELECT {chosen} FROM {TABLE} WHERE NOT late ORDER BY event_id")
     served = pa.Table.from_pylist(
         [dict(zip(columns, row, strict=True)) for row in stored],
-        schema=pa.schema([made.schema.field(name) for name in columns]),
+        schema=pa.schema([features.schema.field(name) for name in columns]),
     )
     # both copies of an event are rows of history, with the same features
-    distinct = {tuple(row.values()): row for row in made.select(columns).to_pylist()}
-    assert len(distinct) == len({row["event_id"] for row in distinct.values()}) < made.num_rows
+    distinct = {tuple(row.values()): row for row in features.select(columns).to_pylist()}
+    assert len(distinct) == len({row["event_id"] for row in distinct.values()}) < features.num_rows
     trained = pa.Table.from_pylist(list(distinct.values()), schema=served.schema)
     trained = trained.sort_by("event_id")
     assert served.drop_columns(["mean_1h"]).equals(trained.drop_columns(["mean_1h"]))
@@ -261,21 +261,23 @@ def windows_equal_history(world: World, path: Path, sent: int, folder: Path) -> 
 
 def windows_hold_what_they_should(world: World, on_time: list[dict[str, Any]]) -> None:
     """Each event counts once, none that was rejected does; whole numbers are exact."""
-    found = rows(world.config, f"SELECT event_id, card, n_1h, card_1h FROM {TABLE} WHERE NOT late")
-    assert {name: card for name, card, *_ in found if card is not None} == {
-        one["id"]: one["card"]
-        for one in on_time
-        if one["card"] is not None and one["items"] < 4 and not fails(one)
+    stored = rows(world.config, f"SELECT event_id, card, n_1h, card_1h FROM {TABLE} WHERE NOT late")
+    assert {name: card for name, card, *_ in stored if card is not None} == {
+        record["id"]: record["card"]
+        for record in on_time
+        if record["card"] is not None and record["items"] < 4 and not fails(record)
     }
-    times = np.array([one["at"] for one in on_time])
-    countries = np.array([one["country"] for one in on_time])
-    cards = [one["card"] for one in on_time]
-    windows = {name: window for name, _, *window in found}
-    for one in on_time:
-        hour = (times <= one["at"]) & (times >= one["at"] - 3_600_000)
-        within = np.flatnonzero(hour & (countries == one["country"]))
+    times = np.array([record["at"] for record in on_time])
+    countries = np.array([record["country"] for record in on_time])
+    cards = [record["card"] for record in on_time]
+    windows = {name: window for name, _, *window in stored}
+    for record in on_time:
+        hour = (times <= record["at"]) & (times >= record["at"] - 3_600_000)
+        within = np.flatnonzero(hour & (countries == record["country"]))
         most = max((cards[i] for i in within if cards[i] is not None), default=None)
-        assert one["items"] == 4 or fails(one) or windows[one["id"]] == [len(within), most], one
+        assert (
+            record["items"] == 4 or fails(record) or windows[record["id"]] == [len(within), most]
+        ), record
 
 
 @pytest.mark.long
@@ -287,7 +289,7 @@ def test_after_a_silence_of_all_partitions_nothing_is_late(
     model = f"silent{partitions}{parallelism}"
     path = world.write(model, section(world, model, idle_timeout="2 s"), parallelism=parallelism)
     kafka, topic = world.config.local_kafka(), world.topic(model, "events")
-    feed.make_topics(kafka, [world.topic(model, what) for what in TOPICS], partitions)
+    feed.make_topics(kafka, [world.topic(model, kind) for kind in TOPICS], partitions)
     sent = 200
     feed.produce(kafka, topic, stream(0, sent), partitions)
     with Running(path, model) as job:

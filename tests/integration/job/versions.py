@@ -55,8 +55,8 @@ class Versions:
 
     def files(self, version: int) -> Path:
         """Where the registry's server keeps a version's artifacts."""
-        found = self.client.get_model_version(self.world.registered, str(version))
-        model_id = found.source.removeprefix("models:/")
+        version_entry = self.client.get_model_version(self.world.registered, str(version))
+        model_id = version_entry.source.removeprefix("models:/")
         (path,) = self.world.stack.folder.glob(f"mlflow/**/{model_id}/artifacts")
         assert mlflow.artifacts.list_artifacts(f"models:/{model_id}")
         return path
@@ -99,7 +99,7 @@ class Versions:
         def found() -> Any:
             with connect(self.config.local_postgres(), "read", autocommit=True) as connection:
                 barred = promotions.quarantines(connection, self.model)
-            return next((one for one in barred if one.version == version), None)
+            return next((entry for entry in barred if entry.version == version), None)
 
         quarantine: Quarantine = wait_for(found, f"quarantine of version {version}", self.words)
         return quarantine

@@ -125,9 +125,9 @@ class Stream:
     def keep_reference_rows(self) -> None:
         """A sample of raw rows for the reference of version 1, as registration keeps it."""
         table = rows(self.rng, 1_000, START)
-        kept = sample.take(table.select(FEATURES.names), table["score"].to_numpy())
+        stored = sample.draw(table.select(FEATURES.names), table["score"].to_numpy())
         with connect(self.config.postgres, "write", autocommit=True) as connection:
-            reference_sample.keep(connection, self.name, 1, sample.pack(kept))
+            reference_sample.store(connection, self.name, 1, sample.pack(stored))
 
     def sql(self, statement: str, *values: Any) -> list[Any]:
         """Run a statement as the owner of the tables."""
@@ -157,32 +157,32 @@ def _shadows(scores: pa.Array, now: datetime) -> pa.RecordBatch:
 
 
 def label(stream: Stream, number: int, *, skill: float = 1.0, share: float = 1.0) -> None:
-    """Tell the truth of the events of an hour, two hours after them.
+    """Send the labels of the events of an hour, two hours after them.
 
     Parameters:
-        skill: how much of the truth the score says; 0: nothing.
-        share: of the events that get their label.
+        skill: how well the score predicts the label; 0: not at all.
+        share: of the events that get a label.
     """
     start = START + number * HOUR
-    found = stream.sql(
+    actual = stream.sql(
         "SELECT event_id, event_time, score FROM driftline.prediction_fraud"
         " WHERE event_time >= %s AND event_time < %s ORDER BY event_id",
         start,
         start + HOUR,
     )
-    score = np.array([row[2] for row in found])
+    score = np.array([row[2] for row in actual])
     chance = skill * score + (1 - skill) * 0.5
-    truth = stream.rng.random(len(found)) < chance
-    told = stream.rng.random(len(found)) < share
+    truth = stream.rng.random(len(actual)) < chance
+    sent = stream.rng.random(len(actual)) < share
     with connect(stream.config.postgres, "migrate", autocommit=True) as connection:
         connection.cursor().executemany(
             "INSERT INTO driftline.label (label_time, model, event_id, label, source,"
             " kafka_offset, kafka_time) VALUES (%s, %s, %s, %s, 0, 0, now())"
             " ON CONFLICT DO NOTHING",
             [
-                (time + 2 * HOUR, stream.name, one, float(yes))
-                for (one, time, _), yes, known in zip(found, truth, told, strict=True)
-                if known
+                (time + 2 * HOUR, stream.name, event_id, float(yes))
+                for (event_id, time, _), yes, past in zip(actual, truth, sent, strict=True)
+                if past
             ],
         )
 

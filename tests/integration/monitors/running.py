@@ -24,7 +24,7 @@ def start(config: Config, folder: Path) -> "subprocess.Popen[bytes]":
     """A runner; the caller ends it."""
     path = folder / "config.json"
     path.write_text(config.model_dump_json())
-    paths = os.pathsep.join(one for one in sys.path if one)
+    paths = os.pathsep.join(entry for entry in sys.path if entry)
     with (folder / f"runner-{time.monotonic_ns()}.log").open("wb") as log:
         return subprocess.Popen(
             [sys.executable, "-c", PROGRAM, str(path)],
@@ -38,5 +38,5 @@ def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
     """Until it holds."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.1)

@@ -10,7 +10,7 @@ import pytest
 from driftline.config.monitors import Family
 from driftline.monitors.alerts.alerting import Alerting
 from driftline.monitors.stream.realtime_checks import MINUTE, REJECTS
-from driftline.monitors.windows.judged_window import Fresh, row
+from driftline.monitors.windows.judged_window import JudgedWindow, row
 from driftline.monitors.windows.schedule import Length
 from driftline.monitors.windows.verdict import Status, Verdict
 from driftline.storage.connection import connect
@@ -36,18 +36,20 @@ def look(
     apply(stream, length, end, Verdict(monitor, family, "", status, 100, detail=status))
 
 
-def apply(stream: Stream, length: Length, end: datetime, *said: Verdict) -> None:
+def apply(stream: Stream, length: Length, end: datetime, *stored_verdicts: Verdict) -> None:
     """A window with verdicts of one monitor, judged and applied."""
     with connect(stream.config.postgres, "write") as connection:
-        rows = [row(verdict) for verdict in said]
-        verdicts.say(connection, stream.name, length.seconds, end, rows, monitor=said[0].monitor)
-        fresh = Fresh(end, length, 100, True, False, said)
+        rows = [row(verdict) for verdict in stored_verdicts]
+        verdicts.write_monitor(
+            connection, stream.name, length.seconds, end, rows, monitor=stored_verdicts[0].monitor
+        )
+        fresh = JudgedWindow(end, length, 100, True, False, stored_verdicts)
         Alerting(stream.name, stream.section).apply(connection, [fresh])
 
 
 def firing(stream: Stream) -> set[str]:
     with connect(stream.config.postgres, "write") as connection:
-        return set(incidents.still_open(connection, stream.name))
+        return set(incidents.unresolved(connection, stream.name))
 
 
 def test_all_lengths_that_contributed_must_be_good_also_those_of_another_round(
@@ -77,15 +79,15 @@ def test_windows_with_rows_are_counted_however_rare_they_are(
     make_stream: Callable[..., Stream], days: int
 ) -> None:
     stream = make_stream(monitors=monitors(hysteresis={"fire": 2, "of": 3, "resolve": 2}))
-    said: list[set[str]] = []
-    wanted: list[Status] = ["ok", "alarm", "ok", "alarm", "ok", "ok"]
-    for number, status in enumerate(wanted):
+    firing_families: list[set[str]] = []
+    expected: list[Status] = ["ok", "alarm", "ok", "alarm", "ok", "ok"]
+    for number, status in enumerate(expected):
         end = START + timedelta(days=days * number)
         look(stream, HOURLY, end, DRIFT, status)
         for hours in range(1, 9):
             look(stream, HOURLY, end + hours * HOUR, DRIFT, "no_data")
-        said.append(firing(stream))
-    assert said == [set(), set(), set(), {"drift"}, {"drift"}, set()]
+        firing_families.append(firing(stream))
+    assert firing_families == [set(), set(), set(), {"drift"}, {"drift"}, set()]
 
 
 def test_what_the_config_watches_no_more_ends(make_stream: Callable[..., Stream]) -> None:
@@ -108,21 +110,23 @@ def after_each(
     stream: Stream, windows: Sequence[Sequence[Verdict]], *, together: bool = False
 ) -> list[bool]:
     """Whether an incident of drift is open, after each window or after all, judged together."""
-    found = []
+    actual = []
     with connect(stream.config.postgres, "write") as connection:
         alerting = Alerting(stream.name, stream.section)
         fresh = []
-        for number, said in enumerate(windows, 1):
+        for number, stored_verdicts in enumerate(windows, 1):
             end = START + number * HOUR
-            verdicts.write(connection, stream.name, 3_600, end, map(row, said), revision=0)
-            fresh.append(Fresh(end, HOURLY, 100, True, False, said))
+            verdicts.write(
+                connection, stream.name, 3_600, end, map(row, stored_verdicts), revision=0
+            )
+            fresh.append(JudgedWindow(end, HOURLY, 100, True, False, stored_verdicts))
             if not together:
                 alerting.apply(connection, fresh[-1:])
-                found.append("drift" in incidents.still_open(connection, stream.name))
+                actual.append("drift" in incidents.unresolved(connection, stream.name))
         if together:
             alerting.apply(connection, fresh)
-            found.append("drift" in incidents.still_open(connection, stream.name))
-    return found
+            actual.append("drift" in incidents.unresolved(connection, stream.name))
+    return actual
 
 
 FINE = drift_of("omnibus", "ok", "country")
@@ -170,43 +174,43 @@ def test_what_is_broken_for_ever_keeps_no_incident_of_others_open(
 
 def test_a_column_that_joins_an_open_incident_is_told_once(stream: Stream) -> None:
     def hour(number: int, *columns: str) -> None:
-        said = [
+        stored_verdicts = [
             Verdict("location", "drift", column, "alarm", 100, value=7.5, detail=f"{column} moved")
             for column in columns
         ]
-        apply(stream, HOURLY, START + number * HOUR, *said)
+        apply(stream, HOURLY, START + number * HOUR, *stored_verdicts)
 
     hour(1, "temp")
     hour(2, "temp")
     hour(3, "temp", "amount", "visib")
     hour(4, "amount")
     hour(5, "temp", "humid")
-    told = stream.sql("SELECT kind, title, body FROM driftline.notification ORDER BY id")
-    assert [one[:2] for one in told] == [
-        ("fired", "[ticket] fraud: drift of temp: temp moved"),
-        ("changed", "[ticket] fraud: drift now also of amount, visib"),
-        ("changed", "[ticket] fraud: drift now also of humid"),
+    sent = stream.sql("SELECT kind, title, body FROM driftline.notification ORDER BY id")
+    assert [item[:2] for item in sent] == [
+        ("fired", "[ticket] fraud: drift in temp: temp moved"),
+        ("changed", "[ticket] fraud: drift now also in amount, visib"),
+        ("changed", "[ticket] fraud: drift now also in humid"),
     ]
-    lines = told[1][2].splitlines()
-    assert lines[:2] == [
-        "joined: amount, visib",
-        "- amount, location: amount moved (window 1 h, value 7.5)",
+    lines = sent[1][2].splitlines()
+    assert lines[1:3] == [
+        "New in this incident: amount, visib",
+        "- amount: amount moved (location, window 1 h, value 7.5)",
     ]
-    assert "- temp, location" in told[1][2]
+    assert "- temp: temp moved" in sent[1][2]
 
 
 def test_a_column_that_joins_as_the_incident_becomes_a_page_is_the_same_message(
     stream: Stream,
 ) -> None:
     def hour(number: int, family: Family, column: str) -> None:
-        said = Verdict("location", family, column, "alarm", 100, detail="moved")
-        apply(stream, HOURLY, START + number * HOUR, said)
+        stored_verdicts = Verdict("location", family, column, "alarm", 100, detail="moved")
+        apply(stream, HOURLY, START + number * HOUR, stored_verdicts)
 
     hour(1, "drift", "temp")
     hour(1, "performance", "score")
     hour(2, "drift", "amount")
-    told = stream.sql("SELECT title, dedupe_key FROM driftline.notification ORDER BY id")
-    assert len(told) == 3
-    title, key = told[2]
-    assert title == "[now a page] fraud: drift now also of amount"
+    sent = stream.sql("SELECT title, dedupe_key FROM driftline.notification ORDER BY id")
+    assert len(sent) == 3
+    title, key = sent[2]
+    assert title == "[escalated to page] fraud: drift now also in amount"
     assert key.endswith(":changed:page:+amount")

@@ -1,4 +1,4 @@
-"""A backfill says what a live run says in the end, whatever order the events came in."""
+"""A backfill gives the final verdicts of a live run, regardless of the order of events."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -19,11 +19,11 @@ WINDOWS = monitors(
 DAYS = 9
 
 
-def said(stream: Stream) -> list[Any]:
-    """All verdicts but the lag's, a real time, and without when and how often they were said.
+def stored_verdicts(stream: Stream) -> list[Any]:
+    """All verdicts except those of the lag, without the time and number of their revisions.
 
     A backfill begins with the first whole window; a live run also judges those that overlap the
-    first event, and compares the volume of later ones with theirs.
+    first event, and compares the volume of later windows with these.
     """
     fields = verdicts.FIELDS.replace(', "report_id"', "")
     return stream.sql(
@@ -57,11 +57,11 @@ def test_backfill_is_a_live_run_in_random_order(make_stream: Any) -> None:
     past.log(pa.concat_tables(hours))
     past.log(rows(past.rng, 1, START + DAYS * 24 * HOUR + HOUR))  # the lateness has passed
     backfill(past.config, past.name, START, START + timedelta(days=DAYS))
-    assert len(said(live)) > 1_000
+    assert len(stored_verdicts(live)) > 1_000
     ends = "SELECT window_end FROM driftline.judged_window WHERE window_seconds = 43200 ORDER BY 1"
     sliding = [end for (end,) in live.sql(ends)]
     assert {later - end for end, later in pairwise(sliding)} == {4 * HOUR}  # they overlap
-    assert said(live) == said(past)
+    assert stored_verdicts(live) == stored_verdicts(past)
     assert past.sql("SELECT * FROM driftline.alert") == []
     assert past.sql("SELECT * FROM driftline.notification") == []
     assert live.sql("SELECT max(revision) FROM driftline.judged_window")[0][0] > 0
@@ -74,7 +74,7 @@ def test_backfill_is_a_live_run_in_random_order(make_stream: Any) -> None:
 
 @pytest.mark.long
 def test_backfill_estimates_what_a_live_run_does(make_stream: Any) -> None:
-    """Whenever either of them began, and in whatever order the past is judged."""
+    """Regardless of when each of them began, and of the order in which the past is judged."""
     settings = monitors(windows=["1 h", "1 d"], performance={"min_labels": 100})
     labels = {"topic": "truth", "type": "bool"}
     live: Stream = make_stream(monitors=settings, labels=labels)
@@ -82,10 +82,10 @@ def test_backfill_estimates_what_a_live_run_does(make_stream: Any) -> None:
     days = 3
     for number in range(24 * days + 1):
         hour = rows(np.random.default_rng(number), 60, START + number * HOUR)
-        for one in (live, past):
-            one.log(hour)
-            one.rng = np.random.default_rng(number)
-            label(one, number, skill=0.6)
+        for item in (live, past):
+            item.log(hour)
+            item.rng = np.random.default_rng(number)
+            label(item, number, skill=0.6)
         if number % 7 == 0:
             Runner(live.config).run(once=True)
     Runner(live.config).run(until_idle=True)
@@ -100,16 +100,16 @@ def test_backfill_estimates_what_a_live_run_does(make_stream: Any) -> None:
             START + 24 * days * HOUR,
         )
 
-    found = estimated(live)
-    assert len(found) == 24 * days + days
-    assert len({detail.partition("; ")[2] for *_, detail in found}) == days  # of what was learned
-    assert estimated(past) == found
+    actual = estimated(live)
+    assert len(actual) == 24 * days + days
+    assert len({detail.partition("; ")[2] for *_, detail in actual}) == days  # of what was learned
+    assert estimated(past) == actual
 
 
 def judged(stream: Stream) -> dict[int, tuple[int, bool]]:
     """Hour -> revision, judged by a runner."""
-    found = stream.sql("SELECT window_end, revision, live FROM driftline.judged_window")
-    return {(end - START) // HOUR - 1: tuple(rest) for end, *rest in found}
+    actual = stream.sql("SELECT window_end, revision, live FROM driftline.judged_window")
+    return {(end - START) // HOUR - 1: tuple(remaining) for end, *remaining in actual}
 
 
 def test_the_first_live_round_begins_with_the_last_day(make_stream: Any) -> None:
@@ -122,11 +122,11 @@ def test_the_first_live_round_begins_with_the_last_day(make_stream: Any) -> None
         stream.log(rows(stream.rng, 400, now - (number + 1) * HOUR))
     backfill(stream.config, stream.name, month, month + 3 * HOUR)
     Runner(stream.config).run(once=True)
-    found = stream.sql("SELECT window_end FROM driftline.judged_window WHERE live ORDER BY 1")
-    assert now - 25 * HOUR <= found[0][0]
-    assert len(found) >= 24
+    actual = stream.sql("SELECT window_end FROM driftline.judged_window WHERE live ORDER BY 1")
+    assert now - 25 * HOUR <= actual[0][0]
+    assert len(actual) >= 24
     assert stream.sql("SELECT * FROM driftline.incident WHERE family = 'drift'") == []
-    # events of the past that come late change what the backfill said, and open nothing
+    # late events of the past change the verdicts of the backfill, but open no incident
     stream.log(rows(stream.rng, 10, month, shift=60.0))
     stream.log(rows(stream.rng, 10, month + 100 * HOUR, shift=60.0))
     Runner(stream.config).run(once=True)

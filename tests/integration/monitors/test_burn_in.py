@@ -26,8 +26,10 @@ def test_live_windows_replace_a_reference_without_times(make_stream: Callable[..
 
     Runner(stream.config).run(once=True)
 
-    kept = stream.sql("SELECT origin, note, block_seconds, until - since FROM driftline.reference")
-    assert [(origin, note, seconds, span.days) for origin, note, seconds, span in kept] == [
+    stored = stream.sql(
+        "SELECT origin, note, block_seconds, until - since FROM driftline.reference"
+    )
+    assert [(origin, note, seconds, span.days) for origin, note, seconds, span in stored] == [
         ("window", "after burn-in", 3_600, 2)
     ]
     assert stream.sql("SELECT count(*), sum(rows) FROM driftline.reference_block") == [(48, 4_800)]
@@ -58,8 +60,8 @@ def test_short_windows_get_short_blocks_of_what_was_kept_for_them(
 
     Runner(stream.config).run(once=True)
 
-    kept = stream.sql("SELECT note, block_seconds FROM driftline.reference")
-    assert kept == [("after burn-in", 300)]
+    stored = stream.sql("SELECT note, block_seconds FROM driftline.reference")
+    assert stored == [("after burn-in", 300)]
     blocks = "SELECT count(*), sum(rows) FROM driftline.reference_block"
     assert stream.sql(blocks) == [(3 * 288, 3 * 24 * 480)]
 
@@ -83,8 +85,8 @@ def test_hours_that_were_merged_already_are_not_counted_again(
     with connect(stream.config.postgres, "write", autocommit=True) as connection:
         profile_rows.compact(connection, stream.name)
     Runner(stream.config).run(once=True)
-    kept = stream.sql("SELECT note, block_seconds FROM driftline.reference")
-    assert kept == [("after burn-in", 3_600)]
+    stored = stream.sql("SELECT note, block_seconds FROM driftline.reference")
+    assert stored == [("after burn-in", 3_600)]
 
 
 def test_times_of_the_week_need_more_days_than_short_blocks_leave(
@@ -97,8 +99,8 @@ def test_times_of_the_week_need_more_days_than_short_blocks_leave(
     for hour in range(3 * 24 + 2):
         stream.hour(hour, n=60)
     Runner(stream.config).run(once=True)
-    kept = stream.sql("SELECT note, block_seconds FROM driftline.reference")
-    assert kept == [("after burn-in", 3_600)]
+    stored = stream.sql("SELECT note, block_seconds FROM driftline.reference")
+    assert stored == [("after burn-in", 3_600)]
 
 
 def test_until_then_verdicts_are_provisional_and_make_no_page(
@@ -109,13 +111,13 @@ def test_until_then_verdicts_are_provisional_and_make_no_page(
     for hour in range(4):
         stream.hour(hour, shift=0 if hour < 2 else 60)
     Runner(stream.config).run(once=True)
-    found = stream.sql(
+    actual = stream.sql(
         "SELECT DISTINCT provisional FROM driftline.verdict"
         " WHERE monitor = 'location' AND status IN ('ok', 'alarm')"
     )
-    assert found == [(True,)]
+    assert actual == [(True,)]
     incidents = stream.sql("SELECT DISTINCT family, severity FROM driftline.incident")
     assert ("drift", "ticket") in incidents
     assert ("drift", "page") not in incidents
-    kept = stream.sql("SELECT block_seconds FROM driftline.reference")
-    assert kept == [(None,)]
+    stored = stream.sql("SELECT block_seconds FROM driftline.reference")
+    assert stored == [(None,)]

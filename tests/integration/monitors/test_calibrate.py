@@ -1,4 +1,4 @@
-"""`driftline calibrate` on a stored reference, and laws that outlive a runner."""
+"""`driftline calibrate` on a stored reference, and null distributions that outlive a runner."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from driftline.cli.app import app
 from driftline.config import Config
 from driftline.monitors.calibration.judges import Judges
-from driftline.monitors.calibration.support import of_model
+from driftline.monitors.calibration.sensitivity import of_model
 from driftline.monitors.windows.verdict import Window
 from driftline.storage.connection import connect
 from driftline.storage.versions import promotions
@@ -45,39 +45,39 @@ def calibrate(path: Path, *arguments: str) -> Any:
 
 
 def test_every_look_and_size_is_shown(config_file: Path) -> None:
-    found = json.loads(calibrate(config_file, "--rows", "100", "--rows", "400", "--json"))
-    looks = found["looks"]
-    assert {one["rows"] for one in looks} == {100.0, 400.0}
-    assert {(one["look"]["column"], one["look"]["monitor"]) for one in looks} >= {
+    actual = json.loads(calibrate(config_file, "--rows", "100", "--rows", "400", "--json"))
+    looks = actual["looks"]
+    assert {item["rows"] for item in looks} == {100.0, 400.0}
+    assert {(item["look"]["column"], item["look"]["monitor"]) for item in looks} >= {
         ("amount", "omnibus"),
         ("amount", "location"),
         ("country", "largest_category"),
         ("score", "missing"),
     }
     (small, large) = [
-        one
-        for one in looks
-        if (one["look"]["column"], one["look"]["monitor"]) == ("amount", "location")
+        item
+        for item in looks
+        if (item["look"]["column"], item["look"]["monitor"]) == ("amount", "location")
     ]
     # more rows, a nearer threshold, a smaller change that is found
     assert small["expected"] < large["threshold"] < small["threshold"]
     assert 0 < large["detectable"] < small["detectable"]
-    weekly = found["expected_false_incidents_per_week"]["400"]
-    assert 0 < weekly <= found["budget_per_week"]
+    weekly = actual["expected_false_incidents_per_week"]["400"]
+    assert 0 < weekly <= actual["budget_per_week"]
 
 
 def test_what_is_shown_and_what_is_beside_it_are_the_whole_budget(config_file: Path) -> None:
-    found = json.loads(calibrate(config_file, "--rows", "400", "--json"))
-    slow = [one for one in found["looks"] if one["look"]["monitor"] == "slow_drift"]
-    assert [one["look"]["column"] for one in slow] == ["amount", "score"]
-    for one in slow:
-        assert one["threshold"] > 0
-        assert (one["attainable"], one["detectable"], one["honoured"]) == (None, None, True)
-    assert sum(one["per_week"] for one in slow) == pytest.approx(0.1)
-    shown = sum(one["level"] * 24 * 7 for one in found["looks"])
-    beside = found["not_counted_per_week"]
+    actual = json.loads(calibrate(config_file, "--rows", "400", "--json"))
+    slow = [item for item in actual["looks"] if item["look"]["monitor"] == "slow_drift"]
+    assert [item["look"]["column"] for item in slow] == ["amount", "score"]
+    for item in slow:
+        assert item["threshold"] > 0
+        assert (item["attainable"], item["detectable"], item["honoured"]) == (None, None, True)
+    assert sum(item["per_week"] for item in slow) == pytest.approx(0.1)
+    shown = sum(item["level"] * 24 * 7 for item in actual["looks"])
+    beside = actual["not_counted_per_week"]
     assert set(beside) == {"volume", "rejected messages", "versions side by side"}
-    assert shown + sum(beside.values()) == pytest.approx(found["budget_per_week"])
+    assert shown + sum(beside.values()) == pytest.approx(actual["budget_per_week"])
 
 
 def test_the_last_sentence_says_what_the_total_covers(make_stream: Callable[..., Stream]) -> None:
@@ -91,9 +91,9 @@ def test_the_last_sentence_says_what_the_total_covers(make_stream: Callable[...,
         ),
     )
     supported = of_model(stream.config, stream.name, None, "", [400])
-    looks = [one for one in supported.looks if one.look.column == "amount"]
+    looks = [item for item in supported.tests if item.test.column == "amount"]
     last = supported.sentences(looks)[-1]
-    counted = "counted: omnibus, location, missing, unexpected, constant of amount; beside them"
+    counted = "included: omnibus, location, missing, unexpected, constant of amount; in addition"
     assert last.startswith(counted)
     for part in (
         "volume 0.050",
@@ -109,10 +109,10 @@ def test_a_table_and_a_picture(config_file: Path, tmp_path: Path) -> None:
     page = tmp_path / "calibration.html"
     text = calibrate(config_file, "--column", "amount", "--plot", str(page))
     assert "location" in text
-    assert "false incidents a week" in text
+    assert "false incidents per week" in text
     assert "country" not in text
     html = page.read_text()
-    for picture in ("alarms so far from", "change found in 90 % of", "level, in what can"):
+    for picture in ("change that alarms", "change detected in 90 % of", "significance level"):
         assert f"location: {picture}" in html
     assert "amount" in html
     assert "cdn." not in html.split("<body>")[1][:2_000]
@@ -140,7 +140,7 @@ def test_the_champion_is_meant_and_not_the_newest_version(
             f" SELECT model, 2, {columns} FROM driftline.{table}"
         )
     with connect(stream.config.postgres, "write", autocommit=True) as connection:
-        promotions.begin(connection, "fraud", 1, by="test")
+        promotions.record_first(connection, "fraud", 1, by="test")
     assert of_model(stream.config, "fraud", None, "", None).title == "fraud version 1"
     stream.sql("DELETE FROM driftline.model_version")
     nothing = CliRunner().invoke(app, ["calibrate", "fraud", "--config", str(path)])
@@ -155,17 +155,17 @@ def test_laws_are_kept_for_the_next_runner(stream: Stream) -> None:
         judges = Judges("fraud", stream.section)
         with connect(stream.config.postgres, "write") as connection:
             judges.refresh(connection)
-            judge = judges.of(connection, 1, "")
-            known = len(judge.calibrator.found())
+            judge = judges.get(connection, 1, "")
+            past = len(judge.calibrator.nulls())
             verdicts = judge.judge(window, judge.reference.total)
-            judges.keep(connection)
-        return [verdict.p_value for verdict in verdicts], known
+            judges.store_nulls(connection)
+        return [verdict.p_value for verdict in verdicts], past
 
     first, known_first = judged()
     again, known_again = judged()
     assert known_first == 0
     assert known_again > 0
     assert first == again
-    # another reference has other laws
+    # another reference has other null distributions
     stream.sql("UPDATE driftline.reference SET created_at = clock_timestamp()")
     assert judged()[1] == 0

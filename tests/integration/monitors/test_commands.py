@@ -18,10 +18,10 @@ def stream(make_stream: Any) -> Stream:
 
 
 def fed(make_stream: Any) -> Stream:
-    made: Stream = make_stream()
+    created: Stream = make_stream()
     for number in range(6):
-        made.hour(number, shift=40.0 if number == 2 else 0.0)
-    return made
+        created.hour(number, shift=40.0 if number == 2 else 0.0)
+    return created
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +30,11 @@ def path(stream: Stream, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def written(stream: Stream, folder: Path) -> Path:
-    made = folder / "driftline.yaml"
+    created = folder / "driftline.yaml"
     tree = json.loads(stream.config.model_dump_json(exclude_unset=True))
     postgres = stream.config.postgres.model_dump(mode="json", exclude_none=True)
-    made.write_text(yaml.safe_dump({**tree, "postgres": postgres}))
-    return made
+    created.write_text(yaml.safe_dump({**tree, "postgres": postgres}))
+    return created
 
 
 def typed(path: Path, *words: str) -> Any:
@@ -50,9 +50,9 @@ def test_from_judging_to_an_acknowledged_incident(make_stream: Any, tmp_path: Pa
     over = typed(path, "alerts", "list")
     assert over.exit_code == 3
     assert "no runner watches it; driftline monitor" in over.output
-    assert typed(path, "alerts", "list", "--judged-within", "1 h").output.strip() == "all quiet"
+    assert typed(path, "alerts", "list", "--judged-within", "1 h").output.strip() == "no alerts"
     history = json.loads(typed(path, "alerts", "history", "--json").output)
-    drift = next(one for one in history if one["family"] == "drift")
+    drift = next(item for item in history if item["family"] == "drift")
     shown = typed(path, "alerts", "show", str(drift["id"]))
     assert "amount" in shown.output
     # hour 2 alarmed, and the hours after it were good
@@ -61,8 +61,8 @@ def test_from_judging_to_an_acknowledged_incident(make_stream: Any, tmp_path: Pa
     assert drift["resolution"] in shown.output
     assert typed(path, "alerts", "ack", str(drift["id"])).exit_code == 1
     listed = json.loads(typed(path, "alerts", "list", "--all", "--json").output)
-    assert [one["model"] for one in listed["unwatched"]] == ["fraud"]
-    assert {one["family"] for one in listed["alerts"]} == {
+    assert [item["model"] for item in listed["unwatched"]] == ["fraud"]
+    assert {item["family"] for item in listed["alerts"]} == {
         *("drift", "quality", "latency", "volume"),
         *("performance", "registry", "pipeline"),
     }
@@ -80,7 +80,7 @@ def test_an_open_incident_is_acknowledged(make_stream: Any, tmp_path: Path) -> N
     listed = typed(path, "alerts", "list", "--json")
     assert listed.exit_code == 1  # something fires
     alerts = json.loads(listed.output)["alerts"]
-    (drift,) = (one for one in alerts if one["family"] == "drift")
+    (drift,) = (item for item in alerts if item["family"] == "drift")
     number = str(drift["incident_id"])
     done = typed(path, "alerts", "ack", number, "--reason", "known, fixed tomorrow")
     assert done.exit_code == 0, done.output
@@ -99,14 +99,14 @@ def test_a_new_level_of_traffic_is_accepted(make_stream: Any, tmp_path: Path) ->
     path = written(stream, tmp_path)
     assert typed(path, "monitor", "--until-idle").exit_code == 0
     alerts = json.loads(typed(path, "alerts", "list", "--json").output)["alerts"]
-    (volume,) = (one for one in alerts if one["state"] == "firing")
+    (volume,) = (item for item in alerts if item["state"] == "firing")
     assert (volume["family"], volume["severity"]) == ("volume", "page")
     number = str(volume["incident_id"])
     accepted = typed(path, "alerts", "accept", number, "--reason", "a second shop")
     assert accepted.exit_code == 0, accepted.output
-    assert "volume of fraud as since 2024-03-14 00:00 is usual from now on" in accepted.output
+    assert "volume of fraud since 2024-03-14 00:00 is the new normal" in accepted.output
     shown = typed(path, "alerts", "show", number).output
-    assert "accepted as usual by" in shown
+    assert "accepted as the new normal by" in shown
     assert "a second shop" in shown
     titles = stream.sql("SELECT title, body FROM driftline.notification ORDER BY id")
     assert any(f"driftline alerts accept {number}" in body for _, body in titles)
@@ -116,27 +116,27 @@ def test_a_new_level_of_traffic_is_accepted(make_stream: Any, tmp_path: Path) ->
     assert typed(path, "monitor", "--until-idle").exit_code == 0
     assert "firing" not in typed(path, "alerts", "list", "--judged-within", "1 h").output
     for day in (18, 19):
-        stream.hour(24 * day, n=400)  # what was usual before
+        stream.hour(24 * day, n=400)  # the normal level before
     assert typed(path, "monitor", "--until-idle").exit_code == 0
     history = json.loads(typed(path, "alerts", "history", "--json").output)
-    volumes = [one["resolved_at"] is None for one in history if one["family"] == "volume"]
+    volumes = [item["resolved_at"] is None for item in history if item["family"] == "volume"]
     assert volumes == [True, False]
-    drift = next(one["id"] for one in history if one["family"] == "drift")
+    drift = next(item["id"] for item in history if item["family"] == "drift")
     refused = typed(path, "alerts", "accept", str(drift))
     assert refused.exit_code == 1
-    assert "compares with the reference: 'driftline reference set fraud" in str(refused.exception)
+    assert "set a new one with 'driftline reference set fraud" in str(refused.exception)
     none = typed(path, "alerts", "accept", "99")
     assert "no incident 99" in str(none.exception)
 
 
 def test_silences(path: Path, stream: Stream) -> None:
-    made = typed(path, "alerts", "silence", "fraud", "--for", "2 h", "--reason", "sale")
-    assert made.exit_code == 0, made.output
-    assert "fraud all families for 2 h" in made.output
+    created = typed(path, "alerts", "silence", "fraud", "--for", "2 h", "--reason", "sale")
+    assert created.exit_code == 0, created.output
+    assert "fraud all families for 2 h" in created.output
     ended = typed(path, "alerts", "unsilence", "fraud")
     assert ended.output.strip() == "1 silence ended"
     wrong = typed(path, "alerts", "silence", "fraud", "--for", "2 h", "--family", "nope")
-    assert "no family 'nope': one of drift" in str(wrong.exception)
+    assert "unknown family 'nope': give one of drift" in str(wrong.exception)
     assert "a number and a unit" in str(
         typed(path, "alerts", "silence", "fraud", "--for", "long").exception
     )
@@ -164,25 +164,25 @@ def test_backfill(path: Path) -> None:
 
 
 def test_the_doctor_says_what_to_do(path: Path) -> None:
-    found = json.loads(typed(path, "doctor", "--json").output)
+    actual = json.loads(typed(path, "doctor", "--json").output)
     by_check: dict[str, list[dict[str, str]]] = {}
-    for one in found:
-        by_check.setdefault(one["check"], []).append(one)
+    for item in actual:
+        by_check.setdefault(item["check"], []).append(item)
     assert by_check["database"][0]["level"] == "ok"
     assert by_check["references"][0]["level"] == "ok"
     assert ("problem", "driftline monitor") in [
-        (one["level"], one["mend"]) for one in by_check["runner"]
+        (item["level"], item["mend"]) for item in by_check["runner"]
     ]
-    assert any("no topic 'events'" in one["what"] for one in by_check["kafka"])
+    assert any("topic 'events' of" in item["what"] for item in by_check["kafka"])
     assert by_check["registry"][0]["level"] == "problem"
     assert typed(path, "doctor").exit_code == 1
 
 
 def test_old_results_go(path: Path, stream: Stream) -> None:
     typed(path, "monitor", "--until-idle")
-    before = stream.sql("SELECT count(*) FROM driftline.verdict")[0][0]
+    previous = stream.sql("SELECT count(*) FROM driftline.verdict")[0][0]
     assert typed(path, "compact").exit_code == 0
-    assert stream.sql("SELECT count(*) FROM driftline.verdict")[0][0] == before
+    assert stream.sql("SELECT count(*) FROM driftline.verdict")[0][0] == previous
     for table in ("verdict", "judged_window"):
         stream.sql(f"UPDATE driftline.{table} SET judged_at = judged_at - interval '91 days'")
     assert typed(path, "compact").exit_code == 0

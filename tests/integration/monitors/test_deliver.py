@@ -1,4 +1,4 @@
-"""Messages reach a real HTTP receiver: at least once, later when it was down, seldom enough."""
+"""Messages reach a real HTTP receiver: at least once, later when it was down, and not too often."""
 
 import json
 import os
@@ -48,30 +48,30 @@ class Receiver:
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
-    made = Receiver()
+    created = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             size = int(self.headers["Content-Length"])
-            made.got.append(json.loads(self.rfile.read(size)))
-            self.send_response(made.status)
+            created.got.append(json.loads(self.rfile.read(size)))
+            self.send_response(created.status)
             self.end_headers()
 
     with serving(Handler) as url:
-        made.port = int(url.rpartition(":")[2])
-        yield made
+        created.port = int(url.rpartition(":")[2])
+        yield created
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with receiving() as made:
-        yield made
+    with receiving() as created:
+        yield created
 
 
 @pytest.fixture
 def stream(make_stream: Any) -> Stream:
-    made: Stream = make_stream()
-    return made
+    created: Stream = make_stream()
+    return created
 
 
 def notified(config: Config, port: int, folder: Path, **more: Any) -> Config:
@@ -97,7 +97,7 @@ def silence(stream: Stream) -> None:
 
 def make_due(stream: Stream) -> None:
     """As if the time to try again had come."""
-    stream.sql("UPDATE driftline.notification SET next_try_at = now()")
+    stream.sql("UPDATE driftline.notification SET next_attempt_at = now()")
 
 
 def send(config: Config) -> int:
@@ -113,13 +113,13 @@ def test_a_drifted_window_is_told(stream: Stream, receiver: Receiver, tmp_path: 
     stream.hour(3, n=200)
     runner = Runner(config)
     runner.run(once=True)
-    drift = [one for one in receiver.got if "drift" in one["title"]]
+    drift = [item for item in receiver.got if "drift" in item["title"]]
     assert len(drift) == 1
-    assert drift[0]["title"].startswith("[ticket] fraud: drift of amount: mean rose from ")
+    assert drift[0]["title"].startswith("[ticket] fraud: drift in amount: mean rose from ")
     for part in (
         "since 2024-03-04 02:00 UTC",
-        "- amount, location:",
-        "expected false incidents for this model: at most 1 per week",
+        "- amount: mean rose from ",
+        "Expected false incidents for this model: at most 1 per week",
         "https://example.com/d",
         "driftline alerts show",
         "key: driftline-incident-",
@@ -134,14 +134,14 @@ def test_a_receiver_that_was_down_gets_it_later(
     receiver.status = 500
     put(stream)
     assert send(config) == 0
-    tries = stream.sql("SELECT tries, sent_at, outcome FROM driftline.notification")
-    assert tries == [(1, None, "address 1 of notify.urls did not take it")]
+    attempts = stream.sql("SELECT attempts, sent_at, outcome FROM driftline.notification")
+    assert attempts == [(1, None, "address 1 of notify.urls did not accept the message")]
     assert send(config) == 0  # not due yet
     receiver.status = 200
     make_due(stream)
     assert send(config) == 1
     assert send(config) == 0
-    keys = {one["message"].splitlines()[-1] for one in receiver.got}
+    keys = {item["message"].splitlines()[-1] for item in receiver.got}
     assert keys == {"key: k1"}
     assert "5ecret" not in caplog.text
 
@@ -153,7 +153,7 @@ from driftline.config import Config
 from driftline.storage.monitoring import notifications
 from driftline.storage.connection import connect
 from driftline.monitors.alerts.deliver import deliver
-notifications.sent = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+notifications.mark_sent = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 config = Config.model_validate_json(sys.stdin.read())
 with connect(config.postgres, "write", autocommit=True) as connection:
     deliver(config, connection)
@@ -174,16 +174,16 @@ def test_killed_between_sending_and_marking_it_is_sent_again(
     )
     assert child.returncode == -signal.SIGKILL
     assert len(receiver.got) == 1
-    deadline = time.monotonic() + 120  # until the server has seen that the client is gone
+    deadline = time.monotonic() + 120  # until the server has noticed the disconnect
     while not send(config):
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    assert [one["message"] for one in receiver.got] == ["body\nkey: k1"] * 2
+    assert [item["message"] for item in receiver.got] == ["body\nkey: k1"] * 2
     assert send(config) == 0
 
 
 def test_only_so_many_an_hour(stream: Stream, receiver: Receiver, tmp_path: Path) -> None:
-    config = notified(stream.config, receiver.port, tmp_path, per_hour=2)
+    config = notified(stream.config, receiver.port, tmp_path, max_per_hour=2)
     for family in ("drift", "quality", "latency"):
         put(stream, family, key=family)
     assert send(config) == 2
@@ -225,7 +225,7 @@ def test_grafana_tells_people_until_it_stops(
         assert send(config) == 1
     put(stream, "latency", key="dead")
     assert send(config) == 1
-    assert [one["message"] for one in receiver.got] == ["body\nkey: stalled", "body\nkey: dead"]
+    assert [item["message"] for item in receiver.got] == ["body\nkey: stalled", "body\nkey: dead"]
     outcomes = stream.sql("SELECT dedupe_key, outcome FROM driftline.notification ORDER BY id")
     assert outcomes == [("alive", "grafana"), ("stalled", "sent"), ("dead", "sent")]
 
@@ -240,16 +240,16 @@ def test_what_grafana_has_not_seen_when_it_dies_is_told(
         with connect(stream.config.postgres, "write") as connection:
             notifications.add(connection, "k2", number, kind="changed", title="t", body="b")
         assert send(config) == 0
-        # it has seen the incident, and may still wait for others to tell of them together
+        # it has seen the incident, and may still wait to group it with others
         stream.sql("UPDATE driftline.notification SET created_at = now() - interval '1 minute'")
         make_due(stream)
         assert send(config) == 0
-        waiting = stream.sql("SELECT tries, sent_at, outcome FROM driftline.notification")
+        waiting = stream.sql("SELECT attempts, sent_at, outcome FROM driftline.notification")
         assert waiting == [(0, None, "")] * 2
         grafana.content = rules(names.GRAFANA_HEARTBEAT, timedelta(minutes=5))
         make_due(stream)
         assert send(config) == 2
-    assert [one["message"] for one in receiver.got] == ["body\nkey: k1", "b\nkey: k2"]
+    assert [item["message"] for item in receiver.got] == ["body\nkey: k1", "b\nkey: k2"]
 
 
 def test_grafana_tells_what_was_silenced_after_the_silence(
@@ -264,7 +264,7 @@ def test_grafana_tells_what_was_silenced_after_the_silence(
         assert send(config) == 0
         stream.sql("UPDATE driftline.silence SET ends_at = now()")
         make_due(stream)
-        assert send(config) == 0  # it has said nothing since the silence has ended
+        assert send(config) == 0  # it has sent nothing since the silence ended
         with connect(stream.config.postgres, "write") as connection:
             incidents.resolve(connection, number, "ended")
         grafana.content = rules(names.GRAFANA_HEARTBEAT, timedelta(hours=1))
@@ -297,7 +297,7 @@ def test_silenced_acknowledged_and_unaddressed_messages_leave_quietly(
     outcomes = stream.sql("SELECT dedupe_key, outcome FROM driftline.notification ORDER BY 1")
     assert outcomes == [
         ("k1", "silenced"),
-        ("k1 resolved", "nobody was told"),
+        ("k1 resolved", "nobody was notified"),
         ("k2", "no addresses"),
         ("k3", "acknowledged"),
     ]
@@ -313,7 +313,7 @@ def test_what_goes_on_is_told_when_the_silence_ends(
     stream.sql("UPDATE driftline.silence SET ends_at = now()")
     make_due(stream)
     assert send(config) == 1
-    assert [one["message"] for one in receiver.got] == ["body\nkey: k1"]
+    assert [item["message"] for item in receiver.got] == ["body\nkey: k1"]
 
 
 def test_the_end_of_an_acknowledged_incident_is_told_after_a_silence(
@@ -331,7 +331,7 @@ def test_the_end_of_an_acknowledged_incident_is_told_after_a_silence(
     stream.sql("UPDATE driftline.silence SET ends_at = now()")
     make_due(stream)
     assert send(config) == 1
-    assert [one["message"] for one in receiver.got] == ["body\nkey: k1", "b\nkey: k2"]
+    assert [item["message"] for item in receiver.got] == ["body\nkey: k1", "b\nkey: k2"]
 
 
 def test_the_end_of_what_was_acknowledged_within_a_silence_is_told_once(
@@ -353,7 +353,7 @@ def test_the_end_of_what_was_acknowledged_within_a_silence_is_told_once(
         notifications.add(connection, "k3", number, kind="resolved", title="t", body="b")
     assert send(config) == 1
     assert send(config) == 0
-    assert [one["message"] for one in receiver.got] == ["b\nkey: k3"]
+    assert [item["message"] for item in receiver.got] == ["b\nkey: k3"]
     outcomes = stream.sql("SELECT outcome FROM driftline.notification ORDER BY id")
     assert outcomes == [("acknowledged",), ("acknowledged",), ("sent",)]
 
@@ -379,19 +379,19 @@ def test_an_address_that_fails_repeats_nothing_to_the_others(
         assert (len(receiver.got), len(revoked.got)) == (1, 3)
         ((outcome,),) = stream.sql("SELECT outcome FROM driftline.notification")
         assert "absent" in outcome
-        assert "address 2 of notify.urls did not take it" in outcome
-        assert "address 3 of notify.urls is none that apprise knows" in outcome
+        assert "address 2 of notify.urls did not accept the message" in outcome
+        assert "address 3 of notify.urls is not a valid apprise URL" in outcome
         # what is newer does not wait for it, and takes its place
         with connect(stream.config.postgres, "write") as connection:
             notifications.add(connection, "k2", number, kind="resolved", title="t", body="b")
         assert send(config) == 1
-        assert [one["message"] for one in receiver.got] == ["body\nkey: k1", "b\nkey: k2"]
+        assert [item["message"] for item in receiver.got] == ["body\nkey: k1", "b\nkey: k2"]
         make_due(stream)
         stream.sql("UPDATE driftline.notification SET created_at = now() - interval '25 hours'")
         assert send(config) == 1
-    outcomes = [one for (one,) in stream.sql("SELECT outcome FROM driftline.notification")]
+    outcomes = [item for (item,) in stream.sql("SELECT outcome FROM driftline.notification")]
     assert outcomes[0] == "superseded"
-    assert outcomes[1].startswith("given up: address 1")
+    assert outcomes[1].startswith("gave up: address 1")
 
 
 def test_the_end_is_never_told_before_the_beginning(
@@ -407,4 +407,4 @@ def test_the_end_is_never_told_before_the_beginning(
     assert send(config) == 0
     make_due(stream)
     assert send(config) == 2
-    assert [one["message"] for one in receiver.got] == ["body\nkey: k1", "b\nkey: k2"]
+    assert [item["message"] for item in receiver.got] == ["body\nkey: k1", "b\nkey: k2"]

@@ -34,17 +34,17 @@ def prepared(database: Config, folder: Path) -> Config:
     schema.migrate(config, {MODEL: features})
     binning = flights_windows.binning(WINTER, latencies=True)
     daily = flights_windows.daily(binning)
-    known = {day: daily[day] for day in sorted(WINTER)}
-    total = Profile.of(binning, *(profile.pack() for profile in known.values()))
-    first, last = start(min(known)), start(max(known)) + DAY
+    past = {day: daily[day] for day in sorted(WINTER)}
+    total = Profile.of(binning, *(profile.pack() for profile in past.values()))
+    first, last = start(min(past)), start(max(past)) + DAY
     store(
         config,
         StoredReference(MODEL, 1, total, "file", first, last, 86_400, "test"),
-        [Block("", 86_400, start(day), one.rows, one.pack()) for day, one in known.items()],
+        [Block("", 86_400, start(day), item.rows, item.pack()) for day, item in past.items()],
     )
     with connect(config.postgres, "migrate") as connection:
         for day, profile in daily.items():
-            if day not in known:
+            if day not in past:
                 connection.execute(
                     "INSERT INTO driftline.profile (bucket, model, span_minutes, version, role,"
                     " segment, binning_id, rows, cells)"
@@ -55,7 +55,7 @@ def prepared(database: Config, folder: Path) -> Config:
 
 
 @pytest.fixture(scope="module")
-def found(
+def opened(
     empty_database: Callable[[], Config], tmp_path_factory: pytest.TempPathFactory
 ) -> list[Incident]:
     config = prepared(empty_database(), tmp_path_factory.mktemp("demo"))
@@ -64,21 +64,21 @@ def found(
         return incidents.history(connection, MODEL, 1_000)
 
 
-def columns(one: Incident) -> set[str]:
-    return {part["column"] for part in one.contributors if part["column"]}
+def columns(item: Incident) -> set[str]:
+    return {part["column"] for part in item.contributors if part["column"]}
 
 
-def test_summer_is_warm_and_other_places_are_flown_to(found: list[Incident]) -> None:
-    drift = [one for one in found if one.family == "drift"]
+def test_summer_is_warm_and_other_places_are_flown_to(opened: list[Incident]) -> None:
+    drift = [item for item in opened if item.family == "drift"]
     for month in (6, 7, 8):
         middle = datetime(2013, month, 15, tzinfo=UTC)
-        assert any("temp" in columns(one) for one in drift if one.since <= middle <= one.last)
-    assert any("distance" in columns(one) for one in drift)
+        assert any("temp" in columns(item) for item in drift if item.since <= middle <= item.last)
+    assert any("distance" in columns(item) for item in drift)
     assert len(drift) < 40  # of 275 days
 
 
-def test_columns_that_merely_vary_do_not_page(found: list[Incident]) -> None:
-    pages = [one for one in found if one.severity == "page"]
-    assert {one.family for one in pages} <= {"volume"}
-    assert not any(columns(one) for one in pages)
-    assert len(pages) <= 6, [(one.since, one.summary) for one in pages]
+def test_columns_that_merely_vary_do_not_page(opened: list[Incident]) -> None:
+    pages = [item for item in opened if item.severity == "page"]
+    assert {item.family for item in pages} <= {"volume"}
+    assert not any(columns(item) for item in pages)
+    assert len(pages) <= 6, [(item.since, item.summary) for item in pages]

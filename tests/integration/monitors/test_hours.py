@@ -1,4 +1,4 @@
-"""Long windows read sums of hours, which hold what the minutes hold, whatever comes late."""
+"""Long windows read sums of hours, which equal the minutes even after late events."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from driftline.monitors.running.window_judging import Watch
+from driftline.monitors.running.window_judging import WindowJudge
 from driftline.storage.connection import Connection, connect
 from driftline.storage.profiles import dirty_minutes, hours, windows
 from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, rows
@@ -17,23 +17,23 @@ WINDOWS = [(0, 24), (1, 23), (5.25, 20.5), (0, 1), (23.5, 23.75), (-3, 30)]
 
 @pytest.fixture
 def stream(make_stream: Any) -> Stream:
-    made: Stream = make_stream(monitors=DAY, segments=["country"])
-    return made
+    created: Stream = make_stream(monitors=DAY, segments=["country"])
+    return created
 
 
-def look(stream: Stream, watch: Watch) -> None:
+def look(stream: Stream, judge: WindowJudge) -> None:
     """A round of the runner."""
     with connect(stream.config.postgres, "write") as connection, connection.transaction():
-        watch.judge(connection, watch.due(connection, datetime.now(UTC)))
+        judge.judge(connection, judge.due_windows.find(connection, datetime.now(UTC)))
 
 
-def live(stream: Stream, hours: int, n: int) -> Watch:
+def live(stream: Stream, hours: int, n: int) -> WindowJudge:
     """Rounds of a runner, each after an hour of n rows."""
-    watch = Watch(stream.name, stream.section)
+    judge = WindowJudge(stream.name, stream.section)
     for number in range(hours):
         stream.hour(number, n)
-        look(stream, watch)
-    return watch
+        look(stream, judge)
+    return judge
 
 
 def sums(stream: Stream) -> int:
@@ -60,8 +60,8 @@ def _by_minutes(connection: Connection, stream: Stream, since: datetime, until: 
     return _sums(stream, windows.read(connection, stream.name, since, until, ["country=de"]))
 
 
-def _sums(stream: Stream, found: Any) -> Any:
-    return windows.sums(found, {stream.binning.id: stream.binning})
+def _sums(stream: Stream, actual: Any) -> Any:
+    return windows.sums(actual, {stream.binning.id: stream.binning})
 
 
 def test_a_day_is_read_by_its_hours(stream: Stream) -> None:
@@ -69,18 +69,18 @@ def test_a_day_is_read_by_its_hours(stream: Stream) -> None:
     assert sums(stream) == 25  # the last one may still change
     assert_same(stream)
     with connect(stream.config.postgres, "write") as connection:
-        found = hours.read(connection, stream.name, START, START + 24 * HOUR)
-    assert [row.span_minutes for row in found] == [60] * 24
+        actual = hours.read(connection, stream.name, START, START + 24 * HOUR)
+    assert [row.span_minutes for row in actual] == [60] * 24
     [(judged,)] = stream.sql("SELECT rows FROM driftline.judged_window")
     assert judged == 2_400
 
 
 def test_what_comes_late_is_read_before_and_after_it_was_seen(stream: Stream) -> None:
-    watch = live(stream, 26, 50)
+    judge = live(stream, 26, 50)
     for number in (3, 17):
         stream.log(rows(stream.rng, 30, START + number * HOUR))
     assert_same(stream)
-    look(stream, watch)
+    look(stream, judge)
     assert sums(stream) == 25
     assert_same(stream)
     [(judged, revision)] = stream.sql("SELECT rows, revision FROM driftline.judged_window")
@@ -91,15 +91,15 @@ def test_more_lateness_leaves_no_sum_that_is_wrong(stream: Stream) -> None:
     live(stream, 26, 50)
     later = stream.with_model(monitors=monitors(**{**DAY, "lateness": "6 h"})).model(stream.name)
     stream.log(rows(stream.rng, 30, START + 23 * HOUR))
-    look(stream, Watch(stream.name, later))
+    look(stream, WindowJudge(stream.name, later))
     assert_same(stream)
 
 
 def test_a_replay_makes_no_sums_and_keeps_none_that_are_wrong(stream: Stream) -> None:
-    second = Watch(stream.name, stream.section)
+    second = WindowJudge(stream.name, stream.section)
     live(stream, 4, 50)
     assert sums(stream) == 3
-    # another runner takes the model over while all the rest of the day comes at once
+    # another runner takes the model over while the remaining day arrives in one batch
     look(stream, second)
     for number in np.random.default_rng(0).permutation(26).tolist():
         stream.hour(number, 50)

@@ -12,10 +12,10 @@ from tests.integration.monitors.conftest import HOUR, START, Stream, monitors, r
 
 
 def state(stream: Stream, family: str = "drift") -> str:
-    ((found,),) = stream.sql(
+    ((actual,),) = stream.sql(
         "SELECT state FROM driftline.alert WHERE model = %s AND family = %s", stream.name, family
     )
-    return str(found)
+    return str(actual)
 
 
 def drift(stream: Stream) -> list[Any]:
@@ -30,14 +30,14 @@ def test_so_many_of_so_many_windows_fire(make_stream: Any) -> None:
     stream: Stream = make_stream(monitors=monitors(hysteresis=hysteresis))
     runner = Runner(stream.config)
     # one bad hour of four is pending, and over after three; then two of three fire
-    wanted = {2: "pending", 3: "pending", 4: "pending", 5: "ok", 6: "pending", 7: "pending"}
-    wanted |= {8: "firing", 9: "firing", 10: "pending", 11: "ok"}
+    desired = {2: "pending", 3: "pending", 4: "pending", 5: "ok", 6: "pending", 7: "pending"}
+    desired |= {8: "firing", 9: "firing", 10: "pending", 11: "ok"}
     bad = {2, 6, 8}
     for number in range(13):
         stream.hour(number, shift=30.0 if number in bad else 0.0)
         runner.run(once=True)
-        if number - 1 in wanted:  # the newest hour has not passed its lateness
-            assert state(stream) == wanted[number - 1], number - 1
+        if number - 1 in desired:  # the newest hour has not passed its lateness
+            assert state(stream) == desired[number - 1], number - 1
     assert drift(stream) == [(START + 6 * HOUR, START + 9 * HOUR, True)]
 
 
@@ -57,16 +57,16 @@ def test_columns_that_move_together_are_one_incident(make_stream: Any) -> None:
     ((contributors, summary),) = stream.sql(
         "SELECT contributors, summary FROM driftline.incident WHERE family = 'drift'"
     )
-    assert {one["column"] for one in contributors} == {"amount", "country"}
+    assert {item["column"] for item in contributors} == {"amount", "country"}
     assert contributors[0]["column"] == "country"
-    ranks = [(one["q_value"], -abs(one["effect"])) for one in contributors]
+    ranks = [(item["q_value"], -abs(item["effect"])) for item in contributors]
     assert ranks == sorted(ranks)
-    # a q-value is never below its p-value, and alarms are far beyond chance among all looks
-    assert all(one["p_value"] <= one["q_value"] < 0.01 for one in contributors)
-    assert summary.startswith("drift of country, amount: ")
+    # a q-value is never below its p-value, and alarms are far beyond chance among all tests
+    assert all(item["p_value"] <= item["q_value"] < 0.01 for item in contributors)
+    assert summary.startswith("drift in country, amount: ")
     fired = stream.sql("SELECT title FROM driftline.notification WHERE kind = 'fired'")
     (title,) = (title for (title,) in fired if "drift" in title)
-    assert title.startswith("[ticket] fraud: drift of country, amount: ")
+    assert title.startswith("[ticket] fraud: drift in country, amount: ")
     assert re.search(r"(rose|fell) from \d", title)
 
 
@@ -83,20 +83,20 @@ def test_a_monitor_that_fails_is_told_until_it_works(make_stream: Any) -> None:
         stream.hour(number)
     Runner(mended).run(once=True)
     assert state(stream, "pipeline") == state(stream) == "ok"
-    told = stream.sql(
+    sent = stream.sql(
         "SELECT kind, title, body FROM driftline.notification WHERE title LIKE '%%pipeline%%'"
     )
-    assert [kind for kind, *_ in told] == ["fired", "resolved"]
-    assert told[0][1].startswith("[ticket] fraud: pipeline of evidently.NoSuchMetric: ")
-    assert told[1][1] == "[resolved] fraud: pipeline of evidently.NoSuchMetric"
-    assert "'NoSuchMetric' is no class of evidently.metrics" in told[0][2]
-    assert "this is an observed event, not a statistical test" in told[0][2]
+    assert [kind for kind, *_ in sent] == ["fired", "resolved"]
+    assert sent[0][1].startswith("[ticket] fraud: pipeline failure in evidently.NoSuchMetric: ")
+    assert sent[1][1] == "[resolved] fraud: pipeline failure in evidently.NoSuchMetric"
+    assert "'NoSuchMetric' is not a class in evidently.metrics" in sent[0][2]
+    assert "This is an observed event, not a statistical test" in sent[0][2]
     why = "2 windows of 1 h in a row without an alarm"
     stored = stream.sql("SELECT resolution FROM driftline.incident WHERE family = 'pipeline'")
     assert stored == [(why,)]
-    assert f"ended by: {why}" in told[1][2]
-    assert "it alarmed for 2 h, from 2024-03-04 00:00 UTC until 2024-03-04 02:00 UTC" in told[1][2]
-    assert "NoSuchMetric' is no class" not in told[1][2]
+    assert f"resolved: {why}" in sent[1][2]
+    assert "It lasted 2 h, from 2024-03-04 00:00 UTC to 2024-03-04 02:00 UTC" in sent[1][2]
+    assert "NoSuchMetric' is not a class" not in sent[1][2]
 
 
 def test_late_events_within_the_lateness_open_an_incident(make_stream: Any) -> None:
@@ -109,7 +109,7 @@ def test_late_events_within_the_lateness_open_an_incident(make_stream: Any) -> N
     stream.hour(1, n=800, shift=60.0)
     runner.run(until_idle=True)
     assert state(stream) == "firing"
-    assert [one[:2] for one in drift(stream)] == [(START + HOUR, START + 2 * HOUR)]
+    assert [item[:2] for item in drift(stream)] == [(START + HOUR, START + 2 * HOUR)]
 
 
 def test_the_real_time_closes_windows_and_a_pause_is_made_up_for(make_stream: Any) -> None:
@@ -119,15 +119,15 @@ def test_the_real_time_closes_windows_and_a_pause_is_made_up_for(make_stream: An
         stream.log(rows(stream.rng, 400, now - ago * HOUR))
     Runner(stream.config).run(once=True)
     judged = "SELECT window_end, revision, rows FROM driftline.judged_window ORDER BY 1"
-    before = [one for one in stream.sql(judged) if one[0] > now - 8 * HOUR]
-    assert [end for end, *_ in before[:8]] == [now - ago * HOUR for ago in range(7, -1, -1)]
-    assert {tuple(rest) for _, *rest in before[:8]} == {(0, 400)}
-    # as if nobody had judged for four hours: what is stored says where to go on
+    previous = [item for item in stream.sql(judged) if item[0] > now - 8 * HOUR]
+    assert [end for end, *_ in previous[:8]] == [now - ago * HOUR for ago in range(7, -1, -1)]
+    assert {tuple(remaining) for _, *remaining in previous[:8]} == {(0, 400)}
+    # as if no runner had run for four hours: it continues from what is stored
     for table in ("judged_window", "verdict", "window_stat"):
         stream.sql(f"DELETE FROM driftline.{table} WHERE window_end > %s", now - 4 * HOUR)
     late = Runner(stream.config)
     late.round(everything=True)
-    assert [one for one in stream.sql(judged) if one[0] > now - 8 * HOUR][:8] == before[:8]
+    assert [item for item in stream.sql(judged) if item[0] > now - 8 * HOUR][:8] == previous[:8]
     assert late.metrics.windows._value.get() >= 4
     stream.log(rows(stream.rng, 5, now + 10 * HOUR))  # clocks in the future close nothing
     Runner(stream.config).run(once=True)
@@ -159,14 +159,14 @@ def test_a_shadow_that_parts_from_the_champion_opens_an_incident(make_stream: An
         beside(stream, number, 0.2 if number >= hours - 6 else 0.05)
     runner = Runner(stream.config)
     runner.run(once=True)
-    said = pairs(stream)
-    assert [status for _, status, *_ in said[:8]] == ["not_calibrated"] * 8
-    assert [status for _, status, *_ in said[-5:]] == ["ok"] * 3 + ["alarm"] * 2
-    assert "usually" in said[-1][-1]
+    verdicts = pairs(stream)
+    assert [status for _, status, *_ in verdicts[:8]] == ["not_calibrated"] * 8
+    assert [status for _, status, *_ in verdicts[-5:]] == ["ok"] * 3 + ["alarm"] * 2
+    assert "normally" in verdicts[-1][-1]
     ((contributors,),) = stream.sql(
         "SELECT contributors FROM driftline.incident WHERE resolved_at IS NULL AND family = 'drift'"
     )
-    looks = {(one["monitor"], one["version"]) for one in contributors}
+    looks = {(item["monitor"], item["version"]) for item in contributors}
     assert looks == {("version_against_version", 2)}
 
 

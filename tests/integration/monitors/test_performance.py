@@ -1,4 +1,4 @@
-"""Rows and labels are logged, a runner judges: estimated at once, realised as labels come."""
+"""A runner estimates performance immediately, and measures it as labels arrive."""
 
 from datetime import timedelta
 from typing import Any
@@ -10,25 +10,25 @@ import pytest
 from driftline.dashboards.definitions.generate import generate
 from driftline.dashboards.panels.macros import Value, expand
 from driftline.monitors.running.backfill import backfill
-from driftline.monitors.running.late_labels import LateTruth
+from driftline.monitors.running.late_labels import LateLabels
 from driftline.monitors.running.runner import Runner
-from driftline.monitors.running.window_judging import Watch
+from driftline.monitors.running.window_judging import WindowJudge
 from driftline.names import dashboard_uid
 from driftline.storage.connection import connect
 from driftline.storage.monitoring import verdicts
 from tests.integration.monitors.conftest import HOUR, START, Stream, label, monitors, rows
 
 LABELS = {"topic": "truth", "type": "bool"}
-SETTINGS = {"min_labels": 100, "within": "48 h"}
+SETTINGS = {"min_labels": 100, "max_label_delay": "48 h"}
 FIRST = 40  # hours of the baseline
 
 
 @pytest.fixture
 def stream(make_stream: Any) -> Stream:
-    made: Stream = make_stream(
+    created: Stream = make_stream(
         labels=LABELS, dashboard="own", monitors=monitors(performance=SETTINGS)
     )
-    return made
+    return created
 
 
 def tick(stream: Stream, number: int) -> None:
@@ -38,19 +38,19 @@ def tick(stream: Stream, number: int) -> None:
     stream.log(row.set_column(0, "event_time", pa.array([time], row["event_time"].type)))
 
 
-def said(stream: Stream, monitor: str) -> dict[int, tuple[str, int, float, int]]:
+def stored_verdicts(stream: Stream, monitor: str) -> dict[int, tuple[str, int, float, int]]:
     """Hour -> status, rows, value (NaN: none), revision."""
-    found = stream.sql(
+    actual = stream.sql(
         "SELECT window_end, status, rows, coalesce(value, 'NaN'), revision FROM driftline.verdict"
         " WHERE monitor = %s ORDER BY 1",
         monitor,
     )
-    return {(end - START) // HOUR - 1: tuple(rest) for end, *rest in found}
+    return {(end - START) // HOUR - 1: tuple(remaining) for end, *remaining in actual}
 
 
 def state(stream: Stream, family: str) -> tuple[str, str]:
-    found = stream.sql("SELECT state, severity FROM driftline.alert WHERE family = %s", family)
-    return (found[0][0], found[0][1])
+    actual = stream.sql("SELECT state, severity FROM driftline.alert WHERE family = %s", family)
+    return (actual[0][0], actual[0][1])
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def measured(stream: Stream) -> tuple[Stream, Runner]:
 
 def test_both_monitors_say_what_is_known(measured: tuple[Stream, Runner]) -> None:
     stream, _ = measured
-    real, guess = said(stream, "realised_auc"), said(stream, "estimated_auc")
+    real, guess = stored_verdicts(stream, "realised_auc"), stored_verdicts(stream, "estimated_auc")
     assert set(real) == set(guess) == set(range(FIRST))
     assert [real[n][0] for n in range(8)] == ["not_calibrated"] * 8
     assert {real[n][0] for n in range(25, FIRST)} == {"ok"}
@@ -80,7 +80,7 @@ def test_both_monitors_say_what_is_known(measured: tuple[Stream, Runner]) -> Non
         "SELECT detail, expected FROM driftline.verdict WHERE monitor = 'estimated_auc'"
         " ORDER BY window_end"
     )
-    assert "no labels yet, scores are taken for chances" in details[0][0]
+    assert "no labels yet, scores are used as probabilities" in details[0][0]
     assert "labels" in details[-1][0]
     assert details[-1][0] != details[0][0]
     assert details[-1][1] == pytest.approx(5 / 6, abs=0.02)
@@ -94,14 +94,14 @@ def test_worse_hours_page_and_make_their_drift_a_page(measured: tuple[Stream, Ru
     tick(stream, FIRST + 3)
     runner.run(once=True)
     assert state(stream, "drift") == ("firing", "ticket")
-    assert state(stream, "performance")[0] == "ok"  # no label has come: as it was
+    assert state(stream, "performance")[0] == "ok"  # no label has arrived: unchanged
     for number in range(FIRST, FIRST + 3):
         label(stream, number, skill=0.0)
     for number in range(FIRST + 3, FIRST + 6):
         stream.hour(number, shift=60.0)
     tick(stream, FIRST + 6)
     runner.run(once=True)
-    real = said(stream, "realised_auc")
+    real = stored_verdicts(stream, "realised_auc")
     assert [real[FIRST + n][0] for n in range(3)] == ["alarm"] * 3
     assert all(real[FIRST + n][2] < 0.6 for n in range(3))
     assert state(stream, "performance") == ("firing", "page")
@@ -113,43 +113,48 @@ def test_worse_hours_page_and_make_their_drift_a_page(measured: tuple[Stream, Ru
         "SELECT summary, contributors FROM driftline.incident WHERE family = 'performance'"
     )
     assert len(incident) == 1
-    assert incident[0][0].startswith("performance of score: auc fell from 0.")
-    assert {one["monitor"] for one in incident[0][1]} == {"realised_auc"}
+    assert incident[0][0].startswith("performance in score: auc fell from 0.")
+    assert {item["monitor"] for item in incident[0][1]} == {"realised_auc"}
 
 
 def test_the_baseline_outlives_old_verdicts(measured: tuple[Stream, Runner]) -> None:
-    """What later windows are compared with stays, so that what decays slowly is seen."""
+    """The baseline is kept, so that slow decay is detected."""
     stream, _ = measured
-    before = said(stream, "realised_auc")
+    previous = stored_verdicts(stream, "realised_auc")
     stream.sql("UPDATE driftline.verdict SET judged_at = judged_at - interval '91 days'")
     with connect(stream.config.postgres, "write", autocommit=True) as connection:
         assert verdicts.expire(connection, timedelta(days=90)) > 0
-    assert said(stream, "realised_auc") == before
-    assert said(stream, "estimated_auc") == {}
+    assert stored_verdicts(stream, "realised_auc") == previous
+    assert stored_verdicts(stream, "estimated_auc") == {}
 
 
 def test_late_labels_measure_again(measured: tuple[Stream, Runner]) -> None:
-    """A window is looked at when its age has doubled, and waits for most of its labels."""
+    """A window is measured when its age has doubled, and waits for most of its labels."""
     stream, runner = measured
     stream.hour(FIRST)
     tick(stream, FIRST + 1)
     runner.run(once=True)
-    assert said(stream, "realised_auc")[FIRST][:2] == ("no_data", 0)
+    assert stored_verdicts(stream, "realised_auc")[FIRST][:2] == ("no_data", 0)
     label(stream, FIRST, share=0.5)
     tick(stream, FIRST + 2)
     runner.run(once=True)
-    status, n, value, age = said(stream, "realised_auc")[FIRST]
+    status, n, value, age = stored_verdicts(stream, "realised_auc")[FIRST]
     assert (status, age) == ("insufficient", 1)
     assert 150 < n < 250
     assert value == pytest.approx(5 / 6, abs=0.1)
     label(stream, FIRST)
     Runner(stream.config).run(once=True)
-    assert said(stream, "realised_auc")[FIRST][:2] == (status, n)  # its age has not doubled
+    assert stored_verdicts(stream, "realised_auc")[FIRST][:2] == (
+        status,
+        n,
+    )  # its age has not doubled
     tick(stream, FIRST + 3)
     Runner(stream.config).run(once=True)  # what was measured when is stored
-    assert said(stream, "realised_auc")[FIRST][0] == "ok"
-    assert said(stream, "realised_auc")[FIRST][1] == 401  # with the one that marked the time
-    assert said(stream, "realised_auc")[FIRST][3] == 2
+    assert stored_verdicts(stream, "realised_auc")[FIRST][0] == "ok"
+    assert (
+        stored_verdicts(stream, "realised_auc")[FIRST][1] == 401
+    )  # with the one that marked the time
+    assert stored_verdicts(stream, "realised_auc")[FIRST][3] == 2
     history = stream.sql(
         "SELECT revision, status FROM driftline.verdict_history WHERE monitor = 'realised_auc'"
         " AND window_end = %s ORDER BY 1",
@@ -164,8 +169,8 @@ def test_at_the_end_every_window_is_measured_for_the_last_time(stream: Stream) -
         stream.hour(number)
         label(stream, number, share=0.5)
     Runner(stream.config).run(until_idle=True)
-    real = said(stream, "realised_auc")
-    last = len(stream.section.monitors.performance.looks(timedelta(hours=1))) - 1
+    real = stored_verdicts(stream, "realised_auc")
+    last = len(stream.section.monitors.performance.measurement_ages(timedelta(hours=1))) - 1
     assert {revision for *_, revision in real.values()} == {last}
     assert {status for status, *_ in real.values()} == {"not_calibrated"}
 
@@ -176,7 +181,11 @@ def test_the_past_is_measured_by_backfill(stream: Stream) -> None:
         label(stream, number)
     tick(stream, 3)
     assert backfill(stream.config, stream.name, START, START + 3 * HOUR) == 3
-    assert set(said(stream, "realised_auc")) == set(said(stream, "estimated_auc")) == {0, 1, 2}
+    assert (
+        set(stored_verdicts(stream, "realised_auc"))
+        == set(stored_verdicts(stream, "estimated_auc"))
+        == {0, 1, 2}
+    )
 
 
 def test_a_backfill_measures_nothing_that_a_runner_will(stream: Stream) -> None:
@@ -186,7 +195,7 @@ def test_a_backfill_measures_nothing_that_a_runner_will(stream: Stream) -> None:
         stream.hour(number)
     tick(stream, 3)
     runner.run(once=True)
-    assert {rows for _, rows, _, _ in said(stream, "realised_auc").values()} == {0}
+    assert {rows for _, rows, _, _ in stored_verdicts(stream, "realised_auc").values()} == {0}
     for number in range(3, 6):
         stream.hour(number)
     for number in range(6):
@@ -194,17 +203,18 @@ def test_a_backfill_measures_nothing_that_a_runner_will(stream: Stream) -> None:
     tick(stream, 10)
     # the runner judged hours 1 and 2, and none of the later ones yet
     assert backfill(stream.config, stream.name, START + HOUR, START + 5 * HOUR) == 4
-    after = said(stream, "realised_auc")
+    after = stored_verdicts(stream, "realised_auc")
     assert [after[number][0] for number in range(3)] == ["no_data"] * 3
     assert all(after[number][1] >= 400 for number in (3, 4))
     with connect(stream.config.postgres, "write", autocommit=True) as connection:
         clock = START + 10 * HOUR
-        watch, truth = Watch(stream.name, stream.section), LateTruth(stream.name, stream.section)
-        fresh = watch.judge(connection, watch.due(connection, clock))
-        told = truth.judge(connection, clock, fresh)
-    # also what the backfill had measured: only now somebody is told
-    assert {(one.end - START) // HOUR - 1 for one in told} >= set(range(6))
-    now = said(stream, "realised_auc")
+        judge = WindowJudge(stream.name, stream.section)
+        labels = LateLabels(stream.name, stream.section)
+        fresh = judge.judge(connection, judge.due_windows.find(connection, clock))
+        sent = labels.judge(connection, clock, fresh)
+    # also what the backfill had measured: only now is anybody notified
+    assert {(item.end - START) // HOUR - 1 for item in sent} >= set(range(6))
+    now = stored_verdicts(stream, "realised_auc")
     assert all(now[number][1] >= 400 for number in range(6))
 
 
@@ -215,13 +225,15 @@ def test_numbers_have_their_error(make_stream: Any) -> None:
     stream.hour(0)
     tick(stream, 1)
     Runner(stream.config).run(once=True)
-    assert said(stream, "estimated_mae") == {}  # nothing is known of a number without labels
+    assert (
+        stored_verdicts(stream, "estimated_mae") == {}
+    )  # nothing is known of a number without labels
     for number in range(1, 30):
         stream.hour(number)
         label(stream, number)
     tick(stream, 30)
     Runner(stream.config).run(once=True)
-    real, guess = said(stream, "realised_mae"), said(stream, "estimated_mae")
+    real, guess = stored_verdicts(stream, "realised_mae"), stored_verdicts(stream, "estimated_mae")
     assert real[20][2] == pytest.approx(1 / 3, abs=0.05)
     assert guess[29][2] == pytest.approx(1 / 3, abs=0.03)
 
@@ -235,8 +247,10 @@ def test_a_model_without_labels_has_neither(make_stream: Any) -> None:
 
 def test_the_panels_show_them(measured: tuple[Stream, Runner]) -> None:
     stream, _ = measured
-    found: dict[str, list[Any]] = {}
-    board = next(one for one in generate(stream.config) if one["uid"] == dashboard_uid(stream.name))
+    actual: dict[str, list[Any]] = {}
+    board = next(
+        item for item in generate(stream.config) if item["uid"] == dashboard_uid(stream.name)
+    )
     variables: dict[str, Value] = {"window": "3600", "segment": "all rows", "version": ["1"]}
     with connect(stream.config.postgres, "read", autocommit=True) as connection:
         for panel in board["panels"]:
@@ -244,17 +258,17 @@ def test_the_panels_show_them(measured: tuple[Stream, Runner]) -> None:
                 text = expand(target["rawSql"], START, START + FIRST * HOUR, HOUR, variables)
                 if "performance" in text or "truth AS" in text:
                     answer = connection.execute(text.encode()).fetchall()
-                    found.setdefault(panel["title"], []).append(answer)
-    (realised_rows, estimated_rows) = found["Realised against estimated: AUC"]
+                    actual.setdefault(panel["title"], []).append(answer)
+    (realised_rows, estimated_rows) = actual["Realised and estimated: AUC"]
     assert len(estimated_rows) >= FIRST - 1
     assert len(realised_rows) >= FIRST - 1
-    assert {row[1] for row in found["Performance by monitor"][0]} >= {
+    assert {row[1] for row in actual["Performance by monitor"][0]} >= {
         "realised_auc",
         "estimated_auc",
         "realised_auc (reference)",
         "estimated_auc (reference)",
     }
-    assert all(share == pytest.approx(1) for _, share in found["Label coverage"][0])
+    assert all(share == pytest.approx(1) for _, share in actual["Label coverage"][0])
 
 
 def test_a_changed_baseline_reaches_the_past_by_backfill(make_stream: Any) -> None:

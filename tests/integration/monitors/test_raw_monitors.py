@@ -18,13 +18,13 @@ RAW = monitors(
 )
 
 
-def said(stream: Stream) -> dict[str, tuple[Any, ...]]:
-    found = stream.sql(
+def verdicts(stream: Stream) -> dict[str, tuple[Any, ...]]:
+    actual = stream.sql(
         """SELECT DISTINCT ON (monitor) monitor, status, alerts, detail, version
              FROM driftline.verdict WHERE monitor LIKE 'evidently%%' OR monitor = 'raw_rows'
                OR monitor = 'pca_reconstruction' ORDER BY monitor, window_end DESC"""
     )
-    return {monitor: tuple(rest) for monitor, *rest in found}
+    return {monitor: tuple(remaining) for monitor, *remaining in actual}
 
 
 def test_raw_monitors_judge_each_window_and_fail_alone(make_stream: Any) -> None:
@@ -32,17 +32,17 @@ def test_raw_monitors_judge_each_window_and_fail_alone(make_stream: Any) -> None
     stream.keep_reference_rows()
     stream.hour(0)
     Runner(stream.config).run(until_idle=True)
-    found = said(stream)
-    drift = found["evidently.ValueDrift(method=wasserstein)"]
+    actual = verdicts(stream)
+    drift = actual["evidently.ValueDrift(method=wasserstein)"]
     assert drift[0] in {"ok", "alarm"}  # of 400 rows: Evidently's fixed limit is often passed
     assert (drift[1], drift[3]) == (False, 1)
-    assert found["evidently.NoSuchMetric"][:2] == ("broken", False)
-    assert found["pca_reconstruction"][:2] == ("ok", True)
+    assert actual["evidently.NoSuchMetric"][:2] == ("broken", False)
+    assert actual["pca_reconstruction"][:2] == ("ok", True)
     stream.hour(1, shift=30.0)
     Runner(stream.config).run(until_idle=True)
-    assert said(stream)["evidently.ValueDrift(method=wasserstein)"][0] == "alarm"
-    others = stream.sql("SELECT count(*) FROM driftline.verdict WHERE monitor = 'omnibus'")
-    assert others[0][0] > 0
+    assert verdicts(stream)["evidently.ValueDrift(method=wasserstein)"][0] == "alarm"
+    other_runners = stream.sql("SELECT count(*) FROM driftline.verdict WHERE monitor = 'omnibus'")
+    assert other_runners[0][0] > 0
 
 
 def test_a_long_live_reference_is_known_by_its_own_windows(make_stream: Any) -> None:
@@ -62,24 +62,24 @@ def test_a_long_live_reference_is_known_by_its_own_windows(make_stream: Any) -> 
 
 
 def test_what_takes_too_long_is_ended_and_said(make_stream: Any) -> None:
-    slow = {"name": "ValueDrift", "options": {"column": "amount"}, "time_limit": "1 s"}
+    slow = {"name": "ValueDrift", "options": {"column": "amount"}, "timeout": "1 s"}
     fine = {"name": "MeanValue", "options": {"column": "amount"}}
     stream: Stream = make_stream(monitors=monitors(evidently=[slow, fine]))
     stream.keep_reference_rows()
     stream.hour(0)
-    row_monitors._process.cache_clear()  # its import alone takes longer than the limit
+    row_monitors._process.cache_clear()  # its import alone applies_to longer than the limit
     Runner(stream.config).run(until_idle=True)
-    found = said(stream)
-    status, alerts, detail, _ = found["evidently.ValueDrift"]
+    actual = verdicts(stream)
+    status, alerts, detail, _ = actual["evidently.ValueDrift"]
     assert (status, alerts) == ("broken", False)
-    assert "not ended within 1 s: ask for fewer `rows`, or raise its `time_limit`" in detail
-    assert found["evidently.MeanValue"][0] == "ok"  # in the process that took its place
+    assert "not ended within 1 s: ask for fewer `rows`, or raise its `timeout`" in detail
+    assert actual["evidently.MeanValue"][0] == "ok"  # in the process that took its place
 
 
 def test_without_raw_rows_of_the_reference_this_is_said(make_stream: Any) -> None:
     stream: Stream = make_stream(monitors=RAW)
     stream.hour(0)
     Runner(stream.config).run(until_idle=True)
-    status, alerts, detail, _ = said(stream)["raw_rows"]
+    status, alerts, detail, _ = verdicts(stream)["raw_rows"]
     assert (status, alerts) == ("broken", False)
     assert "no raw rows of the reference of model 'fraud' version 1 are kept" in detail

@@ -14,7 +14,8 @@ from driftline.monitors.calibration.judges import NoReferenceError, load
 from driftline.monitors.raw_rows import reference_rows
 from driftline.monitors.references.compare_reference import compare
 from driftline.monitors.references.set_reference import from_file, from_window
-from driftline.monitors.running.window_judging import Due, Watch
+from driftline.monitors.running.due_windows import Due
+from driftline.monitors.running.window_judging import WindowJudge
 from driftline.monitors.windows.schedule import Length
 from driftline.profile.profile import Profile
 from driftline.storage.connection import connect
@@ -27,10 +28,10 @@ SEGMENT = "country=de"
 
 @pytest.fixture(scope="module")
 def stream(make_stream: Any) -> Stream:
-    made: Stream = make_stream(monitors=monitors(segments=[SEGMENT]), segments=["country"])
+    created: Stream = make_stream(monitors=monitors(segments=[SEGMENT]), segments=["country"])
     for number in range(6):
-        made.hour(number, n=50)
-    return made
+        created.hour(number, n=50)
+    return created
 
 
 def blocks(stream: Stream, segment: str = "", seconds: int = 3_600) -> Any:
@@ -41,12 +42,12 @@ def blocks(stream: Stream, segment: str = "", seconds: int = 3_600) -> Any:
 
 
 def test_a_window_with_blocks_and_segments(stream: Stream) -> None:
-    made = from_window(stream.config, stream.name, START, START + 5 * HOUR)
-    assert (made.version, made.profile.rows, made.block_seconds) == (1, 250, 3_600)
+    created = from_window(stream.config, stream.name, START, START + 5 * HOUR)
+    assert (created.version, created.profile.rows, created.block_seconds) == (1, 250, 3_600)
     whole, part = blocks(stream), blocks(stream, SEGMENT)
     assert whole.starts.tolist() == [int((START + n * HOUR).timestamp()) for n in range(5)]
     total = Profile(stream.binning, whole.counts.sum(axis=0), whole.sums.sum(axis=0))
-    assert total == made.profile
+    assert total == created.profile
     assert 0 < part.counts.sum() < whole.counts.sum()
     with connect(stream.config.postgres, "read") as connection:
         stored = references.read(connection, stream.name, 1)
@@ -73,25 +74,25 @@ def test_a_runner_keeps_laws_and_not_the_blocks_that_they_were_found_from(
         return real(*arguments, **options)
 
     monkeypatch.setattr(references, "series", series)
-    watch = Watch(stream.name, stream.section)
+    judge = WindowJudge(stream.name, stream.section)
     with connect(stream.config.postgres, "write", autocommit=True) as connection:
         for number in (11, 12):
             hour = [(START + number * HOUR, Length(3_600, 3_600, 3_600))]
-            (fresh,) = watch.judge(connection, Due(START + 13 * HOUR, hour))
+            (fresh,) = judge.judge(connection, Due(START + 13 * HOUR, hour))
             assert len(fresh.verdicts) > 1
-            assert not watch.judges.of(connection, 1, "").reference._windows
+            assert not judge.judges.get(connection, 1, "").reference._windows
     assert read == [""]
 
 
 def test_merged_hours_are_counted_again_for_shorter_blocks(stream: Stream) -> None:
-    before = from_window(stream.config, stream.name, START, START + 2 * HOUR, seconds=300)
+    previous = from_window(stream.config, stream.name, START, START + 2 * HOUR, seconds=300)
     minutes = blocks(stream, SEGMENT, 300)
     with connect(stream.config.postgres, "write", autocommit=True) as connection:
         profile_rows.compact(connection, stream.name, now=START + timedelta(days=300))
     spans = "SELECT DISTINCT span_minutes FROM driftline.profile"
     assert stream.sql(spans) == [(1440,)]
     again = from_window(stream.config, stream.name, START, START + 2 * HOUR, seconds=300)
-    assert again.profile == before.profile
+    assert again.profile == previous.profile
     assert (blocks(stream, SEGMENT, 300).counts == minutes.counts).all()
     assert (blocks(stream, SEGMENT, 300).sums == minutes.sums).all()
 
@@ -120,8 +121,8 @@ def test_short_windows_get_short_blocks(make_stream: Any, tmp_path: Path) -> Non
     stream: Stream = make_stream(monitors=monitors(windows=["15 min", "1 h"]))
     for number in range(2):
         stream.hour(number, n=100)
-    made = from_window(stream.config, stream.name, START, START + 2 * HOUR)
-    assert made.block_seconds == 900
+    created = from_window(stream.config, stream.name, START, START + 2 * HOUR)
+    assert created.block_seconds == 900
     path = tmp_path / "features.parquet"
     pq.write_table(pa.concat_tables([rows(stream.rng, 60, START + i * HOUR) for i in (0, 1)]), path)
     timed = from_file(stream.config, stream.name, path, time_column="event_time")
@@ -133,7 +134,7 @@ def test_short_windows_get_short_blocks(make_stream: Any, tmp_path: Path) -> Non
 
 def test_what_cannot_be_a_reference(stream: Stream, tmp_path: Path) -> None:
     late = START + 500 * HOUR
-    with pytest.raises(DriftlineError, match="nothing of model 'fraud' was counted in the bins"):
+    with pytest.raises(DriftlineError, match="no predictions of model 'fraud' were counted"):
         from_window(stream.config, stream.name, late, late + HOUR)
     with pytest.raises(DriftlineError, match="version 9 of model 'fraud' was never loaded"):
         from_window(stream.config, stream.name, START, START + HOUR, version=9)
@@ -153,15 +154,15 @@ def test_a_comparison_finds_the_column_that_moved(make_stream: Any) -> None:
         stored = references.read(connection, stream.name, 1)
         assert stored is not None
         current = profile_rows.window(connection, stream.name, stream.binning, START, START + HOUR)
-    found = {one.column: one for one in compare(current, stored.profile)}
-    assert set(found) == {"amount", "country", "score"}
-    moved = found["amount"]
+    actual = {item.column: item for item in compare(current, stored.profile)}
+    assert set(actual) == {"amount", "country", "score"}
+    moved = actual["amount"]
     assert moved.mean is not None
     assert moved.reference_mean is not None
     assert abs(moved.mean - moved.reference_mean - 15) < 2
     for name, distance in moved.distances.items():
-        other = found["score"].distances[name]
+        other = actual["score"].distances[name]
         assert distance is not None
         assert other is not None
         assert distance > other or name == "wasserstein"
-    json.dumps([one.distances for one in found.values()])
+    json.dumps([item.distances for item in actual.values()])

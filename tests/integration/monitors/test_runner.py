@@ -1,4 +1,4 @@
-"""A runner judges every window once, whatever happens to it."""
+"""A runner judges every window once, even if it is interrupted."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from driftline.monitors.running.runner import Runner
-from driftline.monitors.stream.realtime_checks import Pulse
+from driftline.monitors.stream.realtime_checks import RealtimeChecks
 from driftline.storage.connection import connect
 from driftline.storage.monitoring import reports, verdicts
 from driftline.storage.versions.promotions import add_event
@@ -17,32 +17,32 @@ MINUTE = timedelta(minutes=1)
 
 def judged(stream: Stream) -> dict[int, tuple[int, int, bool]]:
     """Hour -> revision, rows, final."""
-    found = stream.sql(
+    actual = stream.sql(
         "SELECT window_end, revision, rows, final FROM driftline.judged_window"
         " WHERE window_seconds = 3600 AND model = %s",
         stream.name,
     )
-    return {(end - START) // HOUR - 1: tuple(rest) for end, *rest in found}
+    return {(end - START) // HOUR - 1: tuple(remaining) for end, *remaining in actual}
 
 
 def now(stream: Stream) -> datetime:
-    found: datetime = stream.sql("SELECT clock_timestamp()")[0][0]
-    return found
+    actual: datetime = stream.sql("SELECT clock_timestamp()")[0][0]
+    return actual
 
 
 def alert(stream: Stream, family: str) -> Any:
-    found = stream.sql(
+    actual = stream.sql(
         "SELECT state, severity, columns FROM driftline.alert WHERE model = %s AND family = %s",
         stream.name,
         family,
     )
-    return found[0]
+    return actual[0]
 
 
 @pytest.fixture
 def stream(make_stream: Any) -> Stream:
-    made: Stream = make_stream()
-    return made
+    created: Stream = make_stream()
+    return created
 
 
 def test_windows_are_judged_once_and_late_events_judge_them_again(stream: Stream) -> None:
@@ -105,7 +105,7 @@ def test_a_revision_keeps_the_report_of_its_window(stream: Stream) -> None:
     runner.run(once=True)
     since, until = START + HOUR, START + 2 * HOUR
     with connect(stream.config.postgres, "write", autocommit=True) as connection:
-        number = reports.keep(connection, "fraud", since, until, rows=9, summary={}, html="")
+        number = reports.store(connection, "fraud", since, until, rows=9, summary={}, html="")
     stream.hour(1, n=40, shift=5.0)
     runner.run(once=True)
     linked = (
@@ -119,11 +119,11 @@ def test_a_revision_keeps_the_report_of_its_window(stream: Stream) -> None:
 def test_what_a_window_held_can_be_drawn(stream: Stream) -> None:
     stream.hour(0)
     Runner(stream.config).run(until_idle=True)
-    found = stream.sql(
+    actual = stream.sql(
         'SELECT "column", rows, mean, p50, p99, labels, counts, reference_shares'
         " FROM driftline.window_stat WHERE segment = '' ORDER BY 1"
     )
-    by_name = {name: rest for name, *rest in found}
+    by_name = {name: remaining for name, *remaining in actual}
     assert set(by_name) == {"amount", "country", "score", "inference_ms", "lag_ms"}
     n, mean, median, *_ = by_name["amount"]
     assert (n, abs(mean - 100) < 3, abs(median - 100) < 3) == (400, True, True)
@@ -144,24 +144,24 @@ def test_what_a_window_held_can_be_drawn(stream: Stream) -> None:
 def test_what_the_budget_does_not_cover_claims_nothing(
     make_stream: Any, outside: dict[str, Any]
 ) -> None:
-    """Such looks are false as often as they are, so nothing is said of how often."""
+    """The false-alarm rate of such tests is unknown, so the message claims none."""
     stream: Stream = make_stream(monitors=monitors(**outside))
     stream.keep_reference_rows()
     stream.hour(0)
     stream.hour(1, shift=30.0)
     stream.hour(2)
     Runner(stream.config).run(once=True)
-    ((contributors, false_per_week),) = stream.sql(
-        "SELECT contributors, false_per_week FROM driftline.incident WHERE family = 'drift'"
+    ((contributors, false_alarms_per_week),) = stream.sql(
+        "SELECT contributors, false_alarms_per_week FROM driftline.incident WHERE family = 'drift'"
     )
-    uncovered = {one["monitor"].partition(".")[0] for one in contributors if not one["level"]}
+    uncovered = {item["monitor"].partition(".")[0] for item in contributors if not item["level"]}
     assert uncovered == {"evidently" if "evidently" in outside else "wasserstein"}
-    assert false_per_week is None
+    assert false_alarms_per_week is None
     ((body,),) = stream.sql(
         "SELECT body FROM driftline.notification AS n JOIN driftline.incident AS i"
         " ON i.id = n.incident_id WHERE family = 'drift' AND kind = 'fired'"
     )
-    assert "false-alarm rate unknown: not calibrated" in body
+    assert "False-alarm rate unknown: not calibrated" in body
 
 
 def test_drift_opens_one_incident_and_ends(stream: Stream) -> None:
@@ -176,15 +176,15 @@ def test_drift_opens_one_incident_and_ends(stream: Stream) -> None:
     runner.run(once=True)
     assert alert(stream, "drift") == ("firing", "ticket", "amount")
     incident = stream.sql(
-        "SELECT since, last, resolved_at, contributors, false_per_week FROM driftline.incident"
-        " WHERE family = 'drift'"
+        "SELECT since, last, resolved_at, contributors, false_alarms_per_week"
+        " FROM driftline.incident WHERE family = 'drift'"
     )
     assert len(incident) == 1
-    since, last, resolved, contributors, false_per_week = incident[0]
+    since, last, resolved, contributors, false_alarms_per_week = incident[0]
     assert (since, last, resolved) == (START + 3 * HOUR, START + 6 * HOUR, None)
-    assert {one["column"] for one in contributors} == {"amount"}
-    assert {"location", "omnibus"} <= {one["monitor"] for one in contributors}
-    assert false_per_week == 1.0
+    assert {item["column"] for item in contributors} == {"amount"}
+    assert {"location", "omnibus"} <= {item["monitor"] for item in contributors}
+    assert false_alarms_per_week == 1.0
     # the sums of slow drift need longer to come down than windows by themselves
     for number in range(7, 45):
         stream.hour(number)
@@ -195,7 +195,7 @@ def test_drift_opens_one_incident_and_ends(stream: Stream) -> None:
         " ON i.id = n.incident_id WHERE family = 'drift' ORDER BY n.id"
     )
     assert [kind for kind, _ in kinds] == ["fired", "resolved"]
-    assert kinds[0][1].startswith("[ticket] fraud: drift of amount: ")
+    assert kinds[0][1].startswith("[ticket] fraud: drift in amount: ")
 
 
 def test_late_events_after_the_lateness_open_nothing(stream: Stream) -> None:
@@ -206,8 +206,8 @@ def test_late_events_after_the_lateness_open_nothing(stream: Stream) -> None:
     stream.hour(1, n=800, shift=60.0)
     runner.run(once=True)
     with connect(stream.config.postgres, "read") as connection:
-        said = verdicts.of_window(connection, stream.name, 3_600, START + 2 * HOUR)
-    assert any(one.status == "alarm" for one in said)
+        stored_verdicts = verdicts.of_window(connection, stream.name, 3_600, START + 2 * HOUR)
+    assert any(item.status == "alarm" for item in stored_verdicts)
     assert stream.sql("SELECT * FROM driftline.incident WHERE family = 'drift'") == []
 
 
@@ -235,11 +235,11 @@ def test_a_model_that_fails_is_broken_and_stops_no_other(make_stream: Any) -> No
     )
     Runner(bad).run(once=True)
     assert judged(stream)[0] == (0, 400, True)
-    found = stream.sql(
+    actual = stream.sql(
         "SELECT status, detail FROM driftline.verdict WHERE model = 'bad' AND monitor = 'window'"
     )
-    assert found[0][0] == "broken"
-    assert "'nowhere' is not stored" in found[0][1]
+    assert actual[0][0] == "broken"
+    assert "'nowhere' is not stored" in actual[0][1]
     state = stream.sql(
         "SELECT state FROM driftline.alert WHERE model = 'bad' AND family='pipeline'"
     )
@@ -262,12 +262,12 @@ def test_a_full_disk_is_no_lost_connection(stream: Stream) -> None:
     runner = Runner(stream.config)
     done = runner.round(everything=True)
     assert (done.failed, done.more) == (1, False)
-    assert runner.round(everything=True).failed == 0  # it is left alone for a while
+    assert runner.round(everything=True).failed == 0  # the model is paused
     assert alert(stream, "pipeline")[0] == "broken"
     ((error,),) = stream.sql("SELECT error FROM driftline.monitor_progress")
     assert error.startswith("DiskFull: no space left")
     stream.sql(refuse.format("monitor_progress"))  # not even that can be stored
-    runner._leave()
+    runner.close()
     other = Runner(stream.config)
     other.run(once=True)
     assert other._errors == 1
@@ -279,26 +279,26 @@ def test_a_full_disk_is_no_lost_connection(stream: Stream) -> None:
 
 
 def test_after_a_failed_round_a_good_one_without_windows_says_ok(stream: Stream) -> None:
-    """What failed is the look at the rejects, which is made again."""
+    """The check of rejected messages failed, and is repeated."""
     stream.hour(0)
     stream.hour(1)
     runner = Runner(stream.config)
-    (one,) = runner._models.values()
+    (model,) = runner._models.values()
     stream.sql("ALTER TABLE driftline.ledger RENAME TO away")
     assert runner.round().failed == 1
     assert alert(stream, "pipeline")[0] == "broken"
     stream.sql("ALTER TABLE driftline.away RENAME TO ledger")
-    assert one.pulse.due(now(stream))
-    one.not_before = 0.0
+    assert model.realtime.due(now(stream))
+    model.not_before = 0.0
     assert runner.round(everything=True).windows == 1
     assert alert(stream, "pipeline")[0] == "ok"
-    assert not one.pulse.due(now(stream) - timedelta(minutes=1))
+    assert not model.realtime.due(now(stream) - timedelta(minutes=1))
     stream.sql("ALTER TABLE driftline.ledger RENAME TO away")
-    one.pulse = Pulse(stream.name, stream.section)
+    model.realtime = RealtimeChecks(stream.name, stream.section)
     assert runner.round(everything=True).failed == 1
     assert alert(stream, "pipeline")[0] == "broken"
     stream.sql("ALTER TABLE driftline.away RENAME TO ledger")
-    one.not_before = 0.0
+    model.not_before = 0.0
     done = runner.round(everything=True)
     assert (done.windows, done.failed) == (0, 0)
     assert alert(stream, "pipeline")[0] == "ok"
@@ -307,9 +307,9 @@ def test_after_a_failed_round_a_good_one_without_windows_says_ok(stream: Stream)
 def test_a_version_without_reference_says_so(stream: Stream) -> None:
     stream.hour(0, version=7)
     Runner(stream.config).run(until_idle=True)
-    found = stream.sql("SELECT status, detail FROM driftline.verdict WHERE monitor = 'reference'")
-    assert len(found) == 1
-    assert "'driftline reference set fraud --version 7" in found[0][1]
+    actual = stream.sql("SELECT status, detail FROM driftline.verdict WHERE monitor = 'reference'")
+    assert len(actual) == 1
+    assert "'driftline reference set fraud --version 7" in actual[0][1]
 
 
 def test_rejects_and_silence_by_the_real_time(make_stream: Any) -> None:
@@ -346,7 +346,7 @@ def test_latency_against_its_objective(make_stream: Any, which: str) -> None:
     settings = {
         "windows": ["1 h"],
         "clock": "event",
-        "latency": {which: {"limit": "0.1 ms", "target": 0.9, "burn": 5}},
+        "latency": {which: {"limit": "0.1 ms", "target": 0.9, "burn_rate": 5}},
     }
     stream: Stream = make_stream(monitors=settings)
     stream.hour(0, n=1_000)
@@ -368,20 +368,23 @@ def test_progress_and_heartbeat_are_kept(stream: Stream) -> None:
     assert stream.sql("SELECT id, models FROM driftline.runner") == [(runner.id, 1)]
     progress = stream.sql("SELECT judged_until, error FROM driftline.monitor_progress")
     assert progress == [(START + HOUR, "")]
-    runner._leave()
+    runner.close()
     # its last heartbeat is kept, so that nobody is paged before it is too old
-    state = "SELECT stopped_at >= beat_at, beat_at > now() - interval '1 min' FROM driftline.runner"
-    assert stream.sql(state) == [(True, True)]
-    stream.sql("UPDATE driftline.runner SET beat_at = beat_at - interval '61 min'")
+    states = stream.sql(
+        "SELECT stopped_at >= heartbeat_at, heartbeat_at > now() - interval '1 min'"
+        " FROM driftline.runner"
+    )
+    assert states == [(True, True)]
+    stream.sql("UPDATE driftline.runner SET heartbeat_at = heartbeat_at - interval '61 min'")
     following = Runner(stream.config)
     following.round()
     assert stream.sql("SELECT id FROM driftline.runner") == [(following.id,)]
-    following._leave()
+    following.close()
     assert timedelta(0) <= timedelta(seconds=runner.metrics.lag._value.get()) < HOUR
 
 
 def test_the_past_of_one_monitor_is_read_by_its_index(stream: Stream) -> None:
-    """However much the other monitors said: 150 looks a window here, over 1,000 windows."""
+    """Even with many other verdicts: 150 per window here, over 1,000 windows."""
     stream.sql(
         """INSERT INTO driftline.verdict (window_end, model, window_seconds, segment, "column",
                monitor, family, version, revision, rows, status, alerts, provisional)
@@ -394,9 +397,11 @@ def test_the_past_of_one_monitor_is_read_by_its_index(stream: Stream) -> None:
     stream.sql("ANALYZE driftline.verdict")
     end = START + 1_000 * HOUR
     with connect(stream.config.postgres, "migrate", autocommit=True) as connection:
-        found = verdicts.past(connection, stream.name, 3_600, "m7", since=START, until=end)
+        actual = verdicts.past_verdicts(
+            connection, stream.name, 3_600, "m7", since=START, until=end
+        )
         connection.execute("SELECT pg_stat_force_next_flush()")
-    assert len(found["amount", ""]) == 1_000
+    assert len(actual["amount", ""]) == 1_000
     ((entries,),) = stream.sql(
         "SELECT sum(idx_tup_read) FROM pg_stat_user_indexes"
         " WHERE right(indexrelname, 7) = '_series'"

@@ -23,9 +23,9 @@ PATH = "/ping/5ecret"
 
 @dataclass
 class Switch:
-    """What answers pings, with the status that it is told."""
+    """A server that answers pings with `status`."""
 
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     status: int = 200
     url: str = ""
 
@@ -37,25 +37,25 @@ class Switch:
 
 @pytest.fixture
 def switch() -> Iterator[Switch]:
-    made = Switch()
+    created = Switch()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            made.asked.append(self.path)
-            self.send_response(made.status)
+            created.requests.append(self.path)
+            self.send_response(created.status)
             self.end_headers()
 
-    with serving(Handler) as made.url:
-        yield made
+    with serving(Handler) as created.url:
+        yield created
 
 
 def seen(config: Config, heartbeat: Secret, port: int) -> Config:
-    runner = config.runner.model_copy(update={"heartbeat": heartbeat, "metrics_port": port})
+    runner = config.runner.model_copy(update={"heartbeat_url": heartbeat, "metrics_port": port})
     return config.model_copy(update={"runner": runner})
 
 
 def metrics(port: int) -> dict[str, float]:
-    """What /metrics says now; nothing while nobody answers."""
+    """The current /metrics; empty while the server does not answer."""
     try:
         answer = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5).raise_for_status()
     except httpx.HTTPError:
@@ -75,15 +75,15 @@ def test_a_runner_is_counted_and_pings_only_after_good_rounds(
     process = start(seen(stream.config, switch.address(tmp_path), port), tmp_path)
     try:
         wait_for(lambda: metrics(port).get("driftline_monitor_errors_total", 0) >= 2)
-        assert switch.asked == []
-        assert metrics(port)["driftline_monitor_beat_timestamp"] == 0
+        assert switch.requests == []
+        assert metrics(port)["driftline_monitor_heartbeat_timestamp_seconds"] == 0
         stream.sql("ALTER TABLE driftline.away RENAME TO verdict")
-        wait_for(lambda: switch.asked)
+        wait_for(lambda: switch.requests)
         now = metrics(port)
     finally:
         process.terminate()
         assert process.wait(60) == 0
-    assert switch.asked == [PATH]
+    assert switch.requests == [PATH]
     assert now["driftline_windows_judged_total"] >= 2
     assert now["driftline_monitor_models"] == now["driftline_monitor_shards"] == 1
     assert now["driftline_monitor_round_seconds_count"] >= 3
@@ -110,10 +110,10 @@ def test_a_switch_that_fails_is_asked_again_and_named_nowhere(
     switch.status = 500
     heart = Heartbeat(switch.address(tmp_path))
     heart.beat()
-    heart.beat()  # at once: not again
+    heart.beat()  # too soon after the last one
     assert heart._thread is not None
     heart._thread.join(60)
-    assert switch.asked == [PATH] * 3
+    assert switch.requests == [PATH] * 3
     assert "the dead man's switch did not answer (HTTPStatusError)" in caplog.text
     assert "5ecret" not in caplog.text
     assert switch.url.rpartition(":")[2] not in caplog.text

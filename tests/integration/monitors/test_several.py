@@ -24,13 +24,13 @@ HOURS = 30
 
 @pytest.fixture
 def stream(make_stream: Any) -> Stream:
-    made: Stream = make_stream(monitors=monitors(lateness="0 s"))
+    created: Stream = make_stream(monitors=monitors(lateness="0 s"))
     for number in range(HOURS):
-        made.hour(number, n=60)
-    made.hour(HOURS, n=1)
-    quick = Settings(poll=timedelta(milliseconds=200))
-    made.config = made.config.model_copy(update={"runner": quick})
-    return made
+        created.hour(number, n=60)
+    created.hour(HOURS, n=1)
+    quick = Settings(poll_interval=timedelta(milliseconds=200))
+    created.config = created.config.model_copy(update={"runner": quick})
+    return created
 
 
 def count(stream: Stream, table: str = "judged_window") -> int:
@@ -121,24 +121,24 @@ def count_hours(stream: Stream, first: int, end: int) -> None:
 
 def test_two_share_the_models(stream: Stream) -> None:
     config = several(stream)
-    one, two = Runner(config), Runner(config)
-    one.round()
-    assert one._shards == SHARDS
-    two.round()  # says that it is there
+    first, second = Runner(config), Runner(config)
+    first.round()
+    assert first._shards == SHARDS
+    second.round()  # registers itself
     for _ in range(3):
-        one.round()
-        two.round()
-    assert one._shards | two._shards == SHARDS
-    assert not one._shards & two._shards
-    assert abs(len(one._shards) - len(two._shards)) <= 1
+        first.round()
+        second.round()
+    assert first._shards | second._shards == SHARDS
+    assert not first._shards & second._shards
+    assert abs(len(first._shards) - len(second._shards)) <= 1
     judged = stream.sql(
         "SELECT model, count(*), max(revision) FROM driftline.judged_window GROUP BY 1 ORDER BY 1"
     )
     assert judged == [(name, 2, 0) for name in NAMES]
-    one._leave()
-    two.round()
-    assert two._shards == SHARDS
-    two._leave()
+    first.close()
+    second.round()
+    assert second._shards == SHARDS
+    second.close()
 
 
 @pytest.mark.parametrize("first", ["all", "one"])
@@ -160,7 +160,7 @@ def test_a_runner_of_one_model_leaves_no_other_unjudged(stream: Stream, first: s
     )
     assert judged == [(name, 5, 0) for name in NAMES]
     for runner in runners:
-        runner._leave()
+        runner.close()
 
 
 def test_a_model_that_another_judges_is_waited_for(stream: Stream) -> None:
@@ -179,19 +179,19 @@ def test_a_reader_that_holds_all_it_can_stops_no_runner(stream: Stream) -> None:
     """Neither shares nor presence, nor the rounds of runners and backfills."""
     config = several(stream)
     shares = {share for name in NAMES for share in share_ids(name)}
-    one, two = Runner(config), Runner(config)
-    with holding(config.postgres, *NAMES, one.id, two.id, shares=tuple(shares)):
-        for runner in (one, two, one, two, one):
+    first, second = Runner(config), Runner(config)
+    with holding(config.postgres, *NAMES, first.id, second.id, shares=tuple(shares)):
+        for runner in (first, second, first, second, first):
             runner.round()
-        assert one._shards | two._shards == SHARDS
-        assert one._shards
-        assert two._shards
-        assert not one._shards & two._shards
+        assert first._shards | second._shards == SHARDS
+        assert first._shards
+        assert second._shards
+        assert not first._shards & second._shards
         assert backfill(config, NAMES[0], START, START + 2 * HOUR) == 2
-        one._leave()
-        two.round()
-        assert two._shards == SHARDS
-    two._leave()
+        first.close()
+        second.round()
+        assert second._shards == SHARDS
+    second.close()
     judged = stream.sql("SELECT model, count(*) FROM driftline.judged_window GROUP BY 1 ORDER BY 1")
     assert judged == [(name, 2) for name in NAMES]
 

@@ -45,12 +45,12 @@ def test_sliding_windows_are_added_up_where_they_do_not_overlap(
     live, past = (make_stream(monitors=SLIDING) for _ in range(2))
     runner = Runner(live.config)
     for hour in range(22):
-        for one in (live, past):
-            one.hour(hour, n=100)
+        for stream in (live, past):
+            stream.hour(hour, n=100)
         if hour % 5 == 0:
             runner.run(once=True)
-    for one in (live, past):
-        one.hour(6, n=50, shift=30.0)  # late: windows of both kinds are judged again
+    for stream in (live, past):
+        stream.hour(6, n=50, shift=30.0)  # late: windows of both kinds are judged again
     runner.run(once=True)
     backfill(past.config, past.name, START, START + timedelta(days=1))
     ends = [START + n * 4 * HOUR for n in range(1, 6)]
@@ -66,7 +66,7 @@ def test_what_was_measured_against_an_older_reference_is_not_added_up(
         stream.hour(hour, n=200, shift=3.0)
     Runner(stream.config).run(once=True)
     assert added_up(stream) == {START + n * HOUR: n for n in range(1, 7)}
-    before = sums(stream)
+    previous = sums(stream)
 
     set_again(stream)
     stream.hour(7, n=200)
@@ -74,7 +74,7 @@ def test_what_was_measured_against_an_older_reference_is_not_added_up(
     Runner(stream.config).run(once=True)
     assert added_up(stream)[START + 7 * HOUR] == 1
     assert added_up(stream)[START + 8 * HOUR] == 2
-    assert sums(stream)[: len(before)] == before  # said against the old one
+    assert sums(stream)[: len(previous)] == previous  # against the old reference
 
     stream.hour(3, n=20)  # late: this window is measured against the new one now
     Runner(stream.config).run(once=True)

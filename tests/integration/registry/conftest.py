@@ -67,7 +67,7 @@ class Registered:
         self.set("gates", **gates)
 
     def set(self, section: str, **settings: Any) -> None:
-        """Write a section of the model's config anew."""
+        """Replace a section of the model's config."""
         content = yaml.safe_load(self.path.read_text())
         content["models"][MODEL][section] = settings
         self.path.write_text(yaml.safe_dump(content))
@@ -86,8 +86,8 @@ class Registered:
 
     def alias(self, alias: str = "champion") -> int | None:
         """The version that an alias points to."""
-        found = self.client.get_registered_model(self.name).aliases.get(alias)
-        return None if found is None else int(found)
+        version = self.client.get_registered_model(self.name).aliases.get(alias)
+        return None if version is None else int(version)
 
     def point(self, version: int, alias: str = "champion") -> None:
         """Move an alias behind driftline's back."""
@@ -137,13 +137,13 @@ class Registered:
                         stream.write_row(row)
 
             times = [START + timedelta(seconds=i) for i in range(len(champion))]
-            one, other = versions
+            first, other = versions
             fast, slow = milliseconds
             copy(
                 "prediction_payments",
                 served,
                 (
-                    (t, f"e{i}", one, "champion", float(s), False, 1, i, t, t, fast, 1.0)
+                    (t, f"e{i}", first, "champion", float(s), False, 1, i, t, t, fast, 1.0)
                     for i, (t, s) in enumerate(zip(times, champion, strict=True))
                 ),
             )
@@ -156,13 +156,13 @@ class Registered:
                 ),
             )
             if label is not None:
-                known = [START + timedelta(hours=2, seconds=i) for i in range(len(champion))]
+                arrivals = [START + timedelta(hours=2, seconds=i) for i in range(len(champion))]
                 copy(
                     "label",
                     truth,
                     (
                         (t, MODEL, f"e{i}", float(v), 2, i, t)
-                        for i, (t, v) in enumerate(zip(known, label, strict=True))
+                        for i, (t, v) in enumerate(zip(arrivals, label, strict=True))
                     ),
                 )
 
@@ -183,11 +183,11 @@ def again(client: "MlflowClient", name: str, versions: list["ModelVersion"]) -> 
     """The same files as versions of another model, with runs of their own."""
     client.create_registered_model(name)
     experiment = client.create_experiment(name)
-    for one in versions:
+    for version in versions:
         run = client.create_run(experiment).info.run_id
-        model_id = one.source.removeprefix("models:/")
+        model_id = version.source.removeprefix("models:/")
         client.create_model_version(
-            name, one.source, run_id=run, tags=dict(one.tags), model_id=model_id
+            name, version.source, run_id=run, tags=dict(version.tags), model_id=model_id
         )
 
 
@@ -220,6 +220,6 @@ def registered(
     schema.migrate(config, {MODEL: FEATURES})
     client = connect_registry(config.local_mlflow())
     again(client, name, logged)
-    made = Registered(path, name, client)
-    assert made.json("promote", MODEL, "1")["kind"] == "first"
-    return made
+    model = Registered(path, name, client)
+    assert model.json("promote", MODEL, "1")["kind"] == "first"
+    return model

@@ -23,7 +23,7 @@ from driftline.registry.files import download, layout
 from driftline.registry.files.cache import fetch
 from driftline.registry.register import register
 from driftline.services.stack import Stack
-from driftline.streaming.rollout.ready import Ready, locate, make_ready
+from driftline.streaming.rollout.prepare import PreparedVersion, fetch_version, prepare
 from tests.unit.registry import keras_models, saved_models
 from tests.unit.registry.hostile import VERSIONS
 
@@ -63,7 +63,7 @@ def settings(stack: Stack) -> Mlflow:
 @pytest.fixture(scope="module")
 def good(settings: Mlflow, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     """The folders of a SavedModel's and of a Keras model's version, as they were registered."""
-    folder, found = tmp_path_factory.mktemp("good"), {}
+    folder, folders = tmp_path_factory.mktemp("good"), {}
     sources = {
         False: saved_models.save(folder / "saved"),
         True: keras_models.save(folder / "m.keras"),
@@ -71,8 +71,8 @@ def good(settings: Mlflow, tmp_path_factory: pytest.TempPathFactory) -> dict[boo
     for keras, source in sources.items():
         name = f"good-{uuid.uuid4().hex[:8]}"
         register(settings, name, source, features())
-        found[keras] = fetch(connect(settings), name, 1, folder)
-    return found
+        folders[keras] = fetch(connect(settings), name, 1, folder)
+    return folders
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,11 @@ class Job:
         client.create_registered_model(self.name)
         client.create_model_version(self.name, source, run_id, tags=tags, model_id=model_id)
 
-    def serve(self) -> Ready:
+    def serve(self) -> PreparedVersion:
         """What the job does to serve a version."""
-        return make_ready(self.config, "m", locate(self.config, "m", self.client, 1), SCHEMA, "")
+        return prepare(
+            self.config, "m", fetch_version(self.config, "m", self.client, 1), SCHEMA, ""
+        )
 
     def register(self, source: str | Path) -> None:
         register(self.settings, self.name, source, features())
@@ -141,15 +143,15 @@ def test_the_job_refuses(job: Job, good: dict[bool, Path], kind: str, tmp_path: 
     folder = Path(shutil.copytree(good[hostile.keras], tmp_path / "version"))
     hostile.change(folder, marker)
     job.upload(folder, "0" * 64 if kind == "two-models" else "")
-    before = set(tmp_path.rglob("*"))
+    old_files = set(tmp_path.rglob("*"))
     with pytest.raises(RegistryError, match=hostile.message):
         job.serve()
-    made = {path for path in set(tmp_path.rglob("*")) - before if path.is_file()}
-    assert all(path.is_relative_to(tmp_path / "state" / "models" / job.name) for path in made)
+    new_files = {path for path in set(tmp_path.rglob("*")) - old_files if path.is_file()}
+    assert all(path.is_relative_to(tmp_path / "state" / "models" / job.name) for path in new_files)
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("kind", [kind for kind, one in VERSIONS.items() if one.registered])
+@pytest.mark.parametrize("kind", [kind for kind, hostile in VERSIONS.items() if hostile.registered])
 def test_registration_refuses(job: Job, good: dict[bool, Path], kind: str, tmp_path: Path) -> None:
     hostile, marker = VERSIONS[kind], tmp_path / "marker"
     folder = Path(shutil.copytree(good[hostile.keras], tmp_path / "version"))
@@ -165,7 +167,7 @@ def test_a_digest_is_no_path(job: Job, good: dict[bool, Path], digest: str, tmp_
     job.upload(good[False], digest)
     victim = tmp_path / "victim"
     victim.write_text("precious")
-    with pytest.raises(RegistryError, match=r"has the digest .*, which is none"):
+    with pytest.raises(RegistryError, match=r"has an invalid digest .*: its tag"):
         job.serve()
     assert victim.read_text() == "precious"
     assert not [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
@@ -206,21 +208,21 @@ def test_the_registrys_password_goes_to_no_other_host(
 ) -> None:
     client = job.client
     experiment = client.create_experiment(job.name)
-    # this MLflow itself refuses such a place, unless it is told otherwise; others do not
+    # this MLflow refuses such a location by default; other servers do not
     with closing(sqlite3.connect(stack.folder / "mlflow" / "mlflow.db", timeout=60)) as database:
-        there = "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?"
-        database.execute(there, (place.format(elsewhere), experiment))
+        update = "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?"
+        database.execute(update, (place.format(elsewhere), experiment))
         database.commit()
     model = client.create_logged_model(experiment, name=job.name)
     client.finalize_logged_model(model.model_id, "READY")
     run = client.create_run(experiment).info.run_id
     source = f"models:/{model.model_id}"
     job.point(source, "0" * 64)
-    with pytest.raises(RegistryError, match=r"artifacts in .* are not used: serve them"):
+    with pytest.raises(RegistryError, match=r"artifacts at .* are not allowed: serve them"):
         job.serve()
     # the last: nor are files sent there
     for uri in (source, f"runs:/{run}/model", f"models:/{job.name}/1", good[False]):
-        with pytest.raises(RegistryError, match=r"artifacts in .* are not used: serve them"):
+        with pytest.raises(RegistryError, match=r"artifacts at .* are not allowed: serve them"):
             job.register(uri)
     assert _Listener.heard == []
 
@@ -230,7 +232,7 @@ def test_no_files_of_this_machine_become_a_version(job: Job, good: dict[bool, Pa
     place = good[False].parent.as_uri()
     run = client.create_run(client.create_experiment(job.name, artifact_location=place)).info
     job.point(run.artifact_uri, layout.digest(good[False]), run.run_id)
-    refused = r"artifacts in 'file:///.*' are not used: serve them"
+    refused = r"artifacts at 'file:///.*' are not allowed: serve them"
     with pytest.raises(RegistryError, match=refused):
         job.serve()
     with pytest.raises(RegistryError, match=refused):
@@ -238,7 +240,7 @@ def test_no_files_of_this_machine_become_a_version(job: Job, good: dict[bool, Pa
     assert good[False].is_dir()
 
 
-@pytest.mark.parametrize("limit", ["_MOST_FILES", "_MOST_BYTES"])
+@pytest.mark.parametrize("limit", ["_MAX_FILES", "_MAX_BYTES"])
 def test_more_than_a_version_has_is_not_downloaded(
     job: Job, good: dict[bool, Path], limit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

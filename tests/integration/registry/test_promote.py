@@ -19,7 +19,7 @@ import pytest
 
 from driftline import names
 from driftline.errors import DriftlineError, RegistryError, ServiceError
-from driftline.registry.gates.canary import broken
+from driftline.registry.gates.canary import failed_gates
 from driftline.registry.promote import locked
 from driftline.registry.register import register
 from driftline.services.stack import Stack
@@ -32,7 +32,7 @@ from tests.integration.job.running import PATIENCE
 from tests.integration.registry.conftest import MODEL, Registered, features
 from tests.unit.registry import odd_models, saved_models
 
-AGREEMENT = {"events": 200, "tolerance": 0.1, "share": 0.9}
+AGREEMENT = {"min_events": 200, "tolerance": 0.1, "min_share": 0.9}
 
 
 def refused(registered: Registered, *arguments: str) -> str:
@@ -49,12 +49,12 @@ def test_the_first_version_needs_no_champion(registered: Registered) -> None:
 
 
 def test_a_version_that_passes_is_promoted_and_written_down(registered: Registered) -> None:
-    registered.gates(agreement=AGREEMENT, latency={"events": 200, "factor": 1.5})
+    registered.gates(agreement=AGREEMENT, latency={"min_events": 200, "max_ratio": 1.5})
     registered.live(np.full(300, 0.5), np.full(300, 0.55), milliseconds=(2.0, 2.5))
     result = registered.run("promote", MODEL, "2")
     assert result.exit_code == 0, (result.output, result.exception)
-    assert "payments version 2 is champion; before: version 1" in result.output
-    assert "100.00% of 300 events agree within 0.1" in result.output
+    assert "payments version 2 is champion; previous: version 1" in result.output
+    assert "100.00% of 300 events agree with the champion within 0.1" in result.output
     assert registered.alias() == 2
     tags = registered.tags(2)
     assert tags["driftline.decision"] == "promoted"
@@ -65,7 +65,7 @@ def test_a_version_that_passes_is_promoted_and_written_down(registered: Register
     written = json.loads(text)
     kind, verdict = registered.sql("SELECT kind, verdict FROM driftline.promotion ORDER BY id")[-1]
     assert (kind, verdict) == ("promoted", written["verdict"])
-    latency = {one["name"]: one for one in verdict["gates"]}["latency"]
+    latency = {gate["name"]: gate for gate in verdict["gates"]}["latency"]
     assert (latency["measured"], latency["limit"]) == (2.5, 3.0)
     tagged = json.loads(tags["driftline.verdict"])
     assert tagged["latency"] == {"measured": 2.5, "limit": 3.0, **latency["numbers"]}
@@ -81,8 +81,8 @@ def test_a_failing_gate_says_which_number_missed_by_how_much(registered: Registe
     result = registered.run("promote", MODEL, "2")
     assert result.exit_code == 1
     assert (
-        "agreement: 80.00% of 200 events agree within 0.1, 90.00% are needed: missed by 10.00%; "
-        "it failed on 10\n"
+        "agreement: 80.00% of 200 events agree with the champion within 0.1; the minimum is 90.00%,"
+        " missed by 10.00 percentage points; the candidate failed on 10 of them\n"
     ) in result.output
     assert "the champion is still version 1" in result.output
     assert registered.alias() == 1
@@ -92,24 +92,24 @@ def test_a_failing_gate_says_which_number_missed_by_how_much(registered: Registe
 
 
 def test_too_little_evidence_is_a_failure(registered: Registered) -> None:
-    registered.gates(scores={"events": 1000}, performance={"metric": "mae", "events": 50})
+    registered.gates(scores={"min_events": 1000}, performance={"metric": "mae", "min_events": 50})
     registered.live(np.zeros(412), np.zeros(412), label=np.zeros(412))
     registered.sql("DELETE FROM driftline.label WHERE kafka_offset >= 40")
     result = registered.run("promote", MODEL, "2", "--json")
-    gates = {one["name"]: one for one in json.loads(result.stdout)["verdict"]["gates"]}
-    assert gates["scores"]["sentence"].startswith("412 of 1,000 events")
-    assert gates["performance"]["sentence"].startswith("40 of 50 events with labels")
+    gates = {gate["name"]: gate for gate in json.loads(result.stdout)["verdict"]["gates"]}
+    assert gates["scores"]["sentence"].startswith("412 of the required 1,000 events")
+    assert gates["performance"]["sentence"].startswith("40 of the required 50 events with labels")
 
 
 def test_force_needs_a_reason_and_is_recorded(registered: Registered) -> None:
     registered.gates(agreement=AGREEMENT)
     assert "add --reason" in refused(registered, "promote", MODEL, "2", "--force")
-    made = registered.json("promote", MODEL, "2", "--force", "--reason", "the old one is broken")
-    assert (made["kind"], made["reason"]) == ("forced", "the old one is broken")
+    decision = registered.json("promote", MODEL, "2", "--force", "--reason", "old one is broken")
+    assert (decision["kind"], decision["reason"]) == ("forced", "old one is broken")
     assert registered.alias() == 2
-    assert registered.tags(2)["driftline.reason"] == "the old one is broken"
+    assert registered.tags(2)["driftline.reason"] == "old one is broken"
     message = refused(registered, "promote", MODEL, "2")
-    assert "is champion already, forced by tester at" in message
+    assert "is already champion, forced by tester at" in message
 
 
 def test_a_decision_is_written_to_no_place_that_others_name(
@@ -125,8 +125,8 @@ def test_a_decision_is_written_to_no_place_that_others_name(
         registered.name, two.source, run_id=run, tags=dict(two.tags), model_id=model_id
     )
     message = refused(registered, "promote", MODEL, "4")
-    assert "artifacts in 'file:///" in message
-    assert registered.alias() == 4  # what was decided stands in the database
+    assert "artifacts at 'file:///" in message
+    assert registered.alias() == 4  # the database has the decision
     assert not list(place.rglob("*"))
 
 
@@ -138,8 +138,8 @@ def test_a_file_scored_by_both(registered: Registered) -> None:
     offline = {"data": str(data), "label": "y", "metric": "mae", "margin": 0.5}
     registered.gates(offline=offline)
     assert registered.run("promote", MODEL, "3").exit_code == 1
-    made = registered.json("promote", MODEL, "2")
-    gate = made["verdict"]["gates"][1]
+    decision = registered.json("promote", MODEL, "2")
+    gate = decision["verdict"]["gates"][1]
     expected = float(np.abs(0.1 * table["x"].to_numpy()).mean())
     assert gate["measured"] == pytest.approx(expected, rel=1e-3)
     registered.gates(offline={**offline, "label": "z"})
@@ -149,8 +149,8 @@ def test_a_file_scored_by_both(registered: Registered) -> None:
 
 def test_labels_decide(registered: Registered) -> None:
     registered.gates(
-        performance={"metric": "brier", "events": 300, "margin": 0.01},
-        calibration={"events": 300, "margin": 0.05},
+        performance={"metric": "brier", "min_events": 300, "margin": 0.01},
+        calibration={"min_events": 300, "margin": 0.05},
     )
     random = np.random.default_rng(0)
     chance = random.random(400)
@@ -164,7 +164,7 @@ def test_labels_decide(registered: Registered) -> None:
     )
     result = registered.run("promote", MODEL, "2", "--json")
     assert result.exit_code == 1
-    gates = {one["name"]: one for one in json.loads(result.stdout)["verdict"]["gates"]}
+    gates = {gate["name"]: gate for gate in json.loads(result.stdout)["verdict"]["gates"]}
     label[0] = 1 - label[0]
     worse = (0.5 - label) ** 2 - (chance - label) ** 2
     assert gates["performance"]["measured"] == pytest.approx(worse.mean())
@@ -182,17 +182,17 @@ def test_a_version_that_does_not_fit_the_live_features(registered: Registered) -
 
 
 def test_a_canary_finds_the_few_events_that_have_labels(registered: Registered) -> None:
-    registered.gates(performance={"metric": "brier", "events": 100, "margin": 0.01})
+    registered.gates(performance={"metric": "brier", "min_events": 100, "margin": 0.01})
     label = np.arange(1_000) % 2.0
     registered.live(label, 1 - label, label=label)
     registered.sql("DELETE FROM driftline.label WHERE mod(kafka_offset, 5) <> 0")
-    (verdict,) = broken(registered.config, MODEL, 1, 2)
+    (verdict,) = failed_gates(registered.config, MODEL, 1, 2)
     assert (verdict.name, verdict.measured) == ("performance", 1.0)
 
 
 @pytest.mark.parametrize(
     ("kind", "why"),
-    [("hangs", "it has not loaded and predicted within 2 s"), ("raises", "InvalidArgumentError")],
+    [("hangs", "it did not load and predict within 2 s"), ("raises", "InvalidArgumentError")],
 )
 def test_a_version_that_hangs_or_raises_harms_no_command(
     registered: Registered, tmp_path: Path, kind: str, why: str
@@ -205,7 +205,7 @@ def test_a_version_that_hangs_or_raises_harms_no_command(
             ADD COLUMN amount float8, ADD COLUMN items int8, ADD COLUMN country text"""
     )
     if kind == "hangs":
-        registered.set("registry", name=registered.name, trial="2 s")
+        registered.set("registry", name=registered.name, preflight_timeout="2 s")
     result = registered.run("promote", MODEL, "4")
     assert result.exit_code == 1, result.exception
     assert f"signature: {why}" in result.output
@@ -213,13 +213,13 @@ def test_a_version_that_hangs_or_raises_harms_no_command(
     pq.write_table(saved_model.reference(100), tmp_path / "reference.parquet")
     options = ("--name", registered.name, "--reference", str(tmp_path / "reference.parquet"))
     message = refused(registered, "register", str(path), *options)
-    assert f"fails its trial: {why}" in message
+    assert f"fails the preflight check: {why}" in message
 
 
 def test_a_champion_whose_score_nobody_has_chosen_serves_nowhere(registered: Registered) -> None:
-    """Said before a job starts; a worker would only find out when it has loaded the model."""
+    """Reported before a job starts; a worker would only notice after it has loaded the model."""
     registered.set("registry", name=registered.name, score={"output": "both"})
-    with pytest.raises(RegistryError, match="'both' has 2 numbers a row"):
+    with pytest.raises(RegistryError, match="'both' has 2 numbers per row"):
         check_ready(registered.config, MODEL)
     registered.set("registry", name=registered.name, score={"output": "both", "index": 0})
     with pytest.raises(ServiceError, match="has no topic"):  # all else is there
@@ -229,22 +229,22 @@ def test_a_champion_whose_score_nobody_has_chosen_serves_nowhere(registered: Reg
 def test_roll_back_goes_to_a_champion_that_was_registered_as_such(registered: Registered) -> None:
     registered.sql("DELETE FROM driftline.promotion")  # nothing was decided, and no job has run
     registered.json("promote", MODEL, "2", "--force", "--reason", "urgent")
-    made = registered.json("rollback", MODEL)
-    assert (made["version"], made["previous"]) == (1, 2)
+    decision = registered.json("rollback", MODEL)
+    assert (decision["version"], decision["previous"]) == (1, 2)
     assert registered.alias() == 1
 
 
 def test_roll_back_goes_back_again_and_again(registered: Registered) -> None:
     for version in ("2", "3"):
         registered.json("promote", MODEL, version)
-    made = registered.json("rollback", MODEL, "--reason", "too slow")
-    assert (made["version"], made["previous"], made["kind"]) == (2, 3, "rolled_back")
+    decision = registered.json("rollback", MODEL, "--reason", "too slow")
+    assert (decision["version"], decision["previous"], decision["kind"]) == (2, 3, "rolled_back")
     assert registered.alias() == 2
     assert registered.tags(2)["driftline.decision"] == "rolled_back"
     result = registered.run("rollback", MODEL)
-    assert "payments version 1 is champion again; before: version 2" in result.output
+    assert "payments version 1 is champion again; previous: version 2" in result.output
     assert registered.alias() == 1
-    assert "no champion of model 'payments' before version 1" in refused(
+    assert "model 'payments' has no champion before version 1" in refused(
         registered, "rollback", MODEL
     )
 
@@ -255,7 +255,7 @@ def test_roll_back_skips_what_may_not_serve(registered: Registered) -> None:
     registered.quarantine(2)
     assert registered.json("rollback", MODEL)["version"] == 1
     registered.json("promote", MODEL, "3")
-    registered.json("release", MODEL, "2", "--reason", "it was the network")
+    registered.json("reinstate", MODEL, "2", "--reason", "it was the network")
     registered.json("promote", MODEL, "2")
     registered.json("retire", MODEL, "3")
     assert registered.json("rollback", MODEL)["version"] == 1
@@ -274,8 +274,8 @@ def test_roll_back_of_an_alias_that_was_moved_to_an_earlier_champion(
         registered.json("promote", MODEL, version)
     for moved in (2, 1):
         registered.point(moved)
-        made = registered.json("rollback", MODEL)
-        assert (made["version"], made["previous"]) == (3, moved)
+        decision = registered.json("rollback", MODEL)
+        assert (decision["version"], decision["previous"]) == (3, moved)
         assert registered.alias() == 3
     assert registered.json("rollback", MODEL)["version"] == 2
 
@@ -294,12 +294,13 @@ def test_the_gates_compare_with_what_serves_wherever_the_alias_is(
     assert result.exit_code == 1
     assert "agreement: 0.00% of 300 events agree" in result.output
     assert "the champion is still version 1" in result.output
-    made = registered.json("promote", MODEL, "2", "--force", "--reason", "it is better")
-    assert (made["kind"], made["previous"], made["verdict"]["against"]) == ("forced", 1, 1)
+    decision = registered.json("promote", MODEL, "2", "--force", "--reason", "it is better")
+    assert (decision["kind"], decision["previous"]) == ("forced", 1)
+    assert decision["verdict"]["against"] == 1
     assert registered.alias() == 2
     registered.client.delete_model_version(registered.name, "2")  # and its alias
     result = registered.run("promote", MODEL, "3")
-    assert "agreement: 0 of 200 events" in result.output
+    assert "agreement: 0 of the required 200 events" in result.output
     assert "the champion is still version 1" in result.output
 
 
@@ -307,20 +308,20 @@ def test_an_alias_that_points_to_what_is_not_decided_is_compared_with_in_mode_re
     registered: Registered,
 ) -> None:
     registered.point(3)
-    made = registered.json("promote", MODEL, "2")
-    assert (made["previous"], made["verdict"]["against"]) == (3, 3)
+    decision = registered.json("promote", MODEL, "2")
+    assert (decision["previous"], decision["verdict"]["against"]) == (3, 3)
 
 
 def test_a_quarantined_version_is_never_promoted(registered: Registered) -> None:
     registered.quarantine(2)
     forced = ("promote", MODEL, "2", "--force", "--reason", "I know better")
-    assert "in quarantine since" in refused(registered, *forced)
+    assert "has been quarantined since" in refused(registered, *forced)
     assert registered.alias() == 1
-    assert "no quarantine" in refused(registered, "release", MODEL, "3", "--reason", "x")
-    registered.json("release", MODEL, "2", "--reason", "tried by hand")
+    assert "no quarantine" in refused(registered, "reinstate", MODEL, "3", "--reason", "x")
+    registered.json("reinstate", MODEL, "2", "--reason", "tried by hand")
     assert registered.json(*forced)["kind"] == "promoted"
     events = registered.json("history", MODEL)["events"]
-    assert [(one["kind"], one["workers"]) for one in events] == [("released", ["tester"])]
+    assert [(event["kind"], event["workers"]) for event in events] == [("reinstated", ["tester"])]
 
 
 def test_an_alias_that_is_moved_while_the_gates_are_asked(registered: Registered) -> None:
@@ -329,7 +330,7 @@ def test_an_alias_that_is_moved_while_the_gates_are_asked(registered: Registered
         wait_for_waiting(connection, 1)
         registered.point(3)
     assert process.wait(PATIENCE) == 1
-    message = "it was version 1 and is version 3, moved outside driftline; nothing was done"
+    message = "it was version 1 and is now version 3, moved outside driftline; nothing was changed"
     assert message in process.stderr.read().replace("\n", " ")
     assert registered.alias() == 3
 
@@ -344,7 +345,7 @@ def test_a_champion_that_is_decided_while_its_alias_stays_where_it_was(
         wait_for_waiting(connection, 1)
         promotions.decide(connection, MODEL, 3, previous=1, kind="promoted", by="another")
     assert process.wait(PATIENCE) == 1
-    message = "it was version 1 and is version 3, promoted by another at"
+    message = "it was version 1 and is now version 3, promoted by another at"
     assert message in process.stderr.read().replace("\n", " ")
     assert registered.alias() == 3
 
@@ -356,8 +357,8 @@ def test_of_two_promotions_at_once_one_wins(registered: Registered) -> None:
     codes = [process.wait(PATIENCE) for process in processes]
     assert sorted(codes) == [0, 1]
     winner = 2 if codes[0] == 0 else 3
-    told = processes[codes.index(1)].stderr.read().replace("\n", " ")
-    assert f"and is version {winner}, promoted by process {winner} at" in told
+    message = processes[codes.index(1)].stderr.read().replace("\n", " ")
+    assert f"and is now version {winner}, promoted by process {winner} at" in message
     assert registered.alias() == winner
     kinds = registered.sql("SELECT kind, version FROM driftline.promotion ORDER BY id")
     assert kinds == [("first", 1), ("promoted", winner)]
@@ -385,7 +386,7 @@ def start(registered: Registered, version: str) -> Any:
 
 
 def wait_for_waiting(connection: Any, n: int) -> None:
-    """Until n others, whose gates have been asked, wait for the lock that this connection holds."""
+    """Wait until n others have evaluated their gates and wait for this connection's lock."""
     query = """SELECT count(*) FROM pg_stat_activity
                 WHERE application_name = %s AND pid <> pg_backend_pid()
                   AND datname = current_database()"""
@@ -435,7 +436,7 @@ def test_an_alias_that_mlflow_will_not_move_takes_the_decision_back(
     (last,) = registered.sql(
         "SELECT version, kind FROM driftline.promotion ORDER BY id DESC LIMIT 1"
     )
-    assert last == (2, "rolled_back")  # not 3, whose gates nobody has asked
+    assert last == (2, "rolled_back")  # not 3, whose gates were never evaluated
 
 
 def test_shadows(registered: Registered) -> None:
@@ -445,23 +446,23 @@ def test_shadows(registered: Registered) -> None:
     assert (registered.alias("shadow"), registered.alias("shadow-2")) == (2, 3)
     registered.json("shadow", MODEL, "2", "--stop")
     assert registered.alias("shadow") is None
-    assert "is no shadow" in refused(registered, "shadow", MODEL, "2", "--stop")
+    assert "is not a shadow" in refused(registered, "shadow", MODEL, "2", "--stop")
     assert "is champion itself" in refused(registered, "shadow", MODEL, "1")
     registered.quarantine(2)
-    assert "in quarantine" in refused(registered, "shadow", MODEL, "2")
+    assert "has been quarantined since" in refused(registered, "shadow", MODEL, "2")
     assert "can't find version 9" in refused(registered, "shadow", MODEL, "9")
 
 
 def test_canaries(registered: Registered) -> None:
     assert "has no challenger" in refused(registered, "canary", MODEL, "5%")
     registered.json("challenge", MODEL, "2")
-    for share, message in (("101%", "give 0 to 100"), ("nan", "give 0 to 100"), ("x", "no share")):
+    for share, message in (("101%", "use 0 to 100"), ("nan", "use 0 to 100"), ("x", "percentage")):
         assert message in refused(registered, "canary", MODEL, share)
-    made = registered.json("canary", MODEL, "5%")["canary"]
-    assert (made["percent"], made["version"]) == (5.0, 2)
+    canary = registered.json("canary", MODEL, "5%")["canary"]
+    assert (canary["percent"], canary["version"]) == (5.0, 2)
     tag = registered.client.get_registered_model(registered.name).tags["driftline.canary"]
-    assert json.loads(tag) == made
-    assert registered.json("canary", MODEL)["canary"] == made
+    assert json.loads(tag) == canary
+    assert registered.json("canary", MODEL)["canary"] == canary
     assert "gives 5 % to version 2" in refused(registered, "challenge", MODEL, "3")
     assert "gets 5 % since" in registered.run("canary", MODEL).output
     assert registered.json("canary", MODEL, "stop")["canary"] is None
@@ -469,7 +470,7 @@ def test_canaries(registered: Registered) -> None:
     registered.json("challenge", MODEL, "3")
     assert registered.alias("challenger") == 3
     registered.quarantine(3)
-    assert "in quarantine" in refused(registered, "canary", MODEL, "5%")
+    assert "has been quarantined since" in refused(registered, "canary", MODEL, "5%")
 
 
 def test_a_promoted_challenger_is_challenger_no_more(registered: Registered) -> None:
@@ -505,7 +506,7 @@ def test_a_promoted_challenger_is_none_even_where_nothing_can_be_written_down(
     registered.json("canary", MODEL, "10%")
     with refusing(registered, stack, "model_version_tags"):
         result = registered.run("promote", MODEL, "2")
-    assert "it can't be tagged so" in str(result.exception)
+    assert "but can't be tagged" in str(result.exception)
     assert roles_of(registered) == ({"champion": 2}, False)
 
 
@@ -527,9 +528,9 @@ def test_a_challenger_that_is_registered_as_champion_is_challenger_no_more(
 
 def roles_of(registered: Registered) -> tuple[dict[str, int], bool]:
     """The versions by their aliases, and whether there is a canary."""
-    found = registered.client.get_registered_model(registered.name)
-    pointing = {alias: int(version) for alias, version in found.aliases.items()}
-    return pointing, "driftline.canary" in found.tags
+    registered_model = registered.client.get_registered_model(registered.name)
+    pointing = {alias: int(version) for alias, version in registered_model.aliases.items()}
+    return pointing, "driftline.canary" in registered_model.tags
 
 
 def test_a_retired_version(registered: Registered) -> None:
@@ -543,19 +544,19 @@ def test_a_retired_version(registered: Registered) -> None:
 def test_show_compare_and_history(registered: Registered) -> None:
     registered.live(np.linspace(0, 1, 101), np.linspace(0, 1, 101) + 0.2)
     shown = registered.json("show", MODEL)
-    assert [one["aliases"] for one in shown["versions"]] == [[], [], ["champion"]]
-    one = registered.json("show", MODEL, "1")
-    assert one["aliases"] == "champion"
-    assert "first by tester" in one["decisions"][0]
+    assert [version["aliases"] for version in shown["versions"]] == [[], [], ["champion"]]
+    version = registered.json("show", MODEL, "1")
+    assert version["aliases"] == "champion"
+    assert "first by tester" in version["decisions"][0]
     assert "sha256" not in registered.run("show", MODEL, "1").output
-    found = registered.json("compare", MODEL, "1", "2")
-    assert found["live"]["events"] == 101
-    assert found["live"]["mean_difference"] == pytest.approx(0.2)
-    assert [side["score p50"] for side in found["versions"]] == pytest.approx([0.5, 0.7])
+    comparison = registered.json("compare", MODEL, "1", "2")
+    assert comparison["live"]["events"] == 101
+    assert comparison["live"]["mean_difference"] == pytest.approx(0.2)
+    assert [side["score p50"] for side in comparison["versions"]] == pytest.approx([0.5, 0.7])
     assert "101 live events" in registered.run("compare", MODEL, "1", "2").output
     assert "no live events" in registered.run("compare", MODEL, "1", "3").output
     history = registered.json("history", MODEL)
-    assert [one["kind"] for one in history["decisions"]] == ["first"]
+    assert [decision["kind"] for decision in history["decisions"]] == ["first"]
     assert "first" in registered.run("history", MODEL).output
 
 

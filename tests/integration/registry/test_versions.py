@@ -63,8 +63,8 @@ def features(n: int = 1_000, seed: int = 0) -> pa.Table:
 def test_from_a_saved_model_to_a_served_one(
     settings: Mlflow, name: str, saved: Path, tmp_path: Path
 ) -> None:
-    made = Training("0123abcd", {"seed": "7"}, {"auc": 0.9})
-    version = register(settings, name, saved, features(), alias="champion", training=made)
+    training = Training("0123abcd", {"seed": "7"}, {"auc": 0.9})
+    version = register(settings, name, saved, features(), alias="champion", training=training)
     assert (version.version, version.definition, version.aliases) == (1, "0123abcd", ("champion",))
     client = connect(settings)
     assert resolve(client, name, "champion") == 1
@@ -93,28 +93,29 @@ def test_event_times_of_the_reference_are_kept_as_blocks(
     times = pa.array([start + timedelta(minutes=10 * i) for i in range(1_000)])
     register(settings, name, saved, features(), times=pa.chunked_array([times]))
     folder = fetch(connect(settings), name, 1, tmp_path)
-    kept = blocks.from_bytes((folder / names.REFERENCE_BLOCKS_ARTIFACT).read_bytes())
-    assert {block.seconds for block in kept} == {3_600}
-    assert len(kept) == 167
+    stored = blocks.from_bytes((folder / names.REFERENCE_BLOCKS_ARTIFACT).read_bytes())
+    assert {block.seconds for block in stored} == {3_600}
+    assert len(stored) == 167
     binning = Binning.from_json((folder / names.BINNING_ARTIFACT).read_text())
     whole = Profile.of(binning, (folder / names.REFERENCE_ARTIFACT).read_bytes())
-    assert Profile.of(binning, *(block.cells for block in kept)) == whole
+    assert Profile.of(binning, *(block.cells for block in stored)) == whole
     (folder / names.REFERENCE_BLOCKS_ARTIFACT).write_bytes(b"other")
     fetch(connect(settings), name, 1, tmp_path)  # they are in the digest
-    assert blocks.from_bytes((folder / names.REFERENCE_BLOCKS_ARTIFACT).read_bytes()) == kept
+    assert blocks.from_bytes((folder / names.REFERENCE_BLOCKS_ARTIFACT).read_bytes()) == stored
 
 
 def test_of_several_numbers_a_row_the_config_chooses(
     settings: Mlflow, name: str, saved: Path, tmp_path: Path
 ) -> None:
     unsaid = Registry(name=name, score=Score(output="both"))
-    with pytest.raises(RegistryError, match=r"fails its trial: .*'both' has 2 numbers a row: .*"):
+    message = r"fails the preflight check: .*'both' has 2 numbers per row: .*"
+    with pytest.raises(RegistryError, match=message):
         register(settings, name, saved, features(), registered=unsaid)
-    said = Registry(name=name, score=Score(output="both", index=1))
-    register(settings, name, saved, features(), registered=said)
+    indexed = Registry(name=name, score=Score(output="both", index=1))
+    register(settings, name, saved, features(), registered=indexed)
     folder = fetch(connect(settings), name, 1, tmp_path)
     (rows,) = features(5).to_batches()
-    runtime = load(folder, said)
+    runtime = load(folder, indexed)
     other = load(folder)
     negative = score(runtime.predict(rows), runtime.score)
     assert negative.tolist() == (-score(other.predict(rows), other.score)).tolist()
@@ -139,8 +140,8 @@ def test_mlflow_itself_understands_the_version(settings: Mlflow, name: str, save
 def keras_features(n: int = 200) -> pa.Table:
     random = np.random.default_rng(0)
     images = pa.array(random.random((n, 16)).tolist(), pa.list_(pa.float32(), 16))
-    wanted = features(n).select(["x", "k", "c"])
-    return wanted.append_column("image", images)
+    example = features(n).select(["x", "k", "c"])
+    return example.append_column("image", images)
 
 
 def test_a_keras_model_becomes_a_version(settings: Mlflow, name: str, tmp_path: Path) -> None:
@@ -200,15 +201,15 @@ def test_an_input_example_is_predicted_and_may_be_the_reference(
     binning = Binning.from_json((folder / names.BINNING_ARTIFACT).read_text())
     reference = Profile.of(binning, (folder / names.REFERENCE_ARTIFACT).read_bytes())
     assert reference.rows == 7
-    kept = manifest.example(folder, load(folder).inputs)
-    assert kept is not None
-    assert kept.column("x").to_pylist() == tensors["x"].ravel().tolist()[:5]
+    stored = manifest.read_example(folder, load(folder).inputs)
+    assert stored is not None
+    assert stored.column("x").to_pylist() == tensors["x"].ravel().tolist()[:5]
     example["x"][0] = [float("nan")]
     path.write_text(json.dumps({"inputs": example}))
     client.log_model_artifacts(model_id, str(tmp_path))
-    with pytest.raises(RegistryError, match=r"its input example the scores \[nan"):
+    with pytest.raises(RegistryError, match=r"scores of its input example are not finite: \[nan"):
         register(settings, name, place, keras_features())
-    with pytest.raises(RegistryError, match=r"no input example that fits.*give --reference"):
+    with pytest.raises(RegistryError, match=r"no input example that fits.*add --reference"):
         register(settings, name, saved, None)
 
 
@@ -228,7 +229,7 @@ def test_scores_that_are_not_finite_are_refused(
     settings: Mlflow, name: str, tmp_path: Path
 ) -> None:
     broken = saved_models.save(tmp_path / "nan", factor=float("nan"))
-    with pytest.raises(RegistryError, match=r"its input example the scores \[nan, nan.*not finite"):
+    with pytest.raises(RegistryError, match=r"its input example are not finite: \[nan, nan"):
         register(settings, name, broken, features())
 
 
@@ -285,25 +286,25 @@ def test_the_champion_is_the_version_of_the_configs_alias(
     reference = ["--name", name, "--reference", str(tmp_path / "reference.parquet")]
     arguments = ["register", str(best), *reference, "--config", str(config), "--json"]
     result = CliRunner().invoke(models, arguments, catch_exceptions=False)
-    [made] = json.loads(result.stdout)
-    assert made["version"] == 3
-    assert made["binning"] == serving.binning
+    [version] = json.loads(result.stdout)
+    assert version["version"] == 3
+    assert version["binning"] == serving.binning
 
 
 def test_given_scores_stay_with_their_rows(
     settings: Mlflow, name: str, saved: Path, tmp_path: Path
 ) -> None:
-    known = np.arange(1_000.0)
+    labels = np.arange(1_000.0)
     whole = [None if row % 3 == 0 else row for row in range(1_000)]  # which the model must have
     table = features().set_column(1, "k", pa.array(whole, pa.int64()))
-    version = register(settings, name, saved, table, scores=known)
+    version = register(settings, name, saved, table, scores=labels)
     folder = fetch(connect(settings), name, version.version, tmp_path)
     rows = sample.unpack((folder / names.REFERENCE_SAMPLE_ARTIFACT).read_bytes())
     assert len(rows) == 666
     assert rows.column(names.SCORE).to_pylist() == rows.column("k").to_pylist()
-    wrong = r"the reference has 1000 rows, but 999 scores were given: give one score a row"
+    wrong = r"the reference has 1000 rows, but 999 scores were given: give one score per row"
     with pytest.raises(RegistryError, match=wrong):
-        register(settings, name, saved, table, scores=known[1:])
+        register(settings, name, saved, table, scores=labels[1:])
 
 
 def test_changed_files_are_refused(
@@ -312,7 +313,7 @@ def test_changed_files_are_refused(
     register(settings, name, saved, features())
     client = connect(settings)
     client.set_model_version_tag(name, "1", layout.DIGEST_TAG, "0" * 64)
-    with pytest.raises(RegistryError, match="are not those that were registered"):
+    with pytest.raises(RegistryError, match="were changed in the registry"):
         fetch(client, name, 1, tmp_path)
 
 
@@ -324,13 +325,13 @@ def test_a_copy_that_was_damaged_is_fetched_again(
     client = connect(settings)
     folder = fetch(client, name, 1, tmp_path)
     graph = folder / layout.MODEL / "saved_model.pb"
-    before = graph.read_bytes()
+    original = graph.read_bytes()
     if damage == "gone":
         graph.unlink()
     else:
-        graph.write_bytes(before + b"!")
+        graph.write_bytes(original + b"!")
     assert fetch(client, name, 1, tmp_path) == folder
-    assert graph.read_bytes() == before
+    assert graph.read_bytes() == original
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
@@ -369,7 +370,7 @@ def test_references_that_do_not_fit(settings: Mlflow, name: str, saved: Path) ->
     with pytest.raises(RegistryError, match="the reference has no rows"):
         register(settings, name, saved, features(0))
     missing = features().set_column(1, "k", pa.nulls(1_000, pa.int64()))
-    with pytest.raises(RegistryError, match="no row of the reference can be scored, k is missing"):
+    with pytest.raises(RegistryError, match="no row of the reference can be scored: k must not be"):
         register(settings, name, saved, missing)
 
 
@@ -382,20 +383,20 @@ def test_the_commands(stack: Stack, name: str, saved: Path, tmp_path: Path) -> N
     common = ["--config", str(config)]
     arguments = ["register", str(saved), *reference, "--alias", "champion", "--exclude", "label"]
     result = CliRunner().invoke(models, [*arguments, *common, "--json"], catch_exceptions=False)
-    made = json.loads(result.stdout)
-    assert (made[0]["version"], made[0]["aliases"]) == (1, ["champion"])
+    version = json.loads(result.stdout)
+    assert (version[0]["version"], version[0]["aliases"]) == (1, ["champion"])
     listed = CliRunner().invoke(models, ["list", "--name", name, *common, "--json"])
-    assert json.loads(listed.stdout) == made
+    assert json.loads(listed.stdout) == version
     shown = CliRunner().invoke(models, ["list", "--name", name, *common])
     assert name in shown.stdout
     assert "champion" in shown.stdout
     better = saved_models.save(tmp_path / "better", factor=3.0)
     taken = CliRunner().invoke(models, ["register", str(better), *arguments[2:], *common])
-    assert "champion of model" in str(taken.exception)
-    assert "is version 1 already: register without --alias, then" in str(taken.exception)
+    assert "alias 'champion' of model" in str(taken.exception)
+    assert "already points to version 1: register without --alias, then" in str(taken.exception)
     again = CliRunner().invoke(models, [*arguments, *common, "--json"], catch_exceptions=False)
-    assert json.loads(again.stdout) == made
+    assert json.loads(again.stdout) == version
     listed = CliRunner().invoke(models, ["list", "--name", name, *common, "--json"])
-    assert json.loads(listed.stdout) == made
+    assert json.loads(listed.stdout) == version
     absent = CliRunner().invoke(models, [*arguments, "--exclude", "nothing", *common])
     assert str(absent.exception).startswith("the reference has no column 'nothing' (there: x, k")

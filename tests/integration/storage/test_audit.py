@@ -18,7 +18,7 @@ from driftline.kafka.client_settings import librdkafka
 from driftline.records import POSITION, REJECT
 from driftline.storage.connection import connect
 from driftline.storage.log.labels import LabelBatch, LabelWriter
-from driftline.storage.profiles.hours import add_up
+from driftline.storage.profiles.hours import write_sums
 
 MODEL = "fraud"
 
@@ -166,8 +166,8 @@ def test_two_outcomes_of_one_offset_are_found(fed: Any) -> None:
 def test_a_duplicate_of_nothing_is_found(fed: Any) -> None:
     fed.sql("UPDATE driftline.duplicate SET event_id = 'nobody' WHERE kafka_offset = 300")
     report = check(fed)
-    assert kinds(report) == {"duplicate of nothing"}
-    assert offsets(report, "duplicate of nothing") == [(300, 300)]
+    assert kinds(report) == {"dangling duplicate"}
+    assert offsets(report, "dangling duplicate") == [(300, 300)]
 
 
 def test_a_wrong_profile_count_is_found_with_its_minute(fed: Any) -> None:
@@ -197,7 +197,7 @@ def test_a_wrong_cell_is_found_by_a_deep_audit_alone(fed: Any) -> None:
     report = check(fed, deep=True)
     assert kinds(report) == {"profile cells"}
     assert report.differences[0].where == "served version 1, 2024-03-01"
-    assert report.differences[0].detail == "columns amount count otherwise"
+    assert report.differences[0].detail == "columns amount have other counts than the rows"
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def split(world: Any) -> Any:
         row[0] for row in world.sql("SELECT date_trunc('hour', bucket) FROM driftline.profile")
     }
     with connect(world.config.postgres, "write") as connection:
-        add_up(connection, MODEL, sorted(hours))
+        write_sums(connection, MODEL, sorted(hours))
     world.sql("DELETE FROM driftline.dirty_window")
     return world
 
@@ -313,7 +313,7 @@ def test_a_prediction_published_otherwise_is_found(world: Any, field: str) -> No
             record[field] = 2
         world.produce(world.section.output.topic, [json.dumps(record).encode()])
     report = check(world)
-    assert kinds(report) == {"published otherwise"}
+    assert kinds(report) == {"published differently"}
     assert "'e4' at 0:4" in report.differences[0].detail
 
 
@@ -398,7 +398,7 @@ def test_what_is_unknown_is_said(fed: Any) -> None:
         update={"input": fed.section.input.model_copy(update={"topic": "no-such-topic"})}
     )
     config = fed.config.model_copy(update={"models": {MODEL: gone}})
-    with pytest.raises(AuditError, match=r"there is no topic 'no-such-topic'"):
+    with pytest.raises(AuditError, match=r"topic 'no-such-topic' does not exist"):
         audit(config, MODEL)
 
 
@@ -448,4 +448,4 @@ def test_labels_are_proven_like_events(make_world: Callable[..., Any]) -> None:
     assert kinds(report) == {"logged lost"}
     assert offsets(report, "logged lost") == [(5, 5)]
     world.sql("DELETE FROM driftline.label WHERE event_id = 'e2'")
-    assert "duplicate of nothing" in kinds(check(world))
+    assert "dangling duplicate" in kinds(check(world))

@@ -46,12 +46,12 @@ def run(world: Any, tmp_path: Path) -> Any:
 def test_audit(world: Any, run: Any) -> None:
     result = run("audit", MODEL, "--deep", "--complete")
     assert result.exit_code == 0, result.output
-    assert "logged 18 = profiled 18 (every cell) = published 18  all agrees" in result.output
+    assert "logged 18 = profiled 18 (every cell) = published 18  consistent" in result.output
     assert run("audit", MODEL, "--until", "2020-01-01", "--json").exit_code == 0
     world.sql("DELETE FROM driftline.prediction_fraud WHERE event_id = 'e7'")
     result = run("audit", MODEL)
     assert result.exit_code == 1
-    assert "1 logged rows are gone" in result.output
+    assert "1 logged rows are missing" in result.output
     assert "; offsets 7\n" in result.output
     content = json.loads(run("audit", MODEL, "--json").output)
     assert content["ok"] is False
@@ -122,7 +122,7 @@ def test_a_replay_keeps_a_time_of_no_year_that_python_has(world: Any, run: Any) 
 def test_republish_and_compact(world: Any, run: Any) -> None:
     world.feed(5, publish=False)
     assert json.loads(run("republish", MODEL, "--json").output) == {"published": 0}
-    assert json.loads(run("republish", MODEL, "--now", "--json").output) == {"published": 5}
+    assert json.loads(run("republish", MODEL, "--job-stopped", "--json").output) == {"published": 5}
     done = json.loads(run("compact", MODEL, "--json").output)
     assert (done["model"], done["ledger_days"]) == (MODEL, 0)
     world.feed(5)  # ends the minute that the five before began

@@ -25,14 +25,14 @@ def watching(world: Any) -> Any:
 
 def beat(world: Any, *models: str) -> None:
     with connect(world.config.postgres, "write", autocommit=True) as connection:
-        runners.beat(
+        runners.heartbeat(
             connection, "a", shards=[1], models=1, watches=models, lag_seconds=0.0, errors=0
         )
 
 
 def advance(world: Any, model: str, lag: float = 0.0) -> None:
     with connect(world.config.postgres, "write", autocommit=True) as connection:
-        runners.advance(connection, model, 1, clock=None, judged_until=None, lag_seconds=lag)
+        runners.record_success(connection, model, 1, clock=None, judged_until=None, lag_seconds=lag)
 
 
 def test_a_model_is_watched_by_a_runner_that_lives_and_judges_it(world: Any, watching: Any) -> None:
@@ -51,7 +51,7 @@ def test_a_model_is_watched_by_a_runner_that_lives_and_judges_it(world: Any, wat
     advance(world, OTHER, lag=301)
     assert watching() == {OTHER: "windows wait to be judged for 301 s"}
     with connect(world.config.postgres, "write", autocommit=True) as connection:
-        runners.fail(connection, MODEL, 1, "disk full")
+        runners.record_failure(connection, MODEL, 1, "disk full")
     assert watching()[MODEL] == "judging fails: disk full"
     advance(world, MODEL)
     advance(world, OTHER)
@@ -62,5 +62,5 @@ def test_a_model_is_watched_by_a_runner_that_lives_and_judges_it(world: Any, wat
     assert watching() == {MODEL: nobody, OTHER: nobody}
     beat(world, MODEL, OTHER)
     assert watching() == {}
-    world.sql("UPDATE driftline.runner SET beat_at = beat_at - interval '2 min'")
+    world.sql("UPDATE driftline.runner SET heartbeat_at = heartbeat_at - interval '2 min'")
     assert watching() == {MODEL: nobody, OTHER: nobody}

@@ -42,9 +42,9 @@ def test_a_reader_that_holds_all_it_can_stalls_nothing(world: Any) -> None:
         for _ in range(3):
             world.feed(20, rejected=1)
         with writing(world) as connection:
-            assert profile_rows.compact(connection, MODEL).before > 0
+            assert profile_rows.compact(connection, MODEL).rows_before > 0
             assert compaction.compact(connection, MODEL, timedelta(0)) > 0
-            promotions.begin(connection, MODEL, 1, by="tester")
+            promotions.record_first(connection, MODEL, 1, by="tester")
             assert [one.kind for one in promotions.decisions(connection, MODEL)] == ["first"]
         schema.migrate(world.config, {MODEL: FEATURES, "another": FEATURES})
         assert schema.expire(world.config) == []
@@ -58,7 +58,7 @@ def test_what_a_reader_does_stall_names_it(world: Any, monkeypatch: pytest.Monke
     world.feed(20)
     storage = world.config.storage.model_copy(update={"keep_rows": timedelta(days=1)})
     limited = world.config.model_copy(update={"storage": storage})
-    monkeypatch.setattr(schema, "_PATIENCE", timedelta(seconds=3))
+    monkeypatch.setattr(schema, "_LOCK_TIMEOUT", timedelta(seconds=3))
     with holding(world.config.postgres, MODEL) as reader:
         named = f"in use by session {reader.info.backend_pid} of role 'driftline_read'"
         with pytest.raises(SchemaError, match=named):
@@ -75,29 +75,29 @@ def test_compact_names_who_blocks_it(world: Any, monkeypatch: pytest.MonkeyPatch
         other.execute("LOCK TABLE driftline.profile")
         with (
             pytest.raises(ServiceError) as raised,
-            blockers.patient(world.config.postgres, "write") as connection,
+            blockers.connect_with_lock_timeout(world.config.postgres, "write") as connection,
         ):
             profile_rows.compact(connection, MODEL)
         pid = other.info.backend_pid
     session = f"session {pid} of role 'driftline_migrate' (application 'psql')"
-    assert f"a table is in use by {session}: nothing was changed" in str(raised.value)
+    assert f"a table is in use by {session}: the statement changed nothing" in str(raised.value)
 
 
 def test_a_session_lock_has_one_owner_until_its_connection_ends(world: Any, stack: Stack) -> None:
     with writing(world) as one, writing(world) as other:
-        assert locks.take(one, "canary", MODEL)
-        assert not locks.take(one, "canary", MODEL)
-        assert not locks.take(other, "canary", MODEL)
-        assert locks.take(other, "canary", "another model")
-        assert locks.take(other, "promotion", MODEL)
+        assert locks.acquire(one, "canary", MODEL)
+        assert not locks.acquire(one, "canary", MODEL)
+        assert not locks.acquire(other, "canary", MODEL)
+        assert locks.acquire(other, "canary", "another model")
+        assert locks.acquire(other, "promotion", MODEL)
         locks.release(other, "canary", MODEL)  # of somebody else: nothing happens
-        assert not locks.take(other, "canary", MODEL)
+        assert not locks.acquire(other, "canary", MODEL)
         locks.release(one, "canary", MODEL)
-        assert locks.take(other, "canary", MODEL)
+        assert locks.acquire(other, "canary", MODEL)
         with superuser(stack, world.config, "postgres") as administrator:
             pid = other.info.backend_pid
             administrator.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
-        assert locks.take(one, "canary", MODEL)
+        assert locks.acquire(one, "canary", MODEL)
         with pytest.raises(psycopg.OperationalError):  # who has lost the lock can't write
             other.execute("SELECT 1")
 
@@ -108,10 +108,10 @@ def test_of_many_that_take_a_session_lock_at_once_one_gets_it(world: Any) -> Non
     with ThreadPoolExecutor(len(connections)) as pool:
         for _ in range(20):
             with writing(world) as gone:
-                assert locks.take(gone, "runner", "1")
+                assert locks.acquire(gone, "runner", "1")
                 pid = gone.info.backend_pid
             wait_for_end(connections[0], pid)
-            taken = list(pool.map(lambda one: locks.take(one, "runner", "1"), connections))
+            taken = list(pool.map(lambda one: locks.acquire(one, "runner", "1"), connections))
             assert taken.count(True) == 1
             locks.release(connections[taken.index(True)], "runner", "1")
     for connection in connections:

@@ -53,7 +53,7 @@ def test_rows_are_merged_by_age_and_every_count_stays(world: Any) -> None:
     before = total(world)
     assert before.rows == 7 * 12
     done = compact(world)
-    assert (done.before, done.after) == (14, 7)
+    assert (done.rows_before, done.rows_after) == (14, 7)
     assert spans(world) == [(1, 2), (60, 3), (1440, 2)]
     assert total(world) == before
     assert compact(world) == profile_rows.Compacted(0, 0)
@@ -65,21 +65,21 @@ def test_parts_of_hours_are_kept_for_as_long_as_they_are_wanted(world: Any) -> N
     hour, day = timedelta(hours=1), timedelta(days=1)
     spread(world, 0 * hour, 60 * hour, 61 * hour, 5 * day, 95 * day)
     before = total(world)
-    compact(world, minutes=5, kept=4 * day)
+    compact(world, minutes=5, hours_after=4 * day)
     assert spans(world) == [(1, 2), (5, 2), (60, 1), (1440, 1)]
     assert total(world) == before
     report = audit(world.config, MODEL, deep=True, complete=True)
     assert report.ok, report.to_json()
-    compact(world, minutes=15, kept=4 * day)
+    compact(world, minutes=15, hours_after=4 * day)
     assert spans(world) == [(1, 2), (15, 2), (60, 1), (1440, 1)]
-    compact(world, minutes=10, kept=4 * day)  # other windows: 10 minutes are no part of 15
+    compact(world, minutes=10, hours_after=4 * day)  # other windows: 10 minutes are no part of 15
     assert spans(world) == [(1, 2), (15, 2), (60, 1), (1440, 1)]
     spread(world, 60 * hour)
-    compact(world, minutes=10, kept=4 * day)
-    compact(world, minutes=15, kept=4 * day)
+    compact(world, minutes=10, hours_after=4 * day)
+    compact(world, minutes=15, hours_after=4 * day)
     assert (10, 1) in spans(world)
     before = total(world)
-    compact(world, minutes=5, kept=200 * day)  # never longer than hours are
+    compact(world, minutes=5, hours_after=200 * day)  # never longer than hours are
     compact(world)
     assert spans(world) == [(1, 2), (60, 3), (1440, 1)]
     assert total(world) == before
@@ -126,7 +126,7 @@ def test_a_window_has_its_own_rows_only(world: Any) -> None:
 def test_the_open_minute_is_left_alone(world: Any) -> None:
     spread(world, timedelta(0), timedelta(0))
     done = compact(world, now=datetime(2024, 5, 1, 12, 1, 30, tzinfo=UTC))
-    assert (done.before, done.after) == (2, 1)
+    assert (done.rows_before, done.rows_after) == (2, 1)
     assert spans(world) == [(1, 3)]
 
 
@@ -137,7 +137,7 @@ def test_a_second_compaction_leaves_it_to_the_first(world: Any) -> None:
         locks.transaction(other, "compact profiles", MODEL),
     ):
         assert compact(world) == profile_rows.Compacted(0, 0)
-    assert compact(world).before == 4
+    assert compact(world).rows_before == 4
 
 
 def test_nothing_is_compacted_for_a_model_without_profiles(world: Any) -> None:

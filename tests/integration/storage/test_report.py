@@ -45,8 +45,8 @@ def filled(make_world: Callable[..., World]) -> World:
         }
     )
     with connect(world.config.postgres, "write", autocommit=True) as connection:
-        kept = sample.pack(sample.take(features, rng.uniform(0.1, 0.7, 3_000)))
-        reference_sample.keep(connection, MODEL, 1, kept)
+        kept = sample.pack(sample.draw(features, rng.uniform(0.1, 0.7, 3_000)))
+        reference_sample.store(connection, MODEL, 1, kept)
     return world
 
 

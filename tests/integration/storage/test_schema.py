@@ -22,7 +22,7 @@ from driftline.storage.connection import connect, driver, engine
 from driftline.storage.log.forget import forget
 from driftline.storage.log.sources import source_ids
 from driftline.storage.tables import grafana_tables, monitoring_tables, retention, schema
-from driftline.storage.tables.read_rights import excess
+from driftline.storage.tables.read_rights import excess_rights
 from tests.databases import superuser
 
 FEATURES = pa.schema(
@@ -183,9 +183,9 @@ def test_a_changed_type_is_refused_and_an_int_is_widened_when_asked(
     [
         ([("score", pa.float64())], "'score' .* driftline's own: rename it"),
         ([("xmin", pa.int64())], "'xmin' .* PostgreSQL's own: rename it"),
-        ([("a", pa.int64()), ("a", pa.int64())], "'a' of model 'bad' is there twice"),
-        ([("", pa.int64())], "can't be a column: a name has 1 to 63 bytes"),
-        ([("ü" * 32, pa.int64())], "can't be a column: a name has 1 to 63 bytes"),
+        ([("a", pa.int64()), ("a", pa.int64())], "'a' of model 'bad' is defined twice"),
+        ([("", pa.int64())], "can't be a column: a name needs 1 to 63 bytes"),
+        ([("ü" * 32, pa.int64())], "can't be a column: a name needs 1 to 63 bytes"),
         ([("when", pa.timestamp("us"))], r"'when' .* type 'timestamp\[us\]': make it an int"),
         ([("big", pa.uint64())], r"'big' .* type 'uint64': make it an int"),
         ([(f"f{i}", pa.float64()) for i in range(1_000)], "1000 features .* log fewer"),
@@ -238,7 +238,7 @@ def test_declaring_at_the_same_time_is_safe(migrated: Config) -> None:
 def test_a_table_in_use_is_not_waited_for(
     migrated: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema, "_PATIENCE", timedelta(seconds=3))
+    monkeypatch.setattr(schema, "_LOCK_TIMEOUT", timedelta(seconds=3))
     wider = FEATURES.append(pa.field("later", pa.int64()))
     with connect(migrated.postgres, "read", application_name="a BI tool") as connection:
         connection.execute("SELECT 'planted value' FROM driftline.prediction_fraud")
@@ -359,7 +359,9 @@ def test_what_role_read_may_beyond_reading_is_found(
     migrated: Config, empty_database: Callable[[], Config], stack: Stack
 ) -> None:
     with connect(migrated.postgres, "read") as connection:
-        assert not [right for right in excess(connection) if not right.startswith("connect to ")]
+        assert not [
+            right for right in excess_rights(connection) if not right.startswith("connect to ")
+        ]
     config = empty_database()
     schema.migrate(config)
     with superuser(stack, config, config.postgres.database) as connection:
@@ -373,14 +375,14 @@ def test_what_role_read_may_beyond_reading_is_found(
             name = sql.Identifier(config.postgres.database)
             connection.execute(sql.SQL(statement).format(name))
     with connect(config.postgres, "read") as connection:
-        found = excess(connection)
+        found = excess_rights(connection)
     assert [right for right in found if not right.startswith("connect to ")] == [
-        "make temporary tables",
+        "create temporary tables",
         "create schemas",
         "create tables in schema public",
-        "make large objects",
+        "create large objects",
         "drop chunks by TimescaleDB's internal functions",
-        "take the locks of those who write",
+        "take the locks of writers",
     ]
     (databases,) = [right for right in found if right.startswith("connect to ")]
     assert migrated.postgres.database in databases  # of the tests', where it has tables to read
@@ -484,7 +486,7 @@ def test_connection_errors_say_what_to_do_and_no_password(migrated: Config, tmp_
             good.model_copy(update={"sslmode": "require"}),
             "does not support TLS, which postgres.sslmode requires",
         ),
-        (wrong, r"refuses the account 'driftline_read': check postgres.roles.read"),
+        (wrong, r"rejects the account 'driftline_read': check postgres.roles.read"),
     ):
         with pytest.raises(ServiceError, match=message) as raised:
             connect(settings, "read")

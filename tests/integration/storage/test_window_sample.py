@@ -126,7 +126,7 @@ def test_a_report_is_linked_from_its_window(filled: World) -> None:
         START + DAY,
     )
     with connect(filled.config.postgres, "write", autocommit=True) as connection:
-        number = reports.keep(
+        number = reports.store(
             connection, MODEL, START, START + DAY, rows=9, summary={"a": 1}, html="<p>ü</p>"
         )
     with connect(filled.config.postgres, "read") as connection:
@@ -141,9 +141,9 @@ def test_the_sample_of_a_reference_is_kept_once_and_can_be_replaced(filled: Worl
 
     with connect(filled.config.postgres, "write", autocommit=True) as connection:
         rows = window_sample.read(connection, MODEL, START, START + DAY, rows=20)
-        first = sample.take(rows.select(["amount", "country"]), rows["score"].to_numpy())
-        reference_sample.keep(connection, MODEL, 7, sample.pack(first))
-        reference_sample.keep(connection, MODEL, 7, sample.pack(first.slice(0, 3)))
+        first = sample.draw(rows.select(["amount", "country"]), rows["score"].to_numpy())
+        reference_sample.store(connection, MODEL, 7, sample.pack(first))
+        reference_sample.store(connection, MODEL, 7, sample.pack(first.slice(0, 3)))
         assert reference_sample.load(connection, MODEL, 7) == first
         reference_sample.replace(connection, MODEL, 7, first.slice(0, 3))
         assert reference_sample.load(connection, MODEL, 7) == first.slice(0, 3)

@@ -62,7 +62,10 @@ def test_parts_of_hours_that_overlap_are_counted_once(world: Any) -> None:
     """Other windows make other parts, and late minutes become parts beside their hour."""
     log(world, *(event(world, minute) for minute in range(60)))
     compact = partial(
-        profile_rows.compact, model=MODEL, now=HOUR + timedelta(days=3), kept=timedelta(days=10)
+        profile_rows.compact,
+        model=MODEL,
+        now=HOUR + timedelta(days=3),
+        hours_after=timedelta(days=10),
     )
     with connect(world.config.postgres, "write", autocommit=True) as connection:
         compact(connection, minutes=15)

@@ -138,7 +138,7 @@ def test_bad_labels_are_rejected_with_their_reason(database: Config) -> None:
         (3, "wrong_type", "field 'late' is 1e400: Number out of range"),
         (4, "malformed_json", "JSON is malformed: invalid character (byte 24)"),
         (5, "missing_event_id", "event id 'id' is missing"),
-        (6, "empty", "the message has no value"),
+        (6, "empty", "the message is empty"),
         (7, "event_time_out_of_range", f"event time 'at' is {old!r}, outside the accepted range"),
         (8, "missing_event_time", "event time 'at' is missing"),
     ]
@@ -197,4 +197,4 @@ def test_closing_is_no_end(database: Config) -> None:
 def test_a_model_without_labels(database: Config) -> None:
     with pytest.raises(ConfigError) as error:
         LabelLog(database, MODEL)
-    assert str(error.value) == f"model {MODEL!r} has no labels section: nothing to log"
+    assert str(error.value) == f"model {MODEL!r} has no labels section: add one to driftline.yaml"

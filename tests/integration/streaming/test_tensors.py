@@ -19,10 +19,10 @@ from driftline.storage.connection import connect
 from driftline.storage.log.write import Target, Writer
 from driftline.storage.tables import schema
 from driftline.streaming.history.history import features_of_history
+from driftline.streaming.scoring.batch_scorer import BatchScorer, Messages
 from driftline.streaming.scoring.decode import DECODERS
 from driftline.streaming.scoring.features import FeatureDefinition
 from driftline.streaming.scoring.lineup import Lineup, Served
-from driftline.streaming.scoring.process import Messages, Process
 from tests.unit.registry import keras_models
 
 SECTION: dict[str, Any] = {
@@ -69,7 +69,7 @@ def scored(payloads: list[bytes], model: Model, path: Path, first: int = 0) -> S
         added=pa.RecordBatch.from_struct_array(pa.array([{}] * n, pa.struct([]))),
     )
     decoder = DECODERS["json"](model.input)
-    return Process(decoder, definition)(messages, Lineup(Served(1, loader.load(path))))
+    return BatchScorer(decoder, definition)(messages, Lineup(Served(1, loader.load(path))))
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_an_image_is_scored_and_stored(empty_database: Callable[[], Config], pat
     features = FeatureDefinition(model).schema
     schema.migrate(config, {"images": features})
     batch = scored(lines(8), model, path)
-    reasons = {one["message"]: one["reason"] for one in batch.rejects.to_pylist()}
+    reasons = {reject["message"]: reject["reason"] for reject in batch.rejects.to_pylist()}
     assert reasons == {1: "missing_feature", 2: "wrong_shape"}
     table = pa.Table.from_batches([batch.predictions.select(features.names)])
     binning = build(table, batch.predictions.column("score").to_numpy())

@@ -147,12 +147,12 @@ def test_no_message_overtakes_another_of_its_partition(plans_of: Plans, parts: s
         for way in node.get("predecessors", [])
     ]
     assert ways
-    others = [way for way in ways if way[0] not in {"FORWARD", "HASH"}]
+    other_ways = [way for way in ways if way[0] not in {"FORWARD", "HASH"}]
     if not has_windows(parts):
-        assert not others
+        assert not other_ways
         return
     # windows have one reader
-    [(way, reader, behind)] = others
+    [(way, reader, behind)] = other_ways
     assert (way, reader["parallelism"], behind["type"]) == ("REBALANCE", 1, "always active")
 
 
@@ -194,8 +194,8 @@ def test_the_watermark_is_as_late_as_the_config_says(
     t_env = table_environment(flink_settings(config, NAME))
     build(t_env, config, NAME, {})
     plan = t_env.sql_query(f"SELECT {BODY} FROM messages").explain()
-    found = re.findall(r"(\d+):INTERVAL DAY TO SECOND\(3\)\)\], idletimeout=", plan)
-    assert set(found) == {str(out_of_order // timedelta(milliseconds=1))}, plan
+    intervals = re.findall(r"(\d+):INTERVAL DAY TO SECOND\(3\)\)\], idletimeout=", plan)
+    assert set(intervals) == {str(out_of_order // timedelta(milliseconds=1))}, plan
 
 
 @pytest.mark.parametrize("parts", PARTS, ids=str)
@@ -230,7 +230,8 @@ def test_fields_and_columns_may_have_any_name(tmp_path: Path, windows: bool) -> 
     of = "MAX({}) OVER (ORDER BY event_time)" if windows else "{} + 1"
     for these, those in ((fields, columns), (columns, fields)):
         added = ", ".join(
-            f"{of.format(f'`{one}`')} AS `{other}`" for one, other in zip(these, those, strict=True)
+            f"{of.format(f'`{name}`')} AS `{other}`"
+            for name, other in zip(these, those, strict=True)
         )
         model = section(
             features={"sql": {"query": f"SELECT *, {added} FROM events", "columns": those}}
@@ -245,7 +246,7 @@ def test_the_view_that_a_query_reads_has_columns_of_its_own(tmp_path: Path) -> N
     for name in ("kafka_partition", "kafka_offset", "kafka_time", "event_time", "event_id", "late"):
         model = section(features={"sql": SQL})
         model["input"]["fields"] = {**model["input"]["fields"], name: "int"}
-        with pytest.raises(ValueError, match=f"{name!r} is a column of driftline's own: rename"):
+        with pytest.raises(ValueError, match=f"{name!r} is reserved: rename"):
             config_of(tmp_path, model)
 
 
@@ -280,8 +281,8 @@ def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Any
                          CAST(TIMESTAMP '{NOW.replace("T", " ")}' AS TIMESTAMP_LTZ(3)) AS kafka_time
                     FROM (VALUES {hexed}) AS m (n, b))"""
         ).execute()
-        with rows.collect() as found:
-            return [tuple(row)[1:] for row in sorted(found, key=lambda row: row[0])]
+        with rows.collect() as results:
+            return [tuple(row)[1:] for row in sorted(results, key=lambda row: row[0])]
 
     return evaluate
 
@@ -334,8 +335,8 @@ def test_iso_times_are_those_of_the_decoder(evaluate: Callable[..., list[Any]]) 
         )
         for n in range(len(READABLE))
     ]
-    found = times_of(evaluate(payloads, time_expression(settings())))
-    assert dict(zip(READABLE + UNREADABLE, found, strict=True)) == dict(
+    times = times_of(evaluate(payloads, time_expression(settings())))
+    assert dict(zip(READABLE + UNREADABLE, times, strict=True)) == dict(
         zip(READABLE + UNREADABLE, [*expected, *[None] * len(UNREADABLE)], strict=True)
     )
 
@@ -354,14 +355,14 @@ def test_epoch_times_are_those_of_the_decoder(
     payloads = [event(at=text) for text in texts]
     decoded = decode(payloads, accept=ANY_TIME, time_format=time_format).events
     expression = time_expression(settings(time_format=time_format))
-    found = times_of(evaluate(payloads, expression))
+    times = times_of(evaluate(payloads, expression))
     for n, text in enumerate(texts):
         if n in decoded:
-            time = found[n]
+            time = times[n]
             assert time is not None, text
             assert abs(time - decoded[n]["event_time"]) < timedelta(milliseconds=1), text
         else:
-            assert found[n] is None, text
+            assert times[n] is None, text
 
 
 def test_accepted_times_are_those_of_the_decoder(evaluate: Callable[..., list[Any]]) -> None:
@@ -380,19 +381,19 @@ def test_accepted_times_are_those_of_the_decoder(evaluate: Callable[..., list[An
     ):
         decoded = decode(payloads, accept=accept).events
         assert list(decoded) == [0, 2]
-        found = times_of(evaluate(payloads, accepted_time_expression(settings(accept=accept))))
-        assert found == [decoded[n]["event_time"] if n in decoded else None for n in range(6)]
+        times = times_of(evaluate(payloads, accepted_time_expression(settings(accept=accept))))
+        assert times == [decoded[n]["event_time"] if n in decoded else None for n in range(6)]
 
 
 def test_any_range_can_be_accepted(evaluate: Callable[..., list[Any]]) -> None:
     payloads = [event(at=f'"{text}"') for text in ("0110-01-01", "2025-01-01", "3940-01-01")]
     accept = {"past": "700000 d", "future": "700000 d"}
     decoded = decode(payloads, accept=accept).events
-    found = times_of(evaluate(payloads, accepted_time_expression(settings(accept=accept))))
-    assert found == [decoded[n]["event_time"] for n in range(3)]
+    times = times_of(evaluate(payloads, accepted_time_expression(settings(accept=accept))))
+    assert times == [decoded[n]["event_time"] for n in range(3)]
 
 
 def test_what_is_no_json_has_no_time(evaluate: Callable[..., list[Any]]) -> None:
     payloads = [b"", b"\xff\xfe", b"null", b"[1]", b"{", b'"x"', b"{}", b"[" * 5_000]
-    found = evaluate(payloads, time_expression(settings()))
-    assert found == [(None,)] * len(payloads)
+    times = evaluate(payloads, time_expression(settings()))
+    assert times == [(None,)] * len(payloads)

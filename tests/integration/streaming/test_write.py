@@ -90,16 +90,16 @@ LEDGER = """SELECT partition, first_offset, last_offset, offsets::text, logged, 
 def test_the_ledger_has_one_row_a_write_and_partition(
     writer: Writer, topic: str, query: Query
 ) -> None:
-    one = events(topic, range(3, 9))
-    one[1] = replace(one[1], outcome="rejected")
+    first = events(topic, range(3, 9))
+    first[1] = replace(first[1], outcome="rejected")
     two = [replace(m, offset=m.offset + 50) for m in events(topic, range(5, 7), partition=1)]
     two[1] = replace(two[1], outcome="filtered")
-    writer.write(batch([*one[:2], two[0], *one[3:], two[1]]))
+    writer.write(batch([*first[:2], two[0], *first[3:], two[1]]))
     assert query(LEDGER, topic) == [
         (0, 3, 8, "{[3,5),[6,9)}", 4, 0, 1, 0),
         (1, 55, 56, "{[55,57)}", 1, 0, 0, 1),
     ]
-    writer.write(batch(one))  # only the hole is new
+    writer.write(batch(first))  # only the hole is new
     assert query(LEDGER, topic)[2:] == [(0, 5, 5, "{[5,6)}", 0, 1, 0, 0)]
 
 
@@ -116,8 +116,8 @@ def test_each_partition_keeps_its_source(writer: Writer, topic: str, query: Quer
     for partition in (2, 0, 2, 1, 0):
         first = len(query(LEDGER, topic)) * 10
         writer.write(batch(events(topic, range(first, first + 2), partition)))
-    found = query("SELECT partition, stream FROM driftline.source WHERE topic = %s", topic)
-    assert sorted(found) == [(0, "events"), (1, "events"), (2, "events")]
+    sources = query("SELECT partition, stream FROM driftline.source WHERE topic = %s", topic)
+    assert sorted(sources) == [(0, "events"), (1, "events"), (2, "events")]
 
 
 def test_compacting_the_ledger_forgets_nothing(
@@ -160,48 +160,48 @@ def test_each_version_has_its_profile(
     )
     writer.write(replace(scored, predictions=changed))
     start = messages[0].time.replace(tzinfo=UTC)
-    found = query(
+    rows = query(
         """SELECT version, binning_id, role, span_minutes, sum(rows)::int FROM driftline.profile
             WHERE segment = '' AND bucket BETWEEN %s AND %s GROUP BY 1, 2, 3, 4 ORDER BY 1""",
         start,
         start + timedelta(hours=1),
     )
-    assert found == [(4, binning.id, "served", 1, 2), (5, binning.id, "served", 1, 4)]
+    assert rows == [(4, binning.id, "served", 1, 2), (5, binning.id, "served", 1, 4)]
 
 
 def test_without_a_binning_there_are_no_profiles(
     connection: Connection, topic: str, query: Query
 ) -> None:
-    before = query("SELECT count(*) FROM driftline.profile")
+    count_before = query("SELECT count(*) FROM driftline.profile")
     stored = Writer(connection, Target(MODEL, topic, None)).write(batch(events(topic, range(5))))
     assert stored.logged == 5
-    assert query("SELECT count(*) FROM driftline.profile") == before
+    assert query("SELECT count(*) FROM driftline.profile") == count_before
 
 
 def test_duplicates_are_kept_with_their_event(writer: Writer, topic: str, query: Query) -> None:
     [message] = events(topic, range(1))
     writer.write(batch([message, replace(message, offset=1), replace(message, offset=2)]))
-    found = query(
+    rows = query(
         """SELECT kafka_offset, event_id, event_time FROM driftline.duplicate
              JOIN driftline.source ON source.id = source WHERE topic = %s ORDER BY 1""",
         topic,
     )
-    assert found == [(n, message.event_id, message.time.replace(tzinfo=UTC)) for n in (1, 2)]
+    assert rows == [(n, message.event_id, message.time.replace(tzinfo=UTC)) for n in (1, 2)]
 
 
 def test_conflicts_before_and_after_the_careful_time(writer: Writer, topic: str) -> None:
     """Both ways of inserting find the conflict, and go on after it."""
-    known = events(topic, range(3))
-    writer.write(batch(known))
+    original = events(topic, range(3))
+    writer.write(batch(original))
     n = itertools.count(100)
     for _ in range(2):
-        again = [replace(m, offset=next(n)) for m in known]
+        again = [replace(m, offset=next(n)) for m in original]
         stored = writer.write(batch(again))
         assert (stored.logged, stored.duplicate) == (0, 3)
         for _ in range(CAREFUL_BATCHES):
             [new] = events(topic, range(first := next(n), first + 1))
             assert writer.write(batch([new])).logged == 1
-        again = [replace(known[0], offset=next(n)), replace(known[1], offset=next(n))]
+        again = [replace(original[0], offset=next(n)), replace(original[1], offset=next(n))]
         assert writer.write(batch(again)).duplicate == 2
 
 
@@ -336,7 +336,7 @@ def test_lag_is_never_negative(writer: Writer, topic: str, query: Query) -> None
 def shadowed(scored: ScoredBatch, versions: tuple[int, ...]) -> ScoredBatch:
     """The batch with what each version said of every prediction, nothing for the first."""
     n = len(scored.predictions)
-    said = [
+    messages = [
         {
             "prediction": row,
             "model_version": version,
@@ -349,7 +349,7 @@ def shadowed(scored: ScoredBatch, versions: tuple[int, ...]) -> ScoredBatch:
         for version in versions
         for row in range(n)
     ]
-    return replace(scored, shadows=pa.RecordBatch.from_pylist(said, schema=SHADOW))
+    return replace(scored, shadows=pa.RecordBatch.from_pylist(messages, schema=SHADOW))
 
 
 SHADOWS = """SELECT event_id, model_version, role, score, outputs, kafka_offset, inference_ms
@@ -364,8 +364,8 @@ def test_shadows_are_stored_once_for_what_is_logged(
     messages = events(topic, range(6))
     messages[1] = replace(messages[1], outcome="rejected")
     writer.write(shadowed(batch(messages[:3]), (8, 9)))
-    found = query(SHADOWS, f"{topic}-%")
-    assert found == [
+    shadows = query(SHADOWS, f"{topic}-%")
+    assert shadows == [
         (f"{topic}-{n}", version, "shadow", score and version + score, {"p": [1]}, n, 2.5)
         for n, score in ((0, None), (2, 0.01))
         for version in (8, 9)
@@ -384,9 +384,9 @@ def test_shadows_have_profiles_of_their_own(writer: Writer, topic: str, query: Q
     messages = [replace(m, time=m.time + day) for m in events(topic, range(4))]
     writer.write(shadowed(batch(messages), (8, 9)))
     start = messages[0].time.replace(tzinfo=UTC)
-    found = query(
+    rows = query(
         """SELECT version, role, sum(rows)::int FROM driftline.profile
             WHERE segment = '' AND bucket BETWEEN %s AND %s GROUP BY 1, 2 ORDER BY 1""",
         *(start, start + timedelta(minutes=10)),
     )
-    assert found == [(3, "served", 4), (8, "shadow", 4), (9, "shadow", 4)]
+    assert rows == [(3, "served", 4), (8, "shadow", 4), (9, "shadow", 4)]

@@ -62,9 +62,9 @@ def test_rows_and_records_are_paired_by_id_and_millisecond(
     assert found.published == sum(min(wanted[key], there[key]) for key in both)
     assert found.missing.num_rows == sum((wanted - there).values())
     surplus = {key: there[key] - wanted[key] for key in both if there[key] > wanted[key]}
-    doubled = found.doubled.to_pylist()
+    doubled = found.repeated.to_pylist()
     assert {(one["event_id"], one["ms"]): one["n"] for one in doubled} == surplus
-    strangers = Counter((one["event_id"], one["ms"]) for one in found.strangers.to_pylist())
+    strangers = Counter((one["event_id"], one["ms"]) for one in found.unknown.to_pylist())
     assert strangers == {key: there[key] for key in there.keys() - wanted.keys()}
     scores = {key: {score for other, _, score in some if other == key} for key in wanted}
     wrong = [n for n, (key, score) in enumerate(others) if key in both and score not in scores[key]]

@@ -6,17 +6,17 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from driftline.audit.stored_offsets import Found, Ledger
-from driftline.audit.streams import KEPT, Evidence, judge
+from driftline.audit.stored_offsets import Ledger, OffsetSets
+from driftline.audit.streams import STORED_OUTCOMES, Evidence, judge
 from driftline.kafka import intervals
 from driftline.kafka.topic import Partition
 
 ALL_TIME = np.array([[-(1 << 62), 1 << 62]], dtype=np.int64)
 
 
-def found(offsets: list[int]) -> Found:
+def found(offsets: list[int]) -> OffsetSets:
     distinct, times = np.unique(np.array(offsets, dtype=np.int64), return_counts=True)
-    return Found(intervals.of(distinct), intervals.of(distinct[times > 1]))
+    return OffsetSets(intervals.of(distinct), intervals.of(distinct[times > 1]))
 
 
 @st.composite
@@ -46,11 +46,11 @@ def stories(draw: st.DrawFn) -> tuple[Evidence, list[int]]:
         topic="t",
         ledger=ledger,
         partition=Partition(0, end, intervals.of(offsets)),
-        found={
+        stored={
             name: found([o for o, kind in zip(offsets, outcome, strict=True) if kind == index])
-            for index, name in enumerate(KEPT)
+            for index, name in enumerate(STORED_OUTCOMES)
         },
-        chunks=dict.fromkeys(KEPT[1:], ALL_TIME),
+        chunks=dict.fromkeys(STORED_OUTCOMES[1:], ALL_TIME),
     )
     return evidence, offsets
 
@@ -58,8 +58,8 @@ def stories(draw: st.DrawFn) -> tuple[Evidence, list[int]]:
 @given(stories())
 def test_a_consistent_story_passes(story: tuple[Evidence, list[int]]) -> None:
     evidence, offsets = story
-    verdict = judge(evidence, waits=False, complete=True)
-    assert (verdict.differences, verdict.gone) == ((), 0)
+    verdict = judge(evidence, may_reorder=False, complete=True)
+    assert (verdict.differences, verdict.missing) == ((), 0)
     counts = verdict.counts
     settled = counts.logged + counts.duplicate + counts.rejected + counts.filtered
     assert counts.read == settled == len(offsets)
@@ -70,26 +70,26 @@ def test_a_row_that_is_gone_is_found(
     story: tuple[Evidence, list[int]], data: st.DataObject
 ) -> None:
     evidence, _ = story
-    name = data.draw(st.sampled_from(KEPT))
-    spans = evidence.found[name].spans
+    name = data.draw(st.sampled_from(STORED_OUTCOMES))
+    spans = evidence.stored[name].spans
     assume(intervals.size(spans))
     lost = data.draw(st.sampled_from([o for a, b in spans.tolist() for o in range(a, b)]))
-    left = Found(intervals.subtract(spans, intervals.of([lost])), intervals.EMPTY)
+    left = OffsetSets(intervals.subtract(spans, intervals.of([lost])), intervals.EMPTY)
     verdict = judge(
-        replace(evidence, found={**evidence.found, name: left}), waits=False, complete=True
+        replace(evidence, stored={**evidence.stored, name: left}), may_reorder=False, complete=True
     )
     if name == "logged":
-        assert verdict.gone == 1
+        assert verdict.missing == 1
         assert intervals.size(intervals.repeated(verdict.candidates, intervals.of([lost]))) == 1
     else:
         (one,) = verdict.differences
         assert (one.kind, one.count) == (f"{name} lost", 1)
         expired = replace(
             evidence,
-            found={**evidence.found, name: left},
+            stored={**evidence.stored, name: left},
             chunks={**evidence.chunks, name: intervals.EMPTY},
         )
-        assert judge(expired, waits=False, complete=True).differences == ()
+        assert judge(expired, may_reorder=False, complete=True).differences == ()
 
 
 @given(stories(), st.data())
@@ -102,9 +102,9 @@ def test_a_record_without_an_outcome_is_found(
     extra = data.draw(st.sampled_from(free))
     records = intervals.of([*offsets, extra])
     more = replace(evidence, partition=Partition(0, end + 3, records))
-    live = judge(more, waits=False, complete=False)
-    waiting = judge(more, waits=True, complete=False)
-    complete = judge(more, waits=True, complete=True)
+    live = judge(more, may_reorder=False, complete=False)
+    waiting = judge(more, may_reorder=True, complete=False)
+    complete = judge(more, may_reorder=True, complete=True)
     assert [one.kind for one in complete.differences] == ["missing"]
     assert (waiting.differences, waiting.counts.pending) == ((), 1)
     is_tail = extra >= end
@@ -120,10 +120,10 @@ def test_records_that_kafka_deleted_need_no_topic(
     low = data.draw(st.integers(0, offsets[-1] + 1))
     left = intervals.of([offset for offset in offsets if offset >= low])
     trimmed = replace(evidence, partition=Partition(low, offsets[-1] + 1, left))
-    verdict = judge(trimmed, waits=False, complete=True)
+    verdict = judge(trimmed, may_reorder=False, complete=True)
     assert verdict.differences == ()
     assert verdict.counts.read == len(offsets)
-    gone = judge(replace(evidence, partition=None), waits=False, complete=True)
+    gone = judge(replace(evidence, partition=None), may_reorder=False, complete=True)
     assert gone.differences == ()
     assert gone.counts.read == len(offsets)
 
@@ -139,5 +139,5 @@ def test_a_count_that_is_wrong_is_found(
     counts[row, column] += data.draw(st.sampled_from([-1, 1]))
     assume(counts[row, column] >= 0)
     wrong = replace(evidence, ledger=replace(evidence.ledger, counts=counts))
-    kinds = [one.kind for one in judge(wrong, waits=False, complete=True).differences]
+    kinds = [one.kind for one in judge(wrong, may_reorder=False, complete=True).differences]
     assert kinds == ["miscounted"]

@@ -32,9 +32,9 @@ def decode(payloads: list[bytes]) -> tuple[int, int]:
 
 
 def test_every_event_is_decoded_and_none_comes_twice() -> None:
-    made = list(events.messages(2_000))
-    assert decode([message for *_, message in made]) == (2_000, 0)
-    assert len({event_id for _, event_id, _ in made}) == 2_000
+    generated = list(events.messages(2_000))
+    assert decode([message for *_, message in generated]) == (2_000, 0)
+    assert len({event_id for _, event_id, _ in generated}) == 2_000
 
 
 def test_an_event_says_its_own_id_and_time() -> None:
@@ -59,4 +59,4 @@ def test_times_are_as_dense_as_stated() -> None:
 
 def test_every_way_to_spoil_an_event_gets_it_rejected() -> None:
     payloads = [message for *_, message in events.messages(20)]
-    assert decode([events.spoil(message, n) for n, message in enumerate(payloads)]) == (0, 20)
+    assert decode([events.corrupt(message, n) for n, message in enumerate(payloads)]) == (0, 20)

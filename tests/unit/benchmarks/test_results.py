@@ -23,11 +23,11 @@ def rate(events: int, seconds: float) -> Rate:
 
 @pytest.fixture
 def results() -> Results:
-    made = Results(TITLES)
+    results = Results(TITLES)
     for seconds in (1.0, 2.0, 4.0):
-        made.add("profiles", rate(1_000, seconds))
-    made.add("plain", rate(1_000, 4.0))
-    return made
+        results.add("profiles", rate(1_000, seconds))
+    results.add("plain", rate(1_000, 4.0))
+    return results
 
 
 def test_medians_are_compared(results: Results) -> None:
@@ -45,8 +45,8 @@ def test_figures_of_versions(results: Results) -> None:
     results.swap = Swap({"promoted": 4.0, "rolled_back": 2.0}, [50_000.0, 30_000.0], [40_000.0] * 2)
     results.scoring = Scoring(own_ms=4.0, shadow_ms=3.0, bare_ms=0.5, call_ms=0.525)
     figures = results.figures()
-    found = {key: value for key, value in figures.items() if key.startswith("registry.")}
-    assert found == pytest.approx(
+    registry_figures = {key: value for key, value in figures.items() if key.startswith("registry.")}
+    assert registry_figures == pytest.approx(
         {
             "registry.swap_seconds": 4.0,
             "registry.rollback_seconds": 2.0,

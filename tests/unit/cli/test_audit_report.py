@@ -34,7 +34,7 @@ def text(one: AuditReport) -> str:
 def test_agreement() -> None:
     one = report()
     assert one.ok
-    assert "logged 9 = profiled 9 = published 8, 1 on their way  all agrees" in text(one)
+    assert "logged 9 = profiled 9 = published 8, 1 in flight  consistent" in text(one)
 
 
 def test_differences_are_shown_with_their_offsets() -> None:
@@ -42,7 +42,7 @@ def test_differences_are_shown_with_their_offsets() -> None:
     one = report(Difference.of("missing", "events t[0]", spans, "records have no [outcome]"))
     assert not one.ok
     shown = text(one)
-    assert "it does not agree" in shown
+    assert "NOT consistent" in shown
     assert "missing (4) in events t[0]: records have no [outcome]; offsets 3-5, 9" in shown
     content = json.loads(one.to_json())
     assert content["ok"] is False

@@ -127,8 +127,8 @@ def test_every_problem_names_line_key_and_value(write: Any) -> None:
         "4: postgres.hosts: Extra inputs are not permitted",
         "6: flink.parallelism = 'many': Input should be a valid integer, unable to parse string as "
         "an integer",
-        "7: flink.checkpoint_interval = 10: a number and a unit of ms, s, min, h or d, such as "
-        "'10 s'",
+        "7: flink.checkpoint_interval = 10: must be a number and a unit (ms, s, min, h or d), "
+        "such as '10 s'",
         r"8: flink.memory = '1 GB': String should match pattern '^\d+[mg]$'",
     ]
 
@@ -143,38 +143,38 @@ def test_every_problem_names_line_key_and_value(write: Any) -> None:
         ),
         (
             changed("amount: float", "Amount: float"),
-            "8: models.fraud.input.fields.Amount = 'Amount': lower-case letters, digits and _, "
-            "starting with a letter, at most 59",
+            "8: models.fraud.input.fields.Amount = 'Amount': must be lower-case letters, digits "
+            "and _, starting with a letter, at most 59 characters",
         ),
         (
             changed("amount: float", "score: float"),
-            "2: models.fraud: field 'score' is a column of driftline's own: rename it",
+            "2: models.fraud: field name 'score' is reserved: rename the field",
         ),
         (
             changed("amount: float", "event_id: string"),
-            "2: models.fraud: field 'event_id' is a column of driftline's own: rename it",
+            "2: models.fraud: field name 'event_id' is reserved: rename the field",
         ),
         (
             changed("amount: float", "time: string"),
-            "3: models.fraud.input: key 'time' of the event is used twice: name it once",
+            "3: models.fraud.input: key 'time' of the event is used twice: use each key once",
         ),
         (
             changed("amount: float", "Country: float"),
-            "8: models.fraud.input.fields.Country = 'Country': lower-case letters, digits and _, "
-            "starting with a letter, at most 59",
+            "8: models.fraud.input.fields.Country = 'Country': must be lower-case letters, digits "
+            "and _, starting with a letter, at most 59 characters",
         ),
         (
             changed("key: Country", "key: amount"),
-            "3: models.fraud.input: key 'amount' of the event is used twice: name it once",
+            "3: models.fraud.input: key 'amount' of the event is used twice: use each key once",
         ),
         (
             changed("key: Country", 'key: "a\'b"'),
-            '9: models.fraud.input.fields.country.key = "a\'b": a key without quotes, backslashes '
-            "and control characters",
+            '9: models.fraud.input.fields.country.key = "a\'b": must not contain quotes, '
+            "backslashes or control characters",
         ),
         (
             changed("event_id: id", "event_id: time"),
-            "3: models.fraud.input: key 'time' of the event is used twice: name it once",
+            "3: models.fraud.input: key 'time' of the event is used twice: use each key once",
         ),
         (
             changed("topic: payments", "topic: pay ments"),
@@ -191,16 +191,16 @@ def test_every_problem_names_line_key_and_value(write: Any) -> None:
         ),
         (
             MODEL + "    segments: [Country]\n",
-            "11: models.fraud.segments.0 = 'Country': lower-case letters, digits and _, starting "
-            "with a letter, at most 59",
+            "11: models.fraud.segments.0 = 'Country': must be lower-case letters, digits and _, "
+            "starting with a letter, at most 59 characters",
         ),
         (
             MODEL + "    stream: {batch_time: 0 s}\n",
-            "11: models.fraud.stream.batch_time = '0 s': more than 0 s",
+            "11: models.fraud.stream.batch_time = '0 s': must be greater than 0 s",
         ),
         (
             MODEL + "    labels: {topic: t, label: time}\n",
-            "11: models.fraud.labels: key 'time' of the event is used twice: name it once",
+            "11: models.fraud.labels: key 'time' of the event is used twice: use each key once",
         ),
         (
             MODEL + "    features: {transform: a.b.c}\n",
@@ -209,15 +209,15 @@ def test_every_problem_names_line_key_and_value(write: Any) -> None:
         ),
         (
             MODEL + "    features: {sql: {query: Q, columns: {x: int}, out_of_order: 100 d}}\n",
-            "11: models.fraud.features.sql.out_of_order = '100 d': less than 100 d",
+            "11: models.fraud.features.sql.out_of_order = '100 d': must be less than 100 d",
         ),
         (
             MODEL + "    features: {sql: {query: SELECT, columns: {amount: int}}}\n",
-            "2: models.fraud: sql column 'amount' is already a field: name it otherwise",
+            "2: models.fraud: sql column 'amount' is already a field: rename the column",
         ),
         (
             MODEL + "    features: {sql: {query: SELECT, columns: {lag_ms: int}}}\n",
-            "2: models.fraud: field 'lag_ms' is a column of driftline's own: rename it",
+            "2: models.fraud: field name 'lag_ms' is reserved: rename the field",
         ),
         (
             changed("      fields:", "      required: [total]\n      fields:"),
@@ -225,28 +225,28 @@ def test_every_problem_names_line_key_and_value(write: Any) -> None:
         ),
         (
             changed("      fields:", "      accept: {since: 2013-01-01}\n      fields:"),
-            "7: models.fraud.input.accept: since and until go together",
+            "7: models.fraud.input.accept: since and until must be given together",
         ),
         (
             changed(
                 "      fields:",
                 "      accept: {since: 2013-01-01, until: 2012-01-01}\n      fields:",
             ),
-            "7: models.fraud.input.accept: since must be before until",
+            "7: models.fraud.input.accept: since must be earlier than until",
         ),
         (
             changed("      fields:", "      accept: {past: 9999999999999 d}\n      fields:"),
-            "7: models.fraud.input.accept.past = '9999999999999 d': at most 700000 d",
+            "7: models.fraud.input.accept.past = '9999999999999 d': must not exceed 700000 d",
         ),
         (
             "storage: {keep_rows: forever}\n",
-            "1: storage.keep_rows = 'forever': a number and a",
+            "1: storage.keep_rows = 'forever': must be a number and a",
         ),
         ("models: [fraud]\n", "1: models: Input should be a valid dictionary"),
         ("- 1\n", "1: the file: Input should be a valid dictionary or instance of Config"),
         ("kafka: {}\nmodel: {}\n", "2: model: Extra inputs are not permitted"),
-        ("kafka: {}\nflink: {}\nkafka: {}\n", "3: kafka: is there twice"),
-        (MODEL + MODEL.split("\n", 1)[1], "11: fraud: is there twice"),
+        ("kafka: {}\nflink: {}\nkafka: {}\n", "3: kafka: duplicate key"),
+        (MODEL + MODEL.split("\n", 1)[1], "11: fraud: duplicate key"),
         ("a: [b\n", "2: not YAML: expected ',' or ']', but got '<stream end>'"),
         ("a: \t- b\n", "1: not YAML: found character '\\t' that cannot start any token"),
         ("a: \x07\n", "1: not YAML: unreadable"),
@@ -279,7 +279,7 @@ def test_one_problem(write: Any, text: str, expected: str) -> None:
 def test_names_that_are_no_part_of_a_path(name: str) -> None:
     serving = {"url": "http://host:1", "name": name}
     for section in ({"name": name}, {"name": "m", "serving": serving}):
-        with pytest.raises(ValidationError, match="a name of at most 200 bytes that could be a"):
+        with pytest.raises(ValidationError, match="must be a valid file name of at most 200 bytes"):
             Registry.model_validate(section)
 
 
@@ -338,7 +338,7 @@ def test_no_config(tmp_path: Path) -> None:
     path = tmp_path / "driftline.yaml"
     with pytest.raises(ConfigError) as error:
         load(path)
-    assert str(error.value) == f"no config at {str(path)!r}: 'driftline init' writes one"
+    assert str(error.value) == f"no config file {str(path)!r}: create one with 'driftline init'"
 
 
 def test_unreadable_files(tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ def test_unreadable_files(tmp_path: Path) -> None:
 
 
 def test_an_unknown_model() -> None:
-    with pytest.raises(ConfigError, match=r"^no model 'fraud' in the config \(there: none\)$"):
+    with pytest.raises(ConfigError, match=r"^no model 'fraud' in the config \(models: none\)$"):
         Config().model("fraud")
 
 
@@ -434,7 +434,7 @@ def test_durations(text: object, duration: timedelta) -> None:
 
 @pytest.mark.parametrize("text", ["", "10", 10, "s", "-1 s", "1e3 s", "1 week", "1,5 s", None])
 def test_no_durations(text: object) -> None:
-    with pytest.raises(ValueError, match="a number and a unit of ms, s, min, h or d"):
+    with pytest.raises(ValueError, match=r"must be a number and a unit \(ms, s, min, h or d\)"):
         parse_duration(text)
 
 
@@ -486,7 +486,7 @@ def test_the_schema_s_defaults_are_valid_themselves() -> None:
                 walk(child)
 
     walk(json_schema())
-    assert json_schema()["$defs"]["Registry"]["properties"]["poll"]["default"] == "2 s"
+    assert json_schema()["$defs"]["Registry"]["properties"]["poll_interval"]["default"] == "2 s"
 
 
 class TestLocal:
@@ -540,7 +540,7 @@ class TestLocal:
         with pytest.raises(ServiceError) as error:
             getattr(Config(state=tmp_path), f"local_{service}")()
         assert str(error.value) == (
-            f"{service} is 'local' but was never started in {str(tmp_path)!r}: "
+            f"service {service!r} is 'local' but was never started in {str(tmp_path)!r}: "
             "run 'driftline up', or give its address in driftline.yaml"
         )
 
@@ -589,6 +589,6 @@ def test_links_lead_to_the_web_and_are_nothing_else(write: Any, link: str) -> No
     runbook = {"models": {"fraud": {**yaml.safe_load(MODEL)["models"]["fraud"], "runbook": link}}}
     (problem,) = problems(write(yaml.safe_dump(runbook)))
     assert "models.fraud.runbook = " in problem
-    assert "an address of http or https" in problem
+    assert "must be an http or https URL" in problem
     (problem,) = problems(write(yaml.safe_dump({"notify": {"link": link}})))
     assert "notify.link = " in problem

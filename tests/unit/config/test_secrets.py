@@ -15,7 +15,7 @@ from driftline.config import Config, bounded_yaml, load
 from driftline.config.masking import has_login
 from driftline.config.template import TEMPLATE
 from driftline.config.types import Secret
-from driftline.dashboards.sync.desired import wanted
+from driftline.dashboards.sync.desired import desired_objects
 from driftline.errors import ConfigError
 
 SECRET = "Qx7hunter2Zk"
@@ -99,7 +99,7 @@ def test_a_login_is_refused_at_every_key(
     shapes: dict[str, object] = {"": login, "[]": [login], "{}": {"x": login}, "key": {login: 1}}
     error = refusal(path, yaml.safe_dump(nested(place[0], shapes[shape])))
     assert error is not None
-    assert "a login must not stand in this file" in error
+    assert "credentials are not allowed in this file" in error
 
 
 @given(
@@ -171,39 +171,39 @@ def test_no_slip_of_the_pen_repeats_the_secret(
     [
         (
             f'notify: {{urls: ["json://user:{SECRET}@host"]}}\n',
-            "1: notify.urls.0 = 'json://***@host': a login must not stand in this file: ",
+            "1: notify.urls.0 = 'json://***@host': credentials are not allowed in this file: ",
         ),
         (
             f"grafana:\n  url: https://user:{SECRET}@host\n",
-            "2: grafana.url = 'https://***@host': a login must not stand in this file: ",
+            "2: grafana.url = 'https://***@host': credentials are not allowed in this file: ",
         ),
         (
             f"mlflow: {{tracking_uri: 'http://u:{SECRET}@host:80/x'}}\n",
-            "1: mlflow.tracking_uri = 'http://***@host:80/x': a login must not stand in ",
+            "1: mlflow.tracking_uri = 'http://***@host:80/x': credentials are not allowed in ",
         ),
         (
             f"flink: {{checkpoint_dir: 's3://key:{SECRET}@bucket/x'}}\n",
-            "1: flink.checkpoint_dir = 's3://***@bucket/x': a login must not stand in this file: ",
+            "1: flink.checkpoint_dir = 's3://***@bucket/x': credentials are not allowed in this ",
         ),
         (
             f"flink: {{properties: {{s3.secret-key: {SECRET}}}}}\n",
-            "1: flink: property 's3.secret-key' is a secret: {env: NAME} or {file: PATH}",
+            "1: flink: property 's3.secret-key' is a secret: give {env: NAME} or {file: PATH}",
         ),
         (
             f"notify: {{urls: [slack://{SECRET}]}}\n",
-            "1: notify.urls.0: a secret is named, not written down: exactly one of env and file, "
+            "1: notify.urls.0: a secret must be a reference: give exactly one of env and file, "
             "as {env: NAME} or {file: PATH}",
         ),
         (
             f"grafana: {{contact_points: {{a: {{type: webhook, settings: {{url: 'https://x', "
             f"hmac_secret: {SECRET}}}}}}}}}\n",
-            "1: grafana.contact_points.a: setting 'hmac_secret' is a secret: {env: NAME} or "
+            "1: grafana.contact_points.a: setting 'hmac_secret' is a secret: give {env: NAME} or "
             "{file: PATH}",
         ),
         (f"kafka: {{password: *{SECRET} }}\n", "1: not YAML: found undefined alias '***'"),
-        (f"kafka: {{password: !{SECRET} x}}\n", "1: not YAML: a tag, a key or a binary value "),
+        (f"kafka: {{password: !{SECRET} x}}\n", "1: not YAML: a tag, key or binary value "),
         (f"kafka: {{password {SECRET}: }}\n", "1: kafka.***: Extra inputs are not permitted"),
-        (f"{SECRET} x: 1\n{SECRET} x: 1\n", "2: ***: is there twice"),
+        (f"{SECRET} x: 1\n{SECRET} x: 1\n", "2: ***: duplicate key"),
     ],
 )
 def test_the_key_is_named_and_the_value_masked(path: Path, text: str, expected: str) -> None:
@@ -260,7 +260,9 @@ def test_a_pem_key_reaches_flink_and_grafana(path: Path) -> None:
     )
     config = load(path)
     assert config.flink.read_properties() == {"sasl.jaas.config": key.read_text().strip()}
-    sent = [secret for one in wanted(config, [], (11, 0)) for secret in one.secrets.values()]
+    sent = [
+        secret for one in desired_objects(config, [], (11, 0)) for secret in one.secrets.values()
+    ]
     assert sent == [key.read_text().strip()] * 2
 
 
@@ -285,27 +287,27 @@ def bomb() -> str:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (bomb(), "7: more than 500,000 values, its aliases written out"),
+        (bomb(), "7: more than 500,000 values, with aliases expanded"),
         (
             "a: &a {k: v}\nb: &b {" + ", ".join(f"k{n}: *a" for n in range(99)) + "}\n"
             "<<: [" + ", ".join(["*b"] * 9_999) + "]",
-            "3: more than 500,000 values, its aliases written out",
+            "3: more than 500,000 values, with aliases expanded",
         ),
-        ("a: &a [*a]", "1: an alias within what it stands for"),
-        ("a: &a {b: {<<: *a}}", "1: an alias within what it stands for"),
+        ("a: &a [*a]", "1: an alias refers to a value that contains it"),
+        ("a: &a {b: {<<: *a}}", "1: an alias refers to a value that contains it"),
         (nest(5_000), "1: nested deeper than 50 levels"),
         (
             "a0: &a0 [x]\n" + "\n".join(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 3_000)),
-            "50: nested deeper than 50 levels, its aliases written out",
+            "50: nested deeper than 50 levels, with aliases expanded",
         ),
         ("#" * bounded_yaml.LARGEST + "#", "1: longer than 5,000,000 characters"),
-        ("a:\n  b: 2026-13-01", "2: a value that looks like a date or number, and is none: "),
-        ("a: " + "9" * 5_000, "1: a value that looks like a date or number, and is none: "),
-        ("a: 1" + ":1" * 500, "1: a value that looks like a date or number, and is none: "),
-        ("a: !!timestamp x", "1: a value that looks like a date or number, and is none: "),
-        ("a: !!bool x", "1: a value that looks like a date or number, and is none: "),
-        ("? [a]\n: b", "1: not YAML: a tag, a key or a binary value that is no plain data"),
-        ("a: !!binary x", "1: not YAML: a tag, a key or a binary value that is no plain data"),
+        ("a:\n  b: 2026-13-01", "2: a value looks like a date or number but is not one: "),
+        ("a: " + "9" * 5_000, "1: a value looks like a date or number but is not one: "),
+        ("a: 1" + ":1" * 500, "1: a value looks like a date or number but is not one: "),
+        ("a: !!timestamp x", "1: a value looks like a date or number but is not one: "),
+        ("a: !!bool x", "1: a value looks like a date or number but is not one: "),
+        ("? [a]\n: b", "1: not YAML: a tag, key or binary value that is not plain data"),
+        ("a: !!binary x", "1: not YAML: a tag, key or binary value that is not plain data"),
     ],
 )
 def test_bombs_and_odd_values_are_refused(path: Path, text: str, problem: str) -> None:

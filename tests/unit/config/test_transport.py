@@ -1,4 +1,4 @@
-"""What a config sends in plain text is said, by `config check` and by `doctor`."""
+"""What a config sends in plain text is reported by `config check` and by `doctor`."""
 
 import json
 from pathlib import Path
@@ -39,16 +39,16 @@ def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sections", "what", "fix"),
+    ("sections", "problem", "fix"),
     [
         (
             {"postgres": {"host": "db.example"}},
-            "postgres.sslmode 'prefer' can send rows and logins to 'db.example' in plain text",
+            "postgres.sslmode 'prefer' may send data and credentials to 'db.example' in plain",
             "set postgres.sslmode: verify-full, and postgres.sslrootcert to its authority's PEM",
         ),
         (
             {"postgres": {"host": "127.0.0.1,db.example", "sslmode": "require"}},
-            "postgres.sslmode 'require' does not check that 'db.example' is the database",
+            "postgres.sslmode 'require' does not verify the identity of 'db.example'",
             "set postgres.sslmode: verify-full",
         ),
         (
@@ -60,7 +60,7 @@ def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
                     "data_source": {"sslmode": "disable"},
                 },
             },
-            "grafana.data_source.sslmode 'disable' can send rows and logins to 'db.example'",
+            "grafana.data_source.sslmode 'disable' may send data and credentials to 'db.example'",
             "set grafana.data_source.sslmode: verify-full, and grafana.data_source.ca_file",
         ),
         (
@@ -70,12 +70,12 @@ def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             {"kafka": {"bootstrap": "b:9092", "security_protocol": "SASL_PLAINTEXT"}},
-            "kafka.security_protocol 'SASL_PLAINTEXT' sends events and the login to 'b'",
+            "kafka.security_protocol 'SASL_PLAINTEXT' sends events and credentials to 'b'",
             "set kafka.security_protocol: SASL_SSL, and kafka.ca_file",
         ),
         (
             {"mlflow": {"tracking_uri": "http://ml.example:5000", "username": "me"}},
-            "mlflow.tracking_uri sends the login to 'ml.example' in plain text",
+            "mlflow.tracking_uri sends credentials to 'ml.example' in plain text",
             "use https:// in mlflow.tracking_uri",
         ),
         (
@@ -90,37 +90,37 @@ def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             served("http://tf.example:8501", {"Authorization": TOKEN}),
-            "models.m.registry.serving.url sends the secrets of headers to 'tf.example'",
+            "models.m.registry.serving.url sends secret headers to 'tf.example'",
             "use https:// in models.m.registry.serving.url",
         ),
         (
-            {"runner": {"heartbeat": {"env": "PLAIN"}}},
-            "runner.heartbeat sends its secret address in plain text",
-            "use https:// in runner.heartbeat",
+            {"runner": {"heartbeat_url": {"env": "PLAIN"}}},
+            "runner.heartbeat_url sends its secret address in plain text",
+            "use https:// in runner.heartbeat_url",
         ),
         (
             {"notify": {"urls": [{"env": "SLACK"}, {"env": "JSON"}]}},
-            "address 2 of notify.urls sends messages and its login in plain text",
+            "URL 2 of notify.urls sends messages and credentials in plain text",
             "use the service's TLS scheme, such as jsons:// for json://",
         ),
     ],
 )
-def test_what_is_sent_in_plain_text_is_said(
-    sections: dict[str, Any], what: str, fix: str, tmp_path: Path
+def test_what_is_sent_in_plain_text_is_reported(
+    sections: dict[str, Any], problem: str, fix: str, tmp_path: Path
 ) -> None:
     config = Config.model_validate(sections)
-    [finding] = doctor.transport(config)
+    [finding] = doctor.check_transport(config)
     assert finding.level == "note"
-    assert finding.what.startswith(what)
-    assert finding.mend.startswith(fix)
+    assert finding.message.startswith(problem)
+    assert finding.fix.startswith(fix)
     path = tmp_path / "driftline.yaml"
     path.write_text(yaml.safe_dump(sections))
     done = CliRunner().invoke(app, ["config", "check", "--config", str(path)])
     assert done.exit_code == 0
-    assert f"warning: {finding.what}: {finding.mend}\n" == done.stderr
+    assert f"warning: {finding.message}: {finding.fix}\n" == done.stderr
     assert "warning" not in done.stdout
     done = CliRunner().invoke(app, ["config", "check", "--config", str(path), "--json"])
-    assert json.loads(done.stdout)["warnings"] == [f"{finding.what}: {finding.mend}"]
+    assert json.loads(done.stdout)["warnings"] == [f"{finding.message}: {finding.fix}"]
     assert "hunter2" not in done.output
 
 
@@ -139,14 +139,14 @@ def test_what_is_sent_in_plain_text_is_said(
         hook(url="http://hook.example/x"),
         hook(url="https://hook.example/x", password=TOKEN),
         served("http://tf.example:8501", {"X-Trace": "on"}),
-        {"runner": {"heartbeat": {"env": "SAFE"}}},
+        {"runner": {"heartbeat_url": {"env": "SAFE"}}},
         {"notify": {"urls": [{"env": name} for name in ("JSONS", "HERE", "SLACK", "UNSET")]}},
     ],
 )
 def test_what_is_safe_is_not_warned_of(sections: dict[str, Any]) -> None:
     config = Config.model_validate(sections)
     assert exposed(config) == []
-    [finding] = doctor.transport(config)
+    [finding] = doctor.check_transport(config)
     assert finding.level == "ok"
 
 

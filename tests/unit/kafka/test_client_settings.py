@@ -54,5 +54,5 @@ def test_librdkafka_takes_every_setting(tmp_path: Path) -> None:
 
 
 def test_sasl_without_an_account_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"'SASL_SSL' without an account: give kafka.username"):
+    with pytest.raises(ConfigError, match=r"'SASL_SSL' requires credentials: set kafka.username"):
         client_settings.librdkafka(Kafka(bootstrap="a:1", security_protocol="SASL_SSL"))

@@ -65,7 +65,7 @@ def test_a_binning_from_before_there_were_hashed_cells_keeps_its_id() -> None:
 @pytest.mark.parametrize("hashed", [0, 3, 8_192, "4", None])
 def test_cells_by_hash_are_a_power_of_two(hashed: object) -> None:
     column = {"kind": "category", "name": "c", "categories": [], "pooled": [], "hashed": hashed}
-    with pytest.raises(SchemaError, match="has no such bins"):
+    with pytest.raises(SchemaError, match="has invalid bins"):
         Binning.from_json(json.dumps({"format": 1, "columns": [column]}))
 
 
@@ -82,7 +82,7 @@ def test_text_that_is_no_binning_is_refused(text: str) -> None:
 
 
 def test_unknown_column_names_what_there_is() -> None:
-    there = r"\(there: x, c, many, hashed, b"
+    there = r"\(available: x, c, many, hashed, b"
     with pytest.raises(SchemaError, match=rf"no column 'y' in binning .* {there}"):
         BINNING.column("y")
 

@@ -34,7 +34,7 @@ def test_they_add_up_to_the_reference(seconds: int) -> None:
     features, score = rows.drop_columns(["score"]), rows.column("score").to_numpy()
     binning = build(features, score)
     whole = reference(features, score, binning)
-    made = blocks.cut(rows, times, binning, seconds, ["country=de"])
+    made = blocks.build(rows, times, binning, seconds, ["country=de"])
     every = [one for one in made if one.segment == ""]
     assert Profile.of(binning, *(one.cells for one in every)) == whole
     assert sum(one.rows for one in every) == 500
@@ -48,12 +48,12 @@ def test_rows_without_a_time_are_left_out() -> None:
     rows, times = table(10)
     binning = build(rows.drop_columns(["score"]), rows.column("score").to_numpy())
     gaps = pa.array([None, *times.to_pylist()[1:]], times.type)
-    assert sum(one.rows for one in blocks.cut(rows, gaps, binning, 86_400)) == 9
+    assert sum(one.rows for one in blocks.build(rows, gaps, binning, 86_400)) == 9
     with pytest.raises(SchemaError, match="no column 'amount'"):
-        blocks.cut(rows.drop_columns(["amount"]), times, binning, 86_400)
+        blocks.build(rows.drop_columns(["amount"]), times, binning, 86_400)
 
 
 def test_long_references_have_days() -> None:
-    hours = pa.array([START + timedelta(hours=i) for i in range(blocks.MOST + 1)])
+    hours = pa.array([START + timedelta(hours=i) for i in range(blocks.MAX_BLOCKS + 1)])
     assert blocks.seconds_for(hours) == blocks.DAY
     assert blocks.seconds_for(hours.slice(1)) == blocks.HOUR

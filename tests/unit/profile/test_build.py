@@ -106,12 +106,12 @@ def test_too_many_texts_are_not_remembered() -> None:
 def test_a_long_tail_shares_more_cells() -> None:
     few = build.categorical("c", pa.chunked_array([["a", "b"] * 2_000 + ["c"]]))
     many = build.categorical("c", pa.chunked_array([["a"] * 2_000 + ["b", "c", "d"]]))
-    assert (few.hashed, many.hashed) == (build.FEW, build.HASHED)
+    assert (few.hashed, many.hashed) == (build.FEW_HASHED, build.MANY_HASHED)
 
 
 def test_dictionaries_nulls_and_the_empty_text_are_texts() -> None:
     column = pa.chunked_array([pa.array(["", "b", None, "b"]).dictionary_encode()])
-    assert build.build_column("c", column) == CategoryBins("c", ("b", ""), (), build.HASHED)
+    assert build.build_column("c", column) == CategoryBins("c", ("b", ""), (), build.MANY_HASHED)
 
 
 def test_equal_references_give_equal_binnings() -> None:

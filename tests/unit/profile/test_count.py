@@ -160,7 +160,7 @@ def test_a_segment_of_numbers_is_refused() -> None:
 def test_a_changed_type_is_refused(name: str, values: list[object], kind: str) -> None:
     rows = reference(1)
     columns = {n: rows.column(n) for n in rows.schema.names} | {name: pa.array(values)}
-    with pytest.raises(SchemaError, match=f"column '{name}' is .*, but its binning is of {kind}"):
+    with pytest.raises(SchemaError, match=f"column '{name}' is .*, but its binning has {kind}"):
         increments(pa.RecordBatch.from_pydict(columns), BINNING)
 
 

@@ -60,5 +60,5 @@ def test_another_format_is_refused(spoilt: bytes) -> None:
 
 def test_a_cut_row_is_refused() -> None:
     whole = packed({1: (1, 5), 2: (300, 70_000)})
-    with pytest.raises(SchemaError, match="packed profile of 20 bytes is cut short"):
+    with pytest.raises(SchemaError, match="packed profile of 20 bytes is truncated"):
         pack.unpack(whole[:-2])

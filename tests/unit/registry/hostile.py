@@ -174,8 +174,8 @@ def _no_graph(folder: Path, _: Path) -> None:
 
 def _artifact(name: str, content: bytes | Callable[[Path], bytes]) -> Change:
     def change(folder: Path, marker: Path) -> None:
-        made = content if isinstance(content, bytes) else content(marker)
-        (folder / name).write_bytes(made)
+        data = content if isinstance(content, bytes) else content(marker)
+        (folder / name).write_bytes(data)
 
     return change
 
@@ -220,8 +220,8 @@ def _rewritten(
 
     def changed(folder: Path, _: Path) -> None:
         path = folder / layout.KERAS
-        made = keras_models.rewrite(path, change, members)
-        made.replace(path)
+        rewritten = keras_models.rewrite(path, change, members)
+        rewritten.replace(path)
 
     return changed
 
@@ -232,8 +232,8 @@ def _part(**part: Any) -> Change:
 
 
 def _first(config: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = config["config"]["layers"][0]["config"]
-    return found
+    layer: dict[str, Any] = config["config"]["layers"][0]["config"]
+    return layer
 
 
 def _nested_model(config: dict[str, Any]) -> None:
@@ -354,16 +354,16 @@ VERSIONS: dict[str, Hostile] = {
     "pyfunc": Hostile(_pyfunc, r"loader is 'mlflow\.pyfunc\.model': only"),
     "sklearn": Hostile(_sklearn, "also has the flavor 'sklearn'"),
     "pickle": Hostile(_pickle, "'CUSTOM_OBJECTS.PKL' is a pickle"),
-    "code": Hostile(_code, "brings Python code of its own"),
-    "model-code": Hostile(_model_code, "brings Python code of its own"),
+    "code": Hostile(_code, "contains its own Python code"),
+    "model-code": Hostile(_model_code, "contains its own Python code"),
     "yaml-object": Hostile(_yaml_object, "can't read .*MLmodel.*a tag, a key or a binary value"),
     "yaml-bomb": Hostile(_text(_merge_bomb()), r"can't read .*MLmodel.*its aliases written out"),
     "yaml-deep": Hostile(_text("[" * 5_000), r"can't read .*MLmodel.*nested deeper"),
-    "yaml-huge": Hostile(_text("#" * 5_000_000), r"more than 4 MiB"),
+    "yaml-huge": Hostile(_text("#" * 5_000_000), "larger than 4 MiB"),
     "yaml-list": Hostile(_text("flavors: [1]"), "has no flavors"),
-    "yaml-text": Hostile(_text("x"), "describes no model"),
+    "yaml-text": Hostile(_text("x"), "does not describe a model"),
     "signature": _own(_signature, "can't read the signature"),
-    "two-models": _own(_two_models, "holds a SavedModel and a Keras model"),
+    "two-models": _own(_two_models, "contains a SavedModel and a Keras model"),
     "writes": Hostile(_writes, "has the operation WriteFile"),
     "reads": Hostile(_operation("ReadFile"), "has the operation ReadFile"),
     "calls-python": Hostile(_operation("EagerPyFunc"), "has the operation EagerPyFunc"),
@@ -373,14 +373,14 @@ VERSIONS: dict[str, Hostile] = {
     "binning-bytes": _own(_artifact(_BINNING, b"\xff\xfe"), "can't use the binning"),
     "binning-pickle": _own(_artifact(_BINNING, _pickled), "can't use the binning"),
     "binning-list": _own(_artifact(_BINNING, b"[1]"), "can't read the binning"),
-    "binning-texts": _own(_binning(lambda c: c[0].update(edges=["a", "b"])), "no such bins"),
-    "binning-nan": _own(_binning(lambda c: c[0].update(edges=[0, float("nan")])), "no such bins"),
-    "binning-twice": _own(_binning(lambda c: c.append(c[0])), "two columns have one name"),
+    "binning-texts": _own(_binning(lambda c: c[0].update(edges=["a", "b"])), "invalid bins"),
+    "binning-nan": _own(_binning(lambda c: c[0].update(edges=[0, float("nan")])), "invalid bins"),
+    "binning-twice": _own(_binning(lambda c: c.append(c[0])), "two columns have the same name"),
     "binning-number": _own(_binning(_add_number), "can't read the binning"),
     "binning-others": _own(_binning(list[Any].clear), "has cells that|no column 'score'"),
-    "binning-huge": _own(_artifact(_BINNING, bytes(65 << 20)), "more than 64 MiB"),
+    "binning-huge": _own(_artifact(_BINNING, bytes(65 << 20)), "larger than 64 MiB"),
     "reference-pickle": _own(_artifact(_REFERENCE, _pickled), "can't read a packed profile"),
-    "reference-short": _own(_artifact(_REFERENCE, b"\x01\x00\xff\xff\xff\xff"), "is cut short"),
+    "reference-short": _own(_artifact(_REFERENCE, b"\x01\x00\xff\xff\xff\xff"), "is truncated"),
     "sample-pickle": _own(_artifact(_SAMPLE, _pickled), "can't read a reference sample"),
     "sample-bomb": _own(_artifact(_SAMPLE, _repeated("x", 3_000_000)), "would become 3000000 rows"),
     "sample-texts": _own(_artifact(_SAMPLE, _packed_texts), "would become 5000000000 bytes"),
@@ -389,16 +389,16 @@ VERSIONS: dict[str, Hostile] = {
         _artifact(_BLOCKS, _repeated("cells", 3_000_000)), "would become 3000000 rows"
     ),
     "blocks-other": _own(_artifact(_BLOCKS, _repeated("x", 2)), "can't read the blocks"),
-    "lambda": _keras(_lambda, "which brings code of its own"),
+    "lambda": _keras(_lambda, "which contains its own code"),
     "function": _keras(_part(**_FUNCTION, module="os", config="system"), r"'os\.system'"),
-    "eval": _keras(_part(**_FUNCTION, module="builtins", config="x.y"), "of the name 'x.y'"),
+    "eval": _keras(_part(**_FUNCTION, module="builtins", config="x.y"), "invalid name 'x.y'"),
     "dotted": _keras(_part(module="keras", class_name="utils.get_file"), "name 'utils.get_file'"),
-    "saving": _keras(_part(module="keras.saving", class_name="load_model"), "not Keras' own"),
+    "saving": _keras(_part(module="keras.saving", class_name="load_model"), "outside Keras"),
     "registered": _keras(
         _part(module=None, class_name="Mine", registered_name="mine>Mine"), "needs 'mine>Mine'"
     ),
     "list-name": _keras(_part(module="keras.layers", class_name=["Dense"]), r"name \['Dense'\]"),
-    "nested": _keras(_rewritten(_nested_model), "of the name 'os.system'"),
+    "nested": _keras(_rewritten(_nested_model), "invalid name 'os.system'"),
     "vocabulary": _keras(_part(vocabulary="/etc/passwd"), "from the file '/etc/passwd'"),
     "climbs": _keras(_member("../outside"), "points outside the archive"),
     "absolute": _keras(_member("/etc/cron.d/x"), "points outside the archive"),
@@ -406,12 +406,12 @@ VERSIONS: dict[str, Hostile] = {
         _member("assets/x", b"/etc/passwd", stat.S_IFLNK | 0o777), "points outside the archive"
     ),
     "member-pickle": _keras(_member("assets/x.npy"), "may be a pickle"),
-    "twice": _keras(_member("config.json"), "two members of one name"),
-    "zip-bomb": _keras(_zip_bomb, "would become .* bytes"),
-    "says-small": _keras(_says_small, "is not a Keras model|describes no model"),
+    "twice": _keras(_member("config.json"), "has duplicate members"),
+    "zip-bomb": _keras(_zip_bomb, "would expand to .* bytes"),
+    "says-small": _keras(_says_small, "is not a Keras model|does not describe a model"),
     "members": _keras(_many_members, "10004 members"),
     "config-deep": _keras(_config('{"a":' * 5_000), "is not a Keras model"),
-    "config-list": _keras(_config("[1]"), "describes no model"),
+    "config-list": _keras(_config("[1]"), "does not describe a model"),
     "external-link": _keras(_weights(_external_link), "ExternalLink"),
     "soft-link": _keras(_weights(_soft_link), "SoftLink"),
     "external-data": _keras(_weights(_external_data), "external"),

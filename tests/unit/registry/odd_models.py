@@ -12,7 +12,7 @@ def save(folder: Path, kind: str = "", factor: float = 0.5, rows: int = 0) -> Pa
     Parameters:
         kind: "" for never, "raises", "nan", "hangs", or always: "eats" 8 GiB of memory, "slow" for
             many times as long.
-        rows: on batches of at least so many rows; 0 on those with an unlucky amount.
+        rows: on batches of at least N rows; 0 on those with an unlucky amount.
     """
     import tensorflow as tf
 
@@ -25,9 +25,9 @@ def save(folder: Path, kind: str = "", factor: float = 0.5, rows: int = 0) -> Pa
     ]
 
     def serve(amount: Any, items: Any, country: Any) -> dict[str, Any]:
-        known = tf.where(tf.math.is_nan(amount), 0.0, amount)
-        score = module.factor * known + tf.cast(items, tf.float32)
-        odd = tf.size(amount) >= rows if rows else tf.reduce_any(known == UNLUCKY)
+        filled = tf.where(tf.math.is_nan(amount), 0.0, amount)
+        score = module.factor * filled + tf.cast(items, tf.float32)
+        odd = tf.size(amount) >= rows if rows else tf.reduce_any(filled == UNLUCKY)
         if kind == "raises":
             with tf.control_dependencies([tf.debugging.Assert(tf.logical_not(odd), ["boom"])]):
                 score = tf.identity(score)

@@ -1,8 +1,8 @@
-"""The canary's tag: what others have written there is no canary."""
+"""The canary's tag: invalid content counts as no canary."""
 
 import pytest
 
-from driftline.registry.aliases import parse
+from driftline.registry.aliases import parse_canary
 
 
 @pytest.mark.parametrize(
@@ -21,4 +21,4 @@ from driftline.registry.aliases import parse
     ],
 )
 def test_what_is_no_canary(text: str) -> None:
-    assert parse(text) is None
+    assert parse_canary(text) is None

@@ -1,4 +1,4 @@
-"""The registry's settings, and what is said when it does not answer."""
+"""The registry's settings, and the error when it does not answer."""
 
 import os
 import socket

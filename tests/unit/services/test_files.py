@@ -38,7 +38,7 @@ def test_data_without_their_password_are_not_touched(tmp_path: Path) -> None:
     files.require_password(tmp_path / "secret", tmp_path / "data")
     (tmp_path / "data").mkdir()
     with pytest.raises(
-        ServiceError, match=r"can't open '.*/data': its password '.*/secret' is gone"
+        ServiceError, match=r"can't open '.*/data': its password file '.*/secret' is missing"
     ):
         files.require_password(tmp_path / "secret", tmp_path / "data")
 
@@ -60,7 +60,7 @@ def test_a_held_lock_is_said_and_refused_in_the_end(tmp_path: Path) -> None:
         files.file_lock(tmp_path / "lock", timeout=0, on_wait=said.append),
     ):
         pass
-    assert said == ["waiting for another driftline that holds lock"]
+    assert said == ["waiting for another driftline process that holds lock"]
     with files.file_lock(tmp_path / "lock", timeout=0):
         pass
 

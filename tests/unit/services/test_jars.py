@@ -28,7 +28,7 @@ def test_no_java_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_old_java_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(tmp_path, "java", "echo 'openjdk version \"11.0.2\" 2019-01-15' >&2")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ServiceError, match=r"Java 17 or newer is needed, it says .*11\.0\.2"):
+    with pytest.raises(ServiceError, match=r"Java 17 or newer is needed, it reports .*11\.0\.2"):
         jars.java()
 
 

@@ -29,7 +29,7 @@ def place(tmp_path: Path) -> Place:
 @every_service
 def test_data_whose_password_is_lost_are_refused(service: Service, place: Place) -> None:
     (place.folder / DATA[service.name]).mkdir()
-    with pytest.raises(ServiceError, match=r"can't open '.*': its password '.*' is gone \(restore"):
+    with pytest.raises(ServiceError, match=r"can't open '.*': its password file '.*' is missing"):
         service.prepare(place, ignore)
 
 

@@ -118,7 +118,7 @@ def test_only_the_chosen_services_start(stack: Stack) -> None:
 
 def test_an_unknown_service_is_named(stack: Stack) -> None:
     for call in (lambda: stack.up(["three"]), lambda: stack.logs("three")):
-        with pytest.raises(ServiceError, match=r"no service 'three' .*there are one, two"):
+        with pytest.raises(ServiceError, match=r"no service 'three' .*: give one, two"):
             call()
 
 
@@ -131,7 +131,7 @@ def test_a_service_that_dies_shows_its_log_and_takes_down_what_was_started(
     tmp_path: Path,
 ) -> None:
     stack = Stack(tmp_path / "state", {"one": Web("one"), "bad": Web("bad", DIES)})
-    with pytest.raises(ServiceError, match=r"can't start 'bad': it ended at once; its log '.*"):
+    with pytest.raises(ServiceError, match=r"can't start 'bad': it ended immediately; its log '.*"):
         stack.up()
     assert "no such option" in stack.logs("bad")
     assert alive(stack) == {"one": False, "bad": False}

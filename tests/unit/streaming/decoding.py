@@ -46,14 +46,14 @@ def decode(payloads: Sequence[bytes | None], **more: Any) -> Outcome:
     rejects = Rejects(payloads)
     times = np.full(len(payloads), np.datetime64(NOW, "us"))
     decoded = JsonDecoder(settings(**more))(payloads, times, rejects)
-    found = rejects.batch()
-    assert found.column("payload").to_pylist() == [
-        payloads[message] for message in found.column("message").to_pylist()
+    reject_batch = rejects.batch()
+    assert reject_batch.column("payload").to_pylist() == [
+        payloads[message] for message in reject_batch.column("message").to_pylist()
     ]
     events = decoded.events.to_pylist()
     return Outcome(
         dict(zip(decoded.messages.tolist(), events, strict=True)),
-        [Reject(r["message"], r["reason"], r["detail"]) for r in found.to_pylist()],
+        [Reject(r["message"], r["reason"], r["detail"]) for r in reject_batch.to_pylist()],
     )
 
 

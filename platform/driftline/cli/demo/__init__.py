@@ -1,1 +1,1 @@
-"""The demo in a terminal: what it does, and what came of it."""
+"""The demo in a terminal: its progress and its results."""

@@ -1,4 +1,4 @@
-"""What the monitors found in the demo's stream: judged as it would have been, day after day."""
+"""The incidents in the demo's stream, judged day by day as in a live run."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from driftline.storage.connection import connect
 from driftline.storage.monitoring import incidents
 from driftline.storage.monitoring.incidents import Incident
 
-_MOST = 1_000
+_MAX_INCIDENTS = 1_000
 
 
 def judge(config: Config) -> Sequence[Incident]:
@@ -25,14 +25,14 @@ def judge(config: Config) -> Sequence[Incident]:
     """
     Runner(config, [settings.MODEL]).run(until_idle=True)
     with connect(config.local_postgres(), "read") as connection:
-        found = incidents.history(connection, settings.MODEL, _MOST)
-    return sorted(found, key=lambda one: (one.since, one.id))
+        history = incidents.history(connection, settings.MODEL, _MAX_INCIDENTS)
+    return sorted(history, key=lambda incident: (incident.since, incident.id))
 
 
-def summary(found: Sequence[Incident], config: Config) -> RenderableType:
-    """The incidents, and how much was looked at to find them."""
+def summary(history: Sequence[Incident], config: Config) -> RenderableType:
+    """The incidents, and how many tests of how many windows were run."""
     with connect(config.local_postgres(), "read") as connection:
-        looks: Counter[str] = Counter(
+        tests: Counter[str] = Counter(
             dict(
                 connection.execute(
                     """SELECT status, count(*) FROM driftline.verdict
@@ -45,22 +45,22 @@ def summary(found: Sequence[Incident], config: Config) -> RenderableType:
             "SELECT count(*) FROM driftline.judged_window WHERE model = %s", [settings.MODEL]
         ).fetchone()
     table = Table(
-        *("from", "to", "family", "severity", "columns, the surest change first"),
+        *("from", "to", "family", "severity", "columns, most significant first"),
         title=f"incidents of {settings.MODEL}: April to December against January to March",
         title_justify="left",
     )
-    for one in found:
-        columns = list(dict.fromkeys(c["column"] for c in one.contributors if c["column"]))
+    for incident in history:
+        columns = list(dict.fromkeys(c["column"] for c in incident.contributors if c["column"]))
         table.add_row(
-            f"{one.since:%Y-%m-%d}",
-            f"{one.last:%Y-%m-%d}" if one.resolved_at else "still open",
-            one.family,
-            one.severity,
-            Text(", ".join(columns) or one.summary),
+            f"{incident.since:%Y-%m-%d}",
+            f"{incident.last:%Y-%m-%d}" if incident.resolved_at else "still open",
+            incident.family,
+            incident.severity,
+            Text(", ".join(columns) or incident.summary),
         )
     judged = (
-        f"{looks['ok'] + looks['alarm']:,} looks at {windows[0] if windows else 0:,} windows were "
-        f"judged, {looks['alarm']:,} alarmed; {looks['not_calibrated']:,} more are not calibrated: "
-        "three months support no rarer level"
+        f"{tests['ok'] + tests['alarm']:,} tests of {windows[0] if windows else 0:,} windows, "
+        f"{tests['alarm']:,} alarms; {tests['not_calibrated']:,} more tests are not calibrated: "
+        "the reference of three months is too short for their significance level"
     )
     return Group(table, Text(judged))

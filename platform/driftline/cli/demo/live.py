@@ -1,4 +1,4 @@
-"""The demo in a terminal: the job at work, then what it did."""
+"""The demo in a terminal: the job's progress, then a summary."""
 
 import time
 from collections import deque
@@ -19,7 +19,7 @@ from driftline.demo.replay import Message, Replay
 from driftline.demo.story import Story
 from driftline.errors import DriftlineError
 from driftline.storage.connection import Connection, connect
-from driftline.streaming import progress as watch
+from driftline.streaming import progress as job_progress
 from driftline.streaming.flink.supervise import Supervisor
 
 _LOOK = 0.5  # seconds
@@ -32,7 +32,7 @@ _PLAIN = 5.0  # seconds between lines where there is no terminal
 
 @dataclass(frozen=True)
 class Replayed:
-    """What is sent, and how many flights it has."""
+    """The messages to send, and the number of flights among them."""
 
     replay: Replay
     messages: Iterator[Message]
@@ -41,19 +41,19 @@ class Replayed:
 
 @dataclass
 class Course:
-    """How the stream went.
+    """Progress of the stream.
 
     Attributes:
-        latest: the last look.
+        latest: the last progress that was read.
         seconds: from the first to the last settled message.
-        rate: events settled in a second, lately.
+        rate: events settled per second over the last seconds.
         fastest: the highest rate.
-        version: the last version seen to serve.
-        inference_ms, lag_ms: the last median and 99th percentile seen.
+        version: the last version that served.
+        inference_ms, lag_ms: the latest median and 99th percentile.
         served: how many predictions each version has served.
     """
 
-    latest: watch.Progress = field(default_factory=watch.Progress)
+    latest: job_progress.Progress = field(default_factory=job_progress.Progress)
     seconds: float = 0.0
     fastest: float = 0.0
     rate: float = 0.0
@@ -63,19 +63,19 @@ class Course:
     served: dict[int, int] = field(default_factory=dict)
     _began: float | None = None
     _moved: float = field(default_factory=time.monotonic)
-    _seen: deque[tuple[float, int]] = field(default_factory=deque)
+    _history: deque[tuple[float, int]] = field(default_factory=deque)
 
-    def see(self, progress: watch.Progress) -> None:
-        """Take in one look."""
+    def see(self, progress: job_progress.Progress) -> None:
+        """Record the latest progress."""
         now = time.monotonic()
         if (progress.events, progress.labels) != (self.latest.events, self.latest.labels):
             self._began = self._began or now
             self.seconds = now - self._began
             self._moved = now
-        self._seen.append((now, progress.events))
-        while len(self._seen) > 2 and self._seen[1][0] <= now - _SPAN:
-            self._seen.popleft()
-        first, events = self._seen[0]
+        self._history.append((now, progress.events))
+        while len(self._history) > 2 and self._history[1][0] <= now - _SPAN:
+            self._history.popleft()
+        first, events = self._history[0]
         self.rate = (progress.events - events) / max(now - first, _LOOK)
         self.fastest = max(self.fastest, self.rate)
         self.version = progress.version or self.version
@@ -126,7 +126,7 @@ def stream(
             job.join()
         job.check()
         with connect(config.local_postgres(), "read", autocommit=True) as connection:
-            course.see(watch.Watch(connection, settings.MODEL).look())
+            course.see(job_progress.ProgressReader(connection, settings.MODEL).read())
             course.served = _served(connection)
         return course
     finally:
@@ -154,13 +154,13 @@ def _follow(
         connect(config.local_postgres(), "read", autocommit=True) as connection,
         Live(console=console, auto_refresh=False, transient=True) as shown,
     ):
-        watching = watch.Watch(connection, settings.MODEL)
+        reader = job_progress.ProgressReader(connection, settings.MODEL)
         while not _settled(course, actors, replayed):
             for thread in (job, *actors):
                 thread.check()
             if not job.is_alive():
                 raise DriftlineError("the job ended before the replay did: see its log")
-            course.see(watching.look())
+            course.see(reader.read())
             sent = replayed.replay.sent[settings.EVENTS]
             bar.update(task, completed=course.latest.logged)
             if console.is_terminal:
@@ -177,7 +177,7 @@ def _settled(course: Course, actors: tuple[_Failing, ...], replayed: Replayed) -
         return False
     if course.quiet > _STALLED:
         raise DriftlineError(
-            f"the job has settled nothing for {_STALLED:.0f} s: its log is below the state folder"
+            f"the job made no progress for {_STALLED:.0f} s: see its log in the state folder"
         )
     sent = replayed.replay.sent
     left = sent[settings.EVENTS] - course.latest.events
@@ -219,7 +219,7 @@ def _served(connection: Connection) -> dict[int, int]:
 
 
 def summary(course: Course) -> RenderableType:
-    """What the job did, for the end."""
+    """A table of what the job did."""
     latest = course.latest
     mean = latest.events / course.seconds if course.seconds else 0.0
     table = Table("", "", title="the stream", title_justify="left", show_header=False)

@@ -1,4 +1,4 @@
-"""The demo: real flights through the real job, ending with a proof."""
+"""The demo: real flights through the real job, ending with an audit."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ from driftline.cli.audit_report import rendered
 from driftline.cli.demo import incidents, live
 from driftline.config import Config, load
 from driftline.demo import flights, in_grafana, replay, settings, train
-from driftline.demo.story import Candidate, Known, Story
+from driftline.demo.story import Candidate, Story, TrainingData
 from driftline.registry import aliases
 from driftline.registry.client import connect as connect_registry
 from driftline.registry.register import Training, register
@@ -48,10 +48,10 @@ class Demo:
 
     Parameters:
         state: folder of the local services and of all that the demo writes.
-        console: where to show it.
-        events: how many flights to replay, None for all from April on.
-        rate: events a second, None for as fast as it goes.
-        seed: of the training, and of which events come twice or broken.
+        console: where to print progress and results.
+        events: number of flights to replay; None for all from April on.
+        rate: events per second; None for no limit.
+        seed: of the training, and of which events are repeated or malformed.
         keep_running: leave the services running.
     """
 
@@ -68,7 +68,7 @@ class Demo:
         return self.state / "demo" / "driftline.yaml"
 
     def run(self) -> AuditReport:
-        """Run it; what it started is stopped again, whatever happens."""
+        """Run the demo; services that it started are always stopped again."""
         settings.write(
             self.config_path, self.state, paced=self.rate is not None, flights=self.events
         )
@@ -80,22 +80,22 @@ class Demo:
             progress = live.stream(
                 self.console, config, self._supervisor(config), self._replay(config, story), story
             )
-            with self.console.status("auditing: every record against the store"):
+            with self.console.status("auditing every record"):
                 report = audit(config, settings.MODEL, deep=True, complete=True)
-            with self.console.status("monitors: every day against January to March"):
-                found = incidents.judge(config)
-            shown = incidents.summary(found, config)
-            there = in_grafana.bring(config, self._say) if config.grafana.url else None
+            with self.console.status("comparing every day with January to March"):
+                detected = incidents.judge(config)
+            incident_table = incidents.summary(detected, config)
+            grafana_url = in_grafana.bring(config, self._say) if config.grafana.url else None
         self.console.print(live.summary(progress))
-        self.console.print(shown)
+        self.console.print(incident_table)
         self.console.print(rendered(report))
-        if there is not None:
-            self.console.print(f"in Grafana: {there}", soft_wrap=True, highlight=False)
+        if grafana_url is not None:
+            self.console.print(f"in Grafana: {grafana_url}", soft_wrap=True, highlight=False)
         return report
 
     @contextmanager
     def _services(self) -> Iterator[Stack]:
-        """The local services; those that ran before go on running."""
+        """The local services; those that already ran keep running."""
         stack = Stack(self.state)
         running = {service.name for service in stack.status() if service.state != "stopped"}
         started = [name for name in stack.services if name not in running]
@@ -117,10 +117,10 @@ class Demo:
             stack.up(progress=lambda name, text: status.update(f"{name}: {text}"))
             for service in stack.status():
                 self._say(f"{service.name} {service.version} at {service.address}")
-            status.update("schema")
+            status.update("migrating the schema")
             migrate(config, {settings.MODEL: definition.schema})
             self._reset(config)
-            status.update("features of January to March, through the stream's own definition")
+            status.update("generating features of January to March")
             table = features.result()
             self._say(f"{len(table):,} flights of January to March as training data")
             status.update("training")
@@ -144,7 +144,7 @@ class Demo:
 
     @contextmanager
     def _beside(self, config: Config, definition: FeatureDefinition) -> Iterator[Future[pa.Table]]:
-        """Training data, made beside all else; an interrupt ends the making, too."""
+        """Training features, generated in the background; an interrupt stops that, too."""
         stop = threading.Event()
         with ThreadPoolExecutor(1) as pool:
             try:
@@ -164,31 +164,31 @@ class Demo:
         history = flights.events(TRAINED_FROM, REPLAYED_FROM)
         lines.write_bytes(b"\n".join(flights.to_json_lines(history)) + b"\n")
         partial = target.with_suffix(".partial")
-        made = features_of_history(
+        table = features_of_history(
             self.config_path, config, settings.MODEL, lines, partial, stop=stop
         )
         partial.rename(target)
-        return made
+        return table
 
     def _versions(
         self, config: Config, definition: FeatureDefinition, table: pa.Table
     ) -> tuple[Version, Story]:
         """The champion, and what happens to it; trained once for the same data and seed."""
         note = self.state / "demo" / "trained.json"
-        wanted = {"definition": definition.digest, "seed": self.seed, "rows": len(table)}
-        known = json.loads(note.read_text()) if note.is_file() else {}
-        if known.get("wanted") != wanted:
-            known = {"wanted": wanted, "metrics": self._train(definition, table)}
-            note.write_text(json.dumps(known))
+        inputs = {"definition": definition.digest, "seed": self.seed, "rows": len(table)}
+        trained = json.loads(note.read_text()) if note.is_file() else {}
+        if trained.get("wanted") != inputs:
+            trained = {"wanted": inputs, "metrics": self._train(definition, table)}
+            note.write_text(json.dumps(trained))
         features = table.select(definition.schema.names).combine_chunks()
-        made = {
+        candidates = {
             name: Candidate(
                 self.state / "demo" / name,
                 Training(definition.digest, {"seed": str(self.seed), "model": name}, metrics),
             )
-            for name, metrics in known["metrics"].items()
+            for name, metrics in trained["metrics"].items()
         }
-        champion = made["first"]
+        champion = candidates["first"]
         version = register(
             config.local_mlflow(),
             settings.MODEL,
@@ -198,15 +198,19 @@ class Demo:
             times=table[names.EVENT_TIME],
         )
         client = connect_registry(config.local_mlflow())
-        aliases.point(client, settings.MODEL, names.CHAMPION, version.version)  # as at the start
-        for alias in aliases.aliases(client, settings.MODEL):
+        aliases.set_alias(
+            client, settings.MODEL, names.CHAMPION, version.version
+        )  # as at the start
+        for alias in aliases.read_aliases(client, settings.MODEL):
             if aliases.is_shadow(alias):  # of a run that was interrupted
-                aliases.unpoint(client, settings.MODEL, alias)
-        reference = Known(features, table[names.EVENT_TIME])
-        return version, Story(config, self._say, reference, made["better"], made["broken"])
+                aliases.delete_alias(client, settings.MODEL, alias)
+        reference = TrainingData(features, table[names.EVENT_TIME])
+        return version, Story(
+            config, self._say, reference, candidates["better"], candidates["broken"]
+        )
 
     def _train(self, definition: FeatureDefinition, table: pa.Table) -> dict[str, dict[str, float]]:
-        """A first model, one that learned for longer, and that one turned upside down."""
+        """A first model, one that trained for longer, and the latter with inverted scores."""
         labels = flights.labels(TRAINED_FROM, REPLAYED_FROM).select(["event_id", "late"])
         joined = table.join(labels, "event_id", join_type="inner").sort_by("event_time")
         features = joined.select(definition.schema.names).combine_chunks()

@@ -1,7 +1,7 @@
-"""Which messages a worker is processing, so that those that kill workers can be found.
+"""Which messages a worker is processing, to find messages that kill workers.
 
-A worker notes the positions of each batch before it begins. The ledger says which of them have an
-outcome; what a worker has noted without one, it was processing when it ended.
+A worker records the positions of each batch before it starts. The ledger shows which of them have
+an outcome; a dead worker was processing the recorded positions that have none.
 """
 
 from datetime import datetime
@@ -34,7 +34,7 @@ class BatchAttempts:
         connection: as role `write`, not in autocommit.
         model: the model's name in the config.
         topic: its input topic.
-        worker: a name that no other worker has had.
+        worker: a name that no other worker ever had.
     """
 
     def __init__(self, connection: Connection, model: str, topic: str, worker: str) -> None:
@@ -47,13 +47,13 @@ class BatchAttempts:
         with self._connection.transaction():
             return clock(self._connection)
 
-    def unfinished(self, before: datetime) -> list[Offsets]:
-        """What other workers began before a time and have not finished, one item a worker.
+    def unfinished(self, started_before: datetime) -> list[Offsets]:
+        """What other workers started before a time and have not finished, one item per worker.
 
-        Attempts that are finished are deleted.
+        Deletes finished attempts.
         """
         with self._connection.transaction():
-            key = (*self._key, self._worker, before)
+            key = (*self._key, self._worker, started_before)
             rows = self._connection.execute(_UNFINISHED, key).fetchall()
             attempts: dict[str, Offsets] = {}
             finished: list[tuple[str, int]] = []
@@ -74,12 +74,12 @@ class BatchAttempts:
         return list(attempts.values())
 
     def begin(self, partitions: NDArray[np.int32], offsets: NDArray[np.int64]) -> None:
-        """Note the positions of the next batch, int32[n] and int64[n], in place of the last ones.
+        """Record the positions of the next batch, int32[n] and int64[n], instead of the last.
 
-        It is safe from a crash of the worker, not of the database: that one ends no worker.
+        They survive a crash of the worker, not of the database, which kills no worker.
         """
         distinct = np.unique(partitions).tolist()
-        ranges = [_literal(to_multirange(offsets[partitions == one])) for one in distinct]
+        ranges = [_literal(to_multirange(offsets[partitions == number])) for number in distinct]
         with self._connection.transaction():
             self._connection.execute("SET LOCAL synchronous_commit = off")
             self._connection.execute(
@@ -96,7 +96,7 @@ class BatchAttempts:
 def attempts_at(
     attempts: list[Offsets], partitions: NDArray[np.int32], offsets: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """How many of the attempts each of n messages was in: int64[n].
+    """The number of attempts that contain each of n messages: int64[n].
 
     >>> once = {0: to_multirange(np.array([5, 6]))}
     >>> attempts_at([once, once], np.array([0, 0, 1]), np.array([6, 7, 6])).tolist()
@@ -110,4 +110,4 @@ def attempts_at(
 
 
 def _literal(ranges: Multirange[int]) -> str:
-    return "{" + ",".join(f"[{one.lower},{one.upper})" for one in ranges) + "}"
+    return "{" + ",".join(f"[{offsets.lower},{offsets.upper})" for offsets in ranges) + "}"

@@ -1,15 +1,15 @@
-"""The ledger in few rows: what one source committed in one day becomes one row."""
+"""Compaction of the ledger: the rows that one source committed in one day become one row."""
 
 from datetime import timedelta
 
 from driftline.storage import locks
 from driftline.storage.connection import Connection
 
-# Younger rows are left alone: they are what a restarted job asks for.
+# Younger rows are not merged: a restarted job reads them.
 _SETTLED = timedelta(hours=1)
 
-# Only rows that agree with themselves are merged, so that no fault is hidden from the audit:
-# no offset twice, and as many outcomes as offsets.
+# Only consistent rows are merged, so that no fault is hidden from the audit: no offset is repeated,
+# and there are as many outcomes as offsets.
 _MERGEABLE = """
     SELECT ledger.source, date_trunc('day', committed_at, 'UTC') AS day
       FROM driftline.ledger JOIN driftline.source ON source.id = ledger.source
@@ -21,7 +21,7 @@ _MERGEABLE = """
      ORDER BY 1, 2"""
 
 _MERGE = """
-    WITH gone AS (
+    WITH merged AS (
         DELETE FROM driftline.ledger
          WHERE source = %(source)s AND committed_at >= %(day)s
            AND committed_at < least(%(day)s + interval '1 day', %(until)s)
@@ -30,18 +30,18 @@ _MERGE = """
                                   logged, duplicate, rejected, filtered)
     SELECT max(committed_at), source, min(first_offset), max(last_offset), range_agg(offsets),
            sum(logged), sum(duplicate), sum(rejected), sum(filtered)
-      FROM gone GROUP BY source"""
+      FROM merged GROUP BY source"""
 
 
 def compact(connection: Connection, model: str, settled: timedelta = _SETTLED) -> int:
-    """Merge the model's ledger rows; gives how many days of sources were merged.
+    """Merge the model's ledger rows; returns the number of days merged, over all sources.
 
-    Each merge is one transaction: whoever reads sees the old rows or the new one. When another
-    compaction of the model runs, it ends.
+    Each merge is one transaction: readers see the old rows or the new one. Stops if another
+    compaction of the model is running.
 
     Parameters:
         connection: as role `write`, in no transaction.
-        settled: rows that were committed later than this ago stay as they are.
+        settled: only rows that were committed at least this long ago are merged.
     """
     row = connection.execute("SELECT clock_timestamp() - %s::interval", [settled]).fetchone()
     until = row and row[0]

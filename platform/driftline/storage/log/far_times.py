@@ -1,4 +1,4 @@
-"""Times that PostgreSQL holds and Python's `datetime` does not: a producer may set any."""
+"""Times within PostgreSQL's range and beyond that of Python's `datetime`; producers may set any."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from driftline.storage.connection import Connection
 
 
 def read_far_times(connection: Connection) -> None:
-    """Give a `timestamptz` before the year 1 or beyond 9999 as PostgreSQL's own text."""
+    """Load a `timestamptz` before the year 1 or after 9999 as PostgreSQL's text."""
     connection.adapters.register_loader("timestamptz", _AsText)
 
 

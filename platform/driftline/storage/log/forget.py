@@ -1,4 +1,4 @@
-"""Erasing all that is stored of one model."""
+"""Erasing all data of one model."""
 
 from psycopg import sql
 
@@ -20,9 +20,9 @@ _BY_SOURCE = ("ledger", "duplicate", "rejected")
 def forget(connection: Connection, model: str) -> None:
     """Erase a model's predictions, labels, rejects, profiles, ledger, verdicts and incidents.
 
-    The schema stays, and what was decided of its versions (promotions, quarantine), as the
-    registry does. Its events count as never read, and no job resumes from a checkpoint of before
-    (`times`): the next one logs them again.
+    The schema is kept, and so are the decisions about its versions (promotions, quarantine) and the
+    registry. Its events count as never read, and no job resumes from an earlier checkpoint
+    (`forget_count`): the next job logs them again.
 
     Parameters:
         connection: as role `migrate`.
@@ -33,7 +33,7 @@ def forget(connection: Connection, model: str) -> None:
                 sql.SQL(
                     "DELETE FROM {} WHERE source IN"
                     " (SELECT id FROM driftline.source WHERE model = %s)"
-                ).format(_named(table)),
+                ).format(_name(table)),
                 (model,),
             )
         connection.execute(
@@ -43,23 +43,23 @@ def forget(connection: Connection, model: str) -> None:
         )
         for table in (*_BY_MODEL, "incident", "source"):
             connection.execute(
-                sql.SQL("DELETE FROM {} WHERE model = %s").format(_named(table)), (model,)
+                sql.SQL("DELETE FROM {} WHERE model = %s").format(_name(table)), (model,)
             )
-        connection.execute(sql.SQL("TRUNCATE {}").format(_named(names.prediction_table(model))))
+        connection.execute(sql.SQL("TRUNCATE {}").format(_name(names.prediction_table(model))))
         if shadow_table.exists(connection, model):
-            connection.execute(sql.SQL("TRUNCATE {}").format(_named(names.shadow_table(model))))
+            connection.execute(sql.SQL("TRUNCATE {}").format(_name(names.shadow_table(model))))
         connection.execute(
-            "UPDATE driftline.model SET forgotten = forgotten + 1 WHERE name = %s", (model,)
+            "UPDATE driftline.model SET forget_count = forget_count + 1 WHERE name = %s", (model,)
         )
 
 
-def times(connection: Connection, model: str) -> int:
-    """How often a model was forgotten."""
+def forget_count(connection: Connection, model: str) -> int:
+    """How many times a model was forgotten."""
     row = connection.execute(
-        "SELECT forgotten FROM driftline.model WHERE name = %s", (model,)
+        "SELECT forget_count FROM driftline.model WHERE name = %s", (model,)
     ).fetchone()
     return 0 if row is None else int(row[0])
 
 
-def _named(table: str) -> sql.Identifier:
+def _name(table: str) -> sql.Identifier:
     return sql.Identifier(names.SCHEMA, table)

@@ -1,4 +1,4 @@
-"""Inserting rows of which some may be there already."""
+"""Inserting rows of which some may already exist."""
 
 from typing import Any
 
@@ -14,19 +14,19 @@ from driftline.errors import ServiceError
 from driftline.storage.connection import Connection
 from driftline.storage.log.copy import copy
 
-# After a conflict the next ones are likely: a failed plain COPY costs more than a careful one.
+# After a conflict more are likely: a failed plain COPY costs more than a careful one.
 CAREFUL_BATCHES = 64
 
 
 class Inserter:
-    """Inserts batches into one table; the row that came first stays.
+    """Inserts batches into one table; the first row of a key is kept.
 
     Plain COPY while nothing conflicts; COPY to a temporary table and ON CONFLICT DO NOTHING after
-    a conflict. A row that is not inserted is seen to be there, whatever the server does.
+    a conflict. Verifies that each row that was not inserted exists, even on faulty servers.
 
     Parameters:
         connection: as role `write`.
-        table: in driftline's schema; it has the columns source and kafka_offset.
+        table: in driftline's schema, with the columns source and kafka_offset.
         key: the columns of its unique key.
     """
 
@@ -37,7 +37,7 @@ class Inserter:
         self._careful = 0
 
     def insert(self, rows: pa.RecordBatch) -> NDArray[Any]:
-        """Insert the rows whose key is not there yet; tells which were, bool[n]."""
+        """Insert the rows whose key is new; returns which were inserted, bool[n]."""
         if len(rows) == 0:
             return np.ones(0, dtype=bool)
         if self._careful == 0:
@@ -55,8 +55,8 @@ class Inserter:
         columns = sql.SQL(", ").join(map(sql.Identifier, rows.schema.names))
         incoming = sql.SQL("CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT {} FROM {} LIMIT 0")
         self._connection.execute(incoming.format(columns, table))
-        # one order for all writers: two with the same events wait for each other, not in a ring;
-        # by offset last, so that the first of equals is the one that was read first
+        # one order for all writers, so that two with the same events cannot deadlock; offset last,
+        # so that of equal keys the message that was read first wins
         order = [(name, "ascending") for name in (*self._key, "source", "kafka_offset")]
         copy(self._connection, "incoming", rows.take(pc.sort_indices(rows, order)), schema=None)
         absent = sql.SQL("NOT EXISTS (SELECT FROM {} AS t WHERE {})").format(
@@ -73,32 +73,32 @@ class Inserter:
         inserted = self._connection.execute(
             insert.format(table, columns, sql.SQL("true"))
         ).fetchall()
-        # what was not inserted must be there: TimescaleDB before 2.18.2 ends an INSERT into a
+        # rows that were not inserted must exist: TimescaleDB before 2.18.2 ends an INSERT into a
         # compressed chunk at its first conflict (timescaledb #7672)
         while len(inserted) < len(rows) and self._count(missing):
             more = self._connection.execute(insert.format(table, columns, absent)).fetchall()
             if not more:
                 raise ServiceError(
-                    f"{self._count(missing)} rows were left out of the table {self._table!r} by "
-                    "the database, without an error: update TimescaleDB to 2.18.2 or newer"
+                    f"the database skipped {self._count(missing)} rows of table {self._table!r} "
+                    "without an error: update TimescaleDB to 2.18.2 or newer"
                 )
             inserted += more
         self._connection.execute("DROP TABLE incoming")
         if len(inserted) == len(rows):
             return np.ones(len(rows), dtype=bool)
-        return _among(rows, np.array(inserted, dtype=np.int64).reshape(-1, 2))
+        return _have_keys(rows, np.array(inserted, dtype=np.int64).reshape(-1, 2))
 
     def _count(self, query: sql.Composed) -> int:
         row = self._connection.execute(query).fetchone()
         return 0 if row is None else int(row[0])
 
 
-def _among(rows: pa.RecordBatch, keys: NDArray[Any]) -> NDArray[Any]:
-    """Which rows have their (source, kafka_offset) among the keys, int64[k, 2]."""
+def _have_keys(rows: pa.RecordBatch, keys: NDArray[Any]) -> NDArray[Any]:
+    """Which rows have one of the (source, kafka_offset) keys, int64[k, 2]."""
     pair = np.dtype([("source", np.int64), ("offset", np.int64)])
-    wanted = np.empty(len(keys), dtype=pair)
-    wanted["source"], wanted["offset"] = keys.T
-    mine = np.empty(len(rows), dtype=pair)
-    mine["source"] = rows.column("source").to_numpy()
-    mine["offset"] = rows.column("kafka_offset").to_numpy()
-    return np.isin(mine, wanted)
+    searched = np.empty(len(keys), dtype=pair)
+    searched["source"], searched["offset"] = keys.T
+    row_keys = np.empty(len(rows), dtype=pair)
+    row_keys["source"] = rows.column("source").to_numpy()
+    row_keys["offset"] = rows.column("kafka_offset").to_numpy()
+    return np.isin(row_keys, searched)

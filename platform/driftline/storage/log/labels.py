@@ -1,4 +1,4 @@
-"""Labels into their table, each once."""
+"""Writes labels to their table, each once."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -47,10 +47,10 @@ class LabelWriter:
         self._inserter = Inserter(connection, "label", ("model", "label_time", "event_id"))
 
     def write(self, batch: LabelBatch) -> NDArray[Any]:
-        """Store what is new; tells which messages this call stored as labels, bool[n].
+        """Store new messages; returns which of them this call stored as labels, bool[n].
 
-        A label that says the same of the same event at the same time is a duplicate; one with
-        another time is a correction and is stored beside the first.
+        A label of the same event and time as a stored one is a duplicate; a label of the same
+        event with another time is a correction and is stored as well.
 
         Raises:
             psycopg.OperationalError: the outcome is unknown or nothing was stored; call again
@@ -63,10 +63,10 @@ class LabelWriter:
             messages = batch.messages[new]
             rows = self._rows(batch, sources).filter(pa.array(new))
             inserted = self._inserter.insert(rows)
-            self._ledger.keep_duplicates(rows.filter(pa.array(~inserted)), "label_time")
+            self._ledger.store_duplicates(rows.filter(pa.array(~inserted)), "label_time")
             is_new = ~repeated[batch.rejects.column("message").to_numpy()]
             rejects = batch.rejects.filter(pa.array(is_new))
-            self._ledger.keep_rejects(rejects, sources, batch.positions)
+            self._ledger.store_rejects(rejects, sources, batch.positions)
             outcomes = {
                 "logged": messages[inserted],
                 "duplicate": messages[~inserted],

@@ -1,4 +1,4 @@
-"""The last word on events: a correction is a later label of the same event."""
+"""The latest label of each event: a correction is a later label of the same event."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from driftline.storage.connection import Connection
 
-# A statement of its own: within a join the planner guesses one row, and reads all labels once for
-# each event.
-_TRUTH = """
+# A separate statement: within a join the planner estimates one row and reads all labels for each
+# event.
+_LABELS = """
 SELECT DISTINCT ON (event_id) event_id, label FROM driftline.label
  WHERE model = %s AND label_time > %s AND label_time <= %s AND event_id = ANY(%s)
  ORDER BY event_id, label_time DESC
@@ -28,14 +28,14 @@ def latest(
     *,
     until: datetime = EVER,
 ) -> npt.NDArray[np.float64]:
-    """The last label of each event, float64[n]; NaN where none has come.
+    """The latest label of each event, float64[n]; NaN for events without one.
 
     Parameters:
-        after: no later than the first of the events: truth is known after its event, so older
+        after: no later than the first of the events: a label arrives after its event, so older
             labels need not be read.
         ids: of n events.
-        until: only what was known by then.
+        until: only labels with times up to then.
     """
-    found = connection.execute(_TRUTH, [model, after, until, ids]).fetchall()
-    known: dict[str, float] = dict(found)
-    return np.array([known.get(one, np.nan) for one in ids], dtype=np.float64)
+    rows = connection.execute(_LABELS, [model, after, until, ids]).fetchall()
+    labels: dict[str, float] = dict(rows)
+    return np.array([labels.get(event_id, np.nan) for event_id in ids], dtype=np.float64)

@@ -1,8 +1,8 @@
-"""The ledger: which offsets of a topic have their outcome, and how many of each there are.
+"""The ledger: which offsets of a topic have an outcome, and how many have each outcome.
 
 An event's identity is its offset. A write first claims its offsets, under a lock on their
-partitions, then stores what is new of them and settles it, all in one transaction: a batch that
-comes again, after a crash or from a second worker, finds its offsets settled.
+partitions, then stores and settles the new ones, all in one transaction: a batch that
+is repeated, after a crash or by a second worker, finds its offsets settled.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class Ledger:
     Parameters:
         connection: as role `write`.
         model: the model's name in the config.
-        stream: what the topic brings.
+        stream: events or labels.
         topic: its name.
     """
 
@@ -40,8 +40,8 @@ class Ledger:
         distinct = np.unique(partitions)
         if not set(distinct.tolist()) <= self._sources.keys():
             with self._connection.transaction():
-                found = source_ids(self._connection, *self._key, distinct.tolist())
-            self._sources |= found
+                source_of = source_ids(self._connection, *self._key, distinct.tolist())
+            self._sources |= source_of
         ids = np.array([self._sources[p] for p in distinct.tolist()], dtype=np.int32)
         each: NDArray[Any] = ids[np.searchsorted(distinct, partitions)]
         return each
@@ -50,10 +50,10 @@ class Ledger:
         """Lock the batch's partitions until the transaction ends.
 
         Returns:
-            bool[n]: the messages that have their outcome already.
+            bool[n]: the messages that already have an outcome.
 
         Raises:
-            ServiceError: the model was forgotten since the sources were looked up.
+            ServiceError: the model was forgotten after the sources were looked up.
         """
         distinct = np.unique(sources).tolist()
         offsets = positions.column("offset").to_numpy()
@@ -61,19 +61,19 @@ class Ledger:
         if len(offsets) == 0:
             return repeated
         first, last = int(offsets.min()), int(offsets.max())
-        # In order of id, so that two batches cannot wait for each other. FOR UPDATE needs the right
-        # to UPDATE, which role `read` does not have; no foreign key points here, so that nothing
-        # but another claim and `forget` waits for it.
+        # In order of id, so that two batches cannot deadlock. FOR UPDATE needs privilege UPDATE,
+        # which role `read` does not have; no foreign key points here, so only another claim and
+        # `forget` wait for it.
         locked = self._connection.execute(
             "SELECT id FROM driftline.source WHERE id = ANY(%s) ORDER BY id FOR UPDATE",
             (distinct,),
         )
         if locked.rowcount < len(distinct):
-            raise ServiceError(  # tried again with a new writer, which looks them up again
-                f"the partitions of topic {self._key[2]!r} are not known any more: "
+            raise ServiceError(  # retried with a new writer, which reads them again
+                f"the partitions of topic {self._key[2]!r} are no longer stored: "
                 f"'driftline forget {self._key[0]}' erased them"
             )
-        # a statement of its own: its snapshot must be younger than the lock
+        # a separate statement: its snapshot must be younger than the lock
         settled = self._connection.execute(
             """SELECT source, range_agg(offsets) * int8multirange(int8range(%s, %s, '[]'))
                  FROM driftline.ledger
@@ -82,8 +82,8 @@ class Ledger:
             (first, last, distinct, first, last),
         ).fetchall()
         for source, ranges in settled:
-            mine = sources == source
-            repeated[mine] = contains(ranges, offsets[mine])
+            of_source = sources == source
+            repeated[of_source] = contains(ranges, offsets[of_source])
         return repeated
 
     def settle(
@@ -92,7 +92,7 @@ class Ledger:
         positions: pa.RecordBatch,
         outcomes: Mapping[str, NDArray[Any]],
     ) -> None:
-        """Write the outcomes down: one row a partition.
+        """Record the outcomes: one row per partition.
 
         Parameters:
             sources: int32[n], of `sources`.
@@ -102,7 +102,7 @@ class Ledger:
         offsets = positions.column("offset").to_numpy()
         settled = np.concatenate([np.asarray(m, dtype=np.int64) for m in outcomes.values()])
         for source in np.unique(sources[settled]):
-            mine = offsets[settled[sources[settled] == source]]
+            source_offsets = offsets[settled[sources[settled] == source]]
             counts = {name: int((sources[m] == source).sum()) for name, m in outcomes.items()}
             self._connection.execute(
                 """INSERT INTO driftline.ledger (source, first_offset, last_offset, offsets,
@@ -111,17 +111,17 @@ class Ledger:
                            %(logged)s, %(duplicate)s, %(rejected)s, %(filtered)s)""",
                 {
                     "source": int(source),
-                    "first": int(mine.min()),
-                    "last": int(mine.max()),
-                    "offsets": to_multirange(mine),
+                    "first": int(source_offsets.min()),
+                    "last": int(source_offsets.max()),
+                    "offsets": to_multirange(source_offsets),
                     **counts,
                 },
             )
 
-    def keep_rejects(
+    def store_rejects(
         self, rejects: pa.RecordBatch, sources: NDArray[Any], positions: pa.RecordBatch
     ) -> None:
-        """Store rejected messages whole, with their reasons; `rejects` has rows of `REJECT`."""
+        """Store complete rejected messages and their reasons; `rejects` has rows of `REJECT`."""
         if len(rejects) == 0:
             return
         at = rejects.column("message")
@@ -133,8 +133,8 @@ class Ledger:
         }
         copy(self._connection, "rejected", pa.RecordBatch.from_pydict(columns))
 
-    def keep_duplicates(self, rows: pa.RecordBatch, time: str) -> None:
-        """Store where an event came again; `rows` has source, kafka_offset, event_id, `time`."""
+    def store_duplicates(self, rows: pa.RecordBatch, time: str) -> None:
+        """Store repeated events; `rows` has source, kafka_offset, event_id and column `time`."""
         if len(rows):
             columns = ["source", "kafka_offset", "event_id", time]
             renamed = rows.select(columns).rename_columns([*columns[:3], "event_time"])

@@ -42,43 +42,43 @@ def explain(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> list[dict[str, Any]]:
-    """All that is stored of the predictions of one event.
+    """All stored data about the predictions of one event.
 
     Parameters:
         config: the config.
         event_id: the event.
-        model: only this model; None asks all of the config.
-        since, until: event times between which to look, [since, until); on a large store this
-            spares the search of all of it.
+        model: only this model; None searches all models of the config.
+        since, until: event times to search, [since, until); on a large store this avoids a search
+            of all of it.
 
     Returns:
-        One dict a prediction: `prediction` (the row's own columns), `features`, `message` (topic,
+        One dict per prediction: `prediction` (the row's own columns), `features`, `message` (topic,
         partition, offset), `version` (run, digest, feature definition, binning, reference),
-        `decision` (that made the version champion), `shadows` (each with its run and digest),
+        `decision` (which made the version champion), `shadows` (each with its run and digest),
         `labels`.
 
     Raises:
         ConfigError: there is no such model.
-        DriftlineError: there is no prediction of that event.
-        ServiceError: the database is away.
+        DriftlineError: no prediction of that event is stored.
+        ServiceError: the database is unavailable.
     """
-    wanted = [model] if model is not None else list(config.models)
-    found = []
+    models = [model] if model is not None else list(config.models)
+    predictions = []
     with connect(config.local_postgres(), "read", autocommit=True) as connection:
         read_far_times(connection)
-        for name in wanted:
+        for name in models:
             config.model(name)
             if prediction_table.exists(connection, name):
-                found += _of_model(connection, name, event_id, since, until)
-    if not found:
+                predictions += _describe_all(connection, name, event_id, since, until)
+    if not predictions:
         raise DriftlineError(
-            f"no prediction of event {event_id!r} is stored (models asked: "
-            f"{', '.join(wanted) or 'none'}): 'driftline rejected list' shows what became none"
+            f"no prediction of event {event_id!r} is stored (models searched: "
+            f"{', '.join(models) or 'none'}): 'driftline rejected list' shows rejected messages"
         )
-    return found
+    return predictions
 
 
-def _of_model(
+def _describe_all(
     connection: Connection,
     model: str,
     event_id: str,
@@ -90,20 +90,22 @@ def _of_model(
             ORDER BY event_time"""
     ).format(sql.Identifier(names.SCHEMA, names.prediction_table(model)))
     bounds = (since or "-infinity", until or "infinity")
-    return [_whole(connection, model, row) for row in _rows(connection, query, event_id, *bounds)]
+    return [
+        _describe(connection, model, row) for row in _rows(connection, query, event_id, *bounds)
+    ]
 
 
-def _whole(connection: Connection, model: str, row: dict[str, Any]) -> dict[str, Any]:
-    own = {name: row[name] for name in names.SYSTEM_COLUMNS if name in row}
-    features = {name: value for name, value in row.items() if name not in own}
-    (source,) = _rows(connection, sql.SQL(_SOURCE), own.pop("source"))
-    message = {**source, "offset": own.pop("kafka_offset"), "time": own.pop("kafka_time")}
+def _describe(connection: Connection, model: str, row: dict[str, Any]) -> dict[str, Any]:
+    system = {name: row[name] for name in names.SYSTEM_COLUMNS if name in row}
+    features = {name: value for name, value in row.items() if name not in system}
+    (source,) = _rows(connection, sql.SQL(_SOURCE), system.pop("source"))
+    message = {**source, "offset": system.pop("kafka_offset"), "time": system.pop("kafka_time")}
     key = (model, row["model_version"])
     versions = _rows(connection, sql.SQL(_VERSION), row["scored_at"], *key)
     decisions = _rows(connection, sql.SQL(_DECISION), *key, row["scored_at"])
     return {
         "model": model,
-        "prediction": own,
+        "prediction": system,
         "features": features,
         "message": message,
         "version": versions[0] if versions else None,

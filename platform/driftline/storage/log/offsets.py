@@ -32,7 +32,7 @@ def contains(ranges: Iterable[Range[int]], offsets: NDArray[Any]) -> NDArray[Any
     >>> contains([Range(3, 6)], np.array([2, 3, 5, 6]))
     array([False,  True,  True, False])
     """
-    bounds = [_bounds(one) for one in ranges]
+    bounds = [_bounds(offset_range) for offset_range in ranges]
     if not bounds:
         return np.zeros(len(offsets), dtype=bool)
     lower, upper = np.array(bounds, dtype=np.int64).T
@@ -41,7 +41,9 @@ def contains(ranges: Iterable[Range[int]], offsets: NDArray[Any]) -> NDArray[Any
     return inside
 
 
-def _bounds(one: Range[int]) -> tuple[int, int]:
-    if one.lower is None or one.upper is None:
-        raise AuditError(f"the ledger holds an open range {one!r}: no driftline wrote it")
-    return one.lower, one.upper
+def _bounds(offset_range: Range[int]) -> tuple[int, int]:
+    if offset_range.lower is None or offset_range.upper is None:
+        raise AuditError(
+            f"the ledger holds an open range {offset_range!r}, which driftline never writes"
+        )
+    return offset_range.lower, offset_range.upper

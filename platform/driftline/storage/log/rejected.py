@@ -1,4 +1,4 @@
-"""Rejected messages: nothing of them is lost, so they can be looked at, and sent again."""
+"""Rejected messages: stored completely, so that they can be inspected and sent again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,17 +11,17 @@ from driftline.kafka.produce import Sender
 from driftline.storage.connection import Connection, connect
 from driftline.storage.log.far_times import read_far_times
 
-_AT_ONCE = 1_000  # messages in one transaction of a replay
+_REPLAY_BATCH = 1_000  # messages in one transaction of a replay
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which rejected messages: all that fit every criterion given.
+    """Selects the rejected messages that match every given criterion.
 
     Attributes:
-        reason: this reason exactly.
+        reason: exactly this reason.
         since, until: rejected in [since, until).
-        replayed: whether those count that were sent again before.
+        replayed: whether messages that were replayed before are included.
     """
 
     reason: str | None = None
@@ -49,9 +49,9 @@ class Rejected:
 
     Attributes:
         stream: `events` or `labels`.
-        kafka_time: text where the year is beyond 9999; `kafka_ms` is the same as Kafka has it.
-        payload: the message itself; None when it had no value.
-        replayed_at: when it was sent again, last.
+        kafka_time: text if the year is after 9999; `kafka_ms` is the same time as Kafka stores it.
+        payload: the message itself; None if it had no value.
+        replayed_at: when it was last sent again.
     """
 
     rejected_at: datetime
@@ -75,82 +75,82 @@ _COLUMNS = sql.SQL(
 
 
 def find(
-    connection: Connection, model: str, which: Filter | None = None, limit: int = 100
+    connection: Connection, model: str, selection: Filter | None = None, limit: int = 100
 ) -> list[Rejected]:
-    """The newest rejected messages of a model, the newest first."""
+    """The latest rejected messages of a model, newest first."""
     query = sql.SQL(
         """SELECT {} FROM driftline.rejected AS r JOIN driftline.source AS s ON s.id = r.source
             WHERE {} ORDER BY r.rejected_at DESC, r.source, r.kafka_offset DESC LIMIT {}"""
-    ).format(_COLUMNS, (which or Filter()).condition(model), sql.Literal(limit))
+    ).format(_COLUMNS, (selection or Filter()).condition(model), sql.Literal(limit))
     read_far_times(connection)
     return [Rejected(*row) for row in connection.execute(query).fetchall()]
 
 
 def counts(
-    connection: Connection, model: str, which: Filter | None = None
+    connection: Connection, model: str, selection: Filter | None = None
 ) -> list[tuple[str, str, int, int]]:
-    """(stream, reason, messages, sent again) for each reason, the commonest first."""
+    """(stream, reason, messages, replayed messages) for each reason, most frequent first."""
     query = sql.SQL(
         """SELECT s.stream, r.reason, count(*), count(r.replayed_at)
              FROM driftline.rejected AS r JOIN driftline.source AS s ON s.id = r.source
             WHERE {} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"""
-    ).format((which or Filter()).condition(model))
+    ).format((selection or Filter()).condition(model))
     return connection.execute(query).fetchall()
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay did: messages sent again, and those that have no value to send."""
+    """Result of a replay: messages sent again, and messages without a value to send."""
 
     sent: int
     empty: int
 
 
 def replay(
-    config: Config, model: str, which: Filter | None = None, *, again: bool = False
+    config: Config, model: str, selection: Filter | None = None, *, again: bool = False
 ) -> Replayed:
-    """Send rejected messages to their topic again, with their own Kafka times.
+    """Send rejected messages to their topic again, with their original Kafka times.
 
-    A message is marked as sent after the broker has it. When this stops in between, the next
-    replay sends some twice; the job then logs them once, and counts a duplicate.
+    A message is marked as replayed after the broker acknowledged it. After an interruption the next
+    replay may send some twice; the job then logs them once and counts a duplicate.
 
     Parameters:
-        which: only these.
-        again: also those that were sent again before.
+        selection: only these messages.
+        again: include messages that were replayed before.
 
     Raises:
-        ServiceError: the broker or the database cannot be reached, or refuses the account.
+        ServiceError: the broker or the database cannot be reached, or rejects the account.
     """
-    wanted = replace(which or Filter(), replayed=again)
+    selection = replace(selection or Filter(), replayed=again)
     sender = Sender(config.local_kafka())
     sent = 0
     with connect(config.local_postgres(), "write") as connection:
         read_far_times(connection)
-        now, empty = _start(connection, model, wanted)
-        while some := _claim(connection, model, wanted, now):
-            _send(sender, [message for _, message in some])
-            _mark(connection, [source for source, _ in some], [m for _, m in some], now)
+        now, empty = _start(connection, model, selection)
+        while claimed := _claim(connection, model, selection, now):
+            _send(sender, [message for _, message in claimed])
+            _mark(connection, [source for source, _ in claimed], [m for _, m in claimed], now)
             connection.commit()
-            sent += len(some)
+            sent += len(claimed)
     return Replayed(sent, empty)
 
 
-def _start(connection: Connection, model: str, which: Filter) -> tuple[datetime, int]:
-    """When the replay began, and how many of its messages have no value."""
+def _start(connection: Connection, model: str, selection: Filter) -> tuple[datetime, int]:
+    """When the replay started, and how many of its messages have no value."""
     query = sql.SQL(
         """SELECT clock_timestamp(), count(*)
              FROM driftline.rejected AS r JOIN driftline.source AS s ON s.id = r.source
             WHERE {} AND r.payload IS NULL"""
-    ).format(which.condition(model))
+    ).format(selection.condition(model))
     row = connection.execute(query).fetchone()
     assert row is not None
     return row[0], row[1]
 
 
 def _claim(
-    connection: Connection, model: str, which: Filter, now: datetime
+    connection: Connection, model: str, selection: Filter, now: datetime
 ) -> list[tuple[int, Rejected]]:
-    """Lock the next messages, oldest first; what is rejected after the start is left alone."""
+    """Lock the next messages, oldest first; excludes messages rejected after the start."""
     query = sql.SQL(
         """SELECT r.source, {}
              FROM driftline.rejected AS r JOIN driftline.source AS s ON s.id = r.source
@@ -158,7 +158,9 @@ def _claim(
               AND (r.replayed_at IS NULL OR r.replayed_at < {now})
             ORDER BY r.rejected_at, r.source, r.kafka_offset LIMIT {limit}
               FOR UPDATE OF r SKIP LOCKED"""
-    ).format(_COLUMNS, which.condition(model), now=sql.Literal(now), limit=sql.Literal(_AT_ONCE))
+    ).format(
+        _COLUMNS, selection.condition(model), now=sql.Literal(now), limit=sql.Literal(_REPLAY_BATCH)
+    )
     return [(source, Rejected(*row)) for source, *row in connection.execute(query).fetchall()]
 
 

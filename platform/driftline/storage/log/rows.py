@@ -1,4 +1,4 @@
-"""Stored rows as Arrow, streamed: what deep audits and the output topic are compared with."""
+"""Stored rows as an Arrow stream, for deep audits and comparisons with the output topic."""
 
 import io
 from collections.abc import Iterator
@@ -30,39 +30,39 @@ class _CopyStream(io.RawIOBase):
 
     def __init__(self, copy: psycopg.Copy) -> None:
         self._copy = copy
-        self._rest = b""
+        self._buffered = b""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        parts, size = [self._rest], len(self._rest)
+        parts, size = [self._buffered], len(self._buffered)
         while size < len(buffer) and (data := self._copy.read()):
             parts.append(bytes(data))
             size += len(data)
         content = b"".join(parts)
         n = min(len(content), len(buffer))
         buffer[:n] = content[:n]
-        self._rest = content[n:]
+        self._buffered = content[n:]
         return n
 
 
 def stream(connection: Connection, query: sql.Composed, values: Any) -> Iterator[pa.RecordBatch]:
     """The rows of a query, some 17 MB at a time.
 
-    Numbers and bools come as what they are, all else as text. As CSV both sides are fast, and
-    PostgreSQL's shortest text of a float gives the same float again.
+    Numbers and bools keep their types, everything else becomes text. CSV is fast on both sides, and
+    PostgreSQL's shortest text of a float parses to the same float.
     """
     with connection.cursor() as cursor:
         cursor.execute(sql.SQL("{} LIMIT 0").format(query), values)
         columns = cursor.description or []
-        types = {one.name: _ARROW.get(one.type_code, pa.string()) for one in columns}
+        types = {column.name: _ARROW.get(column.type_code, pa.string()) for column in columns}
         with cursor.copy(_copy(query, types), values) as data:
             yield from _read(_CopyStream(data), types)
 
 
 def _copy(query: sql.Composed, types: dict[str, pa.DataType]) -> sql.Composed:
-    """An empty text is quoted, a missing one is not."""
+    """COPY that quotes empty text, to distinguish it from a missing value."""
     texts = [sql.Identifier(name) for name, kind in types.items() if kind == pa.string()]
     quoted = sql.SQL(", FORCE_QUOTE ({})").format(sql.SQL(", ").join(texts))
     return sql.SQL("COPY ({}) TO STDOUT (FORMAT csv{})").format(

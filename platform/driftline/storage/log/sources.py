@@ -16,20 +16,20 @@ _ADD = """INSERT INTO driftline.source (model, stream, topic, partition)
 def source_ids(
     connection: Connection, model: str, stream: Stream, topic: str, partitions: Sequence[int]
 ) -> dict[int, int]:
-    """The id of each partition's source; those that are new get one.
+    """The id of each partition's source; new sources are created.
 
     Parameters:
-        connection: as role `write`; the ids last when the caller's transaction commits.
+        connection: as role `write`; new ids persist when the caller's transaction commits.
         partitions: numbers of partitions of the topic.
 
     Returns:
         partition -> source id.
     """
-    wanted = sorted(set(partitions))
+    requested = sorted(set(partitions))
     key = (model, stream, topic)
-    found: dict[int, int] = dict(connection.execute(_FIND, (*key, wanted)).fetchall())
-    missing = [partition for partition in wanted if partition not in found]
+    ids: dict[int, int] = dict(connection.execute(_FIND, (*key, requested)).fetchall())
+    missing = [partition for partition in requested if partition not in ids]
     if missing:
         connection.execute(_ADD, (*key, missing))
-        found = dict(connection.execute(_FIND, (*key, wanted)).fetchall())
-    return found
+        ids = dict(connection.execute(_FIND, (*key, requested)).fetchall())
+    return ids

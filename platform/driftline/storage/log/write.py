@@ -28,8 +28,8 @@ class Target:
     """Where the predictions of one model go, and how they are profiled.
 
     Attributes:
-        model, topic: whose, and where they come from.
-        binning_of: how the values of each version are profiled; None for no profiles.
+        model, topic: the model and its input topic.
+        binning_of: the binning of each version; None for no profiles.
         segments: columns to split profiles by.
     """
 
@@ -83,7 +83,7 @@ class Writer:
         self._counter = ThreadPoolExecutor(1, thread_name_prefix="profile")
 
     def write(self, batch: ScoredBatch) -> StoredBatch:
-        """Store what is new of a batch, and give what the store holds for all of it.
+        """Store the new part of a batch; returns what the store holds for all of it.
 
         Raises:
             psycopg.OperationalError: the outcome is unknown or nothing was stored; call again
@@ -102,26 +102,26 @@ class Writer:
     ) -> StoredBatch:
         new = ~repeated[batch.messages]
         messages = batch.messages[new]
-        everything = _rows(batch, sources)
-        rows = everything if new.all() else everything.filter(pa.array(new))
-        shadows = _shadow_rows(everything, batch.shadows, new)
-        # counted while PostgreSQL takes the rows in: nearly always all of them are new
+        all_rows = _rows(batch, sources)
+        rows = all_rows if new.all() else all_rows.filter(pa.array(new))
+        shadows = _shadow_rows(all_rows, batch.shadows, new)
+        # counted while PostgreSQL inserts the rows: nearly always all of them are new
         counting = self._counter.submit(self._count, rows, shadows)
         inserted = self._inserter.insert(rows)
         logged, counted = rows, counting.result()
         if not inserted.all():
             logged = rows.filter(pa.array(inserted))
             new[new] = inserted
-            shadows = _shadow_rows(everything, batch.shadows, new)
+            shadows = _shadow_rows(all_rows, batch.shadows, new)
             counted = self._count(logged, shadows)
-            self._ledger.keep_duplicates(rows.filter(pa.array(~inserted)), "event_time")
+            self._ledger.store_duplicates(rows.filter(pa.array(~inserted)), "event_time")
         if len(shadows):
             self._shadows.insert(shadows.select(_SHADOW_COLUMNS))
         is_new = ~repeated[batch.rejects.column("message").to_numpy()]
         rejects = batch.rejects.filter(pa.array(is_new))
-        self._ledger.keep_rejects(rejects, sources, batch.positions)
-        for one in counted:
-            self._insert_profile(one)
+        self._ledger.store_rejects(rejects, sources, batch.positions)
+        for increment in counted:
+            self._insert_profile(increment)
         outcomes = {
             "logged": messages[inserted],
             "duplicate": messages[~inserted],
@@ -148,8 +148,8 @@ class Writer:
         counted = []
         for version in pc.unique(versions).to_pylist():
             binning = self._target.binning_of(version)
-            mine = rows.filter(pc.equal(versions, version))
-            counts = increments(mine, binning, self._target.segments)
+            version_rows = rows.filter(pc.equal(versions, version))
+            counts = increments(version_rows, binning, self._target.segments)
             counted.append(_Counted(version, role, binning.id, counts))
         return counted
 
@@ -182,19 +182,19 @@ class Writer:
         """Add the rows that earlier writes stored for the repeated messages, int64[k]."""
         offsets = positions.column("offset").to_numpy()
         rows: list[tuple[object, ...]] = []
-        found: list[int] = []
+        messages: list[int] = []
         query = sql.SQL(
             """SELECT event_time, event_id, model_version, score, outputs::text, kafka_offset
                  FROM {} WHERE source = %s AND kafka_offset BETWEEN %s AND %s"""
         ).format(sql.Identifier(names.SCHEMA, self._target.table))
         for source in np.unique(sources[repeated]):
-            mine = repeated[sources[repeated] == source]
-            message_at = dict(zip(offsets[mine].tolist(), mine.tolist(), strict=True))
-            bounds = (int(source), int(offsets[mine].min()), int(offsets[mine].max()))
+            of_source = repeated[sources[repeated] == source]
+            message_at = dict(zip(offsets[of_source].tolist(), of_source.tolist(), strict=True))
+            bounds = (int(source), int(offsets[of_source].min()), int(offsets[of_source].max()))
             for *row, offset in self._connection.execute(query, bounds):
                 if offset in message_at:
                     rows.append(tuple(row))
-                    found.append(message_at[offset])
+                    messages.append(message_at[offset])
         columns = list(zip(*rows, strict=True)) or [()] * len(PUBLISHED)
         earlier = [pa.array(c, f.type) for c, f in zip(columns, PUBLISHED, strict=True)]
         merged = [
@@ -202,7 +202,7 @@ class Writer:
         ]
         return StoredBatch(
             pa.RecordBatch.from_arrays(merged, schema=PUBLISHED),
-            np.concatenate([stored.messages, np.array(found, np.int32)]),
+            np.concatenate([stored.messages, np.array(messages, np.int32)]),
             logged=stored.logged,
             duplicate=stored.duplicate,
             repeated=stored.repeated,
@@ -221,21 +221,21 @@ def _rows(batch: ScoredBatch, sources: NDArray[Any]) -> pa.RecordBatch:
         "kafka_time": kafka_time,
         names.LAG_MS: pa.array(np.maximum(lag, 0.0).astype(np.float32)),
     }
-    head = batch.predictions
+    predictions = batch.predictions
     return pa.RecordBatch.from_arrays(
-        [*head.columns, *added.values()], names=[*head.schema.names, *added]
+        [*predictions.columns, *added.values()], names=[*predictions.schema.names, *added]
     )
 
 
 def _shadow_rows(
-    rows: pa.RecordBatch, shadows: pa.RecordBatch, kept: NDArray[np.bool_]
+    rows: pa.RecordBatch, shadows: pa.RecordBatch, is_logged: NDArray[np.bool_]
 ) -> pa.RecordBatch:
-    """What the shadows said of the kept ones of m predictions, bool[m], as rows like those."""
+    """The shadow rows of those of m predictions that are logged, bool[m], as columns of `rows`."""
     if len(shadows):
-        shadows = shadows.filter(pa.array(kept[shadows.column("prediction").to_numpy()]))
+        shadows = shadows.filter(pa.array(is_logged[shadows.column("prediction").to_numpy()]))
     if not len(shadows):
         return rows.slice(0, 0)
-    mine = rows.take(shadows.column("prediction"))
-    columns = {name: mine.column(name) for name in mine.schema.names}
-    said = {name: shadows.column(name) for name in shadows.schema.names if name != "prediction"}
-    return pa.RecordBatch.from_pydict(columns | said)
+    parents = rows.take(shadows.column("prediction"))
+    columns = {name: parents.column(name) for name in parents.schema.names}
+    outputs = {name: shadows.column(name) for name in shadows.schema.names if name != "prediction"}
+    return pa.RecordBatch.from_pydict(columns | outputs)

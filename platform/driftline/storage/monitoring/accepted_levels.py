@@ -1,4 +1,4 @@
-"""Levels of a stream that people have accepted as usual."""
+"""Levels of a stream that people accepted as normal."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,36 +8,38 @@ from typing import NamedTuple
 from driftline.storage.connection import Connection
 
 
-class Level(NamedTuple):
-    """A level that a person has accepted.
+class AcceptedLevel(NamedTuple):
+    """A level that a person accepted.
 
     Attributes:
-        since: the start of the first window that has it.
-        until: windows that end here or before were judged before; later ones are compared with
-            the new level.
+        since: start of the first window at this level.
+        until: windows that end later are compared with this level; earlier ones were judged
+            before it was accepted.
     """
 
     since: datetime
     until: datetime
 
 
-def levels(connection: Connection, model: str, family: str) -> list[Level]:
-    """What was accepted of a family, the oldest first."""
+def levels(connection: Connection, model: str, family: str) -> list[AcceptedLevel]:
+    """The accepted levels of a family, oldest first."""
     rows = connection.execute(
         """SELECT since, until FROM driftline.accepted_level
             WHERE model = %s AND family = %s ORDER BY id""",
         [model, family],
     ).fetchall()
-    return [Level(*row) for row in rows]
+    return [AcceptedLevel(*row) for row in rows]
 
 
-def before(levels: Sequence[Level], end: datetime) -> Level | None:
-    """The newest level that a window is compared with; None where people accepted none."""
-    return max((one for one in levels if one.until < end), key=attrgetter("until"), default=None)
+def latest_before(levels: Sequence[AcceptedLevel], end: datetime) -> AcceptedLevel | None:
+    """The latest level accepted before a window ended; None if there is none."""
+    return max(
+        (level for level in levels if level.until < end), key=attrgetter("until"), default=None
+    )
 
 
 def accept(connection: Connection, incident: int, by: str, reason: str) -> None:
-    """What an incident of a level says is usual, since its first window."""
+    """Accept the level that an incident reports as normal, since the incident's first window."""
     connection.execute(
         """INSERT INTO driftline.accepted_level
              (model, family, since, until, incident_id, accepted_by, reason)

@@ -1,4 +1,4 @@
-"""The state of every family of every model: one row each, always there."""
+"""The alert state of every family of every model: one row each, always present."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class Alert:
     """One row of the table `alert`.
 
     Attributes:
-        since: of the state, in real time.
-        columns: those that alarm, with commas.
-        acknowledged_by: of its incident.
+        since: when the state began, in real time.
+        columns: the alarming columns, comma-separated.
+        acknowledged_by: who acknowledged its incident.
     """
 
     model: str
@@ -41,7 +41,7 @@ class Alert:
 def ensure(
     connection: Connection, model: str, team: str, severities: Iterable[tuple[str, str]]
 ) -> None:
-    """Make the rows that a model lacks; nothing was judged yet, so they have no data.
+    """Create the missing rows of a model, in state `no_data`: nothing was judged yet.
 
     Parameters:
         severities: (family, ticket or page).
@@ -56,8 +56,8 @@ def ensure(
         )
 
 
-def of(connection: Connection, model: str | None = None) -> list[Alert]:
-    """The rows of one model, or of all."""
+def read(connection: Connection, model: str | None = None) -> list[Alert]:
+    """The alerts of one model, or of all."""
     rows = connection.execute(
         f"""SELECT {_COLUMNS}
               FROM driftline.alert a LEFT JOIN driftline.incident i ON i.id = a.incident_id
@@ -68,7 +68,7 @@ def of(connection: Connection, model: str | None = None) -> list[Alert]:
     return [Alert(*row) for row in rows]
 
 
-def put(
+def set_state(
     connection: Connection,
     model: str,
     family: str,
@@ -80,7 +80,7 @@ def put(
     columns: str = "",
     summary: str = "",
 ) -> None:
-    """Set the state of a family; `since` moves when the state does."""
+    """Set the state of a family; a new state updates `since`."""
     connection.execute(
         """UPDATE driftline.alert
               SET since = CASE WHEN state = %(state)s THEN since ELSE clock_timestamp() END,

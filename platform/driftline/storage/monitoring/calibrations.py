@@ -1,4 +1,4 @@
-"""The laws that were found for a version's looks, so that a new runner need not find them again."""
+"""Null distributions found for a version's tests, so that a new runner need not find them again."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from driftline.storage.connection import Connection
 
 
 class Key(NamedTuple):
-    """What a law is for: a monitor of a column, in windows of a length and a size in rows."""
+    """What a null belongs to: a monitor of a column, in windows of a length and a size in rows."""
 
     monitor: str
     column: str
@@ -17,23 +17,23 @@ class Key(NamedTuple):
     size: float
 
 
-Law = dict[str, Any] | None  # None: the reference has too few windows of that size
+StoredNull = dict[str, Any] | None  # None: the reference has too few windows of that size
 
 
 def read(
     connection: Connection, model: str, version: int, segment: str, digest: str
-) -> dict[Key, Law]:
-    """The laws of a version's segment.
+) -> dict[Key, StoredNull]:
+    """The null distributions of a version's segment.
 
     Parameters:
-        digest: of the settings that they depend on; others are left out.
+        digest: of the settings that they depend on; nulls of other settings are left out.
     """
     rows = connection.execute(
         """SELECT monitor, "column", window_seconds, size, "null" FROM driftline.calibration
             WHERE model = %s AND version = %s AND segment = %s AND reference_digest = %s""",
         [model, version, segment, digest],
     ).fetchall()
-    return {Key(*key): law or None for *key, law in rows}
+    return {Key(*key): null or None for *key, null in rows}
 
 
 def write(
@@ -43,14 +43,14 @@ def write(
     segment: str,
     digest: str,
     *,
-    laws: Mapping[Key, Law],
+    nulls: Mapping[Key, StoredNull],
 ) -> None:
-    """Keep laws; the same ones again change nothing.
+    """Store null distributions; storing the same ones again changes nothing.
 
     Parameters:
         connection: as role `write`.
     """
-    if not laws:
+    if not nulls:
         return
     connection.cursor().executemany(
         """INSERT INTO driftline.calibration (model, version, segment, monitor, "column",
@@ -60,7 +60,7 @@ def write(
            DO UPDATE SET reference_digest = excluded.reference_digest, "null" = excluded."null",
                          computed_at = clock_timestamp()""",
         [
-            (model, version, segment, *key, digest, Jsonb({} if law is None else law))
-            for key, law in laws.items()
+            (model, version, segment, *key, digest, Jsonb({} if null is None else null))
+            for key, null in nulls.items()
         ],
     )

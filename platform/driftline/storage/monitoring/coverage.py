@@ -1,4 +1,4 @@
-"""Which models are not watched: silence of theirs says nothing about their health."""
+"""Which models are not watched: without alerts, their health is unknown, not good."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from driftline.storage.connection import Connection, clock
 from driftline.storage.monitoring import runners
 
-#: How long the windows of a model may wait to be judged.
-LATE = timedelta(minutes=5)
+#: The longest that the windows of a model may wait to be judged.
+MAX_LAG = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class Unwatched:
     """A model whose windows are not judged.
 
     Attributes:
-        since: the last time that they were; None where they never were.
-        reason: why not.
+        since: when they were last judged; None if never.
+        reason: why they are not.
         fix: what to do about it.
     """
 
@@ -30,31 +30,31 @@ class Unwatched:
 def unwatched(
     connection: Connection, models: Iterable[str], *, judged_within: timedelta | None = None
 ) -> list[Unwatched]:
-    """Those of the models whose windows are not judged at present.
+    """The models whose windows are currently not judged.
 
     Parameters:
-        judged_within: a model that was judged so recently needs no runner, as where
-            `driftline monitor --once` is run by a timer.
+        judged_within: a model that was judged this recently needs no runner, as when a timer runs
+            `driftline monitor --once`.
     """
     watched = {model for runner in runners.alive(connection) for model in runner.watches}
-    known = {one.model: one for one in runners.progress(connection)}
-    now, found = clock(connection), []
+    progress_of = {progress.model: progress for progress in runners.progress(connection)}
+    now, result = clock(connection), []
     for model in models:
-        progress = known.get(model)
+        progress = progress_of.get(model)
         if progress is None:
             reason = "no runner has judged it yet" if model in watched else "no runner watches it"
-            found.append(Unwatched(model, None, reason, "driftline monitor"))
+            result.append(Unwatched(model, None, reason, "driftline monitor"))
             continue
         recent = judged_within is not None and now - progress.updated_at <= judged_within
         lag = timedelta(seconds=progress.lag_seconds or 0)
         if progress.failed_since is not None:
             reason = f"judging fails: {progress.error}"
-            found.append(Unwatched(model, progress.failed_since, reason, "see the runner's log"))
+            result.append(Unwatched(model, progress.failed_since, reason, "see the runner's log"))
         elif model not in watched and not recent:
-            found.append(
+            result.append(
                 Unwatched(model, progress.updated_at, "no runner watches it", "driftline monitor")
             )
-        elif lag > LATE:
+        elif lag > MAX_LAG:
             reason = f"windows wait to be judged for {lag.total_seconds():,.0f} s"
-            found.append(Unwatched(model, progress.updated_at, reason, "start another runner"))
-    return found
+            result.append(Unwatched(model, progress.updated_at, reason, "start another runner"))
+    return result

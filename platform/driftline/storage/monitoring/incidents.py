@@ -1,4 +1,4 @@
-"""Incidents: what moved together in one model and family, from the first alarm to the last."""
+"""Incidents: related alarms of one model and family, from the first to the last."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -12,7 +12,8 @@ from driftline.storage.connection import Connection
 
 _COLUMNS = (
     "id, model, family, severity, version, since, last, opened_at, resolved_at, summary,"
-    " contributors, false_per_week, report_id, acknowledged_at, acknowledged_by, note, resolution"
+    " contributors, false_alarms_per_week, report_id, acknowledged_at, acknowledged_by, note,"
+    " resolution"
 )
 
 
@@ -22,11 +23,11 @@ class Incident:
 
     Attributes:
         severity: ticket or page.
-        since, last: start of the first window that alarmed, end of the newest one.
-        contributors: what alarmed, the largest effect first; each with column, monitor, segment,
+        since, last: start of the first and end of the newest window that alarmed.
+        contributors: what alarmed, largest effect first; each with column, monitor, segment,
             window_seconds, value, expected, p_value, effect, detail.
-        false_per_week: how often incidents of this kind would come without any change.
-        note: of who acknowledged it.
+        false_alarms_per_week: expected rate of incidents of this kind without any change.
+        note: by the person who acknowledged it.
         resolution: why it ended.
     """
 
@@ -41,7 +42,7 @@ class Incident:
     resolved_at: datetime | None
     summary: str
     contributors: Sequence[dict[str, Any]]
-    false_per_week: float | None
+    false_alarms_per_week: float | None
     report_id: int | None
     acknowledged_at: datetime | None
     acknowledged_by: str | None
@@ -50,13 +51,13 @@ class Incident:
 
     @property
     def content(self) -> "Content":
-        """What it says."""
-        return Content(**{one.name: getattr(self, one.name) for one in fields(Content)})
+        """The part that changes while it is open."""
+        return Content(**{field.name: getattr(self, field.name) for field in fields(Content)})
 
 
 @dataclass(frozen=True)
 class Content:
-    """What an incident says, and what changes while it is open; fields as of `Incident`."""
+    """The part of an incident that changes while it is open; fields as in `Incident`."""
 
     severity: str
     version: int | None
@@ -64,21 +65,21 @@ class Content:
     last: datetime
     summary: str
     contributors: Sequence[dict[str, Any]]
-    false_per_week: float | None
+    false_alarms_per_week: float | None
     report_id: int | None = None
 
 
-def still_open(connection: Connection, model: str) -> dict[str, Incident]:
-    """The incidents of a model that are not resolved, by family."""
+def unresolved(connection: Connection, model: str) -> dict[str, Incident]:
+    """The unresolved incidents of a model, by family."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM driftline.incident WHERE model = %s AND resolved_at IS NULL",  # noqa: S608
         [model],
     ).fetchall()
-    return {one.family: one for one in (Incident(*row) for row in rows)}
+    return {incident.family: incident for incident in (Incident(*row) for row in rows)}
 
 
 def get(connection: Connection, number: int) -> Incident | None:
-    """One incident."""
+    """One incident; None if it does not exist."""
     row = connection.execute(
         f"SELECT {_COLUMNS} FROM driftline.incident WHERE id = %s",  # noqa: S608
         [number],
@@ -90,12 +91,12 @@ def require(connection: Connection, number: int) -> Incident:
     """One incident.
 
     Raises:
-        DriftlineError: there is none of this number.
+        DriftlineError: there is no such incident.
     """
-    found = get(connection, number)
-    if found is None:
+    incident = get(connection, number)
+    if incident is None:
         raise DriftlineError(f"no incident {number}: 'driftline alerts history' lists them")
-    return found
+    return incident
 
 
 def history(connection: Connection, model: str | None, limit: int) -> list[Incident]:
@@ -110,7 +111,7 @@ def history(connection: Connection, model: str | None, limit: int) -> list[Incid
 
 
 def opened_since(connection: Connection, since: datetime, models: Sequence[str]) -> list[Incident]:
-    """The incidents of some models that were opened since a time, the oldest first."""
+    """The incidents of these models that were opened since a time, oldest first."""
     rows = connection.execute(
         f"""SELECT {_COLUMNS} FROM driftline.incident
              WHERE opened_at >= %s AND model = ANY(%s) ORDER BY id""",  # noqa: S608
@@ -123,7 +124,7 @@ def start(connection: Connection, model: str, family: str, content: Content) -> 
     """Open an incident; gives its number."""
     row = connection.execute(
         """INSERT INTO driftline.incident (model, family, severity, version, since, last, summary,
-                                           contributors, false_per_week, report_id)
+                                           contributors, false_alarms_per_week, report_id)
            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id""",
         (model, family, *_values(content)),
     ).fetchone()
@@ -132,11 +133,12 @@ def start(connection: Connection, model: str, family: str, content: Content) -> 
 
 
 def update(connection: Connection, number: int, content: Content) -> None:
-    """Say anew what an open incident is."""
+    """Update an open incident."""
     connection.execute(
         """UPDATE driftline.incident
               SET severity = %s, version = %s, since = %s, last = %s, summary = %s,
-                  contributors = %s, false_per_week = %s, report_id = coalesce(%s, report_id),
+                  contributors = %s, false_alarms_per_week = %s,
+                  report_id = coalesce(%s, report_id),
                   updated_at = clock_timestamp()
             WHERE id = %s""",
         (*_values(content), number),
@@ -144,7 +146,7 @@ def update(connection: Connection, number: int, content: Content) -> None:
 
 
 def resolve(connection: Connection, number: int, resolution: str) -> None:
-    """End an incident, and say why."""
+    """Resolve an incident, with the reason."""
     connection.execute(
         """UPDATE driftline.incident
               SET resolved_at = clock_timestamp(), updated_at = clock_timestamp(), resolution = %s
@@ -154,7 +156,7 @@ def resolve(connection: Connection, number: int, resolution: str) -> None:
 
 
 def acknowledge(connection: Connection, number: int, by: str, note: str) -> bool:
-    """Say that somebody looks after an incident; false where it is resolved or not there."""
+    """Acknowledge an incident; false if it is resolved or does not exist."""
     done = connection.execute(
         """UPDATE driftline.incident
               SET acknowledged_at = clock_timestamp(), acknowledged_by = %s, note = %s,
@@ -173,6 +175,6 @@ def _values(content: Content) -> tuple[object, ...]:
         content.last,
         content.summary,
         Jsonb(list(content.contributors)),
-        content.false_per_week,
+        content.false_alarms_per_week,
         content.report_id,
     )

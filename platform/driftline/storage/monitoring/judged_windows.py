@@ -1,4 +1,4 @@
-"""Which windows were judged, and what they held in a form that SQL can draw."""
+"""Which windows were judged, and their statistics in a form that SQL can plot."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -11,10 +11,10 @@ class Judged(NamedTuple):
     """A window that was judged.
 
     Attributes:
-        revision: how often it was judged again, for events that came later.
-        rows: all that were served.
+        revision: how many times it was judged again because of late events.
+        rows: all served rows.
         final: the allowed lateness had passed when it was judged.
-        live: a runner judged it, not a backfill alone.
+        live: judged by a runner, not only by a backfill.
     """
 
     end: datetime
@@ -28,8 +28,8 @@ class Span(NamedTuple):
     """The judged windows of one length.
 
     Attributes:
-        first: the end of the oldest one.
-        live_first, live_last: of the oldest and the newest one that a runner judged.
+        first: the end of the oldest window.
+        live_first, live_last: ends of the oldest and the newest window that a runner judged.
     """
 
     first: datetime
@@ -38,14 +38,14 @@ class Span(NamedTuple):
 
 
 class Stat(NamedTuple):
-    """One column of one window.
+    """Statistics of one column in one window.
 
     Attributes:
         missing, invalid: rows without a value, and with NaN or an infinity.
-        mean, p50, p95, p99: None where the column has no numbers.
-        labels: of at most 32 bins.
+        mean, p50, p95, p99: None if the column has no numbers.
+        labels: names of at most 32 bins.
         counts: int64[bins].
-        reference_shares: of the reference in the same bins; None where it has none.
+        reference_shares: the reference's shares in the same bins; None without a reference.
     """
 
     version: int
@@ -66,12 +66,12 @@ class Stat(NamedTuple):
 
 def last(connection: Connection, model: str, lengths: Iterable[int]) -> dict[int, datetime]:
     """The end of the newest window that a runner judged, by length in seconds."""
-    found = spans(connection, model, lengths).items()
-    return {seconds: one.live_last for seconds, one in found if one.live_last is not None}
+    by_length = spans(connection, model, lengths).items()
+    return {seconds: span.live_last for seconds, span in by_length if span.live_last is not None}
 
 
 def spans(connection: Connection, model: str, lengths: Iterable[int]) -> dict[int, Span]:
-    """How far is judged, by length in seconds; without the lengths of which nothing is."""
+    """The span of judged windows by length in seconds; lengths without any are omitted."""
     rows = connection.execute(
         """SELECT seconds, every.first, live.first, live.last
              FROM unnest(%(lengths)s::integer[]) AS seconds,
@@ -84,13 +84,13 @@ def spans(connection: Connection, model: str, lengths: Iterable[int]) -> dict[in
         """,
         {"model": model, "lengths": sorted(set(lengths))},
     ).fetchall()
-    return {seconds: Span(*rest) for seconds, *rest in rows}
+    return {seconds: Span(*ends) for seconds, *ends in rows}
 
 
-def among(
+def read(
     connection: Connection, model: str, seconds: int, ends: Sequence[datetime]
 ) -> dict[datetime, Judged]:
-    """Those of the windows that were judged before."""
+    """The windows with these ends that were judged before, by their ends."""
     rows = connection.execute(
         """SELECT window_end, revision, rows, final, live FROM driftline.judged_window
             WHERE model = %s AND window_seconds = %s AND window_end = ANY(%s)""",
@@ -133,8 +133,8 @@ def between(
     return [Judged(*row) for row in rows]
 
 
-def finish(connection: Connection, model: str, seconds: int, until: datetime) -> None:
-    """The allowed lateness of the windows that end at `until` or before has passed."""
+def mark_final(connection: Connection, model: str, seconds: int, until: datetime) -> None:
+    """Mark windows that end at `until` or before as final: their allowed lateness has passed."""
     connection.execute(
         """UPDATE driftline.judged_window SET final = true
             WHERE model = %s AND window_seconds = %s AND window_end <= %s
@@ -146,7 +146,7 @@ def finish(connection: Connection, model: str, seconds: int, until: datetime) ->
 def write(
     connection: Connection, model: str, seconds: int, window: Judged, stats: Iterable[Stat]
 ) -> None:
-    """Store that a window was judged, with what it held instead of what it was said to hold."""
+    """Store that a window was judged; its statistics replace those of earlier revisions."""
     connection.execute(
         """INSERT INTO driftline.judged_window
              (window_end, model, window_seconds, revision, rows, final, live)

@@ -1,4 +1,4 @@
-"""The outbox: messages that wait until somebody was told, written with what they tell of."""
+"""The outbox: messages to be delivered, written in the transaction of the change they report."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,14 +11,14 @@ Kind = Literal["fired", "changed", "resolved"]
 
 @dataclass(frozen=True)
 class Message:
-    """A message that waits.
+    """A message waiting for delivery.
 
     Attributes:
         dedupe_key: the same for every delivery of the same message.
-        tries: deliveries that failed.
-        outcome: of the last of them, or that it was silenced.
-        taken: marks of the addresses that took it already.
-        since: when it was written, or when a silence that held it back has ended.
+        attempts: deliveries that failed.
+        outcome: of the last attempt, or that it was silenced.
+        taken: identifiers of the addresses that already received it.
+        since: when it was written, or when a silence that delayed it ended.
     """
 
     id: int
@@ -28,7 +28,7 @@ class Message:
     title: str
     body: str
     created_at: datetime
-    tries: int
+    attempts: int
     outcome: str
     taken: list[str]
     since: datetime
@@ -37,7 +37,7 @@ class Message:
 def add(
     connection: Connection, dedupe_key: str, incident_id: int, *, kind: Kind, title: str, body: str
 ) -> None:
-    """Put a message into the outbox, once, in the caller's transaction."""
+    """Add a message to the outbox, once, in the caller's transaction."""
     connection.execute(
         """INSERT INTO driftline.notification (dedupe_key, incident_id, kind, title, body)
            VALUES (%s, %s, %s, %s, %s) ON CONFLICT (dedupe_key) DO NOTHING""",
@@ -46,20 +46,20 @@ def add(
 
 
 def claim(connection: Connection, per_hour: int) -> Message | None:
-    """Lock the oldest message that is due, unless enough were sent within the last hour.
+    """Lock the oldest due message, unless `per_hour` messages were sent within the last hour.
 
-    One of an incident comes after those before it. The lock ends with the caller's transaction;
-    no other process gets the message meanwhile.
+    Messages of one incident keep their order. The lock ends with the caller's transaction; no other
+    process gets the message meanwhile.
     """
     row = connection.execute(
-        """SELECT id, dedupe_key, incident_id, kind, title, body, created_at, tries, outcome, taken,
-                  greatest(created_at,
+        """SELECT id, dedupe_key, incident_id, kind, title, body, created_at, attempts, outcome,
+                  taken, greatest(created_at,
                            (SELECT max(s.ends_at) FROM driftline.silence AS s
                               JOIN driftline.incident AS i ON i.model = s.model
                                    AND (s.family IS NULL OR s.family = i.family)
                              WHERE i.id = own.incident_id AND s.ends_at <= clock_timestamp()))
              FROM driftline.notification AS own
-            WHERE sent_at IS NULL AND next_try_at <= clock_timestamp()
+            WHERE sent_at IS NULL AND next_attempt_at <= clock_timestamp()
               AND (SELECT count(*) FROM driftline.notification
                     WHERE sent_at > clock_timestamp() - interval '1 hour'
                       AND outcome = 'sent') < %s
@@ -67,54 +67,55 @@ def claim(connection: Connection, per_hour: int) -> Message | None:
                                WHERE earlier.sent_at IS NULL AND earlier.taken = '{}'
                                  AND earlier.incident_id = own.incident_id
                                  AND earlier.id < own.id)
-            ORDER BY next_try_at, id LIMIT 1 FOR UPDATE SKIP LOCKED""",
+            ORDER BY next_attempt_at, id LIMIT 1 FOR UPDATE SKIP LOCKED""",
         [per_hour],
     ).fetchone()
     return None if row is None else Message(*row)
 
 
-def sent(connection: Connection, number: int, outcome: str = "sent") -> None:
-    """A message needs no more tries: it was sent, or nobody wants it."""
+def mark_sent(connection: Connection, number: int, outcome: str = "sent") -> None:
+    """Mark a message as done: it was sent, or is no longer needed."""
     connection.execute(
         """UPDATE driftline.notification
-              SET sent_at = clock_timestamp(), outcome = %s, tries = tries + 1 WHERE id = %s""",
+              SET sent_at = clock_timestamp(), outcome = %s, attempts = attempts + 1
+            WHERE id = %s""",
         [outcome, number],
     )
 
 
-def failed(
+def mark_failed(
     connection: Connection, number: int, outcome: str, after: timedelta, taken: list[str]
 ) -> None:
-    """A delivery failed at some addresses, not at those that took it; another is due soon."""
+    """Record that a delivery failed at addresses other than `taken`; retry `after` some time."""
     connection.execute(
         """UPDATE driftline.notification
-              SET tries = tries + 1, outcome = %s, taken = %s,
-                  next_try_at = clock_timestamp() + %s::interval WHERE id = %s""",
+              SET attempts = attempts + 1, outcome = %s, taken = %s,
+                  next_attempt_at = clock_timestamp() + %s::interval WHERE id = %s""",
         [outcome, taken, after, number],
     )
 
 
-def put_off(connection: Connection, number: int, outcome: str, after: timedelta) -> None:
-    """A message is not to be told now."""
+def postpone(connection: Connection, number: int, outcome: str, after: timedelta) -> None:
+    """Deliver a message later."""
     connection.execute(
         """UPDATE driftline.notification
-              SET outcome = %s, next_try_at = clock_timestamp() + %s::interval WHERE id = %s""",
+              SET outcome = %s, next_attempt_at = clock_timestamp() + %s::interval WHERE id = %s""",
         [outcome, after, number],
     )
 
 
-def told(connection: Connection, message: Message) -> bool:
-    """Whether anybody was told of its incident before, or knows of it: who acknowledged it does."""
-    known = "id < %s AND (outcome IN ('sent', 'grafana', 'acknowledged') OR taken <> '{}')"
-    return _has(connection, message, known)
+def already_notified(connection: Connection, message: Message) -> bool:
+    """Whether anybody was notified of its incident before, or acknowledged it."""
+    condition = "id < %s AND (outcome IN ('sent', 'grafana', 'acknowledged') OR taken <> '{}')"
+    return _exists(connection, message, condition)
 
 
 def superseded(connection: Connection, message: Message) -> bool:
-    """Whether there is a newer message of its incident."""
-    return _has(connection, message, "id > %s")
+    """Whether a newer message of its incident exists."""
+    return _exists(connection, message, "id > %s")
 
 
-def _has(connection: Connection, message: Message, condition: LiteralString) -> bool:
+def _exists(connection: Connection, message: Message, condition: LiteralString) -> bool:
     row = connection.execute(
         f"""SELECT EXISTS (SELECT FROM driftline.notification
                             WHERE incident_id = %s AND {condition})""",  # noqa: S608 - constants
@@ -124,11 +125,11 @@ def _has(connection: Connection, message: Message, condition: LiteralString) -> 
     return bool(row[0])
 
 
-def waiting(connection: Connection) -> int:
-    """How many messages are due."""
+def count_due(connection: Connection) -> int:
+    """The number of due messages."""
     row = connection.execute(
         """SELECT count(*) FROM driftline.notification
-            WHERE sent_at IS NULL AND next_try_at <= clock_timestamp()"""
+            WHERE sent_at IS NULL AND next_attempt_at <= clock_timestamp()"""
     ).fetchone()
     assert row is not None
     return int(row[0])

@@ -1,4 +1,4 @@
-"""Raw rows of a version's reference that came without times: a bounded sample, as one value."""
+"""Raw rows of a version's reference without times: a bounded sample, stored as one value."""
 
 import pyarrow as pa
 
@@ -6,12 +6,12 @@ from driftline.profile import sample
 from driftline.storage.connection import Connection
 
 
-def keep(connection: Connection, model: str, version: int, packed: bytes) -> None:
-    """Store the sample that came with a version, unless there is one.
+def store(connection: Connection, model: str, version: int, packed: bytes) -> None:
+    """Store the sample registered with a version, unless one is stored.
 
     Parameters:
         connection: as role `write`.
-        packed: of `driftline.profile.sample.pack`.
+        packed: from `driftline.profile.sample.pack`.
     """
     connection.execute(
         """INSERT INTO driftline.reference_sample (model, version, rows, parquet)
@@ -21,11 +21,11 @@ def keep(connection: Connection, model: str, version: int, packed: bytes) -> Non
 
 
 def replace(connection: Connection, model: str, version: int, rows: pa.Table) -> None:
-    """Store the rows of a reference that was set anew.
+    """Store the rows of a new reference, replacing the old ones.
 
     Parameters:
         connection: as role `write`.
-        rows: of `driftline.profile.sample.take`.
+        rows: from `driftline.profile.sample.draw`.
     """
     connection.execute(
         """INSERT INTO driftline.reference_sample (model, version, rows, parquet)
@@ -38,10 +38,10 @@ def replace(connection: Connection, model: str, version: int, rows: pa.Table) ->
 
 
 def load(connection: Connection, model: str, version: int) -> pa.Table | None:
-    """The features and the score of the rows; None when none were kept.
+    """The features and the score of the rows; None if no rows are stored.
 
     Raises:
-        SchemaError: what is stored cannot be read.
+        SchemaError: the stored rows cannot be read.
     """
     row = connection.execute(
         "SELECT parquet FROM driftline.reference_sample WHERE model = %s AND version = %s",

@@ -23,9 +23,9 @@ class StoredReference:
     Attributes:
         profile: of all its rows.
         origin: where it comes from: registration, window or file.
-        since, until: the event times that it covers, where they are known.
-        block_seconds: the length of its shortest blocks; None where times are not known.
-        note: a word about it, such as the file's name.
+        since, until: the event times that it covers, if known.
+        block_seconds: the length of its shortest blocks; None without times.
+        note: free text, such as the file's name.
     """
 
     model: str
@@ -42,7 +42,7 @@ class Series(NamedTuple):
     """Blocks of one length as matrices.
 
     Attributes:
-        starts: int64[m], seconds of the epoch, ascending; stretches without rows are left out.
+        starts: int64[m], Unix seconds, ascending; blocks without rows are omitted.
         counts: int64[m, binning.size].
         sums: int64[m, binning.summed].
     """
@@ -61,13 +61,13 @@ def read(connection: Connection, model: str, version: int) -> StoredReference | 
     ).fetchone()
     if row is None:
         return None
-    binning_id, cells, *rest = row
+    binning_id, cells, *fields = row
     profile = Profile.of(binnings.read(connection, binning_id), cells)
-    return StoredReference(model, version, profile, *rest)
+    return StoredReference(model, version, profile, *fields)
 
 
-def stamp(connection: Connection, model: str) -> dict[int, datetime]:
-    """When the reference of each version was set, to see that it was set anew."""
+def created_at(connection: Connection, model: str) -> dict[int, datetime]:
+    """When the reference of each version was set, to detect that it was replaced."""
     rows = connection.execute(
         "SELECT version, created_at FROM driftline.reference WHERE model = %s", [model]
     ).fetchall()
@@ -75,7 +75,7 @@ def stamp(connection: Connection, model: str) -> dict[int, datetime]:
 
 
 def lengths(connection: Connection, model: str, version: int) -> list[tuple[str, int, int]]:
-    """(segment, seconds, blocks) of what a version has."""
+    """(segment, seconds, number of blocks) of a version."""
     rows = connection.execute(
         """SELECT segment, seconds, count(*) FROM driftline.reference_block
             WHERE model = %s AND version = %s GROUP BY 1, 2 ORDER BY 1, 2""",
@@ -93,7 +93,7 @@ def series(
     seconds: int,
     segment: str = names.ALL_ROWS,
 ) -> Series | None:
-    """The blocks of one length; None when there are none."""
+    """The blocks of one length; None if there are none."""
     rows = connection.execute(
         """SELECT extract(epoch FROM start)::bigint, cells FROM driftline.reference_block
             WHERE model = %s AND version = %s AND segment = %s AND seconds = %s
@@ -106,17 +106,17 @@ def series(
     counts = np.zeros((len(rows), binning.size), dtype=np.int64)
     sums = np.zeros((len(rows), binning.summed), dtype=np.int64)
     for i, (_, packed) in enumerate(rows):
-        one = pack.unpack(packed)
-        counts[i, one.cells] = one.counts
-        sums[i, one.cells[: len(one.sums)]] = one.sums
+        block = pack.unpack(packed)
+        counts[i, block.cells] = block.counts
+        sums[i, block.cells[: len(block.sums)]] = block.sums
     return Series(starts, counts, sums)
 
 
 def write(connection: Connection, reference: StoredReference, blocks: Iterable[Block]) -> None:
-    """Set a version's reference, instead of the one that it had; the old nulls go with it.
+    """Set or replace a version's reference; also deletes the null distributions of the old one.
 
     Parameters:
-        connection: as role `write`; readers see the old one or the new one.
+        connection: as role `write`; readers see either the old or the new reference.
     """
     profile = reference.profile
     with connection.transaction():
@@ -158,7 +158,7 @@ def write(connection: Connection, reference: StoredReference, blocks: Iterable[B
 def covered(
     blocks: Sequence[Block],
 ) -> tuple[datetime | None, datetime | None, int | None]:
-    """Since and until when blocks reach, and the length of the shortest."""
+    """Start and end of the time that blocks cover, and the length of the shortest block."""
     if not blocks:
         return None, None, None
     until = max(block.start + timedelta(seconds=block.seconds) for block in blocks)

@@ -11,12 +11,12 @@ from driftline.storage.connection import Connection
 
 
 class Report(NamedTuple):
-    """What is known of a stored report, without its HTML.
+    """A stored report without its HTML.
 
     Attributes:
-        id: its number.
+        id: report ID.
         since, until: the window, [since, until).
-        rows: how many of the window's rows it looked at.
+        rows: how many of the window's rows it is based on.
         summary: its main numbers.
     """
 
@@ -28,7 +28,7 @@ class Report(NamedTuple):
     summary: dict[str, Any]
 
 
-def keep(
+def store(
     connection: Connection,
     model: str,
     since: datetime,
@@ -38,9 +38,9 @@ def keep(
     summary: dict[str, Any],
     html: str,
 ) -> int:
-    """Store a report and link it from the verdicts and incidents of its window; gives its id.
+    """Store a report and link it from the verdicts and incidents of its window; returns its ID.
 
-    A newer report of the same window takes the place of an older one in the links.
+    A newer report of the same window replaces the older one in the links.
 
     Parameters:
         connection: as role `write`.
@@ -71,16 +71,16 @@ def html(connection: Connection, number: int) -> str:
     """The HTML of a report.
 
     Raises:
-        DriftlineError: there is none of that number.
+        DriftlineError: there is no such report.
     """
     row = connection.execute("SELECT html FROM driftline.report WHERE id = %s", [number]).fetchone()
     if row is None:
-        raise DriftlineError(f"no report {number!r} is stored: 'driftline report' makes one")
+        raise DriftlineError(f"no report {number!r} is stored: 'driftline report' creates one")
     return gzip.decompress(row[0]).decode()
 
 
 def find(connection: Connection, model: str, limit: int = 50) -> list[Report]:
-    """The stored reports of a model, the newest window first."""
+    """The stored reports of a model, newest window first."""
     rows = connection.execute(
         """SELECT id, model, since, until, rows, summary FROM driftline.report
             WHERE model = %s ORDER BY until DESC, id DESC LIMIT %s""",

@@ -1,4 +1,4 @@
-"""Who judges which models, and how far it is: heartbeats and progress."""
+"""Which runner judges which models, and their progress: heartbeats and rounds."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from driftline.storage import locks
 from driftline.storage.connection import Connection
 
-# A runner that was not heard of for so long does not count; its locks are gone with its connection.
-SILENT = timedelta(seconds=60)
-_FORGOTTEN = timedelta(hours=1)
+# A runner without a heartbeat for this long is not alive; its locks ended with its connection.
+HEARTBEAT_TIMEOUT = timedelta(seconds=60)
+_DELETE_AFTER = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,14 @@ class Runner:
     """One row of the table `runner`.
 
     Attributes:
-        shards: the shares of the models that it can serve, whoever owns them.
-        models: how many of them it owns.
+        shards: the shares of the models that it can serve, even if another runner owns them.
+        models: how many models it owns.
         watches: the models that it was started for.
     """
 
     id: str
     started_at: datetime
-    beat_at: datetime
+    heartbeat_at: datetime
     shards: Sequence[int]
     models: int
     lag_seconds: float | None
@@ -40,7 +40,7 @@ class Progress:
         clock: the time that decides which windows have ended.
         judged_until: the end of the newest judged window.
         lag_seconds: how long the oldest window that should be judged has waited.
-        failed_since: since when its rounds fail; None while they succeed.
+        failed_since: when its rounds began to fail; None while they succeed.
         updated_at: when its last round ended.
     """
 
@@ -57,53 +57,53 @@ class Progress:
 def lock(connection: Connection, share: int) -> bool:
     """Try to own a share of the models for as long as the connection lives.
 
-    Everything that the owner writes goes through the same connection: when it is lost, the
-    transaction is lost with the lock, so that two never write for one share.
+    The owner writes through the same connection: losing it ends the transaction together with the
+    lock, so that two runners never write for one share.
     """
-    return locks.take(connection, "runner", str(share))
+    return locks.acquire(connection, "runner", str(share))
 
 
 def unlock(connection: Connection, share: int) -> None:
-    """Give a share up."""
+    """Release a share."""
     locks.release(connection, "runner", str(share))
 
 
-def attending(connection: Connection) -> dict[str, Sequence[int]]:
-    """What the runners that are connected and were heard of within the last minute can serve."""
+def registered(connection: Connection) -> dict[str, Sequence[int]]:
+    """The shares that each connected runner with a recent heartbeat can serve."""
     rows = connection.execute(
         f"""SELECT id, shards FROM driftline.runner
-             WHERE beat_at > clock_timestamp() - %s::interval AND stopped_at IS NULL
+             WHERE heartbeat_at > clock_timestamp() - %s::interval AND stopped_at IS NULL
                AND {locks.is_connected("runner")}""",  # noqa: S608 - a constant
-        [SILENT],
+        [HEARTBEAT_TIMEOUT],
     ).fetchall()
     return dict(rows)
 
 
-def dealt(runner: str, wanted: Mapping[str, Collection[int]]) -> set[int]:
-    """The shares that a runner should own: each goes to one that can serve it and has fewest.
+def assigned_shares(runner: str, servable: Mapping[str, Collection[int]]) -> set[int]:
+    """The shares that a runner should own: each is assigned to the able runner with the fewest.
 
-    All runners find the same, so a share is given up only to one that takes it.
+    All runners compute the same assignment, so a share is released only to a runner that takes it.
 
     Parameters:
-        wanted: by runner, the shares that it can serve.
+        servable: by runner, the shares that it can serve.
 
-    >>> dealt("a", {"a": [1, 2, 3, 4], "b": [1, 2, 3, 4]})
+    >>> assigned_shares("a", {"a": [1, 2, 3, 4], "b": [1, 2, 3, 4]})
     {1, 3}
-    >>> dealt("a", {"a": [1, 2, 3, 4], "b": [4]})
+    >>> assigned_shares("a", {"a": [1, 2, 3, 4], "b": [4]})
     {1, 2, 3}
     """
-    able: dict[int, list[str]] = {}
-    for one in sorted(wanted):
-        for share in wanted[one]:
-            able.setdefault(share, []).append(one)
-    owned: dict[str, set[int]] = {one: set() for one in wanted}
-    for share in sorted(able, key=lambda s: (len(able[s]), s)):
-        fewest = min(able[share], key=lambda one: len(owned[one]))
+    able_runners: dict[int, list[str]] = {}
+    for name in sorted(servable):
+        for share in servable[name]:
+            able_runners.setdefault(share, []).append(name)
+    owned: dict[str, set[int]] = {name: set() for name in servable}
+    for share in sorted(able_runners, key=lambda s: (len(able_runners[s]), s)):
+        fewest = min(able_runners[share], key=lambda name: len(owned[name]))
         owned[fewest].add(share)
     return owned.get(runner, set())
 
 
-def beat(
+def heartbeat(
     connection: Connection,
     runner: str,
     *,
@@ -113,16 +113,16 @@ def beat(
     lag_seconds: float | None,
     errors: int,
 ) -> None:
-    """Record that a runner is alive, and which shares it can serve; its connection stands for it.
+    """Record that a runner is alive, its session and the shares that it can serve.
 
-    Runners that have not reported for an hour are deleted.
+    Deletes runners without a heartbeat for an hour.
     """
     connection.execute(
         f"""INSERT INTO driftline.runner (id, shards, models, watches, lag_seconds, errors,
                                          backend_pid, backend_user, backend_start)
             SELECT %s, %s, %s, %s, %s, %s, backend.* FROM ({locks.BACKEND}) AS backend
             ON CONFLICT (id) DO UPDATE
-              SET beat_at = clock_timestamp(), stopped_at = NULL,
+              SET heartbeat_at = clock_timestamp(), stopped_at = NULL,
                   shards = excluded.shards, models = excluded.models, watches = excluded.watches,
                   lag_seconds = excluded.lag_seconds, errors = excluded.errors,
                   backend_pid = excluded.backend_pid, backend_user = excluded.backend_user,
@@ -130,16 +130,16 @@ def beat(
         (runner, sorted(shards), models, list(watches), lag_seconds, errors),
     )
     connection.execute(
-        "DELETE FROM driftline.runner WHERE beat_at < clock_timestamp() - %s::interval",
-        [_FORGOTTEN],
+        "DELETE FROM driftline.runner WHERE heartbeat_at < clock_timestamp() - %s::interval",
+        [_DELETE_AFTER],
     )
 
 
 def deregister(connection: Connection, runner: str) -> None:
-    """A runner ends, and has released its shares: the others need not wait for the server.
+    """Record that a runner stopped and released its shares, so that others need not wait.
 
-    Its last heartbeat is kept: if no other runner takes over, that is noticed after
-    `grafana.heartbeat`, and not at once.
+    Its last heartbeat is kept: if no other runner takes over, the alert fires after
+    `grafana.heartbeat_timeout`, not immediately.
     """
     connection.execute(
         "UPDATE driftline.runner SET stopped_at = clock_timestamp() WHERE id = %s", [runner]
@@ -147,19 +147,19 @@ def deregister(connection: Connection, runner: str) -> None:
 
 
 def alive(connection: Connection) -> list[Runner]:
-    """The runners that have reported within the last minute and were not stopped."""
+    """The runners with a heartbeat within the last minute that were not stopped."""
     rows = connection.execute(
-        """SELECT id, started_at, beat_at, shards, models, lag_seconds, errors, watches
+        """SELECT id, started_at, heartbeat_at, shards, models, lag_seconds, errors, watches
              FROM driftline.runner
-            WHERE beat_at > clock_timestamp() - %s::interval AND stopped_at IS NULL
+            WHERE heartbeat_at > clock_timestamp() - %s::interval AND stopped_at IS NULL
             ORDER BY id""",
-        [SILENT],
+        [HEARTBEAT_TIMEOUT],
     ).fetchall()
     return [Runner(*row) for row in rows]
 
 
 def progress(connection: Connection, model: str | None = None) -> list[Progress]:
-    """How far a model is judged, or all of them."""
+    """The progress of one model, or of all."""
     rows = connection.execute(
         """SELECT model, shard, clock, judged_until, lag_seconds, failed_since, error, updated_at
              FROM driftline.monitor_progress
@@ -169,7 +169,7 @@ def progress(connection: Connection, model: str | None = None) -> list[Progress]
     return [Progress(*row) for row in rows]
 
 
-def advance(
+def record_success(
     connection: Connection,
     model: str,
     shard: int,
@@ -178,7 +178,7 @@ def advance(
     judged_until: datetime | None,
     lag_seconds: float,
 ) -> None:
-    """A round of a model has succeeded."""
+    """Record that a round of a model succeeded."""
     connection.execute(
         """INSERT INTO driftline.monitor_progress (model, shard, clock, judged_until, lag_seconds)
            VALUES (%s, %s, %s, %s, %s)
@@ -191,8 +191,8 @@ def advance(
     )
 
 
-def fail(connection: Connection, model: str, shard: int, error: str) -> None:
-    """A round of a model has failed."""
+def record_failure(connection: Connection, model: str, shard: int, error: str) -> None:
+    """Record that a round of a model failed."""
     connection.execute(
         """INSERT INTO driftline.monitor_progress (model, shard, failed_since, error)
            VALUES (%s, %s, clock_timestamp(), %s)

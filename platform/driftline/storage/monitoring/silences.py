@@ -1,4 +1,4 @@
-"""Silences: for a while nobody is told about a model, or one family of it."""
+"""Silences: no notifications about a model, or one family of it, until they end."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ class Silence:
 
     Attributes:
         family: None for all.
-        grafana_id: of the silence that was made in Grafana for it, if any.
+        grafana_id: ID of the corresponding silence in Grafana, if any.
     """
 
     id: int
@@ -28,7 +28,7 @@ class Silence:
 
 
 def active(connection: Connection, model: str | None = None) -> list[Silence]:
-    """The silences that hold now, of one model or of all."""
+    """The active silences of one model, or of all."""
     rows = connection.execute(
         f"""SELECT {_COLUMNS} FROM driftline.silence
              WHERE (%(model)s::text IS NULL OR model = %(model)s)
@@ -48,7 +48,7 @@ def add(
     by: str,
     reason: str,
 ) -> int:
-    """Silence from now on; gives the silence's number."""
+    """Add a silence that starts now; returns its ID."""
     with connection.transaction():
         row = connection.execute(
             """INSERT INTO driftline.silence (model, family, ends_at, created_by, reason)
@@ -61,7 +61,7 @@ def add(
 
 
 def end(connection: Connection, model: str, family: str | None) -> int:
-    """End the silences of a model, or of one family of it; gives how many."""
+    """End the silences of a model, or of one family of it; returns their number."""
     with connection.transaction():
         ended = connection.execute(
             """UPDATE driftline.silence SET ends_at = clock_timestamp()
@@ -74,7 +74,7 @@ def end(connection: Connection, model: str, family: str | None) -> int:
 
 
 def refresh(connection: Connection, model: str) -> None:
-    """Write into the alerts of a model until when they are silenced."""
+    """Update `silenced_until` in the alerts of a model."""
     connection.execute(
         """UPDATE driftline.alert
               SET silenced_until = (SELECT max(s.ends_at) FROM driftline.silence AS s

@@ -1,4 +1,4 @@
-"""What the monitors said: the newest revision of each look, and the older ones."""
+"""The verdicts of the monitors: the newest revision of each test, and the history."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from driftline.storage.connection import Connection
 
 
 class Row(NamedTuple):
-    """One look; the fields are those of `driftline.monitors.windows.verdict.Verdict`."""
+    """One verdict; the fields are those of `driftline.monitors.windows.verdict.Verdict`."""
 
     segment: str
     column: str
@@ -34,8 +34,8 @@ class Row(NamedTuple):
     report_id: int | None = None
 
 
-class Past(NamedTuple):
-    """A stored look, as a fold over a column's past reads it."""
+class PastVerdict(NamedTuple):
+    """A stored verdict, as monitors read a column's past."""
 
     end: datetime
     version: int
@@ -44,12 +44,12 @@ class Past(NamedTuple):
     value: float | None
     effect: float | None
     p_value: float | None
-    judged_at: datetime | None = None  # None: it is not stored yet
+    judged_at: datetime | None = None  # None: not stored yet
 
 
 FIELDS = ", ".join(f'"{name}"' for name in Row._fields)
 _ALL = f"window_end, model, window_seconds, revision, {FIELDS}"
-_HISTORY_KEPT = timedelta(days=90)
+_KEEP_HISTORY = timedelta(days=90)
 
 
 def write(
@@ -60,23 +60,22 @@ def write(
     rows: Iterable[Row],
     *,
     revision: int,
-    sparing: Sequence[str] = (),
+    keep_monitors: Sequence[str] = (),
 ) -> None:
-    """Store the verdicts of a window; what was said of it before goes to the history, its report
-    stays.
+    """Store the verdicts of a window; earlier ones move to the history, the report link is kept.
 
     Parameters:
         revision: of the window; 0 the first time.
-        sparing: what these monitors said stays.
+        keep_monitors: monitors whose verdicts are kept.
     """
     report = None
     if revision:
-        values = {"model": model, "seconds": seconds, "end": end, "sparing": list(sparing)}
-        _, report = _retire(connection, "NOT monitor = ANY(%(sparing)s)", values)
+        values = {"model": model, "seconds": seconds, "end": end, "kept": list(keep_monitors)}
+        _, report = _move_to_history(connection, "NOT monitor = ANY(%(kept)s)", values)
     _insert(connection, (end, model, seconds, revision), rows, report)
 
 
-def say(
+def write_monitor(
     connection: Connection,
     model: str,
     seconds: int,
@@ -86,62 +85,62 @@ def say(
     monitor: str,
     revision: int | None = None,
 ) -> None:
-    """Store what one monitor says of a window; what it said before goes to the history, its report
-    stays.
+    """Store one monitor's verdicts of a window; its earlier ones move to the history, the report
+    link is kept.
 
     Parameters:
-        revision: later than the one before; default: the next.
+        revision: higher than the last one; default: the next.
     """
     values = {"model": model, "seconds": seconds, "end": end, "monitor": monitor}
-    last, report = _retire(connection, "monitor = %(monitor)s", values)
-    following = 0 if last is None else last + 1
-    number = following if revision is None else revision
-    _insert(connection, (end, model, seconds, number), rows, report)
+    last, report = _move_to_history(connection, "monitor = %(monitor)s", values)
+    if revision is None:
+        revision = 0 if last is None else last + 1
+    _insert(connection, (end, model, seconds, revision), rows, report)
 
 
-def _retire(
-    connection: Connection, which: LiteralString, values: dict[str, object]
+def _move_to_history(
+    connection: Connection, condition: LiteralString, values: dict[str, object]
 ) -> tuple[int | None, int | None]:
-    """Move what was said of a window into the history; gives its newest revision and its report."""
+    """Move verdicts of a window to the history; returns their newest revision and report."""
     row = connection.execute(
-        f"""WITH gone AS (
+        f"""WITH moved AS (
               DELETE FROM driftline.verdict
                WHERE model = %(model)s AND window_seconds = %(seconds)s AND window_end = %(end)s
-                 AND {which}
-              RETURNING *), kept AS (
+                 AND {condition}
+              RETURNING *), stored AS (
             INSERT INTO driftline.verdict_history ({_ALL}, judged_at)
-            SELECT {_ALL}, judged_at FROM gone ON CONFLICT DO NOTHING)
-            SELECT max(revision), max(report_id) FROM gone""",  # noqa: S608 - constants
+            SELECT {_ALL}, judged_at FROM moved ON CONFLICT DO NOTHING)
+            SELECT max(revision), max(report_id) FROM moved""",  # noqa: S608 - constants
         values,
     ).fetchone()
     assert row is not None
     return row[0], row[1]
 
 
-class Known(NamedTuple):
-    """What a monitor with one look a window said of one."""
+class WindowVerdict(NamedTuple):
+    """The verdict of a monitor with one test per window."""
 
     status: str
     threshold: float | None
     detail: str
 
 
-def known(
+def window_verdicts(
     connection: Connection, model: str, seconds: int, monitor: str, ends: Sequence[datetime]
-) -> dict[datetime, Known]:
-    """What a monitor with one look a window said of some windows, by their ends."""
+) -> dict[datetime, WindowVerdict]:
+    """The verdicts of a monitor with one test per window, by the ends of the windows."""
     rows = connection.execute(
         """SELECT window_end, status, threshold, detail FROM driftline.verdict
             WHERE model = %s AND window_seconds = %s AND window_end = ANY(%s) AND monitor = %s""",
         [model, seconds, list(ends), monitor],
     ).fetchall()
-    return {end: Known(*rest) for end, *rest in rows}
+    return {end: WindowVerdict(*fields) for end, *fields in rows}
 
 
 def revisions(
     connection: Connection, model: str, seconds: int, monitor: str, *, since: datetime
 ) -> dict[datetime, int]:
-    """The newest revision of what a monitor said of windows that end from some time on, by ends."""
+    """The newest revision of a monitor's verdicts of windows that end since a time, by ends."""
     rows = connection.execute(
         """SELECT window_end, max(revision) FROM driftline.verdict
             WHERE model = %s AND window_seconds = %s AND window_end >= %s AND monitor = %s
@@ -154,20 +153,20 @@ def revisions(
 def last_values(
     connection: Connection, model: str, seconds: int, monitor: str, ends: Sequence[datetime]
 ) -> dict[datetime, dict[str, tuple[str, int, str]]]:
-    """Status, rows and detail of each column that a monitor judged at some windows, by ends."""
+    """Status, rows and detail of each column that a monitor judged, by the ends of windows."""
     rows = connection.execute(
         """SELECT window_end, "column", status, rows, detail FROM driftline.verdict
             WHERE model = %s AND window_seconds = %s AND window_end = ANY(%s) AND monitor = %s""",
         [model, seconds, list(ends), monitor],
     ).fetchall()
-    found: dict[datetime, dict[str, tuple[str, int, str]]] = {}
-    for end, column, *said in rows:
-        found.setdefault(end, {})[column] = (said[0], said[1], said[2])
-    return found
+    by_end: dict[datetime, dict[str, tuple[str, int, str]]] = {}
+    for end, column, *fields in rows:
+        by_end.setdefault(end, {})[column] = (fields[0], fields[1], fields[2])
+    return by_end
 
 
 def of_window(connection: Connection, model: str, seconds: int, end: datetime) -> list[Row]:
-    """What was said of one window last."""
+    """The current verdicts of one window."""
     rows = connection.execute(
         f"""SELECT {FIELDS} FROM driftline.verdict
              WHERE model = %s AND window_seconds = %s AND window_end = %s
@@ -177,29 +176,29 @@ def of_window(connection: Connection, model: str, seconds: int, end: datetime) -
     return [Row(*row) for row in rows]
 
 
-def said(
+def of_monitor(
     connection: Connection, model: str, seconds: int, monitor: str, since: datetime
 ) -> dict[datetime, list[Row]]:
-    """What a monitor said of the windows that end from some time on, by their ends, in order."""
+    """A monitor's verdicts of the windows that end since a time, by their ends, in order."""
     rows = connection.execute(
         f"""SELECT window_end, {FIELDS} FROM driftline.verdict
              WHERE model = %s AND window_seconds = %s AND window_end >= %s AND monitor = %s
              ORDER BY window_end, "column", segment, version""",  # noqa: S608 - constants
         [model, seconds, since, monitor],
     ).fetchall()
-    found: dict[datetime, list[Row]] = {}
+    by_end: dict[datetime, list[Row]] = {}
     for end, *row in rows:
-        found.setdefault(end, []).append(Row(*row))
-    return found
+        by_end.setdefault(end, []).append(Row(*row))
+    return by_end
 
 
 class Flags(NamedTuple):
-    """What a window says of a family.
+    """The state of a family in one window.
 
     Attributes:
-        alarm: of a look that may open incidents; of driftline itself, a look of any family failed.
-        broken: a look of the family failed; of driftline itself, that is an alarm.
-        empty: nothing could be judged, for want of rows.
+        alarm: a test that may open incidents alarmed; for the family `pipeline`, any test failed.
+        broken: a test of the family failed; for the family `pipeline`, this is an alarm instead.
+        empty: nothing could be judged, because of too few rows.
     """
 
     end: datetime
@@ -211,7 +210,7 @@ class Flags(NamedTuple):
 def flags(
     connection: Connection, model: str, seconds: int, since: datetime
 ) -> dict[str, list[Flags]]:
-    """What the windows of one length that end from some time on say of each family, in order."""
+    """The flags of each family in windows of one length that end since a time, in order."""
     rows = connection.execute(
         """SELECT family, window_end, bool_or(status = 'alarm'), bool_or(status = 'broken'),
                   bool_and(status IN ('no_data', 'insufficient'))
@@ -221,24 +220,24 @@ def flags(
             GROUP BY 1, 2 ORDER BY 1, 2""",
         [model, seconds, since],
     ).fetchall()
-    found: dict[str, list[Flags]] = {}
-    for family, *rest in rows:
-        found.setdefault(family, []).append(Flags(*rest))
-    found[PIPELINE] = _of_itself(flag for family in found.values() for flag in family)
-    return found
+    by_family: dict[str, list[Flags]] = {}
+    for family, *fields in rows:
+        by_family.setdefault(family, []).append(Flags(*fields))
+    by_family[PIPELINE] = _pipeline_flags(flag for family in by_family.values() for flag in family)
+    return by_family
 
 
-def reaching(
+def nth_newest_end(
     connection: Connection, model: str, seconds: int, family: str, *, until: datetime, n: int
 ) -> datetime | None:
-    """The end of the n-th newest window that ends at `until` or before and in which something of
-    a family was judged, or of as many as there are; None where there are none."""
+    """The end of the n-th newest window (or the oldest, if fewer) that ends by `until` and in which
+    something of a family was judged; None if there is none."""
     row = connection.execute(
         """SELECT min(window_end) FROM (
              SELECT DISTINCT window_end FROM driftline.verdict
               WHERE model = %(model)s AND window_seconds = %(seconds)s
                 AND window_end <= %(until)s AND (alerts OR status = 'broken')
-                AND (family = %(family)s OR %(family)s = %(itself)s)
+                AND (family = %(family)s OR %(family)s = %(pipeline)s)
                 AND status NOT IN ('no_data', 'insufficient')
               ORDER BY window_end DESC LIMIT %(n)s) AS newest""",
         {
@@ -246,23 +245,23 @@ def reaching(
             "seconds": seconds,
             "until": until,
             "family": family,
-            "itself": PIPELINE,
+            "pipeline": PIPELINE,
             "n": n,
         },
     ).fetchone()
     assert row is not None
-    found: datetime | None = row[0]
-    return found
+    end: datetime | None = row[0]
+    return end
 
 
-def _of_itself(flags: Iterable[Flags]) -> list[Flags]:
-    """Flags of all families as those of driftline itself."""
+def _pipeline_flags(flags: Iterable[Flags]) -> list[Flags]:
+    """The flags of family `pipeline`, from those of all families."""
     by_end: dict[datetime, list[Flags]] = {}
     for flag in flags:
         by_end.setdefault(flag.end, []).append(flag)
     return [
-        Flags(end, any(f.broken for f in same), broken=False, empty=all(f.empty for f in same))
-        for end, same in sorted(by_end.items())
+        Flags(end, any(f.broken for f in group), broken=False, empty=all(f.empty for f in group))
+        for end, group in sorted(by_end.items())
     ]
 
 
@@ -280,7 +279,7 @@ def alarms(
     return [(end, seconds, Row(*row)) for end, seconds, *row in rows]
 
 
-def past(
+def past_verdicts(
     connection: Connection,
     model: str,
     seconds: int,
@@ -289,13 +288,13 @@ def past(
     since: datetime,
     until: datetime,
     every: int = 1,
-) -> dict[tuple[str, str], list[Past]]:
-    """(column, segment) -> the looks of a monitor at windows that end in [since, until], in order.
+) -> dict[tuple[str, str], list[PastVerdict]]:
+    """(column, segment) -> a monitor's verdicts of windows that end in [since, until], in order.
 
-    Of two versions that were judged in one window the one with more rows counts.
+    If two versions were judged in one window, the one with more rows counts.
 
     Parameters:
-        every: only windows that end at whole multiples of so many seconds since 1970.
+        every: only windows that end at multiples of this number of seconds since 1970.
     """
     rows = connection.execute(
         """SELECT DISTINCT ON ("column", segment, window_end)
@@ -307,10 +306,10 @@ def past(
             ORDER BY "column", segment, window_end, rows DESC, version DESC""",
         [model, seconds, since, until, monitor, every],
     ).fetchall()
-    found: dict[tuple[str, str], list[Past]] = {}
-    for column, segment, *rest in rows:
-        found.setdefault((column, segment), []).append(Past(*rest))
-    return found
+    by_column: dict[tuple[str, str], list[PastVerdict]] = {}
+    for column, segment, *fields in rows:
+        by_column.setdefault((column, segment), []).append(PastVerdict(*fields))
+    return by_column
 
 
 def _insert(
@@ -325,16 +324,16 @@ def _insert(
 
 
 def expire(connection: Connection, keep: timedelta) -> int:
-    """Delete what is older than it is good for; gives how many rows.
+    """Delete expired verdicts; returns the number of deleted rows.
 
-    Older revisions go after 90 days. Windows shorter than a day go after `keep`: verdicts that
-    alarmed stay, and so do those of whole days and what labels have shown: a version's first
-    windows are what its later ones are compared with, for as long as it serves.
+    Older revisions expire after 90 days, windows shorter than a day after `keep`. Kept are alarms,
+    verdicts of whole days, and those based on labels: while a version serves, its first windows are
+    the baseline for its later ones.
     """
-    gone = connection.execute(
+    deleted = connection.execute(
         "DELETE FROM driftline.verdict_history WHERE window_end < clock_timestamp() - %s::interval"
         " AND judged_at < clock_timestamp() - %s::interval",
-        [_HISTORY_KEPT, _HISTORY_KEPT],
+        [_KEEP_HISTORY, _KEEP_HISTORY],
     ).rowcount
     for statement in (
         f"""DELETE FROM driftline.verdict WHERE window_seconds < 86400 AND status <> 'alarm'
@@ -346,5 +345,5 @@ def expire(connection: Connection, keep: timedelta) -> int:
               AND j.window_end = window_stat.window_end
               AND j.judged_at < clock_timestamp() - %s::interval""",
     ):
-        gone += connection.execute(statement, [keep]).rowcount
-    return gone
+        deleted += connection.execute(statement, [keep]).rowcount
+    return deleted

@@ -1,9 +1,9 @@
-"""Raw rows of a window: a sample in which every row has the same chance, whatever the traffic.
+"""Raw rows of a window: a sample in which every row has the same chance, at any traffic.
 
-What is read does not grow with the traffic. A busy window is cut into strata of equal length, and
-of each a slice at a pseudo-random place is read, by the index on the event time; of what was read,
-the rows with the lowest hash of their event's id are the sample. The same window gives the same
-sample, as long as no rows are added.
+The amount read does not grow with the traffic. A busy window is cut into strata of equal length. Of
+each stratum a slice at a pseudo-random place is read, by the index on the event time; the sample is
+the rows read with the lowest hashes of their event IDs. The same window gives the same sample, as
+long as no rows are added.
 """
 
 import hashlib
@@ -21,9 +21,9 @@ from driftline.storage.log.rows import stream
 from driftline.storage.profiles import profile_rows
 from driftline.storage.tables import prediction_table
 
-LABEL = "label"  # the truth, beside the features; NaN where it is not known
+LABEL = "label"  # the column of labels, beside the features; NaN if unknown
 
-_READ = 8  # times the sample's size are read, at most about
+_READ = 8  # times the sample's size is read, at most about
 _STRATA = 512
 
 _ROWS = """
@@ -31,16 +31,16 @@ SELECT {columns}, hashtextextended(event_id, 0) AS hash FROM {table}
  WHERE event_time >= {since} AND event_time < {until}
    AND ({version}::int IS NULL OR model_version = {version})
 """
-# LATERAL: one look into the index for each slice.
+# LATERAL: one index scan per slice.
 _SLICED = """
-SELECT one.* FROM unnest({starts}::timestamptz[], {ends}::timestamptz[]) AS slice (since, until),
+SELECT part.* FROM unnest({starts}::timestamptz[], {ends}::timestamptz[]) AS slice (since, until),
   LATERAL (SELECT {columns}, hashtextextended(event_id, 0) AS hash FROM {table}
             WHERE event_time >= slice.since AND event_time < slice.until
-              AND ({version}::int IS NULL OR model_version = {version})) AS one
+              AND ({version}::int IS NULL OR model_version = {version})) AS part
 """
 _SAMPLE = """
 SELECT {columns} FROM (
-  SELECT * FROM ({rows}) AS one ORDER BY hash, event_time LIMIT {limit}) AS sample
+  SELECT * FROM ({rows}) AS part ORDER BY hash, event_time LIMIT {limit}) AS sample
 """
 
 
@@ -54,17 +54,17 @@ def read(
     version: int | None = None,
     features: bool = True,
     labelled: bool = False,
-    known: datetime | None = None,
+    labels_until: datetime | None = None,
 ) -> pa.Table:
     """A sample of the predictions of [since, until), in the order of event time.
 
     Parameters:
         connection: as role `read`.
         rows: how many at most.
-        version: only those of this version.
-        features: with the features.
-        labelled: with the truth, where it is known, as column `label`.
-        known: only truth that was known by then; default: all.
+        version: only predictions of this version.
+        features: include the features.
+        labelled: include the labels as column `label`.
+        labels_until: only labels with times up to then; default: all.
 
     Returns:
         event_time, event_id, model_version, score, the features, and the label.
@@ -72,14 +72,16 @@ def read(
     Raises:
         SchemaError: the model has no table.
     """
-    own = [names.EVENT_TIME, names.EVENT_ID, "model_version", names.SCORE]
-    kept = [f for f in prediction_table.features(connection, model) if features and _is_flat(f)]
-    columns = [*own, *(field.name for field in kept)]
+    system = [names.EVENT_TIME, names.EVENT_ID, "model_version", names.SCORE]
+    flat_features = [
+        f for f in prediction_table.features(connection, model) if features and _is_flat(f)
+    ]
+    columns = [*system, *(field.name for field in flat_features)]
     share = _share(rows, profile_rows.rows(connection, model, since, until))
     query = _query(model, columns, share, rows, since=since, until=until, version=version)
     batches = list(stream(connection, query, None))
     if not batches:
-        return _empty(kept, labelled=labelled)
+        return _empty(flat_features, labelled=labelled)
     sample = pa.Table.from_batches(batches)
     times = sample[names.EVENT_TIME].to_pylist()
     sample = sample.set_column(
@@ -89,14 +91,14 @@ def read(
     if labelled:
         ids = sample[names.EVENT_ID].to_pylist()
         label = latest_labels.latest(
-            connection, model, since, ids, until=known or latest_labels.EVER
+            connection, model, since, ids, until=labels_until or latest_labels.EVER
         )
         sample = sample.append_column(LABEL, pa.array(label))
     return sample
 
 
 _TIME = pa.timestamp("us", tz="UTC")
-_OWN = pa.schema(
+_SYSTEM_SCHEMA = pa.schema(
     [
         (names.EVENT_TIME, _TIME),
         (names.EVENT_ID, pa.string()),
@@ -126,11 +128,11 @@ def _is_flat(field: pa.Field) -> bool:
 
 def _empty(features: list[pa.Field], *, labelled: bool) -> pa.Table:
     label = [pa.field(LABEL, pa.float64())] if labelled else []
-    return pa.schema([*_OWN, *features, *label]).empty_table()
+    return pa.schema([*_SYSTEM_SCHEMA, *features, *label]).empty_table()
 
 
 def _share(rows: int, logged: int) -> float:
-    """The part of the window that is read: a power of two, so that a few late rows move nothing."""
+    """The share of the window that is read: a power of two, so that late rows rarely change it."""
     if logged <= _READ * rows:
         return 1.0
     return float(2.0 ** np.ceil(np.log2(_READ * rows / logged)))
@@ -146,38 +148,38 @@ def _query(
     until: datetime,
     version: int | None,
 ) -> sql.Composed:
-    listed = sql.SQL(", ").join(map(sql.Identifier, columns))
+    column_list = sql.SQL(", ").join(map(sql.Identifier, columns))
     table = sql.Identifier(names.SCHEMA, names.prediction_table(model))
     if share >= 1:
         rows = sql.SQL(_ROWS).format(
-            columns=listed, table=table, since=since, until=until, version=version
+            columns=column_list, table=table, since=since, until=until, version=version
         )
     else:
         starts, ends = slices(model, since, until, share)
         rows = sql.SQL(_SLICED).format(
-            columns=listed, table=table, starts=starts, ends=ends, version=version
+            columns=column_list, table=table, starts=starts, ends=ends, version=version
         )
-    return sql.SQL(_SAMPLE).format(columns=listed, rows=rows, limit=limit)
+    return sql.SQL(_SAMPLE).format(columns=column_list, rows=rows, limit=limit)
 
 
 def slices(
     model: str, since: datetime, until: datetime, share: float
 ) -> tuple[list[datetime], list[datetime]]:
-    """Where to read: in each stratum a slice of its length times `share`, at a random place.
+    """What to read: in each stratum a slice of its length times `share`, at a random place.
 
-    A slice that would end behind its stratum goes on at the stratum's beginning, so that every
-    instant has the same chance.
+    A slice that would end after its stratum continues at the stratum's start, so that every instant
+    has the same chance.
 
     Returns:
         Starts and ends.
     """
     stratum = (until - since) / _STRATA
     key = hashlib.sha256(f"{model} {since.isoformat()} {until.isoformat()}".encode()).digest()
-    places = np.random.default_rng(np.frombuffer(key, np.uint32)).random(_STRATA)
-    found: list[tuple[timedelta, timedelta]] = []
-    for i, place in enumerate(places.tolist()):
-        first, last = place, place + share
-        found.append((stratum * (i + first), stratum * (i + min(last, 1.0))))
+    offsets = np.random.default_rng(np.frombuffer(key, np.uint32)).random(_STRATA)
+    spans: list[tuple[timedelta, timedelta]] = []
+    for i, offset in enumerate(offsets.tolist()):
+        first, last = offset, offset + share
+        spans.append((stratum * (i + first), stratum * (i + min(last, 1.0))))
         if last > 1:
-            found.append((stratum * i, stratum * (i + last - 1)))
-    return [since + start for start, _ in found], [since + end for _, end in found]
+            spans.append((stratum * i, stratum * (i + last - 1)))
+    return [since + start for start, _ in spans], [since + end for _, end in spans]

@@ -1,4 +1,4 @@
-"""What the cells of stored profiles mean, by the id that their rows name."""
+"""Stored binnings, which define the cells of profiles, by id."""
 
 from functools import lru_cache
 
@@ -35,7 +35,7 @@ def of_version(connection: Connection, model: str, version: int) -> Binning | No
     return None if row is None else _parse(row[0])
 
 
-# one object for one binning, however many versions have it: what depends on it is cached there
+# one object per binning, shared by all versions that have it, because results are cached on it
 @lru_cache(maxsize=1024)
 def _parse(spec: str) -> Binning:
     return Binning.from_json(spec)

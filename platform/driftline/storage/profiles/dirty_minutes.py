@@ -1,4 +1,4 @@
-"""Which minutes of event time were counted since the monitors looked last."""
+"""Minutes of event time whose counts changed since the monitors last read them."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -11,29 +11,29 @@ from driftline.kafka.intervals import Ints
 from driftline.storage.connection import Connection
 
 
-def models(connection: Connection, among: Sequence[str]) -> set[str]:
-    """Which of the models have something new."""
+def models(connection: Connection, candidates: Sequence[str]) -> set[str]:
+    """Which of the models have changed minutes."""
     rows = connection.execute(
         """SELECT name FROM unnest(%s::text[]) AS name
             WHERE EXISTS (SELECT FROM driftline.dirty_window WHERE model = name)""",
-        [list(among)],
+        [list(candidates)],
     ).fetchall()
     return {name for (name,) in rows}
 
 
 def pending(connection: Connection, model: str) -> Ints:
-    """The minutes that `take` would give; their marks stay."""
+    """The minutes that `consume` would return; their marks are kept."""
     rows = connection.execute(
         "SELECT minutes FROM driftline.dirty_window WHERE model = %s", [model]
     ).fetchall()
     return _union(rows)
 
 
-def take(connection: Connection, model: str) -> Ints:
-    """The minutes that changed, int64[n, 2] as [first, end) since 1970; they are marked as seen.
+def consume(connection: Connection, model: str) -> Ints:
+    """The changed minutes, int64[n, 2] as [first, end) since 1970; deletes their marks.
 
-    The marks are gone when the caller's transaction commits. Rows that were counted are committed
-    with their marks, so what is read after this holds all that was marked.
+    The marks are deleted when the caller's transaction commits. Counts are committed together with
+    their marks, so profiles read after this contain all marked changes.
     """
     rows = connection.execute(
         "DELETE FROM driftline.dirty_window WHERE model = %s RETURNING minutes", [model]
@@ -41,21 +41,21 @@ def take(connection: Connection, model: str) -> Ints:
     return _union(rows)
 
 
-def expire(connection: Connection, before: datetime) -> int:
-    """Forget marks that nobody has read: where no monitors run, they would grow for ever.
+def expire(connection: Connection, marked_before: datetime) -> int:
+    """Delete marks that no monitor read: they would accumulate forever where none runs.
 
-    With them goes what was added up of these models: it may lack what was marked.
+    Also deletes the hour sums of these models, which might miss the marked changes.
     """
     connection.execute(
         """DELETE FROM driftline.profile_hour WHERE model IN
              (SELECT model FROM driftline.dirty_window WHERE marked_at < %s)""",
-        [before.astimezone(UTC)],
+        [marked_before.astimezone(UTC)],
     )
     return connection.execute(
-        "DELETE FROM driftline.dirty_window WHERE marked_at < %s", [before.astimezone(UTC)]
+        "DELETE FROM driftline.dirty_window WHERE marked_at < %s", [marked_before.astimezone(UTC)]
     ).rowcount
 
 
 def _union(rows: Iterable[tuple[Any, ...]]) -> Ints:
-    pairs = [(one.lower, one.upper) for (many,) in rows for one in many]
+    pairs = [(minutes.lower, minutes.upper) for (ranges,) in rows for minutes in ranges]
     return intervals.union(np.array(pairs, dtype=np.int64).reshape(-1, 2))

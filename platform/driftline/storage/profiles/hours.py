@@ -1,7 +1,7 @@
-"""Sums of whole hours: a long window reads a few rows an hour instead of one a minute.
+"""Sums of whole hours: a long window reads a few rows per hour instead of one per minute.
 
-A copy, which may be dropped at any time: `driftline.profile` alone says what was counted. An hour
-that was counted since it was added up is marked in `driftline.dirty_window`, and read by minutes.
+A copy that may be deleted at any time: `driftline.profile` is authoritative. An hour whose counts
+changed after it was summed is marked in `driftline.dirty_window`, and read by minutes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,8 +19,8 @@ _SPAN = 60  # minutes
 _COLUMNS = "bucket, version, role, segment, binning_id, rows, cells"
 
 
-def add_up(connection: Connection, model: str, hours: Iterable[datetime]) -> None:
-    """Add some hours up, whose old sums are dropped; in the caller's transaction.
+def write_sums(connection: Connection, model: str, hours: Iterable[datetime]) -> None:
+    """Store the sums of hours whose old sums were deleted, in the caller's transaction.
 
     Parameters:
         hours: their starts.
@@ -34,7 +34,7 @@ def add_up(connection: Connection, model: str, hours: Iterable[datetime]) -> Non
 
 
 def sums(connection: Connection, model: str, hour: datetime) -> list[ProfileRow]:
-    """What the profiles of an hour add up to; nothing where they have become days."""
+    """The sums of an hour's profiles; empty if they were compacted to days."""
     rows = connection.execute(
         f"""SELECT {COLUMNS} FROM driftline.profile
             WHERE model = %s AND bucket >= %s AND bucket < %s
@@ -45,12 +45,12 @@ def sums(connection: Connection, model: str, hour: datetime) -> list[ProfileRow]
     return list(merged([ProfileRow(*row) for row in rows], _SPAN))
 
 
-def drop(connection: Connection, model: str, hours: Iterable[datetime], before: datetime) -> None:
-    """Drop the sums of some hours, and of all that start before a time."""
+def drop(connection: Connection, model: str, hours: Iterable[datetime], oldest: datetime) -> None:
+    """Delete the sums of these hours, and of all that start before a time."""
     connection.execute(
         """DELETE FROM driftline.profile_hour
             WHERE model = %s AND (bucket = ANY(%s) OR bucket < %s)""",
-        [model, sorted(hours), before],
+        [model, sorted(hours), oldest],
     )
 
 
@@ -61,12 +61,12 @@ def read(
     until: datetime,
     segments: Sequence[str] = (),
 ) -> list[ProfileRow]:
-    """What `windows.read` gives of [since, until), added up by the hour where that was done.
+    """The rows of `windows.read` for [since, until), with hour sums where they exist.
 
     Raises:
         SchemaError: see `windows.read`.
     """
-    stale = of_minutes(dirty_minutes.pending(connection, model))
+    stale = containing(dirty_minutes.pending(connection, model))
     rows = connection.execute(
         f"""SELECT {_COLUMNS} FROM driftline.profile_hour
              WHERE model = %s AND bucket >= %s AND bucket <= %s AND segment = ANY(%s)
@@ -74,18 +74,18 @@ def read(
         [model, since, until - HOUR, [names.ALL_ROWS, *segments]],
         binary=True,
     ).fetchall()
-    added = [ProfileRow(row[0], _SPAN, *row[1:]) for row in rows if row[0] not in stale]
-    found = list(added)
-    for first, end in _between(sorted({row.bucket for row in added}), since, until):
-        found += windows.read(connection, model, first, end, segments)
-    return found
+    summed = [ProfileRow(row[0], _SPAN, *row[1:]) for row in rows if row[0] not in stale]
+    rows_read = list(summed)
+    for first, end in _between(sorted({row.bucket for row in summed}), since, until):
+        rows_read += windows.read(connection, model, first, end, segments)
+    return rows_read
 
 
-def of_minutes(minutes: Ints) -> set[datetime]:
-    """The hours that some minutes lie in, int64[n, 2] as [first, end) since 1970.
+def containing(minutes: Ints) -> set[datetime]:
+    """The hours that contain minutes, int64[n, 2] as [first, end) since 1970.
 
     >>> import numpy as np
-    >>> len(of_minutes(np.array([[30, 61], [130, 140]])))
+    >>> len(containing(np.array([[30, 61], [130, 140]])))
     3
     """
     return {
@@ -98,11 +98,11 @@ def of_minutes(minutes: Ints) -> set[datetime]:
 def _between(
     hours: Sequence[datetime], since: datetime, until: datetime
 ) -> Iterator[tuple[datetime, datetime]]:
-    """The stretches of [since, until) that none of the hours covers."""
-    at = since
+    """The spans of [since, until) that none of the hours covers."""
+    start = since
     for hour in hours:
-        if at < hour:
-            yield at, hour
-        at = hour + HOUR
-    if at < until:
-        yield at, until
+        if start < hour:
+            yield start, hour
+        start = hour + HOUR
+    if start < until:
+        yield start, until

@@ -1,4 +1,4 @@
-"""Stored profiles: any window is a sum of rows, and compaction keeps the rows few."""
+"""Stored profiles: any window is a sum of rows, and compaction limits their number."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,10 +12,10 @@ from driftline.profile.profile import Profile
 from driftline.storage import locks
 from driftline.storage.connection import Connection
 
-# Age, by the model's clock, from which rows are merged to so many minutes.
+# Age, by the model's clock, from which rows are merged to hours and days.
 _HOURS_AFTER = timedelta(days=2)
 _DAYS_AFTER = timedelta(days=90)
-# Packed rows that one transaction of a compaction reads at most, unless one bucket has more.
+# Most packed rows that one transaction of a compaction reads, unless one bucket has more.
 _ROWS_AT_ONCE = 20_000
 
 COLUMNS = "bucket, span_minutes, version, role, segment, binning_id, rows, cells"
@@ -51,13 +51,13 @@ def read(
 ) -> list[ProfileRow]:
     """The packed rows of a window of event time, in order of their buckets.
 
-    A row is given whole when it overlaps the window at all; after compaction (2 days) rows are
-    hours or parts of them and after 90 days days, so older windows should start and end on those.
+    A row that overlaps the window is returned whole; after compaction (2 days) rows cover hours or
+    parts of them, and after 90 days days, so older windows should start and end at their bounds.
 
     Parameters:
         since, until: the window is [since, until).
-        version: only this model version; None gives all.
-        segment: only this segment; None gives all, marginal ones beside all rows.
+        version: only this model version; None for all.
+        segment: only this segment; None for all segments and all rows.
     """
     rows = connection.execute(
         f"""SELECT {COLUMNS} FROM driftline.profile
@@ -80,7 +80,7 @@ def read(
 
 
 def rows(connection: Connection, model: str, since: datetime, until: datetime) -> int:
-    """How many predictions were served in a window, about: a packed row counts whole."""
+    """Approximate number of predictions served in a window: packed rows count whole."""
     row = connection.execute(
         """SELECT coalesce(sum(rows), 0)::bigint FROM driftline.profile
             WHERE model = %(model)s AND role = %(role)s AND segment = %(segment)s
@@ -108,16 +108,16 @@ def window(
     role: str = names.SERVED,
     segment: str = names.ALL_ROWS,
 ) -> Profile:
-    """The profile of a window: the sum of the rows that `read` gives, of one binning."""
+    """The profile of a window: the sum of the rows of `read` with one binning."""
     rows = read(connection, model, since, until, version=version, role=role, segment=segment)
     return Profile.of(binning, *(row.cells for row in rows if row.binning_id == binning.id))
 
 
 class Compacted(NamedTuple):
-    """How many rows a compaction read, and how many it left in their place."""
+    """How many rows a compaction read, and how many replaced them."""
 
-    before: int
-    after: int
+    rows_before: int
+    rows_after: int
 
 
 def compact(
@@ -126,43 +126,44 @@ def compact(
     now: datetime | None = None,
     *,
     minutes: int = 60,
-    kept: timedelta = timedelta(0),
+    hours_after: timedelta = timedelta(0),
 ) -> Compacted:
-    """Merge the rows of closed minutes: one a minute, after 2 days an hour, after 90 days a day.
+    """Merge rows of closed minutes: one per minute, after 2 days per hour, after 90 days per day.
 
-    Live windows become a reference, whose blocks may have to be shorter than an hour: such are
-    kept for longer.
+    Live windows can become a reference, whose blocks may have to be shorter than an hour: `minutes`
+    and `hours_after` keep them longer.
 
-    Readers see the old rows or the merged one, never both and never neither; writers go on, and
-    what they add later is merged next time. When another compaction of the model runs, it ends.
+    Readers see either the old rows or the merged one; rows that writers add meanwhile are merged
+    next time. Stops if another compaction of the model is running.
 
     Parameters:
         connection: as role `write`, in no transaction.
         now: the model's clock; by default the newest minute that it has counted, so that a replay
             of the past ages like the original, but never later than the real time.
-        minutes: what is older than 2 days is merged to so many, a part of the hour ...
-        kept: ... until it is so old.
+        minutes: rows older than 2 days are merged to this many minutes, a part of the hour.
+        hours_after: age from which they are merged to hours, if more than 2 days.
     """
     clock = now or _clock(connection, model)
     if clock is None:
         return Compacted(0, 0)
     days_end = floor(clock - _DAYS_AFTER, 1440)
     parts_end = floor(clock - _HOURS_AFTER, 60)
-    hours_end = max(min(floor(clock - kept, 60), parts_end), days_end)
+    hours_end = max(min(floor(clock - hours_after, 60), parts_end), days_end)
     minutes_end = floor(clock, 1)
-    before = after = 0
+    rows_before = rows_after = 0
     for span, since, until in (
         (1440, datetime(1, 1, 2, tzinfo=UTC), days_end),
         (60, days_end, hours_end),
         (minutes, hours_end, parts_end),
         (1, parts_end, minutes_end),
     ):
-        for buckets in _batches(_busy(connection, model, span, since, until)):
-            merged = _merge(connection, model, span, buckets)
-            if merged is None:
-                return Compacted(before, after)
-            before, after = before + merged.before, after + merged.after
-    return Compacted(before, after)
+        for buckets in _batches(_mergeable(connection, model, span, since, until)):
+            compacted = _merge(connection, model, span, buckets)
+            if compacted is None:
+                return Compacted(rows_before, rows_after)
+            rows_before += compacted.rows_before
+            rows_after += compacted.rows_after
+    return Compacted(rows_before, rows_after)
 
 
 def _clock(connection: Connection, model: str) -> datetime | None:
@@ -175,14 +176,14 @@ def _clock(connection: Connection, model: str) -> datetime | None:
 
 
 def floor(time: datetime, minutes: int) -> datetime:
-    """The start of the stretch of so many minutes, counted from 1970, that a time lies in."""
+    """Round a time down to a multiple of some minutes since 1970."""
     return datetime.fromtimestamp(time.timestamp() // (60 * minutes) * 60 * minutes, UTC)
 
 
-def _busy(
+def _mergeable(
     connection: Connection, model: str, span: int, since: datetime, until: datetime
 ) -> list[tuple[datetime, int]]:
-    """The buckets that have something to merge, and how many rows each has now."""
+    """The buckets with rows to merge, and how many rows each has."""
     return connection.execute(
         """SELECT target, sum(n)::bigint
              FROM (SELECT date_bin(%(span)s * interval '1 minute', bucket, 'epoch') AS target,
@@ -196,10 +197,10 @@ def _busy(
     ).fetchall()
 
 
-def _batches(busy: Iterable[tuple[datetime, int]]) -> Iterator[list[datetime]]:
+def _batches(buckets: Iterable[tuple[datetime, int]]) -> Iterator[list[datetime]]:
     batch: list[datetime] = []
     total = 0
-    for bucket, rows in busy:
+    for bucket, rows in buckets:
         if batch and total + rows > _ROWS_AT_ONCE:
             yield batch
             batch, total = [], 0
@@ -212,11 +213,11 @@ def _batches(busy: Iterable[tuple[datetime, int]]) -> Iterator[list[datetime]]:
 def _merge(
     connection: Connection, model: str, span: int, buckets: list[datetime]
 ) -> Compacted | None:
-    """Replace the rows of some buckets by one each; None when another compaction runs."""
+    """Replace the rows of each bucket by merged ones; None if another compaction is running."""
     with locks.try_transaction(connection, "compact profiles", model) as free:
         if not free:
             return None
-        rows = _take(connection, model, span, buckets)
+        rows = _delete(connection, model, span, buckets)
         sums = list(merged(rows, span))
         connection.cursor().executemany(
             f"INSERT INTO driftline.profile (model, {COLUMNS})"  # noqa: S608 - a constant
@@ -226,10 +227,10 @@ def _merge(
     return Compacted(len(rows), len(sums))
 
 
-def _take(
+def _delete(
     connection: Connection, model: str, span: int, buckets: list[datetime]
 ) -> list[ProfileRow]:
-    """Delete the rows of some buckets, and give what was deleted, whoever added more since."""
+    """Delete the rows of some buckets; returns exactly the deleted rows, despite writers."""
     rows = connection.execute(
         f"""DELETE FROM driftline.profile
              WHERE model = %(model)s AND bucket >= %(first)s AND bucket < %(end)s
@@ -248,13 +249,13 @@ def _take(
 
 
 def merged(rows: list[ProfileRow], span: int) -> Iterator[ProfileRow]:
-    """One row for each version, role, segment and binning in each stretch of `span` minutes."""
+    """One row for each version, role, segment and binning in each span of `span` minutes."""
 
     def key(row: ProfileRow) -> tuple[datetime, int, str, str, str]:
         return (floor(row.bucket, span), row.version, row.role, row.segment, row.binning_id)
 
-    for (bucket, *_), some in groupby(sorted(rows, key=key), key=key):
-        group = list(some)
+    for (bucket, *_), equal_keys in groupby(sorted(rows, key=key), key=key):
+        group = list(equal_keys)
         yield group[0]._replace(
             bucket=bucket,
             span_minutes=span,

@@ -1,7 +1,7 @@
-"""Profiles of windows of event time: sums of stored rows, counted anew where those are too coarse.
+"""Profiles of windows of event time: sums of stored rows, recounted where those are too coarse.
 
-Compaction merges old minutes to hours and days. A window that cuts through such a row is counted
-again from the predictions themselves, as long as retention has left them.
+Compaction merges old minutes to hours and days. A window that cuts through such a row is recounted
+from the predictions, as long as retention has kept them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -47,14 +47,14 @@ def read(
     until: datetime,
     segments: Sequence[str] = (),
 ) -> list[ProfileRow]:
-    """The packed rows of [since, until), none of which reaches beyond; both in whole minutes.
+    """The packed rows of [since, until), none of which extends beyond it; both in whole minutes.
 
     Parameters:
-        segments: those that are wanted beside all rows, such as `country=de`.
+        segments: requested in addition to all rows, such as `country=de`.
 
     Raises:
         SchemaError: the window cuts through an hour or day that was merged, and the predictions
-            themselves are no longer there.
+            are no longer stored.
     """
     rows = connection.execute(
         f"""SELECT {COLUMNS} FROM driftline.profile
@@ -68,39 +68,39 @@ def read(
             "since": since,
             "until": until,
         },
-        binary=True,  # packed cells come as they are, not as twice their length in hex
+        binary=True,  # packed cells as bytes, not as hex of twice their length
     ).fetchall()
-    found = [ProfileRow(*row) for row in rows]
-    spans = _cut(found, since, until)
-    # late minutes stand beside the hour that they belong to until both are merged
-    again = [span for span in spans if span.role == names.SERVED]
+    packed_rows = [ProfileRow(*row) for row in rows]
+    spans = _cut(packed_rows, since, until)
+    # late minutes are stored beside the hour that they belong to until both are merged
+    served_spans = [span for span in spans if span.role == names.SERVED]
     whole = [
         row
-        for row in found
-        if _is_whole(row, since, until) and not any(span.holds(row) for span in again)
+        for row in packed_rows
+        if _is_whole(row, since, until) and not any(span.holds(row) for span in served_spans)
     ]
-    return whole + _recounted(connection, model, spans, found)
+    return whole + _recounted(connection, model, spans, packed_rows)
 
 
-def sums(rows: Iterable[ProfileRow], known: dict[str, Binning]) -> dict[Part, Profile]:
+def sums(rows: Iterable[ProfileRow], binnings_by_id: dict[str, Binning]) -> dict[Part, Profile]:
     """One profile for each version, role, segment and binning among the rows.
 
     Parameters:
-        known: the binnings by id; rows of others are left out.
+        binnings_by_id: rows of other binnings are omitted.
     """
     packed: dict[Part, list[bytes]] = {}
     for row in rows:
         key = Part(row.version, row.role, row.segment, row.binning_id)
         packed.setdefault(key, []).append(row.cells)
     return {
-        part: Profile.of(known[part.binning_id], *cells)
+        part: Profile.of(binnings_by_id[part.binning_id], *cells)
         for part, cells in sorted(packed.items())
-        if part.binning_id in known
+        if part.binning_id in binnings_by_id
     }
 
 
 def counted_until(connection: Connection, model: str) -> datetime | None:
-    """The end of the newest minute that was counted, whatever the real time; None before any."""
+    """The end of the newest counted minute, regardless of the real time; None before any."""
     row = connection.execute(
         """SELECT bucket + span_minutes * interval '1 minute' FROM driftline.profile
             WHERE model = %s ORDER BY bucket DESC LIMIT 1""",
@@ -110,7 +110,7 @@ def counted_until(connection: Connection, model: str) -> datetime | None:
 
 
 def counted_since(connection: Connection, model: str) -> datetime | None:
-    """The start of the oldest minute, hour or day that was counted."""
+    """The start of the oldest counted minute, hour or day."""
     row = connection.execute(
         "SELECT bucket FROM driftline.profile WHERE model = %s ORDER BY bucket LIMIT 1", [model]
     ).fetchone()
@@ -122,7 +122,7 @@ def _end(row: ProfileRow) -> datetime:
 
 
 class _Span(NamedTuple):
-    """The part inside the window of an hour or day of one version that it cuts through."""
+    """The part inside the window of an hour or day of one version that the window cuts through."""
 
     version: int
     role: str
@@ -131,11 +131,11 @@ class _Span(NamedTuple):
     end: datetime
 
     def is_of(self, row: ProfileRow) -> bool:
-        """Whether a row has its version, role and binning."""
+        """Whether a row has the span's version, role and binning."""
         return (self.version, self.role, self.binning_id) == (row.version, row.role, row.binning_id)
 
     def holds(self, row: ProfileRow) -> bool:
-        """Whether all that a row counts is counted again with the span."""
+        """Whether recounting the span covers everything that a row counts."""
         return self.is_of(row) and self.first <= row.bucket and _end(row) <= self.end
 
 
@@ -143,53 +143,53 @@ def _is_whole(row: ProfileRow, since: datetime, until: datetime) -> bool:
     return since <= row.bucket and _end(row) <= until
 
 
-def _cut(found: list[ProfileRow], since: datetime, until: datetime) -> list[_Span]:
-    """What is counted again: rows that the window cuts through, and all that overlap with them."""
+def _cut(stored: list[ProfileRow], since: datetime, until: datetime) -> list[_Span]:
+    """The spans to recount: rows that the window cuts through, and all rows that overlap them."""
 
     def part(row: ProfileRow) -> tuple[int, str, str]:
         return row.version, row.role, row.binning_id
 
     spans: list[_Span] = []
-    for key, rows in groupby(sorted(found, key=lambda row: (part(row), row.bucket)), key=part):
-        for some in _overlapping(list(rows)):
-            if not all(_is_whole(row, since, until) for row in some):
-                end = max(map(_end, some))
-                spans.append(_Span(*key, max(some[0].bucket, since), min(end, until)))
+    for key, rows in groupby(sorted(stored, key=lambda row: (part(row), row.bucket)), key=part):
+        for group in _overlapping(list(rows)):
+            if not all(_is_whole(row, since, until) for row in group):
+                end = max(map(_end, group))
+                spans.append(_Span(*key, max(group[0].bucket, since), min(end, until)))
     return spans
 
 
 def _overlapping(rows: list[ProfileRow]) -> Iterator[list[ProfileRow]]:
     """Rows in order of their buckets, in groups none of which overlaps with another."""
-    some = rows[:1]
+    group = rows[:1]
     end = _end(rows[0])
     for row in rows[1:]:
         if row.bucket >= end:
-            yield some
-            some = []
-        some.append(row)
+            yield group
+            group = []
+        group.append(row)
         end = max(end, _end(row))
-    yield some
+    yield group
 
 
 def _recounted(
-    connection: Connection, model: str, spans: list[_Span], found: list[ProfileRow]
+    connection: Connection, model: str, spans: list[_Span], packed_rows: list[ProfileRow]
 ) -> list[ProfileRow]:
-    """The minutes of hours and days that the window cuts through."""
-    again: list[ProfileRow] = []
+    """The recounted minutes of hours and days that the window cuts through."""
+    recounted: list[ProfileRow] = []
     for span in spans:
         _require_rows(connection, model, span.first)
         if span.role != names.SERVED:
-            continue  # shadows' rows hold no features: their hours and days stay whole
+            continue  # shadow rows hold no features: their hours and days are not recounted
         binning = binnings.read(connection, span.binning_id)
-        segments = {row.segment for row in found if span.is_of(row)}
+        segments = {row.segment for row in packed_rows if span.is_of(row)}
         columns = tuple(sorted({s.partition("=")[0] for s in segments if s != names.ALL_ROWS}))
         for batch in _raw(connection, model, span.version, binning, (span.first, span.end)):
-            again += [
+            recounted += [
                 ProfileRow(bucket, 1, span.version, span.role, segment, span.binning_id, n, cells)
                 for bucket, segment, n, cells in _increments(batch, binning, columns)
                 if segment in segments
             ]
-    return again
+    return recounted
 
 
 def _increments(
@@ -221,9 +221,10 @@ def _raw(
     )
     for batch in stream(connection, query, None):
         time = pc.cast(batch.column(names.EVENT_TIME), pa.timestamp("us", tz="UTC"))
-        others = [name for name in batch.schema.names if name != names.EVENT_TIME]
+        columns = [name for name in batch.schema.names if name != names.EVENT_TIME]
         yield pa.RecordBatch.from_arrays(
-            [time, *(batch.column(name) for name in others)], names=[names.EVENT_TIME, *others]
+            [time, *(batch.column(name) for name in columns)],
+            names=[names.EVENT_TIME, *columns],
         )
 
 
@@ -235,5 +236,5 @@ def _require_rows(connection: Connection, model: str, time: datetime) -> None:
     if connection.execute(query).fetchone() != (True,):
         raise SchemaError(
             f"the profiles of model {model!r} at {time.astimezone(UTC):%Y-%m-%d %H:%M} were merged "
-            "to hours or days and its rows are gone: ask for windows of whole days"
+            "to hours or days and its rows were deleted: use windows of whole days"
         )

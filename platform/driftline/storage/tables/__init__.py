@@ -1,1 +1,1 @@
-"""The tables: made, evolved, granted, kept for as long as configured."""
+"""The tables: creation, migration, grants and retention."""

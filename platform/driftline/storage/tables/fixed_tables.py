@@ -1,7 +1,7 @@
-"""The fixed tables as SQLAlchemy metadata, for queries; migrations make them, this only knows them.
+"""The fixed tables as SQLAlchemy metadata; the schema test compares the migrations with it.
 
-The typed table of a model's predictions is not among them: `prediction_table` reads it from the
-database.
+Migrations create the tables. The typed table of a model's predictions is not among them:
+`prediction_table` reads it from the database.
 """
 
 import sqlalchemy as sa
@@ -31,7 +31,7 @@ lock = sa.Table(
     metadata,
     sa.Column("kind", sa.Text, primary_key=True),
     sa.Column("key", sa.Text, primary_key=True),
-    # the session that owns it; null for locks that end with a transaction
+    # the session that owns the lock; null for transaction locks
     sa.Column("backend_pid", sa.Integer),
     sa.Column("backend_user", OID),
     sa.Column("backend_start", _TIME),
@@ -145,7 +145,7 @@ model = sa.Table(
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("prediction_table", sa.Text, nullable=False),
-    sa.Column("forgotten", sa.Integer, server_default="0", nullable=False),
+    sa.Column("forget_count", sa.Integer, server_default="0", nullable=False),
     sa.Column("declared_at", _TIME, server_default=_CLOCK, nullable=False),
 )
 
@@ -170,7 +170,7 @@ model_version = sa.Table(
     sa.Column("registered_at", _TIME, server_default=_CLOCK, nullable=False),
 )
 
-#: By which feature definition a version scores, since that is not the one of `model_version`.
+#: The feature definition that a version uses since it differs from that in `model_version`.
 model_definition = sa.Table(
     "model_definition",
     metadata,
@@ -180,7 +180,7 @@ model_definition = sa.Table(
     sa.Column("features_hash", sa.Text, nullable=False),
 )
 
-#: The batch that each worker is processing, or was when it ended.
+#: The batch that each worker is processing, or was processing when it died.
 batch_attempt = sa.Table(
     "batch_attempt",
     metadata,

@@ -1,4 +1,4 @@
-"""The tables of what was applied to Grafana, as SQLAlchemy metadata."""
+"""The tables of the state applied to Grafana, as SQLAlchemy metadata."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB

@@ -1,4 +1,4 @@
-"""Who may do what: each role gets what its code uses, and no more."""
+"""Grants: each role gets the privileges that its code uses, and no more."""
 
 from psycopg import sql
 
@@ -7,25 +7,25 @@ from driftline.config import Postgres
 from driftline.errors import SchemaError
 from driftline.storage.connection import Connection
 
-# Beyond SELECT and INSERT, which `write` has on every table.
-_WRITE_MORE = {
-    "source": "UPDATE (id)",  # what it takes to lock a row; the column itself is GENERATED ALWAYS
+# In addition to SELECT and INSERT, which `write` has on every table.
+_WRITE_GRANTS = {
+    "source": "UPDATE (id)",  # required to lock a row; the column itself is GENERATED ALWAYS
     "lock": "UPDATE, DELETE",
     "ledger": "DELETE",  # compaction
-    "batch_attempt": "UPDATE (offsets, started_at), DELETE",  # the next batch; finished ones
+    "batch_attempt": "UPDATE (offsets, started_at), DELETE",  # the next batch; finished batches
     "profile": "DELETE",  # compaction
-    "profile_hour": "DELETE",  # added up anew
-    "dirty_window": "DELETE",  # what the monitors have seen
+    "profile_hour": "DELETE",  # rebuilt
+    "dirty_window": "DELETE",  # consumed by the monitors
     "rejected": "UPDATE (replayed_at)",
-    "quarantine": "DELETE",  # released by hand
-    "reference": "UPDATE, DELETE",  # set anew
+    "quarantine": "DELETE",  # released manually
+    "reference": "UPDATE, DELETE",  # replaced
     "reference_block": "DELETE",
     "reference_sample": "UPDATE",  # with its reference
     "calibration": "UPDATE, DELETE",  # of an earlier reference
     "judged_window": "UPDATE",  # revisions
     "window_stat": "DELETE",
-    "verdict": "DELETE, UPDATE (report_id)",  # goes to the history
-    "verdict_history": "DELETE",  # when it is old
+    "verdict": "DELETE, UPDATE (report_id)",  # moved to the history
+    "verdict_history": "DELETE",  # expired
     "incident": "UPDATE",
     "alert": "UPDATE",
     "silence": "UPDATE",  # ended early
@@ -35,16 +35,16 @@ _WRITE_MORE = {
     "grafana_object": "UPDATE, DELETE",
     "grafana_secret": "DELETE",
 }
-# What role `read`, which Grafana itself has, may not see: digests of Grafana's secrets.
-_NOT_READ = ("grafana_secret",)
+# Hidden from role `read`, which Grafana itself uses: digests of Grafana's secrets.
+_HIDDEN_FROM_READ = ("grafana_secret",)
 _SCHEMA = sql.Identifier(names.SCHEMA)
 
 
 def apply(connection: Connection, postgres: Postgres) -> None:
-    """Grant the roles `write` and `read` their rights, on tables to come too.
+    """Grant the roles `write` and `read` their privileges, on future tables too.
 
     Raises:
-        SchemaError: a role does not exist. Roles and their passwords are never made here.
+        SchemaError: a role does not exist. Roles and their passwords are never created here.
     """
     roles = {"write": postgres.roles.write.user, "read": postgres.roles.read.user}
     for name, user in roles.items():
@@ -60,7 +60,7 @@ def apply(connection: Connection, postgres: Postgres) -> None:
             )
         )
     if roles["read"] not in (owner, roles["write"]):
-        for table in _NOT_READ:
+        for table in _HIDDEN_FROM_READ:
             connection.execute(
                 sql.SQL("REVOKE ALL ON {} FROM {}").format(
                     sql.Identifier(names.SCHEMA, table), sql.Identifier(roles["read"])
@@ -71,38 +71,38 @@ def apply(connection: Connection, postgres: Postgres) -> None:
 def _require_role(connection: Connection, name: str, user: str) -> None:
     if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [user]).fetchall():
         raise SchemaError(
-            f"the database has no role {user!r} (postgres.roles.{name}.user): create it, with a "
-            "password, as a superuser; migrations never set passwords"
+            f"the database has no role {user!r} (postgres.roles.{name}.user): create it with a "
+            "password as a superuser; migrations never set passwords"
         )
 
 
 def _statements(connection: Connection, database: str, write: str, read: str) -> list[sql.Composed]:
-    def grant(what: str, user: str, *identifiers: sql.Composable) -> sql.Composed:
-        return sql.SQL("GRANT " + what + " TO {}").format(*identifiers, sql.Identifier(user))
+    def grant(privileges: str, user: str, *identifiers: sql.Composable) -> sql.Composed:
+        return sql.SQL("GRANT " + privileges + " TO {}").format(*identifiers, sql.Identifier(user))
 
     statements = [
         grant("USAGE ON SCHEMA {}", read, _SCHEMA),
         grant("SELECT ON ALL TABLES IN SCHEMA {}", read, _SCHEMA),
-        _later(sql.SQL("SELECT"), read),
+        _grant_on_future_tables(sql.SQL("SELECT"), read),
         grant("USAGE ON SCHEMA {}", write, _SCHEMA),
         grant("SELECT, INSERT ON ALL TABLES IN SCHEMA {}", write, _SCHEMA),
         grant("USAGE ON ALL SEQUENCES IN SCHEMA {}", write, _SCHEMA),
-        _later(sql.SQL("SELECT, INSERT"), write),
+        _grant_on_future_tables(sql.SQL("SELECT, INSERT"), write),
     ]
-    for table, more in _WRITE_MORE.items():
-        statements.append(grant(more + " ON {}", write, sql.Identifier(names.SCHEMA, table)))
-    if not _may_make_temporary_tables(connection, database, write):
+    for table, privileges in _WRITE_GRANTS.items():
+        statements.append(grant(privileges + " ON {}", write, sql.Identifier(names.SCHEMA, table)))
+    if not _may_create_temporary_tables(connection, database, write):
         statements.append(grant("TEMPORARY ON DATABASE {}", write, sql.Identifier(database)))
     return statements
 
 
-def _later(rights: sql.SQL, user: str) -> sql.Composed:
+def _grant_on_future_tables(privileges: sql.SQL, user: str) -> sql.Composed:
     return sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA {} GRANT {} ON TABLES TO {}").format(
-        _SCHEMA, rights, sql.Identifier(user)
+        _SCHEMA, privileges, sql.Identifier(user)
     )
 
 
-def _may_make_temporary_tables(connection: Connection, database: str, user: str) -> bool:
+def _may_create_temporary_tables(connection: Connection, database: str, user: str) -> bool:
     row = connection.execute(
         "SELECT has_database_privilege(%s, %s, 'TEMPORARY')", [user, database]
     ).fetchone()

@@ -15,7 +15,7 @@ _STATUSES = (
 )
 _SEVERITIES = "severity IN ('ticket', 'page')"
 _WINDOW = ("model", "window_seconds", "window_end")
-_LOOK = (*_WINDOW, "monitor", "column", "segment", "version")
+_VERDICT_KEY = (*_WINDOW, "monitor", "column", "segment", "version")
 
 reference_block = sa.Table(
     "reference_block",
@@ -120,8 +120,8 @@ def _verdict(name: str, *more: sa.Index) -> sa.Table:
 
 verdict = _verdict(
     "verdict",
-    sa.Index("verdict_key", *_LOOK, unique=True),
-    # what one monitor said over time, however much the others said
+    sa.Index("verdict_key", *_VERDICT_KEY, unique=True),
+    # the verdicts of one monitor over time, however many the others have
     sa.Index("verdict_series", "model", "window_seconds", "monitor", "window_end"),
     sa.Index(
         "verdict_alarms",
@@ -132,14 +132,14 @@ verdict = _verdict(
 )
 
 verdict_history = _verdict(
-    "verdict_history", sa.Index("verdict_history_key", *_LOOK, "revision", unique=True)
+    "verdict_history", sa.Index("verdict_history_key", *_VERDICT_KEY, "revision", unique=True)
 )
 
 report = sa.Table(
     "report",
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    sa.Column("made_at", _TIME, server_default=_CLOCK, nullable=False),
+    sa.Column("created_at", _TIME, server_default=_CLOCK, nullable=False),
     sa.Column("model", sa.Text, nullable=False),
     sa.Column("since", _TIME, nullable=False),
     sa.Column("until", _TIME, nullable=False),
@@ -164,7 +164,7 @@ incident = sa.Table(
     sa.Column("resolved_at", _TIME),
     sa.Column("summary", sa.Text, nullable=False),
     sa.Column("contributors", JSONB, nullable=False),
-    sa.Column("false_per_week", sa.Double),
+    sa.Column("false_alarms_per_week", sa.Double),
     sa.Column("report_id", sa.BigInteger),
     sa.Column("acknowledged_at", _TIME),
     sa.Column("acknowledged_by", sa.Text),
@@ -243,13 +243,15 @@ notification = sa.Table(
     sa.Column("title", sa.Text, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("created_at", _TIME, server_default=_CLOCK, nullable=False),
-    sa.Column("next_try_at", _TIME, server_default=_CLOCK, nullable=False),
-    sa.Column("tries", sa.Integer, server_default="0", nullable=False),
+    sa.Column("next_attempt_at", _TIME, server_default=_CLOCK, nullable=False),
+    sa.Column("attempts", sa.Integer, server_default="0", nullable=False),
     sa.Column("sent_at", _TIME),
     sa.Column("outcome", sa.Text, server_default="", nullable=False),
     sa.Column("taken", ARRAY(sa.Text), server_default="{}", nullable=False),
     sa.CheckConstraint("kind IN ('fired', 'changed', 'resolved')", name="notification_kind"),
-    sa.Index("notification_waiting", "next_try_at", postgresql_where=sa.text("sent_at IS NULL")),
+    sa.Index(
+        "notification_waiting", "next_attempt_at", postgresql_where=sa.text("sent_at IS NULL")
+    ),
     sa.Index("notification_incident", "incident_id"),
 )
 
@@ -258,7 +260,7 @@ runner = sa.Table(
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("started_at", _TIME, server_default=_CLOCK, nullable=False),
-    sa.Column("beat_at", _TIME, server_default=_CLOCK, nullable=False),
+    sa.Column("heartbeat_at", _TIME, server_default=_CLOCK, nullable=False),
     sa.Column("shards", ARRAY(sa.Integer), nullable=False),
     sa.Column("models", sa.Integer, nullable=False),
     sa.Column("lag_seconds", sa.Double),
@@ -276,7 +278,6 @@ monitor_progress = sa.Table(
     sa.Column("model", sa.Text, primary_key=True),
     sa.Column("shard", sa.Integer, nullable=False),
     sa.Column("clock", _TIME),
-    sa.Column("dirty_seen", sa.BigInteger, server_default="0", nullable=False),
     sa.Column("judged_until", _TIME),
     sa.Column("lag_seconds", sa.Double),
     sa.Column("failed_since", _TIME),

@@ -1,4 +1,4 @@
-"""The typed hypertable of a model's predictions: a column a feature, evolved with the model."""
+"""The typed hypertable of a model's predictions: one column per feature, evolved with the model."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from driftline.errors import SchemaError
 from driftline.storage.connection import Connection, driver
 
 _TIME = sa.DateTime(timezone=True)
-# PostgreSQL stores a row in one page of 8 KiB; long texts alone are moved out of it.
+# PostgreSQL stores a row in one page of 8 KiB; only long texts are moved out of it.
 _ROW_BYTES = 7_600
 # Every PostgreSQL table has these columns.
 _POSTGRES_COLUMNS = frozenset(("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"))
@@ -22,7 +22,7 @@ _POSTGRES_COLUMNS = frozenset(("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid
 
 @dataclass(frozen=True)
 class _Kind:
-    """A type of feature: in the config, in SQL and in Arrow, and its bytes in a row at most."""
+    """A feature type in the config, in SQL and in Arrow, and the most bytes it takes in a row."""
 
     name: str
     sql: str
@@ -40,14 +40,14 @@ _BY_SQL = {kind.sql: kind for kind in (_INT, _FLOAT, _STRING, _BOOL, _TENSOR)}
 
 
 def declare(connection: sa.Connection, model: str, features: pa.Schema, *, widen: bool) -> None:
-    """Make or evolve the table, in the caller's transaction; see `schema.declare`."""
-    wanted = _kinds(model, features)
+    """Create or evolve the table in the caller's transaction; see `schema.declare`."""
+    desired = _kinds(model, features)
     table = names.prediction_table(model)
     operations = Operations(MigrationContext.configure(connection))
-    if there := _columns(driver(connection), table):
-        _evolve(operations, model, there, wanted, widen=widen)
+    if present := _columns(driver(connection), table):
+        _evolve(operations, model, present, desired, widen=widen)
     else:
-        _create(operations, table, wanted)
+        _create(operations, table, desired)
     connection.execute(
         sa.text(
             "INSERT INTO driftline.model (name, prediction_table) VALUES (:name, :table)"
@@ -58,40 +58,40 @@ def declare(connection: sa.Connection, model: str, features: pa.Schema, *, widen
 
 
 def check(connection: Connection, model: str, features: pa.Schema) -> None:
-    """See that every feature has its column; see `schema.check`."""
-    there = _columns(connection, names.prediction_table(model))
-    if not there:
+    """Check that every feature has its column; see `schema.check`."""
+    present = _columns(connection, names.prediction_table(model))
+    if not present:
         raise SchemaError(f"model {model!r} has no prediction table: run 'driftline migrate'")
-    wanted = _kinds(model, features)
-    missing = [name for name in wanted if name not in there]
+    desired = _kinds(model, features)
+    missing = [name for name in desired if name not in present]
     if missing:
         raise SchemaError(
             f"the prediction table of model {model!r} lacks the columns "
             f"{', '.join(map(repr, missing))}: run 'driftline migrate'"
         )
-    for name, kind in wanted.items():
-        if _BY_SQL.get(there[name]) != kind:
-            raise _type_changed(model, name, there[name], kind)
+    for name, kind in desired.items():
+        if _BY_SQL.get(present[name]) != kind:
+            raise _type_changed(model, name, present[name], kind)
 
 
 def exists(connection: Connection, model: str) -> bool:
-    """Whether the model has its table."""
+    """Whether the model has a table."""
     return bool(_columns(connection, names.prediction_table(model)))
 
 
 def features(connection: Connection, model: str) -> pa.Schema:
-    """The feature columns that the table has; those of earlier definitions are among them.
+    """The feature columns of the table, including those of earlier definitions.
 
     Raises:
         SchemaError: the model has no table.
     """
-    there = _columns(connection, names.prediction_table(model))
-    if not there:
+    present = _columns(connection, names.prediction_table(model))
+    if not present:
         raise SchemaError(f"model {model!r} has no prediction table: run 'driftline migrate'")
     return pa.schema(
         [
             (name, _BY_SQL[kind].arrow)
-            for name, kind in there.items()
+            for name, kind in present.items()
             if name not in names.SYSTEM_COLUMNS
         ]
     )
@@ -105,22 +105,24 @@ def _kinds(model: str, features: pa.Schema) -> dict[str, _Kind]:
     width = sum(kind.width for kind in kinds.values())
     if width > _ROW_BYTES:
         raise SchemaError(
-            f"the {len(kinds)} features of model {model!r} need up to {width} bytes a row, "
-            f"PostgreSQL takes {_ROW_BYTES}: log fewer features"
+            f"the {len(kinds)} features of model {model!r} need up to {width} bytes per row, but "
+            f"PostgreSQL allows {_ROW_BYTES}: log fewer features"
         )
     return kinds
 
 
 def _require_name(model: str, name: str, *, taken: bool) -> None:
-    where = f"feature {name!r} of model {model!r}"
+    feature = f"feature {name!r} of model {model!r}"
     if name in names.SYSTEM_COLUMNS:
-        raise SchemaError(f"{where} has the name of a column of driftline's own: rename it")
+        raise SchemaError(f"{feature} has the name of one of driftline's own columns: rename it")
     if name in _POSTGRES_COLUMNS:
-        raise SchemaError(f"{where} has the name of a column of PostgreSQL's own: rename it")
+        raise SchemaError(f"{feature} has the name of a PostgreSQL system column: rename it")
     if taken:
-        raise SchemaError(f"{where} is there twice: rename one")
+        raise SchemaError(f"{feature} is defined twice: rename one")
     if not 0 < len(name.encode()) <= 63 or "\0" in name:
-        raise SchemaError(f"{where} can't be a column: a name has 1 to 63 bytes, none of them zero")
+        raise SchemaError(
+            f"{feature} can't be a column: a name needs 1 to 63 bytes, none of them zero"
+        )
 
 
 def _kind(model: str, field: pa.Field) -> _Kind:
@@ -182,7 +184,7 @@ def _create(operations: Operations, table: str, features: dict[str, _Kind]) -> N
 
 
 def _columns(connection: Connection, table: str) -> dict[str, str]:
-    """Name and type of each column that the table has; empty when there is no table."""
+    """Name and type of each column of the table; empty if there is no table."""
     rows = connection.execute(
         """SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
             WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped""",
@@ -194,29 +196,27 @@ def _columns(connection: Connection, table: str) -> dict[str, str]:
 def _evolve(
     operations: Operations,
     model: str,
-    there: dict[str, str],
-    wanted: dict[str, _Kind],
+    present: dict[str, str],
+    desired: dict[str, _Kind],
     *,
     widen: bool,
 ) -> None:
     table = names.prediction_table(model)
-    for name, kind in wanted.items():
-        if name not in there:
+    for name, kind in desired.items():
+        if name not in present:
             operations.add_column(table, sa.Column(name, kind.column), schema=names.SCHEMA)
-        elif _BY_SQL.get(there[name]) is not kind:
-            if not (widen and _BY_SQL.get(there[name]) is _INT and kind is _FLOAT):
-                raise _type_changed(model, name, there[name], kind)
+        elif _BY_SQL.get(present[name]) is not kind:
+            if not (widen and _BY_SQL.get(present[name]) is _INT and kind is _FLOAT):
+                raise _type_changed(model, name, present[name], kind)
             operations.alter_column(table, name, type_=kind.column, schema=names.SCHEMA)
 
 
-def _type_changed(model: str, name: str, there: str, kind: _Kind) -> SchemaError:
-    known = _BY_SQL.get(there)
-    rest = "give the new feature another name"
-    if known is _INT and kind is _FLOAT:
-        rest = (
-            f"widen the column with 'driftline migrate --widen' (it rewrites the table), or {rest}"
-        )
+def _type_changed(model: str, name: str, sql_type: str, kind: _Kind) -> SchemaError:
+    column = _BY_SQL.get(sql_type)
+    fix = "give the new feature another name"
+    if column is _INT and kind is _FLOAT:
+        fix = f"widen the column with 'driftline migrate --widen' (it rewrites the table), or {fix}"
     return SchemaError(
-        f"feature {name!r} of model {model!r} is {known.name if known else there} in the "
-        f"database and {kind.name} now: {rest}"
+        f"feature {name!r} of model {model!r} is {column.name if column else sql_type} in the "
+        f"database and {kind.name} now: {fix}"
     )

@@ -1,4 +1,4 @@
-"""What the role `read` may do beyond reading; only administrators can take it away."""
+"""Privileges of role `read` beyond reading; only administrators can revoke them."""
 
 from driftline.storage.connection import Connection
 
@@ -8,30 +8,30 @@ _DATABASES = """
        AND has_database_privilege(oid, 'CONNECT') ORDER BY datname"""
 
 _RIGHTS = {
-    "make temporary tables": "has_database_privilege(current_database(), 'TEMPORARY')",
+    "create temporary tables": "has_database_privilege(current_database(), 'TEMPORARY')",
     "create schemas": "has_database_privilege(current_database(), 'CREATE')",
     "create tables in schema public": "has_schema_privilege('public', 'CREATE')",
-    "make large objects": "has_function_privilege('pg_catalog.lo_create(oid)', 'EXECUTE')",
+    "create large objects": "has_function_privilege('pg_catalog.lo_create(oid)', 'EXECUTE')",
     "drop chunks by TimescaleDB's internal functions": """coalesce((
         SELECT bool_or(has_function_privilege(p.oid, 'EXECUTE'))
           FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
          WHERE n.nspname = '_timescaledb_functions' AND p.proname = 'drop_chunk'), false)""",
-    "take the locks of those who write": "has_any_column_privilege('driftline.lock', 'UPDATE')",
+    "take the locks of writers": "has_any_column_privilege('driftline.lock', 'UPDATE')",
 }
 
 
-def excess(connection: Connection) -> list[str]:
-    """What the connection's role may do beyond reading, in words.
+def excess_rights(connection: Connection) -> list[str]:
+    """What the connection's role may do beyond reading, as text.
 
     Parameters:
         connection: as role `read`, to a migrated database.
     """
-    found = [
+    rights = [
         right
         for right, condition in _RIGHTS.items()
         if connection.execute(f"SELECT {condition}").fetchone() == (True,)
     ]
     databases = [name for (name,) in connection.execute(_DATABASES).fetchall()]
     if databases:
-        found.append(f"connect to {', '.join(databases)}")
-    return found
+        rights.append(f"connect to {', '.join(databases)}")
+    return rights

@@ -1,7 +1,7 @@
 """Compression and retention, where the server's edition has them.
 
-Debian's packages and some managed services run TimescaleDB's Apache-2 edition: it refuses both
-with SQLSTATE 0A000. Then old rows stay uncompressed, and `expire` drops them.
+Debian's packages and some managed services run TimescaleDB's Apache-2 edition: it rejects both
+with SQLSTATE 0A000. Old rows then remain uncompressed, and `expire` drops them.
 """
 
 from datetime import timedelta
@@ -14,17 +14,17 @@ from driftline.storage.connection import Connection
 from driftline.storage.tables import shadow_table
 
 # The tables of raw rows, with the column that orders a compressed chunk.
-_RAW = {"label": "label_time", "duplicate": "seen_at", "rejected": "rejected_at"}
+_RAW_TABLES = {"label": "label_time", "duplicate": "seen_at", "rejected": "rejected_at"}
 
 
 def available(connection: Connection) -> bool:
-    """Whether the server is the community edition."""
+    """Whether the server runs the community edition, which has both."""
     row = connection.execute("SELECT current_setting('timescaledb.license', true)").fetchone()
     return row == ("timescale",)
 
 
 def apply(connection: Connection, storage: Storage) -> None:
-    """Set the policies of the config on every table of raw rows; does nothing without them."""
+    """Set the configured policies on every table of raw rows; no-op on the Apache-2 edition."""
     if not available(connection):
         return
     for table, time in _tables(connection).items():
@@ -35,10 +35,10 @@ def apply(connection: Connection, storage: Storage) -> None:
 def expire(connection: Connection, storage: Storage) -> list[str]:
     """Drop the chunks that are older than `keep_rows`, as role `migrate`.
 
-    For servers without retention policies; where there are policies they do it by themselves.
+    For servers without retention policies; with policies, the server drops them itself.
 
     Returns:
-        The chunks that were dropped.
+        The dropped chunks.
     """
     if storage.keep_rows is None or available(connection):
         return []
@@ -53,7 +53,7 @@ def expire(connection: Connection, storage: Storage) -> list[str]:
 
 
 def _tables(connection: Connection) -> dict[str, str]:
-    """Raw tables and their time column."""
+    """Each table of raw rows with its time column."""
     rows = connection.execute(
         sql.SQL("SELECT name, prediction_table FROM {}").format(
             sql.Identifier(names.SCHEMA, "model")
@@ -62,7 +62,7 @@ def _tables(connection: Connection) -> dict[str, str]:
     tables = [str(table) for _, table in rows]
     shadowed = [name for name, _ in rows if shadow_table.exists(connection, name)]
     tables += map(names.shadow_table, shadowed)
-    return {**_RAW, **dict.fromkeys(tables, "event_time")}
+    return {**_RAW_TABLES, **dict.fromkeys(tables, "event_time")}
 
 
 def _compress(connection: Connection, table: str, time: str, after: timedelta | None) -> None:
@@ -86,5 +86,5 @@ def _retain(connection: Connection, table: str, keep: timedelta | None) -> None:
 
 
 def _qualified(table: str) -> str:
-    """As `regclass` reads it; names are lower-case identifiers already."""
+    """The name as `regclass` reads it; table names are lower-case identifiers already."""
     return f"{names.SCHEMA}.{table}"

@@ -1,4 +1,4 @@
-"""The database's schema: made and evolved by `driftline migrate`, checked before a job starts."""
+"""The database schema: created and evolved by `driftline migrate`, checked before a job starts."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -21,36 +21,35 @@ from driftline.storage import blockers
 from driftline.storage.connection import Connection, driver, engine
 from driftline.storage.tables import grants, prediction_table, retention, shadow_table
 
-# Another migration is waited for so long.
-_TURN = timedelta(minutes=10)
-# A table that is in use for longer than this is not waited for: everybody else would wait too.
-_PATIENCE = timedelta(seconds=30)
+# How long to wait for another migration.
+_MIGRATION_TIMEOUT = timedelta(minutes=10)
+# How long to wait for a table in use: all other queries of the table queue behind the migration.
+_LOCK_TIMEOUT = timedelta(seconds=30)
 
-# As alembic makes it; here it must be there before the first revision, to be locked.
+# As alembic creates it; it must exist before the first revision so that it can be locked.
 _VERSION_TABLE = """
     CREATE TABLE IF NOT EXISTS driftline.alembic_version (
       version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"""
-# Roles that may not change the table get no stronger lock of it than ACCESS SHARE, which does not
-# conflict with this one.
+# Roles without write privileges on the table get at most ACCESS SHARE, which does not conflict with
+# this lock.
 _LOCK = "LOCK TABLE driftline.alembic_version IN SHARE ROW EXCLUSIVE MODE"
 
 
 def migrate(
     config: Config, models: Mapping[str, pa.Schema] | None = None, *, widen: bool = False
 ) -> None:
-    """Bring the schema to this version: revisions, rights, the tables of each declared model.
+    """Upgrade the schema to this version: revisions, privileges, the tables of each declared model.
 
-    All in one transaction as role `migrate`: it is done whole or not at all. Running it again
-    changes nothing.
+    All or nothing, in one transaction as role `migrate`. Running it again changes nothing.
 
     Parameters:
         config: where the database is, and its roles.
-        models: the features of each model, as `declare` takes them.
+        models: the features of each model, as in `declare`.
         widen: as in `declare`.
 
     Raises:
-        SchemaError: a role or TimescaleDB is missing, a feature changed its type, or a table is
-            in use for too long, the message names by whom.
+        SchemaError: a role or TimescaleDB is missing, a feature changed its type, or a table was
+            in use for too long (the message names the session).
         ServiceError: the database cannot be reached.
     """
     postgres = config.local_postgres()
@@ -66,19 +65,19 @@ def migrate(
 
 
 def declare(config: Config, model: str, features: pa.Schema, *, widen: bool = False) -> None:
-    """Make the model's prediction and shadow tables, or add the columns of a new version.
+    """Create the model's prediction and shadow tables, or add the columns of a new version.
 
-    Safe when two do it at once; running it again changes nothing.
+    Safe to run concurrently; running it again changes nothing.
 
     Parameters:
         model: the model's name in the config.
         features: name and type of each feature: int, float, string or bool.
-        widen: turn an int column into a float when the features ask for it. It rewrites the
-            table while nobody reads or writes it.
+        widen: turn an int column into a float if the features require it. This rewrites the
+            table and blocks reads and writes meanwhile.
 
     Raises:
         SchemaError: a feature has another type than its column, a reserved name, or a type that
-            no column can hold; or the table is in use for too long, the message names by whom.
+            no column can hold; or the table was in use for too long (the message names who).
         ServiceError: the database cannot be reached.
     """
     postgres = config.local_postgres()
@@ -89,13 +88,13 @@ def declare(config: Config, model: str, features: pa.Schema, *, widen: bool = Fa
 
 
 def expire(config: Config) -> list[str]:
-    """Drop rows older than `storage.keep_rows`, where the server has no policy that does it.
+    """Drop rows older than `storage.keep_rows` on servers without retention policies.
 
     Returns:
-        The chunks that were dropped.
+        The dropped chunks.
 
     Raises:
-        SchemaError: a table is in use for too long, the message names by whom.
+        SchemaError: a table was in use for too long (the message names the session).
         ServiceError: the database cannot be reached.
     """
     if config.storage.keep_rows is None:
@@ -105,15 +104,15 @@ def expire(config: Config) -> list[str]:
 
 
 def check(connection: Connection, model: str, features: pa.Schema) -> None:
-    """See that the database is what this version, and this model, need; changes nothing.
+    """Check that the database fits this version and this model; changes nothing.
 
     Raises:
-        SchemaError: it is not; the message says what is missing.
+        SchemaError: it does not; the message names what is missing.
     """
-    found, head = revisions(connection)
-    if found != head:
+    revision, head = revisions(connection)
+    if revision != head:
         raise SchemaError(
-            f"the database's schema is at revision {found!r}, this version needs {head!r}: "
+            f"the database's schema is at revision {revision!r}, this version needs {head!r}: "
             "run 'driftline migrate'"
         )
     prediction_table.check(connection, model, features)
@@ -121,7 +120,7 @@ def check(connection: Connection, model: str, features: pa.Schema) -> None:
 
 
 def revisions(connection: Connection) -> tuple[str | None, str | None]:
-    """The revision that the database has, and the one that this version needs."""
+    """The revision of the database, and the revision that this version needs."""
     return _revision(connection), ScriptDirectory(str(_folder())).get_current_head()
 
 
@@ -146,20 +145,20 @@ def _version_table_exists(connection: Connection) -> bool:
 def _transaction(postgres: Postgres) -> Iterator[sa.Connection]:
     with engine(postgres, "migrate").connect() as connection:
         raw = driver(connection)
-        with blockers.named(postgres, "migrate", raw, SchemaError), connection.begin():
-            _limit_waiting(raw, _TURN)
+        with blockers.name_blockers(postgres, "migrate", raw, SchemaError), connection.begin():
+            _set_lock_timeout(raw, _MIGRATION_TIMEOUT)
             _lock(raw)
-            _limit_waiting(raw, _PATIENCE)
+            _set_lock_timeout(raw, _LOCK_TIMEOUT)
             yield connection
 
 
-def _limit_waiting(connection: Connection, patience: timedelta) -> None:
-    milliseconds = f"{patience.total_seconds() * 1_000:.0f}"
+def _set_lock_timeout(connection: Connection, timeout: timedelta) -> None:
+    milliseconds = f"{timeout.total_seconds() * 1_000:.0f}"
     connection.execute("SELECT set_config('lock_timeout', %s, true)", [milliseconds])
 
 
 def _lock(connection: Connection) -> None:
-    """One migration at a time, whoever starts it: until the transaction ends."""
+    """Allow one migration at a time, until the transaction ends."""
     if not _schema_exists(connection):
         _create_schema(connection)
     if not _version_table_exists(connection):
@@ -172,13 +171,13 @@ def _create_schema(connection: Connection) -> None:
         _create_once(connection, sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(names.SCHEMA)))
     except psycopg.errors.InsufficientPrivilege as error:
         raise SchemaError(
-            f"role {connection.info.user!r} may not make the schema {names.SCHEMA!r} "
+            f"role {connection.info.user!r} cannot create the schema {names.SCHEMA!r} "
             f"({error.diag.message_primary}): let it own database {connection.info.dbname!r}"
         ) from None
 
 
 def _create_once(connection: Connection, statement: LiteralString | sql.Composed) -> None:
-    """Create what another migration may be creating: waits for it, and keeps what it made."""
+    """Create an object unless a concurrent migration created it; waits for that migration."""
     created = (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateSchema)
     with contextlib.suppress(*created), connection.transaction():
         connection.execute(statement)
@@ -190,7 +189,7 @@ def _create_extension(connection: Connection) -> None:
             connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
     except psycopg.errors.Error as error:
         raise SchemaError(
-            f"can't make the extension timescaledb ({error.diag.message_primary}): install "
+            f"can't create the extension timescaledb ({error.diag.message_primary}): install "
             "TimescaleDB, then run CREATE EXTENSION timescaledb in the database as a superuser"
         ) from None
 
@@ -208,7 +207,7 @@ def _upgrade(connection: sa.Connection) -> None:
 
 
 def _folder() -> Path:
-    """The revisions: inside the package when installed, at the root of a clone."""
+    """The folder of the revisions: inside an installed package, or at the root of a clone."""
     package = Path(__file__).parents[2]
     installed = package / "_alembic"
     return installed if installed.is_dir() else package.parents[1] / "alembic"

@@ -1,4 +1,4 @@
-"""The hypertable of what other versions of a model predicted for events that one version serves."""
+"""The hypertable of shadow predictions: scores of other versions than the serving one."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -11,7 +11,7 @@ _TIME = sa.DateTime(timezone=True)
 
 
 def declare(connection: sa.Connection, model: str) -> None:
-    """Make the table unless it is there, in the caller's transaction; see `schema.declare`."""
+    """Create the table unless it exists, in the caller's transaction; see `schema.declare`."""
     if exists(driver(connection), model):
         return
     table = sa.Table(
@@ -21,7 +21,7 @@ def declare(connection: sa.Connection, model: str) -> None:
         sa.Column("event_id", sa.Text, nullable=False),
         sa.Column("model_version", sa.Integer, nullable=False),
         sa.Column("role", sa.Text, nullable=False),
-        sa.Column("score", sa.Double),  # null where the version failed
+        sa.Column("score", sa.Double),  # null if the version failed
         sa.Column("outputs", postgresql.JSONB),
         sa.Column("source", sa.Integer, nullable=False),
         sa.Column("kafka_offset", sa.BigInteger, nullable=False),
@@ -47,13 +47,13 @@ def declare(connection: sa.Connection, model: str) -> None:
 
 
 def check(connection: Connection, model: str) -> None:
-    """See that the table is there; see `schema.check`."""
+    """Check that the table exists; see `schema.check`."""
     if not exists(connection, model):
         raise SchemaError(f"model {model!r} has no shadow table: run 'driftline migrate'")
 
 
 def exists(connection: Connection, model: str) -> bool:
-    """Whether the model has its table: one that no config names any more may lack it."""
+    """Whether the model has a shadow table: a model that left the config might lack one."""
     row = connection.execute(
         "SELECT to_regclass(%s) IS NOT NULL", [f"{names.SCHEMA}.{names.shadow_table(model)}"]
     ).fetchone()

@@ -1,1 +1,1 @@
-"""Model versions: their decisions, and live events that they scored."""
+"""Model versions: the decisions about them, and the live events that they scored."""

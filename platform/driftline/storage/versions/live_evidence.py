@@ -18,10 +18,10 @@ from driftline.storage.log import latest_labels
 from driftline.storage.log.rows import stream
 from driftline.storage.tables import shadow_table
 
-#: A sample is no larger: errors are small by then, and reading it takes seconds.
+#: The largest sample: errors are small at this size, and reading it takes seconds.
 SAMPLE = 100_000
 
-_PATIENCE = 60  # seconds a query
+_QUERY_TIMEOUT = 60  # seconds per query
 _FIRST_SLAB = timedelta(minutes=10)
 
 
@@ -30,10 +30,10 @@ class Pairs:
     """n events that both versions scored, the latest first.
 
     Attributes:
-        champion: float64[n], the score of the one.
-        candidate: float64[n], the score of the other; NaN where it failed.
+        champion: float64[n], the champion's score.
+        candidate: float64[n], the candidate's score; NaN where it failed.
         champion_ms, candidate_ms: float64[n], how long the inference took.
-        label: float64[n], the latest known truth; NaN where it was not asked for.
+        label: float64[n], the latest label; NaN if labels were not requested.
     """
 
     champion: npt.NDArray[np.float64]
@@ -46,23 +46,23 @@ class Pairs:
         return len(self.champion)
 
     def latest(self, n: int) -> "Pairs":
-        """The first n of them."""
+        """The latest n of the events."""
         return Pairs(*(getattr(self, name)[:n] for name in _COLUMNS))
 
 
 NO_PAIRS = Pairs(*(np.empty(0),) * 5)
 _COLUMNS = ("champion", "candidate", "champion_ms", "candidate_ms", "label")
 
-# Both bounds on both sides: the planner passes no inequality through a join, and skips no chunk.
+# Both bounds on both sides: the planner does not pass inequalities through a join to skip chunks.
 _JOINED = """
-  (SELECT one.event_time, one.event_id, one.score AS champion, other.score AS candidate,
-          one.inference_ms AS champion_ms, other.inference_ms AS candidate_ms
-     FROM {one} AS one
-     JOIN {other} AS other ON other.event_time = one.event_time AND other.event_id = one.event_id
-    WHERE one.model_version = {champion} AND other.model_version = {candidate}
-      AND one.event_time > {after} AND one.event_time <= {until}
-      AND other.event_time > {after} AND other.event_time <= {until}
-    ORDER BY one.event_time DESC LIMIT {limit})
+  (SELECT a.event_time, a.event_id, a.score AS champion, b.score AS candidate,
+          a.inference_ms AS champion_ms, b.inference_ms AS candidate_ms
+     FROM {first} AS a
+     JOIN {second} AS b ON b.event_time = a.event_time AND b.event_id = a.event_id
+    WHERE a.model_version = {champion} AND b.model_version = {candidate}
+      AND a.event_time > {after} AND a.event_time <= {until}
+      AND b.event_time > {after} AND b.event_time <= {until}
+    ORDER BY a.event_time DESC LIMIT {limit})
 """
 _LATEST = """
 SELECT event_id, champion, candidate, champion_ms, candidate_ms FROM (
@@ -83,22 +83,22 @@ def pairs(
 ) -> Pairs:
     """The latest events that both versions have scored.
 
-    Read backwards in slabs of time that double, until there are `limit` of them or the window
-    is behind: what is common is found in a short slab, what is rare costs few queries.
+    Reads backwards in slabs of time that double, until `limit` events are found or the window ends:
+    frequent pairs are found in a short slab, rare ones cost few queries.
 
     Parameters:
-        postgres: read as role `read`.
+        postgres: connects as role `read`.
         model: the model's name in the config.
         champion, candidate: the two versions.
         window: how far back, from the model's latest event.
         labelled: only events whose label is known, with it.
-        limit: how many at most, in all and of a slab.
+        limit: how many at most, in total and per slab.
 
     Raises:
-        ServiceError: the database is away, or too slow for the window.
+        ServiceError: the database is unavailable, or too slow for the window.
     """
     parts: list[Pairs] = []
-    timeout = f"-c statement_timeout={_PATIENCE}s"
+    timeout = f"-c statement_timeout={_QUERY_TIMEOUT}s"
     with connect(postgres, "read", autocommit=True, options=timeout) as connection:
         if not shadow_table.exists(connection, model):
             return NO_PAIRS
@@ -109,14 +109,14 @@ def pairs(
                 query = _query(model, champion, candidate, after, until, limit)
                 for batch in list(stream(connection, query, None)):
                     ids = batch.column("event_id").to_pylist()
-                    known = (
+                    label = (
                         latest_labels.latest(connection, model, after, ids) if labelled else None
                     )
-                    parts.append(_pairs(batch, known))
+                    parts.append(_pairs(batch, label))
         except psycopg.errors.QueryCanceled as error:
             raise ServiceError(
-                f"reading the live evidence of model {model!r} took more than {_PATIENCE} s a "
-                "query: shorten gates.window, or look at what the database is busy with"
+                f"reading the live evidence of model {model!r} took more than {_QUERY_TIMEOUT} s "
+                "per query: shorten gates.evidence_window or reduce the database load"
             ) from error
     if not parts:
         return NO_PAIRS
@@ -124,7 +124,7 @@ def pairs(
     return Pairs(*joined).latest(limit)
 
 
-def _query(  # noqa: PLR0917 - each goes into the SQL
+def _query(  # noqa: PLR0917 - each is part of the SQL
     model: str,
     champion: int,
     candidate: int,
@@ -137,15 +137,15 @@ def _query(  # noqa: PLR0917 - each goes into the SQL
     shadow = sql.Identifier(names.SCHEMA, names.shadow_table(model))
     joined = [
         sql.SQL(_JOINED).format(
-            one=one,
-            other=other,
+            first=first,
+            second=second,
             champion=champion,
             candidate=candidate,
             after=after,
             until=until,
             limit=limit,
         )
-        for one, other in ((served, shadow), (shadow, served), (shadow, shadow))
+        for first, second in ((served, shadow), (shadow, served), (shadow, shadow))
     ]
     return sql.SQL(_LATEST).format(pairs=sql.SQL(" UNION ALL ").join(joined), limit=limit)
 
@@ -159,7 +159,7 @@ def _latest(connection: Connection, model: str) -> datetime | None:
 
 
 def _slabs(latest: datetime | None, window: timedelta) -> Iterator[tuple[datetime, datetime]]:
-    """(after, until], from the latest event backwards, each as long as all before it."""
+    """(after, until], backwards from the latest event; each as long as all before it together."""
     if latest is None:
         return
     until, reach = latest, min(_FIRST_SLAB, window)
@@ -177,5 +177,5 @@ def _pairs(batch: pa.RecordBatch, label: npt.NDArray[np.float64] | None) -> Pair
     ]
     if label is None:
         return Pairs(*[*columns, np.full(len(batch), np.nan)])
-    known = np.isfinite(label)
-    return Pairs(*[column[known] for column in [*columns, label]])
+    has_label = np.isfinite(label)
+    return Pairs(*[column[has_label] for column in [*columns, label]])

@@ -1,4 +1,4 @@
-"""Which version was promoted, refused or rolled back, by whom and why; and which may not serve."""
+"""Promotions, refusals and rollbacks of versions, by whom and why; and quarantined versions."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -14,8 +14,8 @@ from driftline.storage.connection import Connection
 
 Kind = Literal["first", "promoted", "forced", "rolled_back", "refused"]
 
-_PATIENCE = timedelta(seconds=60)
-_MOVES = ["ungated", "refused", "gated"]  # of a champion's alias outside driftline, and back
+_LOCK_TIMEOUT = timedelta(seconds=60)
+_ALIAS_MOVES = ["ungated", "refused", "gated"]  # of the champion alias outside driftline, and back
 _COLUMNS = "decided_at, version, previous, kind, decided_by, reason, verdict"
 
 
@@ -25,12 +25,12 @@ class Decision:
 
     Attributes:
         decided_at: by the database's clock.
-        version: that was asked for.
-        previous: the champion at that time; None when there was none.
+        version: the requested version.
+        previous: the champion at that time; None if there was none.
         kind: what was decided.
-        decided_by: who asked.
+        decided_by: who requested it.
         reason: given by a person, or why it was refused.
-        verdict: the gates' answers with all numbers; None where no gate was asked.
+        verdict: the results of the gates with all numbers; None if no gate was evaluated.
     """
 
     decided_at: datetime
@@ -44,7 +44,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class VersionEvent:
-    """What one worker of the job, or a command, did with a version."""
+    """An event of a version, caused by a worker of the job or by a command."""
 
     happened_at: datetime
     version: int
@@ -56,7 +56,7 @@ class VersionEvent:
 
 @dataclass(frozen=True)
 class Quarantine:
-    """Why a version may not serve."""
+    """A version that must not serve, and why."""
 
     version: int
     quarantined_at: datetime
@@ -75,7 +75,7 @@ def decide(
     reason: str | None = None,
     verdict: dict[str, Any] | None = None,
 ) -> Decision:
-    """Add a decision, as role `write`; gives it with the database's time."""
+    """Add a decision, as role `write`; returns it with the database's time."""
     content = None if verdict is None else Jsonb(verdict)
     values = (model, version, previous, kind, by, reason, content)
     row = connection.execute(
@@ -97,14 +97,14 @@ def decisions(connection: Connection, model: str) -> list[Decision]:
     return [Decision(*row) for row in rows]
 
 
-def made(connection: Connection, model: str) -> list[Decision]:
+def champion_decisions(connection: Connection, model: str) -> list[Decision]:
     """The decisions that made a version champion, oldest first."""
-    return [one for one in decisions(connection, model) if one.kind != "refused"]
+    return [decision for decision in decisions(connection, model) if decision.kind != "refused"]
 
 
 def champion(connection: Connection, model: str) -> int | None:
-    """The version that a command means that names none: the one that was last made champion; the
-    newest that a job has loaded where none was decided; None where none was loaded.
+    """The default version of commands: the last one made champion, else the newest that a job has
+    loaded; None if no version was loaded.
     """
     loaded = {
         version
@@ -112,35 +112,38 @@ def champion(connection: Connection, model: str) -> int | None:
             "SELECT version FROM driftline.model_version WHERE model = %s", [model]
         )
     }
-    champions = (one.version for one in reversed(made(connection, model)))
-    return next((one for one in champions if one in loaded), max(loaded, default=None))
+    champions = (decision.version for decision in reversed(champion_decisions(connection, model)))
+    return next((version for version in champions if version in loaded), max(loaded, default=None))
 
 
-def before(decided: Iterable[Decision], current: int | None, barred: set[int]) -> int | None:
-    """The champion to go back to: the last one that was decided, is not barred and not `current`.
+def rollback_target(
+    decided: Iterable[Decision], current: int | None, excluded: set[int]
+) -> int | None:
+    """The champion to roll back to: the last one decided that is neither excluded nor `current`.
 
-    A roll-back takes back what came after the version that it went to, so that two roll-backs
-    go two champions back. A current version that is not the last one decided came after
-    everything, even if it was champion once: its alias was moved in MLflow's own UI, or what came
-    after it is barred.
+    A rollback undoes all decisions after the version that it restored, so two rollbacks return to
+    the champion before the previous one. A current version that is not the last decided one counts
+    as the newest, even if it was champion before: its alias was moved in MLflow's own UI, or all
+    later champions are excluded.
     """
-    line: list[int] = []
-    for one in decided:
-        if one.kind == "refused":
+    champions: list[int] = []
+    for decision in decided:
+        if decision.kind == "refused":
             continue
-        if not line and one.previous is not None:  # registered as champion before any decision
-            line.append(one.previous)
-        if one.version in line:
-            position = len(line) - line[::-1].index(one.version)
-            if one.kind == "rolled_back":
-                del line[position:]
+        # registered as champion before any decision
+        if not champions and decision.previous is not None:
+            champions.append(decision.previous)
+        if decision.version in champions:
+            position = len(champions) - champions[::-1].index(decision.version)
+            if decision.kind == "rolled_back":
+                del champions[position:]
                 continue
-        line.append(one.version)
-    return next((v for v in reversed(line) if v not in barred and v != current), None)
+        champions.append(decision.version)
+    return next((v for v in reversed(champions) if v not in excluded and v != current), None)
 
 
 def quarantines(connection: Connection, model: str) -> list[Quarantine]:
-    """The versions that may not serve, oldest first."""
+    """The quarantined versions, oldest first."""
     rows = connection.execute(
         """SELECT version, quarantined_at, reason, detail FROM driftline.quarantine
             WHERE model = %s ORDER BY quarantined_at""",
@@ -150,28 +153,28 @@ def quarantines(connection: Connection, model: str) -> list[Quarantine]:
 
 
 def require_not_quarantined(connection: Connection, model: str, version: int) -> None:
-    """Refuse a version that may not serve.
+    """Raise an error if a version is quarantined.
 
     Raises:
-        RegistryError: it is in quarantine.
+        RegistryError: it is quarantined.
     """
-    for one in quarantines(connection, model):
-        if one.version == version:
+    for entry in quarantines(connection, model):
+        if entry.version == version:
             raise RegistryError(
-                f"version {version} of model {model!r} is in quarantine since "
-                f"{one.quarantined_at:%Y-%m-%d %H:%M} ({one.reason}): it may not serve, not even "
-                f"by force; 'driftline models release {model} {version} --reason …' lifts it"
+                f"version {version} of model {model!r} has been quarantined since "
+                f"{entry.quarantined_at:%Y-%m-%d %H:%M} ({entry.reason}): it cannot serve, even "
+                f"with --force; 'driftline models reinstate {model} {version} --reason …' lifts it"
             )
 
 
-def release(connection: Connection, model: str, version: int, *, by: str, reason: str) -> bool:
-    """Lift a quarantine and say so among the version's events; false when there was none."""
+def reinstate(connection: Connection, model: str, version: int, *, by: str, reason: str) -> bool:
+    """Lift a quarantine and record a version event; false if the version was not quarantined."""
     with connection.transaction():
         lifted = connection.execute(
             "DELETE FROM driftline.quarantine WHERE model = %s AND version = %s", [model, version]
         ).rowcount
         if lifted:
-            add_event(connection, model, version, kind="released", by=by, detail=reason)
+            add_event(connection, model, version, kind="reinstated", by=by, detail=reason)
     return bool(lifted)
 
 
@@ -185,7 +188,7 @@ def add_event(
     detail: str = "",
     role: str = "",
 ) -> None:
-    """Add what a person or a worker did with a version to its events."""
+    """Record an event of a version, caused by a person or a worker."""
     connection.execute(
         """INSERT INTO driftline.version_event (model, version, role, kind, worker, detail)
            VALUES (%s, %s, %s, %s, %s, %s)""",
@@ -203,9 +206,9 @@ def quarantine(
     detail: str,
     worker: str,
 ) -> None:
-    """Bar a version from scoring, for all workers, and say so among its events.
+    """Exclude a version from scoring, for all workers, and record a version event.
 
-    Workers that find the same at the same time write it once.
+    Concurrent workers with the same finding record it once.
     """
     with connection.transaction():
         written = connection.execute(
@@ -214,26 +217,26 @@ def quarantine(
             (model, version, digest, reason, detail, worker),
         ).rowcount
         if written:
-            what = f"{reason}: {detail}"
-            add_event(connection, model, version, kind="quarantined", by=worker, detail=what)
+            text = f"{reason}: {detail}"
+            add_event(connection, model, version, kind="quarantined", by=worker, detail=text)
 
 
 @contextlib.contextmanager
 def locked(connection: Connection, model: str) -> Iterator[None]:
-    """Let nobody else decide on the model, over several transactions of the connection.
+    """Hold the lock on decisions about the model, over several transactions.
 
     Parameters:
         connection: as role `write`, in no transaction.
 
     Raises:
-        ServiceError: somebody else has been deciding for a minute.
+        ServiceError: another session held the lock for a minute.
     """
-    with locks.session(connection, "promotion", model, _PATIENCE):
+    with locks.session(connection, "promotion", model, _LOCK_TIMEOUT):
         yield
 
 
-def begin(connection: Connection, model: str, version: int, *, by: str) -> None:
-    """Record the first champion that a job serves, unless anything was decided before.
+def record_first(connection: Connection, model: str, version: int, *, by: str) -> None:
+    """Record the first champion that a job serves, unless there are decisions already.
 
     Parameters:
         connection: as role `write`, in no transaction.
@@ -244,7 +247,7 @@ def begin(connection: Connection, model: str, version: int, *, by: str) -> None:
 
 
 def events(connection: Connection, model: str) -> list[VersionEvent]:
-    """What was done with the versions of a model, oldest first."""
+    """The events of a model's versions, oldest first."""
     rows = connection.execute(
         """SELECT happened_at, version, role, kind, worker, detail FROM driftline.version_event
             WHERE model = %s ORDER BY id""",
@@ -253,21 +256,21 @@ def events(connection: Connection, model: str) -> list[VersionEvent]:
     return [VersionEvent(*row) for row in rows]
 
 
-def moves_since(connection: Connection, model: str, since: datetime) -> list[VersionEvent]:
-    """How the champion's alias was moved outside driftline, and put back, oldest first."""
+def alias_moves_since(connection: Connection, model: str, since: datetime) -> list[VersionEvent]:
+    """Moves of the champion alias outside driftline, and their reversals, oldest first."""
     rows = connection.execute(
         """SELECT happened_at, version, role, kind, worker, detail FROM driftline.version_event
             WHERE model = %s AND kind = ANY(%s) AND happened_at >= %s ORDER BY id""",
-        [model, _MOVES, since],
+        [model, _ALIAS_MOVES, since],
     ).fetchall()
     return [VersionEvent(*row) for row in rows]
 
 
 def moved_outside(connection: Connection, model: str) -> bool:
-    """Whether the last that workers saw of the champion's alias was a move outside driftline."""
+    """Whether the last recorded move of the champion alias was made outside driftline."""
     row = connection.execute(
         """SELECT kind FROM driftline.version_event
             WHERE model = %s AND kind = ANY(%s) ORDER BY id DESC LIMIT 1""",
-        [model, _MOVES],
+        [model, _ALIAS_MOVES],
     ).fetchone()
     return row is not None and row[0] != "gated"

@@ -1,4 +1,4 @@
-"""The model versions that the store has rows of: where they come from, and how they are binned."""
+"""The model versions that the store has rows of: their origin and binning."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ class ModelVersion:
     Attributes:
         model: the model's name in the config.
         version: its number in the registry.
-        run_id: MLflow's run that made it.
-        digest: sha256 over the files that are loaded.
+        run_id: the MLflow run that created it.
+        digest: sha256 of the loaded files.
         signature: inputs and outputs, as MLflow's JSON.
         features_hash: of the feature definition that serves it.
         binning: how its values are profiled.
         reference: the packed profile of its training data.
         reference_rows: how many rows that profile counts.
-        reference_sample: some of those rows, packed; None in versions that have none.
-        reference_blocks: its profiles by time, where the times of its rows are known.
+        reference_sample: some of those rows, packed; None for versions without.
+        reference_blocks: its profiles by time, if the times of its rows are known.
     """
 
     model: str
@@ -45,7 +45,7 @@ class ModelVersion:
 
 
 def stored(connection: Connection, model: str) -> dict[int, tuple[str, str]]:
-    """Run and digest of each version that was ever loaded for a model, by number."""
+    """Run and digest of each version ever loaded for a model, by number."""
     rows = connection.execute(
         "SELECT version, run_id, digest FROM driftline.model_version WHERE model = %s", [model]
     ).fetchall()
@@ -55,7 +55,7 @@ def stored(connection: Connection, model: str) -> dict[int, tuple[str, str]]:
 def record(connection: Connection, version: ModelVersion) -> None:
     """Store a version with its binning and reference, unless it is stored already.
 
-    Of one that is stored, the feature definition is noted where it has changed.
+    If a stored version's feature definition has changed, records the new one.
 
     Parameters:
         connection: as role `write`.
@@ -83,15 +83,15 @@ def record(connection: Connection, version: ModelVersion) -> None:
                 version.binning.id,
             ),
         )
-        known = connection.execute(
+        stored_digest = connection.execute(
             "SELECT digest FROM driftline.model_version WHERE model = %s AND version = %s",
             (version.model, version.version),
         ).fetchone()
-        if known != (version.digest,):
+        if stored_digest != (version.digest,):
             raise RegistryError(
                 f"version {version.version} of model {version.model!r} was loaded before with "
-                "other files: the registered model is another, or was made anew; give the model "
-                "another name in driftline.yaml, so that their predictions are told apart"
+                "other files: the registered model was replaced or recreated; give the model "
+                "another name in driftline.yaml, so that their predictions stay separate"
             )
         connection.execute(
             """INSERT INTO driftline.model_definition (model, version, features_hash)
@@ -126,6 +126,6 @@ def record(connection: Connection, version: ModelVersion) -> None:
                 version.reference_blocks,
             )
         if version.reference_sample is not None:
-            reference_sample.keep(
+            reference_sample.store(
                 connection, version.model, version.version, version.reference_sample
             )

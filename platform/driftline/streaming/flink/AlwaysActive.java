@@ -5,7 +5,7 @@ import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
 import org.apache.flink.streaming.runtime.watermarkstatus.WatermarkStatus;
 
-/** Passes rows and watermarks on, but never says that it is idle; see always_active.py. */
+/** Forwards rows and watermarks, but never the idle status; see always_active.py. */
 public class AlwaysActive extends AbstractStreamOperator implements OneInputStreamOperator {
 
     private static final long serialVersionUID = 1L;

@@ -1,1 +1,1 @@
-"""The Flink job of a model: its topology, its life, its metrics."""
+"""The Flink job of a model: topology, supervision and metrics."""

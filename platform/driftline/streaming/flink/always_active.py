@@ -1,10 +1,10 @@
-"""Keeps a silent source from being left out of event time.
+"""Keeps an idle source part of event time.
 
-When all partitions of a source are silent, Flink marks it as idle, and a join then leaves the
-input that is idle out of its watermark (FLINK-18934). When the source wakes up, its first watermark
-comes to a join by the shorter way while the longer one still counts as idle: events that wait in a
-window on the longer way come out late. So here one task reads, which settles by itself which of its
-partitions is silent, and those behind it are not told.
+When all partitions of a source are silent, Flink marks it as idle, and a join ignores an idle input
+in its watermark (FLINK-18934). When the source resumes, its first watermark reaches a join on the
+shorter path while the longer path still counts as idle: events that wait in a window on the longer
+path then come out late. So a single task reads the source, which handles idle partitions
+internally, and the idle status is not forwarded to the operators after it.
 """
 
 from pathlib import Path
@@ -24,12 +24,12 @@ _PARALLELISM = "table.exec.resource.default-parallelism"
 def always_active(
     t_env: StreamTableEnvironment, table: Table, time: tuple[str, str], folder: Path
 ) -> Table:
-    """A table again, with its watermarks, read by one task; it is never idle.
+    """The same table with watermarks, read by a single task and never idle.
 
     Parameters:
-        table: of a source with watermarks, without the column that they are of.
-        time: name of the column to add as event time, and its SQL expression.
-        folder: for the jar of the operator.
+        table: of a source with watermarks, without its event time column.
+        time: name and SQL expression of the column to add as event time.
+        folder: where to put the operator's jar.
     """
     config = t_env.get_config()
     config.set(_JARS, f"{config.get(_JARS, '')};{jar(get_gateway(), _SOURCE, folder).as_uri()}")
@@ -53,7 +53,7 @@ def _columns(table: Table) -> tuple[list[str], list[object]]:
 
 
 def _internal(table: Table) -> object:
-    """The rows' type in Flink's own format, which costs no conversion."""
+    """The rows' type in Flink's internal format, which needs no conversion."""
     fields = [DataTypes.FIELD(name, kind) for name, kind in zip(*_columns(table), strict=True)]
     rows = get_gateway().jvm.Class.forName("org.apache.flink.table.data.RowData")
     return _to_java_data_type(DataTypes.ROW(fields)).bridgedTo(rows)

@@ -1,4 +1,4 @@
-"""Whether a model's job could run: the definition by itself, then with the services it needs."""
+"""Checks that a model's job can run: its definition, then the services that it needs."""
 
 from driftline.config import Config, Model
 from driftline.errors import ConfigError, DriftlineError, ServiceError
@@ -6,18 +6,18 @@ from driftline.kafka.client_settings import topics
 from driftline.storage.connection import connect
 from driftline.storage.tables import schema
 from driftline.streaming.queries import query
-from driftline.streaming.rollout.ready import candidates
+from driftline.streaming.rollout.prepare import candidates
 from driftline.streaming.scoring.decode import is_tensor
 from driftline.streaming.scoring.features import FeatureDefinition
 
-_PATIENCE = 15.0  # seconds for the broker's answer
+_BROKER_SECONDS = 15.0  # time limit of a request to the broker
 
 
 def check_model(config: Config, name: str) -> None:
-    """See that the config alone describes a job that could run.
+    """Check that the config describes a job that can run, without using any service.
 
     Raises:
-        ConfigError: naming the model and what is wrong.
+        ConfigError: with the model and the problem.
     """
     model = config.model(name)
     try:
@@ -29,20 +29,22 @@ def check_model(config: Config, name: str) -> None:
         raise ConfigError(f"model {name!r}: {error}") from error
     for segment in model.segments:
         if segment not in features.names:
-            known = ", ".join(features.names)
-            raise ConfigError(f"model {name!r}: segment {segment!r} is no feature (there: {known})")
+            choices = ", ".join(features.names)
+            raise ConfigError(
+                f"model {name!r}: segment {segment!r} is not a feature: use {choices}"
+            )
         if is_tensor(features.field(segment).type):
             raise ConfigError(
-                f"model {name!r}: segment {segment!r} is a tensor: name a text or bool"
+                f"model {name!r}: segment {segment!r} is a tensor: use a string or bool feature"
             )
 
 
 def check_ready(config: Config, name: str) -> None:
-    """See that the database, the topics and the model's version are there for its job.
+    """Check that the database, the topics and a version of the model are available for its job.
 
     Raises:
-        ConfigError, RegistryError, SchemaError: what is missing, and how to make it.
-        ServiceError: a service is away, or has no such topic.
+        ConfigError, RegistryError, SchemaError: with what is missing, and how to create it.
+        ServiceError: a service is unavailable, or a topic is missing.
     """
     check_model(config, name)
     model = config.model(name)
@@ -57,10 +59,10 @@ def check_ready(config: Config, name: str) -> None:
 
 def _check_topics(config: Config, model: Model) -> None:
     kafka = config.local_kafka()
-    there = topics(kafka, _PATIENCE)
-    wanted = [model.input.topic]
-    wanted += [section.topic for section in (model.output, model.labels) if section is not None]
-    missing = [topic for topic in wanted if topic not in there]
+    existing = topics(kafka, _BROKER_SECONDS)
+    required = [model.input.topic]
+    required += [section.topic for section in (model.output, model.labels) if section is not None]
+    missing = [topic for topic in required if topic not in existing]
     if missing:
         raise ServiceError(
             f"Kafka at {kafka.bootstrap!r} has no topic {', '.join(map(repr, missing))}: create "

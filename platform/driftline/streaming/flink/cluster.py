@@ -16,36 +16,36 @@ _JOB_ID = re.compile(r"job ([0-9a-f]{32}) of \S+ submitted")
 def submit(config_path: Path, config: Config, model: str, cluster: str, restore: str | None) -> str:
     """Submit the job and return its id; the cluster restarts it from its checkpoints.
 
-    The workers need this Python environment, the config and its secrets at the same paths.
+    The workers need this Python environment, the config and its secrets at the same paths as here.
 
     Parameters:
         config_path: the `driftline.yaml` that the job's processes read.
-        config: the same, loaded.
+        config: the loaded config.
         model: which model.
-        cluster: host:port of the job manager's REST address.
-        restore: a checkpoint or savepoint, "none" for none; default the newest complete one.
+        cluster: host:port of the job manager's REST API.
+        restore: a checkpoint or savepoint, or "none"; default the newest complete one.
 
     Raises:
-        ServiceError: the cluster did not take it; with what Flink's client said.
+        ServiceError: the cluster rejected the job; with the error of Flink's client.
     """
     arguments = ["--config", str(config_path.resolve()), "--model", model, "--cluster", cluster]
     discard_forgotten(config, model)
     start = newest(checkpoint_folder(config, model)) if restore is None else restore
     if start not in (None, "none"):
         arguments += ["--restore", start]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "driftline.streaming.flink.job", *arguments],
         env={**job_environment(config), "FLINK_LOG_DIR": str(config.folder("logs", "submit"))},
         capture_output=True,
         text=True,
         check=False,
     )
-    output = done.stdout + done.stderr
+    output = process.stdout + process.stderr
     submitted = _JOB_ID.search(output)
     if submitted is None:
         lines = output.strip().splitlines()
         causes = [line for line in lines if "Caused by" in line][-3:] or lines[-5:]
         raise ServiceError(
-            f"the Flink cluster at {cluster!r} did not take the job:\n" + "\n".join(causes)
+            f"the Flink cluster at {cluster!r} rejected the job:\n" + "\n".join(causes)
         )
     return submitted[1]

@@ -1,22 +1,22 @@
-"""How Flink's Kafka connector reaches the broker, and the tables over its topics."""
+"""Settings with which Flink's Kafka connector connects to the broker."""
 
 from pathlib import Path
 
 from driftline.config import Kafka
 from driftline.errors import ConfigError
 
-# The connector's jar carries its own copy of the Kafka client, under this prefix.
+# The connector's jar contains its own copy of the Kafka client, under this prefix.
 _SHADED = "org.apache.flink.kafka.shaded."
 
 
 def java_properties(settings: Kafka) -> dict[str, str]:
-    """The broker's address and security settings, as the Java client takes them.
+    """The broker's address and security settings, as properties of the Java client.
 
     Parameters:
-        settings: a section with a real address: `Config.local_kafka()`, not `Config.kafka`.
+        settings: a section with the real address: `Config.local_kafka()`, not `Config.kafka`.
 
     Raises:
-        ConfigError: SASL without an account, a secret or a certificate that cannot be read.
+        ConfigError: SASL without an account, or a secret or certificate that cannot be read.
 
     >>> java_properties(Kafka(bootstrap="localhost:9092"))["bootstrap.servers"]
     'localhost:9092'

@@ -1,7 +1,7 @@
-"""The functions that Flink calls with Arrow batches; they have effects, so each is called once.
+"""The functions that Flink calls with Arrow batches; they write, so each is called exactly once.
 
-Flink finishes its Python bundle before a checkpoint passes, so what a function has committed
-before it returns is never behind a checkpoint.
+Flink finishes its Python bundle before it takes a checkpoint, so a checkpoint never covers messages
+that a function has not committed.
 """
 
 import gc
@@ -15,22 +15,22 @@ from pyflink.table.udf import FunctionContext, ScalarFunction, UserDefinedScalar
 
 from driftline.config import Config
 from driftline.records import PUBLISHED, ScoredBatch, StoredBatch
-from driftline.registry.trials import Trials
+from driftline.registry.shared_preflight import SharedPreflight
 from driftline.streaming.flink import metrics
 from driftline.streaming.jvm import worker_environment
 from driftline.streaming.queries import query_columns
-from driftline.streaming.queries.series import Series, places, utc
+from driftline.streaming.queries.series import Series, row_of_message, utc
 from driftline.streaming.rollout.crash_guard import CrashGuard
-from driftline.streaming.rollout.follow import Follower
+from driftline.streaming.rollout.registry_watcher import RegistryWatcher
 from driftline.streaming.rollout.serving import Serving
 from driftline.streaming.rollout.watchdog import Watchdog
+from driftline.streaming.scoring.batch_scorer import BatchScorer, Messages
 from driftline.streaming.scoring.decode import DECODERS
 from driftline.streaming.scoring.features import FeatureDefinition
 from driftline.streaming.scoring.labels import LabelLog
-from driftline.streaming.scoring.process import Messages, Process
-from driftline.streaming.scoring.version_fault import UnfitError
+from driftline.streaming.scoring.version_fault import FaultyVersionError
 from driftline.streaming.sinks import SINKS, Sink
-from driftline.streaming.startup_error import told
+from driftline.streaming.startup_error import recorded_startup_error
 
 PUBLISHED_ROW = DataTypes.ROW(
     [
@@ -44,33 +44,33 @@ PUBLISHED_ROW = DataTypes.ROW(
 
 
 class LogPredictions(ScalarFunction):  # type: ignore[misc]  # pyflink ships no types
-    """Decodes, scores and logs a batch.
+    """Decodes, scores and stores a batch.
 
-    Gives the stored rows, NULL where none is stored; without an output topic only whether one is
-    stored, because carrying the rows back to the JVM costs a tenth of the speed.
+    Returns the stored row of each message, or NULL; without an output topic only whether there is
+    one, because passing the rows back to the JVM costs a tenth of the throughput.
     """
 
     def __init__(self, config: Config, model: str) -> None:
         self._config = config
         self._name = model
-        self._process: Process
+        self._score_batch: BatchScorer
         self._serving: Serving
         self._watchdog: Watchdog
         self._crash_guard: CrashGuard
-        self._follower: Follower
+        self._registry_watcher: RegistryWatcher
         self._sink: Sink
         self._definition: FeatureDefinition
 
     def is_deterministic(self) -> bool:
-        """It writes: the planner may neither repeat nor fold a call."""
+        """False, as it writes: the planner must not repeat or merge calls."""
         return False
 
     def open(self, context: FunctionContext) -> None:
-        """Load the model and reach the database, once a worker."""
-        worker_environment.take_over()
-        with told(self._config, self._name):
+        """Load the model and connect to the database, once per worker."""
+        worker_environment.complete_environment()
+        with recorded_startup_error(self._config, self._name):
             self._open()
-        metrics.announce(context, self._name, self._serving, self._follower)
+        metrics.add(context, self._name, self._serving, self._registry_watcher)
 
     def _open(self) -> None:
         model = self._config.model(self._name)
@@ -78,25 +78,25 @@ class LogPredictions(ScalarFunction):  # type: ignore[misc]  # pyflink ships no 
         schema, digest = self._definition.schema, self._definition.digest
         self._serving = Serving(self._config, self._name, schema, digest)
         self._watchdog = Watchdog(
-            model.registry.hang,
-            self._serving.give_up,
+            model.registry.batch_timeout,
+            self._serving.end_hung_worker,
             predictions=model.registry.serving is None,
         )
-        self._process = Process(
+        self._score_batch = BatchScorer(
             DECODERS[model.input.decoder](model.input),
             self._definition,
             self._watchdog,
-            model.registry.slow,
+            model.registry.max_slowdown,
         )
         self._crash_guard = CrashGuard(self._config, self._name, self._serving)
         self._sink = SINKS["timescaledb"](self._config, self._name, self._serving.binning_of)
-        gc.freeze()  # what is loaded stays: to look for garbage in TensorFlow takes long
-        trials = Trials(self._config.folder("models"), model.registry, schema)
-        self._follower = Follower(self._config, self._name, self._serving, trials)
+        gc.freeze()  # excludes what is loaded from garbage collection, which is slow for TensorFlow
+        preflight = SharedPreflight(self._config.folder("models"), model.registry, schema)
+        self._registry_watcher = RegistryWatcher(self._config, self._name, self._serving, preflight)
 
     def close(self) -> None:
-        """Let go of the database and the registry."""
-        for name in ("_follower", "_watchdog", "_crash_guard", "_sink"):
+        """Disconnect from the database and the registry."""
+        for name in ("_registry_watcher", "_watchdog", "_crash_guard", "_sink"):
             part = getattr(self, name, None)
             if part is not None:
                 part.close()
@@ -110,7 +110,7 @@ class LogPredictions(ScalarFunction):  # type: ignore[misc]  # pyflink ships no 
         late: Series | bool,
         *added: Series,
     ) -> "pd.DataFrame | Series":
-        """One batch of n messages in, n rows of `PUBLISHED_ROW` or n bools out."""
+        """Score and store a batch of n messages; returns n rows of `PUBLISHED_ROW`, or n bools."""
         messages = Messages(
             payloads=body.tolist(),
             partition=partition.to_numpy(np.int32),
@@ -125,22 +125,22 @@ class LogPredictions(ScalarFunction):  # type: ignore[misc]  # pyflink ships no 
         return _published(stored, len(body))
 
     def _scored(self, messages: Messages) -> ScoredBatch:
-        """Score a batch, again without a version that turns out unfit."""
+        """Score a batch; if a version turns out faulty, score it again without that version."""
         while True:
             try:
-                return self._process(messages, self._serving.lineup())
-            except UnfitError as error:
-                self._serving.bar(error.version, error.reason, error.detail)
+                return self._score_batch(messages, self._serving.lineup())
+            except FaultyVersionError as error:
+                self._serving.exclude(error.version, error.reason, error.detail)
 
     def _added(self, columns: tuple[Series, ...], n: int) -> pa.RecordBatch:
         schema = self._definition.added
-        if not columns:  # a batch without columns has no rows either; keep the count
+        if not columns:  # from_arrays without columns would have no rows
             return pa.RecordBatch.from_struct_array(pa.array([{}] * n, pa.struct([])))
         return pa.RecordBatch.from_arrays(query_columns.read(columns, schema, n), schema=schema)
 
 
 class LogLabels(ScalarFunction):  # type: ignore[misc]  # pyflink ships no types
-    """Decodes and logs a batch of labels; gives True for each that is stored now or was before."""
+    """Decodes and stores a batch of labels; returns for each message whether it is stored."""
 
     def __init__(self, config: Config, model: str) -> None:
         self._config = config
@@ -148,22 +148,22 @@ class LogLabels(ScalarFunction):  # type: ignore[misc]  # pyflink ships no types
         self._log: LabelLog
 
     def is_deterministic(self) -> bool:
-        """It writes: the planner may neither repeat nor fold a call."""
+        """False, as it writes: the planner must not repeat or merge calls."""
         return False
 
     def open(self, _: FunctionContext) -> None:
-        """Reach the database, once a worker."""
-        worker_environment.take_over()
-        with told(self._config, self._name):
+        """Connect to the database, once per worker."""
+        worker_environment.complete_environment()
+        with recorded_startup_error(self._config, self._name):
             self._log = LabelLog(self._config, self._name)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Disconnect from the database."""
         if hasattr(self, "_log"):
             self._log.close()
 
     def eval(self, body: Series, partition: Series, offset: Series, kafka_time: Series) -> Series:
-        """One batch of n messages in, bool[n] out."""
+        """Store a batch of n messages; returns bool[n]."""
         stored = self._log.write(
             body.tolist(),
             partition.to_numpy(np.int32),
@@ -174,13 +174,13 @@ class LogLabels(ScalarFunction):  # type: ignore[misc]  # pyflink ships no types
 
 
 def log_predictions(config: Config, model: str) -> UserDefinedScalarFunctionWrapper:
-    """`LogPredictions` as Flink registers it."""
+    """`LogPredictions` as a function to register with Flink."""
     result = DataTypes.BOOLEAN() if config.model(model).output is None else PUBLISHED_ROW
     return _vectorised(LogPredictions(config, model), result)
 
 
 def log_labels(config: Config, model: str) -> UserDefinedScalarFunctionWrapper:
-    """`LogLabels` as Flink registers it."""
+    """`LogLabels` as a function to register with Flink."""
     return _vectorised(LogLabels(config, model), DataTypes.BOOLEAN())
 
 
@@ -189,15 +189,15 @@ def _vectorised(function: ScalarFunction, result: Any) -> UserDefinedScalarFunct
 
 
 def _is_stored(stored: StoredBatch, n: int) -> Series:
-    """Which of n messages have a stored row."""
-    found = np.zeros(n, dtype=bool)
-    found[stored.messages] = True
-    return pd.Series(found)
+    """Whether each of n messages has a stored row, bool[n]."""
+    mask = np.zeros(n, dtype=bool)
+    mask[stored.messages] = True
+    return pd.Series(mask)
 
 
 def _published(stored: StoredBatch, n: int) -> pd.DataFrame:
-    """The stored rows at the places of their messages, None elsewhere."""
-    index = places(stored.messages, n)
+    """The stored row of each of n messages, or None."""
+    index = row_of_message(stored.messages, n)
     frame = {
         name: stored.predictions.column(name).take(index)
         for name in (field.name for field in PUBLISHED)

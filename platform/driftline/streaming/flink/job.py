@@ -1,6 +1,6 @@
 """The Flink job of one model: `python -m driftline.streaming.flink.job`.
 
-`driftline run` starts and supervises it; Flink's own `flink run -py` can start it too.
+`driftline run` starts and supervises it; Flink's own `flink run -py` can also start it.
 """
 
 import argparse
@@ -37,14 +37,14 @@ log = logging.getLogger("driftline.job")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Build the topology, submit it, and wait for it unless it was submitted to a cluster."""
+    """Build the topology, submit it, and wait for the job unless it runs on a cluster."""
     options = _parse(arguments)
     config = load(options.config)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
     )
     logging.getLogger("py4j").setLevel(logging.WARNING)
-    os.umask(0o077)  # of all that the job writes, by its workers and its JVM, too
+    os.umask(0o077)  # also for the files of its workers and its JVM
     with flink_jvm(config) as local:
         _run(config, options, local)
 
@@ -57,9 +57,9 @@ def _run(config: Config, options: argparse.Namespace, local: Mapping[str, str]) 
     settings = {**local, **settings}
     job = _submit(config, options, settings)
     stop = _Stop(job.get_job_client(), checkpoint_folder(config, options.model))
-    signal.signal(signal.SIGTERM, lambda *_: stop.ask())
-    signal.signal(names.DRAIN_SIGNAL, lambda *_: stop.ask(close_windows=True))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+    signal.signal(signal.SIGTERM, lambda *_: stop.request())
+    signal.signal(names.DRAIN_SIGNAL, lambda *_: stop.request(close_windows=True))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor handles Ctrl-C
     _watch(stop)
     job.wait()
     if stop.closes_windows:
@@ -78,30 +78,30 @@ def _submit(
 def _close_windows(
     config: Config, options: argparse.Namespace, settings: Mapping[str, str], savepoint: str
 ) -> None:
-    """End event time in a second run, from the savepoint that was just made.
+    """Let event time end in a second run, from the savepoint just created, to close all windows.
 
-    A source that has been idle does not pass the end of time on; after a restore it is not idle,
-    and here it does not become so.
+    An idle source does not forward the end of event time; after a restore it is not idle, and
+    without an idle timeout it does not become idle.
     """
     changed = {"execution.state-recovery.path": savepoint}
     idle = "table.exec.source.idle-timeout"
     settings = {key: value for key, value in settings.items() if key != idle} | changed
     job = _submit(config, options, settings)
-    _Stop(job.get_job_client(), checkpoint_folder(config, options.model)).ask(drain=True)
+    _Stop(job.get_job_client(), checkpoint_folder(config, options.model)).request(drain=True)
     job.wait()
 
 
 def _on_a_cluster(settings: Mapping[str, str], address: str | None) -> dict[str, str]:
-    """What differs on a cluster, to which Flink's own client submits where there is no address."""
+    """Settings for a cluster; without an address, Flink's own client knows where to submit."""
     python = sorted(Path(pyflink.__file__).parent.glob("opt/flink-python-*.jar"))
     jars = [settings["pipeline.jars"], *(path.as_uri() for path in python)]
-    settings = {**settings, "pipeline.jars": ";".join(jars)}  # its class path lacks Python's
+    settings = {**settings, "pipeline.jars": ";".join(jars)}  # not on a cluster's class path
     if address is None:
         return settings
     host, _, port = address.rpartition(":")
-    there = {"execution.target": "remote", "rest.address": host, "rest.port": port}
-    retries = {"rest.retry.max-attempts": "3", "rest.retry.delay": "1 s"}  # else for a minute
-    return retries | settings | there
+    target = {"execution.target": "remote", "rest.address": host, "rest.port": port}
+    retries = {"rest.retry.max-attempts": "3", "rest.retry.delay": "1 s"}  # default: a minute long
+    return retries | settings | target
 
 
 @dataclass
@@ -109,22 +109,22 @@ class _Stop:
     """Stops a job with a savepoint.
 
     Attributes:
-        asked: set once it was asked to.
-        closes_windows: whether all windows are to be closed then.
-        savepoints: the one that was made, once it is.
+        requested: set once a stop was requested.
+        closes_windows: whether to close all windows afterwards.
+        savepoints: receives the savepoint's path.
     """
 
     client: JobClient
     folder: str
-    asked: threading.Event = field(default_factory=threading.Event, init=False)
+    requested: threading.Event = field(default_factory=threading.Event, init=False)
     closes_windows: bool = field(default=False, init=False)
     savepoints: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue, init=False)
 
-    def ask(self, *, close_windows: bool = False, drain: bool = False) -> None:
-        """Stop it, in a thread: the main one may be inside a call to the JVM."""
-        if self.asked.is_set():
+    def request(self, *, close_windows: bool = False, drain: bool = False) -> None:
+        """Stop the job in a new thread, as the main one may be inside a call to the JVM."""
+        if self.requested.is_set():
             return
-        self.asked.set()
+        self.requested.set()
         self.closes_windows = close_windows
         log.info("stopping with a savepoint%s", ", draining" if drain else "")
         threading.Thread(target=self._stop, args=[drain], daemon=True).start()
@@ -134,22 +134,22 @@ class _Stop:
         native = get_gateway().jvm.org.apache.flink.core.execution.SavepointFormatType.NATIVE
         while True:
             try:
-                made = self.client._j_job_client.stopWithSavepoint(drain, self.folder, native).get()
-            except Py4JJavaError as error:  # its tasks are still starting, or again
-                log.info("no savepoint yet: %s", str(error.java_exception).splitlines()[0])
+                path = self.client._j_job_client.stopWithSavepoint(drain, self.folder, native).get()
+            except Py4JJavaError as error:  # its tasks are starting or restarting
+                log.info("savepoint delayed: %s", str(error.java_exception).splitlines()[0])
                 time.sleep(1)
                 continue
-            log.info("savepoint at %s", made)
-            self.savepoints.put(made)
+            log.info("savepoint created: %s", path)
+            self.savepoints.put(path)
             return
 
 
 def _watch(stop: _Stop) -> None:
-    """End at once when the supervisor is gone, as two jobs of one model must not run; also when
-    somebody else has cancelled the job, which Flink would not start again: the supervisor does.
+    """Exit if the supervisor has ended, as two jobs of one model must not run, or if somebody
+    else cancelled the job, which Flink would not restart: the supervisor does.
     """
     parent = os.getppid()
-    # each in a thread of its own: a JVM that is stuck must not keep the other from being seen
+    # each in its own thread, so that a call to a JVM that hangs does not block the other check
     for ended in (lambda: os.getppid() != parent, partial(_is_cancelled, stop)):
         threading.Thread(target=_end_when, args=[ended], daemon=True).start()
 
@@ -168,14 +168,14 @@ def _is_cancelled(stop: _Stop) -> bool:
         status = stop.client.get_job_status().result()
     except Exception:  # the JVM is ending
         return False
-    if stop.asked.is_set() or status not in (JobStatus.CANCELLING, JobStatus.CANCELED):
+    if stop.requested.is_set() or status not in (JobStatus.CANCELLING, JobStatus.CANCELED):
         return False
-    log.error("the job was cancelled, and not by its supervisor: ending it, to start it again")
+    log.error("job was cancelled, but not by its supervisor: exiting, the supervisor restarts it")
     return True
 
 
 def table_environment(settings: Mapping[str, str]) -> StreamTableEnvironment:
-    """A streaming table environment with these Flink settings."""
+    """Create a streaming table environment with Flink settings."""
     configuration = Configuration()
     for key, value in settings.items():
         configuration.set_string(key, value)
@@ -186,7 +186,7 @@ def table_environment(settings: Mapping[str, str]) -> StreamTableEnvironment:
 
 
 def flink_settings(config: Config, name: str, *, restore: str | None = None) -> dict[str, str]:
-    """Flink's settings for a model's job; what `flink.properties` says wins."""
+    """Flink's settings for a model's job; `flink.properties` overrides them."""
     flink, model = config.flink, config.model(name)
     settings = {
         "pipeline.name": f"driftline {name}",
@@ -197,13 +197,13 @@ def flink_settings(config: Config, name: str, *, restore: str | None = None) -> 
         "execution.checkpointing.dir": checkpoint_folder(config, name),
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
         "execution.checkpointing.num-retained": "3",
-        # a checkpoint fails while the database is away; the job waits, it does not fail
+        # checkpoints fail while the database is unavailable; the job must wait, not fail
         "execution.checkpointing.tolerable-failed-checkpoints": "1000000",
         "execution.checkpointing.timeout": "12 min",
         "restart-strategy.type": "exponential-delay",
         "restart-strategy.exponential-delay.initial-backoff": "1 s",
         "restart-strategy.exponential-delay.max-backoff": "30 s",
-        # then the supervisor takes over, which waits for services and tries an older checkpoint
+        # after these the supervisor takes over: it waits for services and tries an older checkpoint
         "restart-strategy.exponential-delay.attempts-before-reset-backoff": "3",
         "restart-strategy.exponential-delay.reset-backoff-threshold": "10 min",
         "taskmanager.memory.managed.size": "128m",
@@ -223,7 +223,7 @@ def _python(model: Model) -> dict[str, str]:
     return {
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
-        # several batches a bundle: the JVM prepares the next one while Python works
+        # several batches per bundle, so that the JVM prepares the next one while Python works
         "python.fn-execution.bundle.size": str(4 * rows),
         "python.fn-execution.arrow.batch.size": str(rows),
         "python.fn-execution.bundle.time": str(int(model.stream.time.total_seconds() * 1_000)),

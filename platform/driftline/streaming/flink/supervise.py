@@ -1,8 +1,8 @@
 """`driftline run`: keeps a model's job running on Flink's mini cluster.
 
-Flink restarts what fails inside the job. What kills the JVM, the supervisor mends: it starts the
-job again from the newest complete checkpoint, waits longer each time, and gives up loudly when
-the job fails again and again without a single message settled.
+Flink restarts what fails inside the job. If the JVM dies, the supervisor starts the job again from
+the newest complete checkpoint, waits longer each time, and raises an error when the job keeps
+failing without settling a single message.
 """
 
 import json
@@ -28,8 +28,8 @@ from driftline.streaming.flink.checkpoints import checkpoint_folder, discard_for
 
 ATTEMPTS = 3  # failures in a row without progress
 BACKOFF_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
-SERVICE_SECONDS = 5.0  # between two looks for services that are away
-STOP_SECONDS = 300.0  # a savepoint waits for the batch in flight
+SERVICE_SECONDS = 5.0  # between two checks of services that are unavailable
+STOP_SECONDS = 300.0  # for a savepoint, which waits for the batch in progress
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +40,13 @@ class JobError(DriftlineError):
 
 @dataclass
 class Supervisor:
-    """Runs one model's job until it is told to stop.
+    """Runs a model's job until it is stopped.
 
     Parameters:
         config_path: the `driftline.yaml` that the job's processes read.
-        config: the same, loaded.
+        config: the loaded config.
         model: which model.
-        restore: a checkpoint to start from, "none" for none; default the newest complete one.
+        restore: a checkpoint to start from, or "none"; default the newest complete one.
     """
 
     config_path: Path
@@ -60,16 +60,16 @@ class Supervisor:
 
     @property
     def log_path(self) -> Path:
-        """Where the job writes; Flink's own log is in the folder of the same name."""
+        """The job's log; Flink's own log is in the folder of the same name."""
         return self.config.state / "logs" / f"job-{self.model}.log"
 
     def run(self) -> None:
-        """Run until `stop`, or until the job ends by itself.
+        """Run until `stop` is called or the job finishes.
 
         Raises:
-            JobError: `ATTEMPTS` failures in a row without progress, or the job refuses to start.
-            DriftlineError: something that the job needs is not there at the beginning; later,
-                services that are away are waited for.
+            JobError: `ATTEMPTS` failures in a row without progress, or the job cannot start.
+            DriftlineError: something that the job needs is missing at the start; later, `run`
+                waits for services that are unavailable.
         """
         check_ready(self.config, self.model)
         discard_forgotten(self.config, self.model)
@@ -81,21 +81,21 @@ class Supervisor:
                 break
             failures = 0 if self._settled() > settled else failures + 1
             if failures >= ATTEMPTS:
-                raise JobError(self._last_words())
+                raise JobError(self._failure())
             pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
-            log.warning("job of %s ended; starting it again in %.0f s", self.model, pause)
+            log.warning("job of %s ended; restarting in %.0f s", self.model, pause)
             self._sleep(pause)
             self._wait_for_services()
         if self._draining and code != 0:
             raise JobError(
-                f"job of {self.model!r} was stopped, but its last windows were not closed: start "
-                f"it again, they wait in its newest checkpoint (see {str(self.log_path)!r})"
+                f"job of {self.model!r} stopped without closing its last windows: start it again, "
+                f"its newest checkpoint contains them (see {str(self.log_path)!r})"
             )
 
     def stop(self, *, drain: bool = False) -> None:
-        """Stop the job with a savepoint; `drain` first lets all windows close.
+        """Stop the job with a savepoint; `drain` closes all windows first.
 
-        Safe to call from a signal handler or another thread; `run` returns when it is done.
+        Safe to call from a signal handler or another thread; `run` returns when it has stopped.
         """
         self._draining = drain and self.config.model(self.model).features.sql is not None
         self._stopping = True
@@ -106,15 +106,15 @@ class Supervisor:
             self._child.send_signal(names.DRAIN_SIGNAL if self._draining else signal.SIGTERM)
 
     def _run_once(self, restore: str | None) -> int:
-        """Run the job once; gives its exit code."""
+        """Run the job once; returns its exit code."""
         if self._stopping:
-            return -1  # told while there was no job: nothing was started
+            return -1  # stopped before the job was started
         arguments = ["--config", str(self.config_path), "--model", self.model]
         if restore is not None:
             arguments += ["--restore", restore]
         else:
             arguments += ["--starts", json.dumps(self._starts())]
-        startup_error.note(self.config, self.model).unlink(missing_ok=True)
+        startup_error.error_file(self.config, self.model).unlink(missing_ok=True)
         self.config.folder("logs")
         with self.log_path.open("ab") as output:
             self._child = subprocess.Popen(
@@ -126,16 +126,16 @@ class Supervisor:
                 start_new_session=True,
                 umask=0o077,
             )
-        if self._stopping:  # told just now: `stop` did not see this one yet
+        if self._stopping:  # `stop` was called before it could see this process
             self._signal()
-        log.info("job of %s started, pid %d, from %s", self.model, self._child.pid, restore)
+        log.info("job of %s started: pid %d, from %s", self.model, self._child.pid, restore)
         try:
             return self._wait(self._child)
         finally:
             end_session(self._child.pid)
 
     def _jvm_logs(self) -> Path:
-        """The folder of Flink's log, which each run begins anew; the last run's is kept."""
+        """The folder of Flink's log, which each run starts again; the last run's log is kept."""
         folder = self.config.folder("logs", self.log_path.stem)
         for path in folder.glob("*.log"):
             path.replace(path.with_suffix(".log.1"))
@@ -147,39 +147,39 @@ class Supervisor:
                 check_ready(self.config, self.model)
                 return
             except ServiceError as error:
-                log.warning("the job of %s waits: %s", self.model, error)
+                log.warning("job of %s waits for a service: %s", self.model, error)
                 self._sleep(SERVICE_SECONDS)
 
     def _wait(self, child: subprocess.Popen[bytes]) -> int:
         deadline: float | None = None
-        refused = startup_error.note(self.config, self.model)
+        error_file = startup_error.error_file(self.config, self.model)
         while (code := child.poll()) is None:
-            if refused.is_file():
-                raise JobError(f"job of {self.model!r} can't start: {refused.read_text()}")
+            if error_file.is_file():
+                raise JobError(f"job of {self.model!r} can't start: {error_file.read_text()}")
             if self._stopping:
                 deadline = deadline or time.monotonic() + STOP_SECONDS
                 if time.monotonic() > deadline:
-                    log.error("job of %s did not stop in time; ending it", self.model)
+                    log.error("job of %s did not stop in time; killing it", self.model)
                     return -1
             time.sleep(0.1)
         return code
 
     def _restore_path(self, failures: int) -> str | None:
-        """The checkpoint to start from; after repeated failure, an older one."""
-        made = self._newest(before=max(0, failures - 1))
-        if self.restore is None or made is not None:
-            return made
+        """The checkpoint to start from; after repeated failures, an older one."""
+        checkpoint = self._newest(skip=max(0, failures - 1))
+        if self.restore is None or checkpoint is not None:
+            return checkpoint
         return None if self.restore == "none" else self.restore
 
-    def _newest(self, before: int = 0) -> str | None:
-        """The newest checkpoint; where one to start from was named, of those made since."""
+    def _newest(self, skip: int = 0) -> str | None:
+        """The newest checkpoint; if `restore` names one, only of those created since the start."""
         since = 0.0 if self.restore is None else self._began
-        return newest(checkpoint_folder(self.config, self.model), before=before, since=since)
+        return newest(checkpoint_folder(self.config, self.model), skip=skip, since=since)
 
     def _starts(self) -> dict[str, dict[int, int]]:
-        """Where to begin without a checkpoint: behind what is settled, where that is enough.
+        """Offsets to start from without a checkpoint: after the settled messages, if possible.
 
-        A topic that is published to, and windows, need all of it again: what is settled is not
+        With an output topic or windows, all messages must be read again; settled ones are not
         stored twice.
         """
         model = self.config.model(self.model)
@@ -200,7 +200,7 @@ class Supervisor:
         return starts
 
     def _settled(self) -> int:
-        """How many messages have their outcome; 0 when the database cannot be asked now."""
+        """Number of settled messages; 0 if the database is unavailable."""
         try:
             with connect(self.config.local_postgres(), "read", autocommit=True) as connection:
                 row = connection.execute(
@@ -213,12 +213,12 @@ class Supervisor:
             return 0
         return int(row[0]) if row else 0
 
-    def _last_words(self) -> str:
+    def _failure(self) -> str:
         lines = self.log_path.read_text(errors="replace").splitlines()
         causes = [line for line in lines if "Error" in line or "Exception" in line][-5:]
         return (
             f"job of {self.model!r} failed {ATTEMPTS} times in a row without progress "
-            f"(all of it in {str(self.log_path)!r}):\n" + "\n".join(causes)
+            f"(full log: {str(self.log_path)!r}):\n" + "\n".join(causes)
         )
 
     def _sleep(self, seconds: float) -> None:
@@ -228,17 +228,17 @@ class Supervisor:
 
 
 def job_environment(config: Config) -> Mapping[str, str]:
-    """The environment of a job's Python processes: real workers, no telemetry."""
+    """The environment of a job's Python processes: separate workers, no telemetry."""
     return {
         **os.environ,
         "_python_worker_execution_mode": "process",
-        # as for `driftline` itself, no module comes from the current folder
+        # as for `driftline` itself, no module is imported from the current folder
         "PYTHONSAFEPATH": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "CUDA_VISIBLE_DEVICES": "-1",
-        # keep freed arrays: giving them back and faulting them in again costs a third of a count
+        # keep freed arrays: returning and faulting in memory costs a third of counting a profile
         "MALLOC_TRIM_THRESHOLD_": "500000000",
         "MALLOC_MMAP_THRESHOLD_": "500000000",
         "FLINK_LOG_DIR": str(config.folder("logs")),
@@ -246,11 +246,11 @@ def job_environment(config: Config) -> Mapping[str, str]:
 
 
 def end_session(leader: int) -> None:
-    """End every process of a session that a dead leader may have left: the JVM, its workers."""
-    left = [process for process in psutil.process_iter() if _session(process.pid) == leader]
-    for process in left:
+    """End all processes left in a session, such as the JVM and its workers, after its leader."""
+    remaining = [process for process in psutil.process_iter() if _session(process.pid) == leader]
+    for process in remaining:
         process.terminate()
-    _, alive = psutil.wait_procs(left, timeout=10)
+    _, alive = psutil.wait_procs(remaining, timeout=10)
     for process in alive:
         process.kill()
 

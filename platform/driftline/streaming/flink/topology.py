@@ -1,4 +1,4 @@
-"""The job's topology, on one screen: topics in, the logging functions, topics out."""
+"""The job's topology: input topics, the logging functions, output topics."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -41,12 +41,12 @@ POSITION = f"{KAFKA_PARTITION}, {KAFKA_OFFSET}, kafka_time"
 def build(
     t_env: StreamTableEnvironment, config: Config, name: str, starts: Mapping[str, Offsets]
 ) -> StatementSet:
-    """The statements of a model's job.
+    """Build the statements of a model's job.
 
     Parameters:
         t_env: a streaming table environment.
         config: with the model `name` in it.
-        starts: topic -> where to begin when no checkpoint says so.
+        starts: topic -> offsets to start from without a checkpoint.
     """
     model = config.model(name)
     kafka = java_properties(config.local_kafka())
@@ -58,8 +58,8 @@ def build(
     t_env.create_temporary_system_function("log_predictions", log_predictions(config, name))
     query = model.features.sql
     added = arguments(query.columns) if query is not None else ""
-    # the planner would push the function below a UNION, and so load the model twice; it leaves
-    # it above an UNNEST that the call depends on
+    # the planner would push the function below a UNION, which would load the model twice; it does
+    # not push it below an UNNEST on which the call depends
     t_env.create_temporary_view(
         "logged",
         t_env.sql_query(
@@ -74,7 +74,7 @@ def build(
     if model.labels is not None:
         _source(t_env, "label_messages", model.labels.topic, kafka, starts)
         t_env.create_temporary_system_function("log_labels", log_labels(config, name))
-        _hole(t_env, "labelled", "logged BOOLEAN")
+        _blackhole_table(t_env, "labelled", "logged BOOLEAN")
         statements.add_insert_sql(
             f"INSERT INTO labelled SELECT log_labels({BODY}, {POSITION}) FROM label_messages"
         )
@@ -90,7 +90,7 @@ def _source(
     *,
     event_time: str = "",
 ) -> None:
-    """A topic as raw bytes with their positions."""
+    """Create a table of a topic's messages: raw bytes with their positions."""
     options: dict[str, Any] = {
         "connector": "kafka",
         "topic": topic,
@@ -117,7 +117,7 @@ def _source(
 
 
 def _event_time(model: Model) -> str:
-    """The event time column, for feature queries, and its watermark, for those with windows."""
+    """SQL of the event time column (for feature queries) and its watermark (for windows)."""
     query = model.features.sql
     if query is None:
         return ""
@@ -129,17 +129,16 @@ def _event_time(model: Model) -> str:
 
 
 def _interval(duration: timedelta) -> str:
-    """Flink takes days of at most two digits; the config allows no more."""
-    hours, rest = divmod(duration.seconds, 3_600)
-    minutes, seconds = divmod(rest, 60)
-    time = f"{hours:02}:{minutes:02}:{seconds:02}.{duration.microseconds // 1_000:03}"
+    """A duration in SQL; Flink allows two digits of days, and so does the config."""
+    minutes, seconds = divmod(duration.seconds, 60)
+    time = f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}.{duration.microseconds // 1_000:03}"
     return f"INTERVAL '{duration.days} {time}' DAY TO SECOND(3)"
 
 
 def _feature_views(t_env: StreamTableEnvironment, model: Model, folder: Path) -> None:
-    """`featured`: every message once, with the columns that the feature query adds.
+    """Create the view `featured`: every message once, with the columns that the query adds.
 
-    The query decides no message's fate: the function that logs judges all alike.
+    The query rejects and drops no message: that is left to the function that logs them.
     """
     query = model.features.sql
     if query is None:
@@ -154,22 +153,22 @@ def _feature_views(t_env: StreamTableEnvironment, model: Model, folder: Path) ->
 
 
 def _windows(t_env: StreamTableEnvironment, model: Model, query: Query, folder: Path) -> None:
-    """`featured`, of a query with windows.
+    """Create the view `featured` for a query with windows.
 
-    What is no event, or has no usable time, goes around the windows, with NULLs; so does what they
-    drop for coming too late.
+    Messages that are not events, have no usable time or come too late for the windows bypass them,
+    with NULLs.
 
-    Flink's windows drop what comes behind rows of the same key that they have given already; after
-    a restart, or when a silent partition speaks again, no watermark tells beforehand. An interval
-    join gives each row of its left side exactly once.
+    Flink's windows drop rows that come after rows of the same key that they have already output;
+    after a restart, or when a silent partition resumes, no watermark shows this in advance. So the
+    result is joined with all messages: an interval join returns each row of its left side once.
     """
-    # to the planner no row has a NULL rowtime, so what may be NULL is another column
-    known = f"CAST({EVENT_TIME} AS TIMESTAMP(3)) AS {KNOWN_TIME}"
-    messages = t_env.sql_query(f"SELECT {BODY}, {POSITION}, {known} FROM messages")
+    # the planner assumes that a rowtime is never NULL, so a time that may be NULL needs a column
+    known_time = f"CAST({EVENT_TIME} AS TIMESTAMP(3)) AS {KNOWN_TIME}"
+    messages = t_env.sql_query(f"SELECT {BODY}, {POSITION}, {known_time} FROM messages")
     time = EVENT_TIME, f"CAST({KNOWN_TIME} AS TIMESTAMP_LTZ(3))"
     t_env.create_temporary_view("timed", always_active(t_env, messages, time, folder))
     _view(t_env, "usable", f"SELECT * FROM timed WHERE {KNOWN_TIME} IS NOT NULL")
-    # windows hold what they read: they need no bodies
+    # without bodies, as windows keep the rows that they read in their state
     events = _events(t_env, model, "usable", POSITION)
     _view(t_env, "events", f"{events} WHERE {FIELDS}.{IS_EVENT}")
     _view(t_env, "enriched", query.query)
@@ -177,7 +176,7 @@ def _windows(t_env: StreamTableEnvironment, model: Model, query: Query, folder: 
     same = " AND ".join(f"enriched.{column} = usable.{column}" for column in columns)
     late = f"enriched.{KAFKA_OFFSET} IS NULL"
     typed, nulls = typed_columns(query), null_columns(query)
-    if KEEP in typed:  # whether to keep what has no columns is not known: it is kept
+    if KEEP in typed:  # messages that bypass the windows have none, and are kept
         typed[KEEP], nulls[KEEP] = f"{late} OR {typed[KEEP]}", "TRUE"
     position = f"usable.{KAFKA_PARTITION}, usable.{KAFKA_OFFSET}, usable.kafka_time"
     _view(
@@ -192,7 +191,7 @@ def _windows(t_env: StreamTableEnvironment, model: Model, query: Query, folder: 
 
 
 def _events(t_env: StreamTableEnvironment, model: Model, table: str, columns: str) -> str:
-    """What the feature query reads."""
+    """SQL of the events that the feature query reads."""
     fields = columns_of_fields(model)
     return f"SELECT {columns}, {EVENT_TIME}{fields} FROM ({with_fields(t_env, model, table)})"
 
@@ -204,9 +203,9 @@ def _view(t_env: StreamTableEnvironment, name: str, query: str) -> None:
 def _publish(
     t_env: StreamTableEnvironment, name: str, model: Model, kafka: Mapping[str, str]
 ) -> str:
-    """The insert that publishes the stored rows; it also keeps the planner from pruning the log."""
+    """SQL that publishes the stored rows; without it the planner would prune the logging."""
     if model.output is None:
-        _hole(t_env, "published", "stored BOOLEAN")
+        _blackhole_table(t_env, "published", "stored BOOLEAN")
         return "INSERT INTO published SELECT p FROM logged"
     options = {
         "connector": "kafka",
@@ -216,7 +215,7 @@ def _publish(
         "value.format": "json",
         "value.json.timestamp-format.standard": "ISO-8601",
         "sink.delivery-guarantee": model.output.delivery.replace("_", "-"),
-        # below the broker's usual maximum of 15 minutes, above any checkpoint
+        # below the broker's default maximum of 15 minutes, above any checkpoint's timeout
         "properties.transaction.timeout.ms": "840000",
         "properties.max.request.size": "16777216",
         "properties.compression.type": "lz4",
@@ -237,14 +236,14 @@ def _publish(
           FROM logged WHERE p.event_id IS NOT NULL"""
 
 
-def _hole(t_env: StreamTableEnvironment, table: str, columns: str) -> None:
+def _blackhole_table(t_env: StreamTableEnvironment, table: str, columns: str) -> None:
     t_env.execute_sql(
         f"CREATE TEMPORARY TABLE {table} ({columns}) WITH ('connector' = 'blackhole')"
     )
 
 
 def with_options(options: Mapping[str, str]) -> str:
-    """Table options as SQL, values quoted."""
+    """Table options as SQL, with quoted values."""
     quoted = (
         f"'{key}' = '{value.replace(chr(39), chr(39) * 2)}'" for key, value in options.items()
     )

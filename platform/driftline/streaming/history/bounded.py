@@ -1,6 +1,6 @@
-"""The feature definition over history, as one bounded run: what training and references use.
+"""Runs the feature definition over recorded events, for training and reference data.
 
-The same SQL, the same decoder and the same transform as the stream, over a file of events.
+The SQL, decoder and transform are the stream's; the input is a file of events.
 """
 
 import json
@@ -43,65 +43,65 @@ from driftline.streaming.jvm.gateway import flink_jvm
 from driftline.streaming.queries import query_columns
 from driftline.streaming.queries.query import listed, null_columns, time_expression, typed_columns
 from driftline.streaming.queries.query_fields import FLINK_TYPES, columns_of_fields, with_fields
-from driftline.streaming.queries.series import Series, places, to_series
+from driftline.streaming.queries.series import Series, row_of_message, to_series
 from driftline.streaming.scoring.decode import ARROW_TYPES, DECODERS, is_tensor
 from driftline.streaming.scoring.features import FeatureDefinition
 from driftline.streaming.scoring.rejects import Rejects
 
 _KINDS = {arrow: kind for kind, arrow in ARROW_TYPES.items()}
-_BATCH_ROWS = 10_000  # of those that the JVM hands over
+_BATCH_ROWS = 10_000  # rows per batch that the JVM returns
 
 
-class MakeFeatures(ScalarFunction):  # type: ignore[misc]  # pyflink ships no types
-    """Decodes a batch and makes its features; a bad event gives its reason instead."""
+class GenerateFeatures(ScalarFunction):  # type: ignore[misc]  # pyflink ships no types
+    """Decodes a batch and computes its features; a rejected event gets its reason instead."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
         self._definition: FeatureDefinition
 
     def open(self, _: FunctionContext) -> None:
-        """Load the transform, once a worker."""
-        worker_environment.take_over()
+        """Load the transform, once per worker."""
+        worker_environment.complete_environment()
         self._definition = FeatureDefinition(self._model)
         self._decode = DECODERS[self._model.input.decoder](self._model.input)
 
     def eval(self, body: Series, *added: Series) -> pd.DataFrame:
-        """One batch of n lines in, n rows of id, time, reason and features out."""
+        """Turn a batch of n lines into n rows of id, time, reason and features."""
         payloads = body.tolist()
         rejects = Rejects(payloads)
         decoded = self._decode(payloads, np.full(len(payloads), np.datetime64(0, "us")), rejects)
         schema = self._definition.added
-        chosen = pa.array(decoded.messages)
+        messages = pa.array(decoded.messages)
         read = query_columns.read(added, schema, len(payloads))
-        columns = [column.take(chosen) for column in read]
+        columns = [column.take(messages) for column in read]
         events = pa.RecordBatch.from_arrays(
             [*decoded.events.columns, *columns], schema=self._definition.events
         )
-        made = self._definition(events, rejects, decoded.messages)
-        index = places(decoded.messages[made.rows], len(payloads))
-        kept = events.take(pa.array(made.rows))
+        featured = self._definition(events, rejects, decoded.messages)
+        index = row_of_message(decoded.messages[featured.rows], len(payloads))
+        events, features = events.take(pa.array(featured.rows)), featured.features
         frame = {
-            EVENT_ID: kept.column(EVENT_ID).take(index),
-            EVENT_TIME: kept.column(EVENT_TIME).cast(pa.timestamp("us")).take(index),
+            EVENT_ID: events.column(EVENT_ID).take(index),
+            EVENT_TIME: events.column(EVENT_TIME).cast(pa.timestamp("us")).take(index),
             **_reasons(rejects, len(payloads)),
-            **{name: made.features.column(name).take(index) for name in made.features.schema.names},
+            **{name: features.column(name).take(index) for name in features.schema.names},
         }
         return pd.DataFrame({name: to_series(column) for name, column in frame.items()})
 
 
 def features_of(config: Config, name: str, lines: Path) -> pa.Table:
-    """The features of recorded events, as the stream would make them if none came late.
+    """The features of recorded events, as the stream would compute them if none came late.
 
     Parameters:
         config: with the model `name` in it.
         name: the model.
-        lines: a file with one event a line, or a folder of such files.
+        lines: a file with one event per line, or a folder of such files.
 
     Returns:
-        event_id, event_time, then the feature columns; a row for each event that was kept.
+        event_id, event_time, then the feature columns; one row per event, without filtered ones.
 
     Raises:
-        DriftlineError: not one of the lines is a usable event.
+        DriftlineError: none of the lines is a usable event.
     """
     with flink_jvm(config) as local:
         return _features_of(config, name, lines, local)
@@ -113,7 +113,7 @@ def _features_of(config: Config, name: str, lines: Path, local: Mapping[str, str
     settings = {
         key: value
         for key, value in flink_settings(config, name).items()
-        if not key.startswith("execution.checkpointing.")  # one pass, nothing to resume
+        if not key.startswith("execution.checkpointing.")  # a single pass needs none
     } | {"parallelism.default": "1"}
     t_env = table_environment({**local, **settings})
     _view(t_env, model, lines)
@@ -126,21 +126,21 @@ def _features_of(config: Config, name: str, lines: Path, local: Mapping[str, str
             *(DataTypes.FIELD(field.name, _flink_type(field.type)) for field in definition.schema),
         ]
     )
-    function = udf(MakeFeatures(model), result_type=row, func_type="pandas")
-    t_env.create_temporary_system_function("make_features", function)
+    function = udf(GenerateFeatures(model), result_type=row, func_type="pandas")
+    t_env.create_temporary_system_function("generate_features", function)
     added = query_columns.arguments(model.features.sql.columns) if model.features.sql else ""
     columns = [EVENT_ID, EVENT_TIME, REASON, DETAIL, *definition.schema.names]
-    chosen = ", ".join(f"f.`{column}` AS `{column}`" for column in columns)
+    selected = ", ".join(f"f.`{column}` AS `{column}`" for column in columns)
     result = t_env.sql_query(
-        f"SELECT {chosen} FROM (SELECT make_features({BODY}{added}) AS f FROM featured)"
+        f"SELECT {selected} FROM (SELECT generate_features({BODY}{added}) AS f FROM featured)"
     )
-    return _checked(_collected(result), definition, lines)
+    return _usable(_collected(result), definition, lines)
 
 
 def _collected(table: Table) -> pa.Table:
-    """What a query gives; `Table.to_pandas` would make floats of whole numbers beside missing ones.
+    """Fetch a query's result; copies `Table.to_pandas`, without the last step.
 
-    Its own code, without its last step.
+    That step turns whole numbers into floats if any are missing.
     """
     table._t_env._before_execute()
     schema = table.get_schema()
@@ -161,13 +161,13 @@ def _flink_type(kind: pa.DataType) -> Any:
 
 
 def _view(t_env: TableEnvironment, model: Model, lines: Path) -> None:
-    """`featured`: every line, with the columns that the feature query adds."""
+    """Create the view `featured`: every line, with the columns that the feature query adds."""
     query = model.features.sql
     columns = f"{BODY} BYTES"
     if query is not None:
         time = time_expression(model.input)
-        # no watermark until the end of the file: nothing is late, all comes out in order of time;
-        # to Flink a line without a time has some time, or the run would fail
+        # a watermark only at the end of the file: no event is late, all are processed in order of
+        # time; a line without a time gets one, as Flink would fail otherwise
         columns += f""",
               {KAFKA_PARTITION} AS 0,
               {KAFKA_OFFSET} AS CAST(0 AS BIGINT),
@@ -198,25 +198,26 @@ def _view(t_env: TableEnvironment, model: Model, lines: Path) -> None:
 
 
 def _any_time(model: Model) -> Model:
-    """History has no Kafka timestamp to be near to."""
+    """The model with any event time accepted: recorded events have no Kafka timestamp."""
     accept = AcceptedTime.model_validate({"since": "1900-01-01", "until": "2200-01-01"})
     return model.model_copy(update={"input": model.input.model_copy(update={"accept": accept})})
 
 
 def _reasons(rejects: Rejects, n: int) -> dict[str, pa.Array]:
-    """Why each of n lines was rejected, null for the others."""
-    found = rejects.batch()
-    index = places(found.column("message").to_numpy(), n)
+    """Reason and detail of each of n lines, null if it was not rejected."""
+    batch = rejects.batch()
+    index = row_of_message(batch.column("message").to_numpy(), n)
     return {
-        name: found.column(column).take(index)
+        name: batch.column(column).take(index)
         for name, column in ((REASON, "reason"), (DETAIL, "detail"))
     }
 
 
-def _checked(found: pa.Table, definition: FeatureDefinition, lines: Path) -> pa.Table:
-    good = found.filter(pc.is_valid(found[EVENT_ID]))
-    left_out = _left_out(found)
-    if not len(good):
+def _usable(table: pa.Table, definition: FeatureDefinition, lines: Path) -> pa.Table:
+    """The rows of events, in order of time; the other lines are counted in the metadata."""
+    rows = table.filter(pc.is_valid(table[EVENT_ID]))
+    left_out = _left_out(table)
+    if not len(rows):
         reasons = "; ".join(map(str, left_out)) or "it is empty"
         raise DriftlineError(f"no usable event in {str(lines)!r}: {reasons}")
     schema = pa.schema(
@@ -226,16 +227,16 @@ def _checked(found: pa.Table, definition: FeatureDefinition, lines: Path) -> pa.
             *definition.schema,
         ]
     )
-    noted = {LEFT_OUT: json.dumps([asdict(one) for one in left_out])}
-    made = good.select(schema.names).cast(schema).sort_by(EVENT_TIME)
-    return made.replace_schema_metadata(noted)
+    metadata = {LEFT_OUT: json.dumps([asdict(lines) for lines in left_out])}
+    features = rows.select(schema.names).cast(schema).sort_by(EVENT_TIME)
+    return features.replace_schema_metadata(metadata)
 
 
-def _left_out(found: pa.Table) -> list[LeftOut]:
-    """The lines without a row, by reason, the most frequent first."""
-    without = found.filter(pc.is_null(found[EVENT_ID]))
-    reasons = pc.fill_null(without[REASON], "filtered").to_pylist()
-    first = dict(zip(reversed(reasons), reversed(without[DETAIL].to_pylist()), strict=True))
+def _left_out(table: pa.Table) -> list[LeftOut]:
+    """The lines without features, by reason, most frequent first."""
+    missing = table.filter(pc.is_null(table[EVENT_ID]))
+    reasons = pc.fill_null(missing[REASON], "filtered").to_pylist()
+    first = dict(zip(reversed(reasons), reversed(missing[DETAIL].to_pylist()), strict=True))
     counts = Counter(reasons).most_common()
     return [LeftOut(reason, lines, first[reason] or "") for reason, lines in counts]
 

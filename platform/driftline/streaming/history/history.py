@@ -1,4 +1,4 @@
-"""Features of recorded events, made by a bounded run of the job in a process of its own."""
+"""Generates features of recorded events with a bounded run of the job in a separate process."""
 
 import json
 import re
@@ -22,12 +22,12 @@ _POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Lines that are no event, or that the definition leaves out.
+    """Lines without a row of features: not an event, or filtered by the definition.
 
     Attributes:
-        reason: as the stream would reject them for, or filtered.
-        lines: how many.
-        first: what is wrong with one of them.
+        reason: the stream's reason code for rejecting them, or "filtered".
+        lines: number of lines.
+        first: the error of the first of them.
     """
 
     reason: str
@@ -39,9 +39,9 @@ class LeftOut:
 
 
 def left_out(features: pa.Table) -> list[LeftOut]:
-    """Of which lines a table of features has no row, the most frequent reason first."""
-    noted = (features.schema.metadata or {}).get(LEFT_OUT, b"[]")
-    return [LeftOut(**one) for one in json.loads(noted)]
+    """Lines for which a table of features has no row, most frequent reason first."""
+    metadata = (features.schema.metadata or {}).get(LEFT_OUT, b"[]")
+    return [LeftOut(**fields) for fields in json.loads(metadata)]
 
 
 def features_of_history(
@@ -53,25 +53,25 @@ def features_of_history(
     *,
     stop: threading.Event | None = None,
 ) -> pa.Table:
-    """Make the features of recorded events through the stream's own definition.
+    """Generate features of recorded events with the stream's own definition.
 
     Parameters:
         config_path: the `driftline.yaml` that the run reads.
-        config: the same, loaded.
+        config: the loaded config.
         model: which model.
-        events: a file with one event a line, or a folder of such files.
+        events: a file with one event per line, or a folder of such files.
         target: the Parquet file to write.
-        stop: ends the run before its time, once it is set: for those who wait in a thread, which
-            no Ctrl-C reaches.
+        stop: stops the run when it is set; for callers in a thread, which Ctrl-C does not
+            interrupt.
 
     Returns:
         event_id, event_time, then the feature columns; see `left_out`.
 
     Raises:
-        DriftlineError: the run failed, with its last words; or it was stopped.
+        DriftlineError: the run failed, with the end of its log; or it was stopped.
     """
     if not events.exists():
-        raise DriftlineError(f"no file {str(events)!r} with one event a line")
+        raise DriftlineError(f"no file {str(events)!r}: give a file with one event per line")
     log_path = config.folder("logs") / f"features-{model}.log"
     command = [sys.executable, "-m", "driftline.streaming.history.bounded"]
     with log_path.open("wb") as output:
@@ -89,10 +89,10 @@ def features_of_history(
             end_session(child.pid)
     if code != 0:
         lines = log_path.read_text(errors="replace").strip().splitlines()
-        said = [line for line in lines if _CAUSE.match(line)][-2:] or lines[-3:]
+        causes = [line for line in lines if _CAUSE.match(line)][-2:] or lines[-3:]
         raise DriftlineError(
-            f"can't make features of {str(events)!r} (all of it in {str(log_path)!r}):\n"
-            + "\n".join(said)
+            f"can't generate features of {str(events)!r} (full log: {str(log_path)!r}):\n"
+            + "\n".join(causes)
         )
     return parquet.read(target)
 
@@ -102,5 +102,5 @@ def _wait(child: subprocess.Popen[bytes], stop: threading.Event | None) -> int:
         return child.wait()
     while (code := child.poll()) is None:
         if stop.wait(_POLL_SECONDS):
-            raise DriftlineError("the making of features was stopped")
+            raise DriftlineError("feature generation was stopped")
     return code

@@ -8,11 +8,10 @@ import org.apache.beam.sdk.options.PipelineOptions;
 import org.apache.beam.sdk.options.RemoteEnvironmentOptions;
 
 /**
- * Takes the place of Beam's own class, which lets Python workers connect through TCP ports of all
- * network interfaces that ask for no password: one of them gives any file of this user to whoever
- * asks. Here the workers connect through Unix sockets in the JVM's private temporary folder. There
- * they also look for a pickled session, which Beam would have them load from /tmp, where any user
- * can put one.
+ * Replaces Beam's own class, which lets Python workers connect through TCP ports on all network
+ * interfaces, without a password: one of these ports serves any file of this user to anybody. Here
+ * the workers connect through Unix sockets in the JVM's private temporary folder. They also load a
+ * pickled session from there; Beam's default is /tmp, where any user can put one.
  */
 public class ProcessEnvironmentFactory$Provider implements EnvironmentFactory.Provider {
 

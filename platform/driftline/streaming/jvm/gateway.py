@@ -1,8 +1,8 @@
-"""The JVM of a local Flink run, started so that no other user of the machine can use it.
+"""Starts the JVM of a local Flink run so that no other user of the machine can use it.
 
-PyFlink would start it with an open gateway: whoever connects to its port runs any Java code, as
-this user. Here the gateway asks for a token, Flink's ports for a certificate, and Python workers
-connect by Unix sockets.
+PyFlink would start it with an open gateway: anybody who connects to its port can run any Java code
+as this user. Here the gateway requires a token, Flink's ports require a certificate, and Python
+workers connect through Unix sockets.
 """
 
 import contextlib
@@ -37,40 +37,40 @@ _RESOURCES = Path(__file__).parent
 
 @contextmanager
 def flink_jvm(config: Config) -> Iterator[dict[str, str]]:
-    """Run a JVM for this process's table environments; it ends with the process, or the block.
+    """Run a JVM for this process's table environments, until the block or the process ends.
 
-    Where Flink itself has started this process (`flink run -py`), its own JVM is used.
+    If Flink itself started this process (`flink run -py`), its own JVM is used.
 
-    Gives Flink's settings for a mini cluster in that JVM.
+    Yields Flink's settings for a mini cluster in that JVM.
 
     Raises:
         ServiceError: the JVM does not start.
-        DriftlineError: the block raised an exception of Java's; with its text.
+        DriftlineError: the block raised a Java exception; with its text.
     """
     if "PYFLINK_GATEWAY_PORT" in os.environ:
         yield {}
         return
     with run_folder(config.folder("run")) as folder:
         temporary = temporary_folder(folder)
-        classes = private_folder(temporary / "classes")  # Java would skip what is not there yet
+        classes = private_folder(temporary / "classes")  # Java ignores folders created later
         process = _start(config, folder, temporary, classes)
         try:
-            _close_beam(_connect(process), classes)
+            _override_beam(_connect(process), classes)
             yield {
                 "io.tmp.dirs": str(temporary),
                 "python.tmpdir": str(temporary),
                 **secured(temporary),
             }
-        except Py4JJavaError as error:  # its text is in the JVM, which ends now
+        except Py4JJavaError as error:  # read its text before the JVM ends
             raise DriftlineError(str(error)) from None
         finally:
             _end(process)
 
 
 def jvm_arguments(config: Config) -> list[str]:
-    """Java's own options for a local run."""
+    """Options of `java` for a local run."""
     return [
-        # the code that Flink generates for a feature query is one long method
+        # Flink generates a single long method for a feature query
         "-XX:-DontCompileHugeMethods",
         f"-Xmx{config.flink.memory}",
         "-XX:+UseParallelGC",
@@ -82,11 +82,11 @@ def jvm_arguments(config: Config) -> list[str]:
 
 def _start(config: Config, folder: Path, temporary: Path, classes: Path) -> "subprocess.Popen[str]":
     variables = without_secrets(os.environ, config.flink.environment)
-    variables |= worker_environment.keep_for_workers(folder)
+    variables |= worker_environment.save_for_workers(folder)
     variables["LOG4J_PROPERTIES"] = str(_RESOURCES / "job-log4j.properties")
     pyflink_gateway_server.prepare_environment_variables(variables)
     class_path = [
-        str(classes),  # before Flink's jars: its classes take the place of theirs
+        str(classes),  # before Flink's jars, so that its classes override theirs
         *_entries(pyflink_gateway_server.construct_flink_classpath(variables)),
         *_entries(pyflink_gateway_server.construct_hadoop_classpath(variables)),
         *map(str, reporter_jars(config.flink.properties)),
@@ -94,7 +94,7 @@ def _start(config: Config, folder: Path, temporary: Path, classes: Path) -> "sub
     command = [
         pyflink_gateway_server.find_java_executable(),
         *jvm_arguments(config),
-        # its warnings would stand before the port and the token
+        # warnings on standard output would come before the port and the token
         *("-Xlog:disable", "-Xlog:all=warning:stderr"),
         f"-Djava.io.tmpdir={temporary}",
         f"-Djava.util.logging.config.file={_RESOURCES / 'job-logging.properties'}",
@@ -119,7 +119,7 @@ def _start(config: Config, folder: Path, temporary: Path, classes: Path) -> "sub
 
 
 def _entries(class_path: str) -> list[str]:
-    """Those of a class path; an empty one would mean the current folder."""
+    """The entries of a class path, without empty ones, which mean the current folder."""
     return [entry for entry in class_path.split(os.pathsep) if entry]
 
 
@@ -129,11 +129,11 @@ def _connect(process: "subprocess.Popen[str]") -> JavaGateway:
     port = next(filter(str.isdecimal, lines), None)
     token = next(lines, None)
     if port is None or token is None:
-        raise ServiceError(f"Flink's JVM ended with code {process.wait()} (its output says why)")
-    threading.Thread(target=_pass_on, args=[process.stdout], daemon=True).start()
+        raise ServiceError(f"Flink's JVM exited with code {process.wait()} (see its output)")
+    threading.Thread(target=_forward, args=[process.stdout], daemon=True).start()
     parameters = GatewayParameters(port=int(port), auth_token=token, auto_convert=True)
     gateway = JavaGateway(gateway_parameters=parameters)
-    # PyFlink starts an open one as soon as it misses its own, as any error in Java makes it do
+    # else PyFlink, which does not know this gateway, starts an open one at the first Java error
     java_gateway._gateway = gateway
     os.environ["PYFLINK_GATEWAY_DISABLED"] = "true"
     java_gateway.import_flink_view(gateway)
@@ -144,9 +144,9 @@ def _connect(process: "subprocess.Popen[str]") -> JavaGateway:
 
 def _end(process: "subprocess.Popen[str]") -> None:
     if java_gateway._gateway is not None:
-        java_gateway._gateway.shutdown()  # or what is freed later would still call the JVM
+        java_gateway._gateway.shutdown()  # objects that are freed later would still call the JVM
     assert process.stdin is not None
-    process.stdin.close()  # by this the JVM ends
+    process.stdin.close()  # makes the JVM exit
     try:
         process.wait(_END_SECONDS)
     except subprocess.TimeoutExpired:
@@ -154,25 +154,25 @@ def _end(process: "subprocess.Popen[str]") -> None:
         process.wait()
 
 
-def _pass_on(output: IO[str]) -> None:
+def _forward(output: IO[str]) -> None:
     for line in output:
         with contextlib.suppress(OSError):  # a full disk must not block the JVM
             sys.stdout.write(line)
 
 
-def _close_beam(gateway: JavaGateway, classes: Path) -> None:
-    """Compile our class into the class path, before the JVM first asks for Beam's own.
+def _override_beam(gateway: JavaGateway, classes: Path) -> None:
+    """Compile our class into the class path, before the JVM loads Beam's own class.
 
     Raises:
-        ServiceError: the JVM takes Beam's own nevertheless, which would open ports.
+        ServiceError: the JVM still loads Beam's own class, which would open ports.
     """
     for name, code in compiled(gateway, _RESOURCES / "BeamSockets.java").items():
         path = classes.joinpath(*name.split(".")).with_suffix(".class")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(code)
-        found = gateway.jvm.java.lang.Class.forName(name).getProtectionDomain().getCodeSource()
-        if Path(found.getLocation().getPath()) != classes:
+        domain = gateway.jvm.java.lang.Class.forName(name).getProtectionDomain()
+        origin = domain.getCodeSource().getLocation().getPath()
+        if Path(origin) != classes:
             raise ServiceError(
-                f"Flink's JVM takes {name} from {found.getLocation().getPath()!r} and not from "
-                f"{str(classes)!r}: workers would connect by open ports"
+                f"Flink's JVM loads {name} from {origin!r}: workers would connect by open ports"
             )

@@ -1,4 +1,4 @@
-"""Our few lines of Java, compiled by the compiler that Flink brings: no JDK is needed."""
+"""Compiles our few lines of Java with Flink's embedded compiler, so no JDK is needed."""
 
 import hashlib
 import zipfile
@@ -11,14 +11,14 @@ from driftline.private_files import write_private
 
 
 def compiled(gateway: JavaGateway, source: Path) -> dict[str, bytes]:
-    """The classes of a Java file, by their names."""
+    """The byte code of a Java file's classes, by class name."""
     compiler = gateway.jvm.org.codehaus.janino.SimpleCompiler()
     compiler.cook(source.read_text())
     return dict(compiler.getBytecodes())
 
 
 def jar(gateway: JavaGateway, source: Path, folder: Path) -> Path:
-    """The jar of a Java file's classes, made in a folder where it is not there yet."""
+    """The jar of a Java file's classes, created in a folder unless it exists already."""
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
     path = folder / f"{source.stem}-{digest}.jar"
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Flink's metric reporters for the local job: they come with PyFlink, but off the class path."""
+"""Flink's metric reporters for a local job: PyFlink contains them, but not on the class path."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -10,7 +10,7 @@ _FACTORY = "metrics.reporter."
 def reporter_jars(properties: Mapping[str, object]) -> list[Path]:
     """The jars of the reporters that Flink's properties name.
 
-    A cluster finds them among its plugins; the mini cluster looks on its class path alone.
+    A cluster finds them in its plugins folder; the mini cluster searches only its class path.
 
     >>> reporter_jars({})
     []
@@ -21,5 +21,5 @@ def reporter_jars(properties: Mapping[str, object]) -> list[Path]:
     return [
         jar
         for jar in sorted(folder.glob("metrics-*/*.jar"))
-        if any(f".{jar.parent.name.removeprefix('metrics-')}." in one for one in classes)
+        if any(f".{jar.parent.name.removeprefix('metrics-')}." in name for name in classes)
     ]

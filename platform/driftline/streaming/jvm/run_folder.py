@@ -1,7 +1,7 @@
 """The private folder of one local Flink run: temporary files, sockets, keys and secrets.
 
-A run that is killed can't clean up; the next run of any model does. Whoever uses a folder holds a
-lock in it, and the kernel lets go of it when its process dies.
+If a run is killed, the next run of any model deletes its folder. The process that uses a folder
+holds a lock in it, which the kernel releases when the process dies.
 """
 
 import fcntl
@@ -16,9 +16,9 @@ from driftline.errors import ServiceError
 from driftline.private_files import private_folder
 from driftline.services.files import file_lock
 
-# `fnapi-2147483648.sock` must fit behind it: a Unix socket's path has at most 107 bytes
-_LONGEST_FOLDER = 84
-# PyFlink's shell script splits at blanks, Java's class path and Flink's settings at colons
+# leaves room for `fnapi-2147483648.sock`: a Unix socket's path has at most 107 bytes
+_MAX_PATH_BYTES = 84
+# PyFlink's shell script splits paths at spaces, Java's class path and Flink's settings at colons
 _SAFE = re.compile(r"[A-Za-z0-9_./+-]+")
 _LOCK = "lock"
 _TEMPORARY = "tmp"
@@ -26,18 +26,18 @@ _TEMPORARY = "tmp"
 
 @contextmanager
 def run_folder(parent: Path) -> Iterator[Path]:
-    """Make a folder below `parent` for one run, and delete it at the end.
+    """Create a folder below `parent` for one run, and delete it at the end.
 
-    Folders that killed runs have left in `parent` are deleted first.
+    Folders of killed runs in `parent` are deleted first.
 
     Parameters:
-        parent: made private where it is not.
+        parent: created if needed, and made private.
 
     Returns:
         A folder that only this user can enter.
     """
     private_folder(parent)
-    with file_lock(parent / "jobs.lock"):  # or another run could take ours for abandoned
+    with file_lock(parent / "jobs.lock"):  # else another run could take this one for abandoned
         _delete_abandoned(parent)
         folder = Path(tempfile.mkdtemp(dir=parent, prefix="job-"))
         lock = (folder / _LOCK).open("w")
@@ -52,30 +52,30 @@ def run_folder(parent: Path) -> Iterator[Path]:
 def temporary_folder(folder: Path) -> Path:
     """A folder for the JVM's temporary files and sockets, deleted with the run's folder.
 
-    It is elsewhere where the run's own path is too long for a Unix socket, or holds what Flink's
-    scripts and Java's class path would split.
+    It is outside the run's folder if that path is too long for a Unix socket, or has characters at
+    which Flink's scripts or Java's class path would split it.
 
     Parameters:
         folder: of `run_folder`.
 
     Raises:
-        ServiceError: the path of the system's temporary folder is no better.
+        ServiceError: the path of the system's temporary folder cannot be used either.
     """
     inside = folder.resolve() / _TEMPORARY
     if _fits(inside):
         return private_folder(inside)
-    elsewhere = Path(tempfile.mkdtemp(prefix="driftline-")).resolve()
-    inside.symlink_to(elsewhere)
-    if not _fits(elsewhere):
+    outside = Path(tempfile.mkdtemp(prefix="driftline-")).resolve()
+    inside.symlink_to(outside)
+    if not _fits(outside):
         raise ServiceError(
-            f"can't use {str(elsewhere)!r} for temporary files: set TMPDIR to a folder with a path "
+            f"can't use {str(outside)!r} for temporary files: set TMPDIR to a folder with a path "
             "of letters and digits, shorter than 60 characters"
         )
-    return elsewhere
+    return outside
 
 
 def _fits(path: Path) -> bool:
-    return len(bytes(path)) <= _LONGEST_FOLDER and bool(_SAFE.fullmatch(str(path)))
+    return len(bytes(path)) <= _MAX_PATH_BYTES and bool(_SAFE.fullmatch(str(path)))
 
 
 def _delete_abandoned(parent: Path) -> None:

@@ -1,8 +1,7 @@
-"""TLS for the ports of a local Flink run, by a key that lives as long as the run.
+"""TLS for the ports of a local Flink run, with a key that is valid for one run.
 
-Flink's mini cluster opens its REST, RPC and blob ports whether anybody uses them or not, and asks
-nobody for a password. Bound to loopback, and with a certificate that both sides must show, they
-are of use to no other user of the machine.
+Flink's mini cluster always opens its REST, RPC and blob ports, without a password. Bound to
+loopback, and with a certificate required of both sides, no other user of the machine can use them.
 """
 
 import secrets
@@ -30,12 +29,12 @@ _CIPHERS = "TLS_AES_256_GCM_SHA384,TLS_AES_128_GCM_SHA256"
 
 
 def secured(folder: Path) -> dict[str, str]:
-    """Flink's settings for a mini cluster that only this user can reach.
+    """Flink's settings for a mini cluster that only this user can access.
 
     Writes `flink.p12` and, for other clients such as curl, `flink.pem` into the folder.
 
     Parameters:
-        folder: private; it must stay until the run ends.
+        folder: a private folder that exists until the run ends.
     """
     key, certificate = _new_key()
     password = secrets.token_urlsafe(24)
@@ -69,7 +68,7 @@ def secured(folder: Path) -> dict[str, str]:
                 "keystore-type": "PKCS12",
                 "keystore-password": password,
                 "key-password": password,
-                "truststore": str(store),  # both sides have this one certificate
+                "truststore": str(store),  # both sides use this certificate
                 "truststore-type": "PKCS12",
                 "truststore-password": password,
             }.items()

@@ -1,4 +1,4 @@
-"""Feature queries in Flink SQL: the check that they only enrich, and the SQL around them."""
+"""Feature queries in Flink SQL: checks that they only add columns, and the SQL around them."""
 
 import re
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from driftline import names
 from driftline.config import EventFieldType, FieldType, Input, Model, Query
 from driftline.errors import ConfigError
 
-_HIGHLIGHT = re.compile(r"\x1b\[\d+m")  # the parser underlines what it means
-# The clauses that neither drop nor merge nor multiply events.
+_HIGHLIGHT = re.compile(r"\x1b\[\d+m")  # terminal codes in the parser's errors
+# Clauses that cannot drop, merge or duplicate events.
 _ALLOWED = {"expressions", "from_", "from", "windows"}
 _NAMES = {
     "group": "GROUP BY",
@@ -25,24 +25,24 @@ _NAMES = {
 
 
 def check(query: Query) -> None:
-    """See that a query gives exactly one row an event, with what it says it adds.
+    """Check that a query returns exactly one row per event, with the declared columns.
 
-    It must read `SELECT *, <expression> AS <column>, ... FROM events`, with windows over events
-    (`OVER`) as the only aggregates. To leave events out, it adds a boolean column `keep`.
+    It must have the form `SELECT *, <expression> AS <column>, ... FROM events`, with windows over
+    events (`OVER`) as the only aggregates. To filter events, add a boolean column `keep`.
 
     Raises:
-        ConfigError: naming the clause, or the columns that differ from the declared ones.
+        ConfigError: with the clause that is not allowed, or the columns that differ.
 
     >>> check(Query(query="SELECT *, amount * 2 AS twice FROM events", columns={"twice": "float"}))
     """
     select = _parsed(query.query)
-    for part in (part for part, found in select.args.items() if found and part not in _ALLOWED):
+    for part in (part for part, value in select.args.items() if value and part not in _ALLOWED):
         raise ConfigError(
-            f"the feature query has {_NAMES.get(part, part.upper())}: it must give exactly one row "
-            f"an event; add a boolean column {names.KEEP!r} to leave events out"
+            f"the feature query has {_NAMES.get(part, part.upper())}: it must return exactly one "
+            f"row per event; to filter events, add a boolean column {names.KEEP!r}"
         )
     if len(list(select.find_all(exp.Query))) > 1:
-        raise ConfigError("the feature query has a query inside: only one SELECT FROM events")
+        raise ConfigError("the feature query has a subquery: use a single SELECT FROM events")
     _check_source(select)
     _check_aggregates(select)
     _check_columns(select, set(query.columns))
@@ -50,12 +50,12 @@ def check(query: Query) -> None:
 
 def _parsed(text: str) -> exp.Select:
     try:
-        statements = sqlglot.parse(text, dialect="spark")  # the nearest: backticks quote names
+        statements = sqlglot.parse(text, dialect="spark")  # nearest to Flink: backticks quote names
     except sqlglot.errors.SqlglotError as error:
         reason = _HIGHLIGHT.sub("", str(error))
-        raise ConfigError(f"can't read the feature query: {reason}") from None
+        raise ConfigError(f"can't parse the feature query: {reason}") from None
     if len(statements) != 1 or not isinstance(statements[0], exp.Select):
-        raise ConfigError("the feature query must be one SELECT")
+        raise ConfigError("the feature query must be a single SELECT")
     return statements[0]
 
 
@@ -63,11 +63,11 @@ def _check_source(select: exp.Select) -> None:
     tables = list(select.find_all(exp.Table))
     if [table.name for table in tables if _is_plain(table)] != ["events"] or len(tables) != 1:
         read = ", ".join(table.sql() for table in tables) or "nothing"
-        raise ConfigError(f"the feature query reads {read!r}: only the view 'events', as it is")
+        raise ConfigError(f"the feature query reads {read!r}: it may read only 'events', unchanged")
 
 
 def _is_plain(table: exp.Table) -> bool:
-    """Not of another schema, not a sample, no time travel, no columns renamed."""
+    """Whether a table is read without schema, sampling, time travel or renamed columns."""
     return {k for k, v in table.args.items() if v} <= {
         "this",
         "alias",
@@ -78,7 +78,7 @@ def _check_aggregates(select: exp.Select) -> None:
     for call in select.find_all(exp.AggFunc):
         if call.find_ancestor(exp.Window) is None:
             raise ConfigError(
-                f"the feature query aggregates {call.sql()!r} without OVER: it would merge events"
+                f"the feature query merges events by {call.sql()!r}: use it with OVER"
             )
 
 
@@ -86,17 +86,17 @@ def _check_columns(select: exp.Select, declared: set[str]) -> None:
     first, *added = select.expressions
     if not isinstance(first, exp.Star) or any(first.args.values()):
         raise ConfigError("the feature query must start with SELECT *, then add columns")
-    found = {column.alias for column in added if isinstance(column, exp.Alias)}
-    if len(found) != len(added):
-        raise ConfigError("each column that the feature query adds needs a name: ... AS name")
-    if found != declared:
+    aliases = {column.alias for column in added if isinstance(column, exp.Alias)}
+    if len(aliases) != len(added):
+        raise ConfigError("each column that the feature query adds needs its own name: ... AS name")
+    if aliases != declared:
         raise ConfigError(
-            f"the feature query adds {sorted(found)}, features.sql.columns declares "
+            f"the feature query adds {sorted(aliases)}, but features.sql.columns declares "
             f"{sorted(declared)}: make them equal"
         )
 
 
-# What each field type is in Flink SQL.
+# Field types in Flink SQL.
 SQL_TYPES: dict[FieldType, str] = {
     "int": "BIGINT",
     "float": "DOUBLE",
@@ -106,7 +106,7 @@ SQL_TYPES: dict[FieldType, str] = {
 
 
 def typed_columns(query: Query) -> dict[str, str]:
-    """The columns that a query adds, in SQL over `enriched`, of the types that are declared.
+    """SQL of the columns that a query adds, read from `enriched` and cast to their declared types.
 
     >>> doubled = "SELECT *, amount * 2 AS twice FROM events"
     >>> typed_columns(Query(query=doubled, columns={"twice": "float"}))
@@ -119,12 +119,12 @@ def typed_columns(query: Query) -> dict[str, str]:
 
 
 def null_columns(query: Query) -> dict[str, str]:
-    """The same columns where there is nothing to compute them from."""
+    """SQL of the same columns as NULL, for rows that the query does not see."""
     return {column: f"CAST(NULL AS {SQL_TYPES[kind]})" for column, kind in query.columns.items()}
 
 
 def listed(columns: Mapping[str, str]) -> str:
-    """Columns of a SELECT, each with a comma before it.
+    """Columns of a SELECT, each preceded by a comma.
 
     >>> listed({"a": "1 + 1"})
     ', 1 + 1 AS `a`'
@@ -133,7 +133,7 @@ def listed(columns: Mapping[str, str]) -> str:
 
 
 def has_windows(query: Query) -> bool:
-    """Whether a feature query looks at more than one event.
+    """Whether a feature query uses windows over events.
 
     >>> doubled = "SELECT *, amount * 2 AS twice FROM events"
     >>> has_windows(Query(query=doubled, columns={"twice": "float"}))
@@ -143,7 +143,7 @@ def has_windows(query: Query) -> bool:
 
 
 def mentioned_fields(model: Model) -> dict[str, FieldType]:
-    """The fields that the feature query mentions beside the time, and their types.
+    """The fields that the feature query mentions, except the time, and their types.
 
     Raises:
         ConfigError: it mentions a tensor.
@@ -154,33 +154,33 @@ def mentioned_fields(model: Model) -> dict[str, FieldType]:
     mentioned = {column.name for column in _parsed(query.query).find_all(exp.Column)}
     kinds: dict[str, EventFieldType] = {names.EVENT_ID: "string"}
     kinds |= {name: field.type for name, field in model.input.fields.items()}
-    found: dict[str, FieldType] = {}
+    fields: dict[str, FieldType] = {}
     for name, kind in kinds.items():
         if name not in mentioned:
             continue
         if kind == "tensor":
             raise ConfigError(
-                f"the feature query mentions {name!r}, a tensor: use it in the transform"
+                f"the feature query reads {name!r}, a tensor: use it in the transform instead"
             )
-        found[name] = kind
-    return found
+        fields[name] = kind
+    return fields
 
 
 def accepted_time_expression(settings: Input) -> str:
-    """The event time as TIMESTAMP_LTZ(3), NULL where it cannot be read or is not accepted."""
+    """SQL of the event time as TIMESTAMP_LTZ(3), NULL if it is unreadable or not accepted."""
     time = time_expression(settings)
     first, last = _accepted(settings)
     return f"CASE WHEN {time} >= {first} AND {time} <= {last} THEN {time} END"
 
 
 def time_expression(settings: Input) -> str:
-    """The event time as TIMESTAMP_LTZ(3), NULL where it cannot be read."""
+    """SQL of the event time as TIMESTAMP_LTZ(3), NULL if it is unreadable."""
     text = _json_text(settings.event_time)
     if settings.time_format == "iso8601":
         return _iso_expression(text)
     factor = {"epoch_s": 1_000.0, "epoch_ms": 1.0, "epoch_us": 0.001}[settings.time_format]
     millis = f"TRY_CAST({text} AS DOUBLE) * {factor}"
-    # Flink holds no time beyond the year 9999
+    # Flink's times end with the year 9999
     return (
         f"CASE WHEN ABS({millis}) < 2.0E14 THEN TO_TIMESTAMP_LTZ(CAST({millis} AS BIGINT), 3) END"
     )
@@ -192,7 +192,7 @@ def _json_text(key: str) -> str:
 
 
 def _iso_expression(text: str) -> str:
-    """Flink casts no zone, so the offset is taken off by hand; minutes may be left out."""
+    """SQL that subtracts the zone's offset, which Flink's CAST does not; minutes are optional."""
     parts = r"'^(\d{4}-\d\d-\d\d)[T ](\d\d)(:\d\d)?(:\d\d(\.\d+)?)?'"
     day, hour, minute, second = (f"REGEXP_EXTRACT({text}, {parts}, {n})" for n in range(1, 5))
     local = f"{day} || ' ' || {hour} || COALESCE({minute}, ':00') || COALESCE({second}, ':00')"
@@ -201,7 +201,7 @@ def _iso_expression(text: str) -> str:
     sign = f"CASE WHEN REGEXP({text}, '-\\d\\d:?\\d*$') THEN -1 ELSE 1 END"
     east = f"COALESCE({hours} * 60 + {sign} * COALESCE({minutes}, 0), 0)"
     zoned = f"TRY_CAST({local} AS TIMESTAMP(3)) - ({east}) * INTERVAL '1' MINUTE"
-    # nearly all times end in Z or have no zone, and each mention of `text` parses the JSON again
+    # tried first: nearly all times end in Z or have no zone, and each use of `text` parses the JSON
     plain = f"TRY_CAST(REPLACE(REPLACE({text}, 'T', ' '), 'Z', '') AS TIMESTAMP(3))"
     return f"CAST(COALESCE({plain}, {zoned}) AS TIMESTAMP_LTZ(3))"
 
@@ -217,7 +217,7 @@ def _accepted(settings: Input) -> tuple[str, str]:
 
 
 def _shifted(time: str, sign: int, duration: timedelta) -> str:
-    """Days and seconds by themselves: Flink adds at most 2**31 of a unit."""
+    """SQL that adds a duration, in days and seconds: Flink adds at most 2**31 of a unit."""
     if duration.days:
         time = f"TIMESTAMPADD(DAY, {sign * duration.days}, {time})"
     if duration.seconds:

@@ -1,8 +1,8 @@
-"""The columns of a feature query on their way into Python, to the last digit.
+"""Passes the columns of a feature query to Python without losing digits of whole numbers.
 
-PyFlink gives a function pandas' columns, in which a whole number beside a missing one becomes a
-float: above 2^53 it is another number, and near 2^63 it does not fit back. So a whole number comes
-as two arguments, neither of which is ever missing.
+PyFlink passes pandas columns, in which whole numbers become floats if any is missing: above 2^53
+they change, and near 2^63 they cannot be converted back. So a whole number is passed as two
+arguments, neither of which is ever missing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from driftline.streaming.queries.series import Series
 
 
 def arguments(columns: Mapping[str, FieldType]) -> str:
-    """What a function is called with in SQL, each with a comma before it.
+    """Arguments of a function in SQL, each preceded by a comma.
 
     >>> arguments({"n": "int", "mean": "float"})
     ', COALESCE(`n`, CAST(0 AS BIGINT)), `n` IS NULL, `mean`'
@@ -30,29 +30,29 @@ def arguments(columns: Mapping[str, FieldType]) -> str:
     )
 
 
-def read(found: Sequence[Series | object], schema: pa.Schema, n: int) -> list[pa.Array]:
-    """The columns again, from what the function was called with.
+def read(values: Sequence[Series | object], schema: pa.Schema, n: int) -> list[pa.Array]:
+    """The columns, from the arguments that the function was called with.
 
     Parameters:
-        found: series of n rows; a value where the planner has found that it is always that one.
+        values: series of n rows, or a single value if the planner found that it is constant.
         schema: of the columns.
-        n: how many rows there are.
+        n: number of rows.
 
     Returns:
         An array of n rows for each field.
 
     >>> largest = pd.Series([2**63 - 1, 0])
     >>> schema = pa.schema([("n", pa.int64()), ("late", pa.bool_())])
-    >>> [one.to_pylist() for one in read([largest, pd.Series([False, True]), None], schema, 2)]
+    >>> [c.to_pylist() for c in read([largest, pd.Series([False, True]), None], schema, 2)]
     [[9223372036854775807, None], [None, None]]
     """
-    rest = iter(found)
-    return [_array(next(rest), field.type, rest, n) for field in schema]
+    remaining = iter(values)
+    return [_array(next(remaining), field.type, remaining, n) for field in schema]
 
 
-def _array(values: Any, kind: pa.DataType, rest: Iterator[Any], n: int) -> pa.Array:
+def _array(values: Any, kind: pa.DataType, remaining: Iterator[Any], n: int) -> pa.Array:
     if pa.types.is_integer(kind):
-        missing = np.broadcast_to(np.asarray(next(rest), dtype=np.bool_), n)
+        missing = np.broadcast_to(np.asarray(next(remaining), dtype=np.bool_), n)
         return pa.array(np.broadcast_to(np.asarray(values), n), kind, mask=missing)
     if not isinstance(values, pd.Series):
         return pa.repeat(pa.scalar(values, kind), n)

@@ -1,6 +1,6 @@
-"""What a feature query reads of a message: the fields as the decoder has them.
+"""The fields of a message that a feature query reads, decoded as for the model.
 
-A message that the decoder rejects is no event: it has no part in the windows of others.
+A message that the decoder rejects is not an event, so windows do not include it.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from driftline.config import FieldType, Model
 from driftline.names import BODY, FIELDS, IS_EVENT
 from driftline.streaming.jvm import worker_environment
 from driftline.streaming.queries.query import listed, mentioned_fields
-from driftline.streaming.queries.series import Series, places, to_series, utc
+from driftline.streaming.queries.series import Series, row_of_message, to_series, utc
 from driftline.streaming.scoring.decode import DECODERS
 from driftline.streaming.scoring.rejects import Rejects
 
@@ -25,30 +25,30 @@ FLINK_TYPES: dict[FieldType, DataTypes] = {
 
 
 class ReadFields(ScalarFunction):  # type: ignore[misc]  # pyflink ships no types
-    """Decodes a batch: which messages are events, and the fields that the query mentions."""
+    """Decodes a batch: whether each message is an event, and the fields that the query uses."""
 
     def __init__(self, model: Model) -> None:
         self._input = model.input
         self._names = list(mentioned_fields(model))
 
     def open(self, _: FunctionContext) -> None:
-        """Make the decoder, once a worker."""
-        worker_environment.take_over()
+        """Create the decoder, once per worker."""
+        worker_environment.complete_environment()
         self._decode = DECODERS[self._input.decoder](self._input)
 
     def eval(self, body: Series, kafka_time: Series) -> pd.DataFrame:
-        """One batch of n messages in, n rows out: a bool, and a column for each field."""
+        """Turn a batch of n messages into n rows: a bool, and a column for each field."""
         payloads = body.tolist()
         decoded = self._decode(payloads, utc(kafka_time), Rejects(payloads))
         is_event = np.zeros(len(payloads), dtype=bool)
         is_event[decoded.messages] = True
-        index = places(decoded.messages, len(payloads))
+        index = row_of_message(decoded.messages, len(payloads))
         columns = {name: to_series(decoded.events.column(name).take(index)) for name in self._names}
         return pd.DataFrame({IS_EVENT: is_event, **columns})
 
 
 def with_fields(t_env: TableEnvironment, model: Model, table: str) -> str:
-    """SQL that gives each row of a table of messages, and as `FIELDS` what `ReadFields` reads."""
+    """SQL that selects all messages of a table, with the result of `ReadFields` as `FIELDS`."""
     row = DataTypes.ROW(
         [
             DataTypes.FIELD(IS_EVENT, DataTypes.BOOLEAN()),
@@ -64,5 +64,5 @@ def with_fields(t_env: TableEnvironment, model: Model, table: str) -> str:
 
 
 def columns_of_fields(model: Model) -> str:
-    """The fields as columns, in SQL over what `with_fields` gives, each with a comma before it."""
+    """SQL of the fields as columns of `with_fields`, each preceded by a comma."""
     return listed({name: f"{FIELDS}.`{name}`" for name in mentioned_fields(model)})

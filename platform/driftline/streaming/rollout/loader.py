@@ -1,68 +1,68 @@
-"""Makes versions ready: at once for who waits, else in the background, one at a time."""
+"""Prepares versions, either while the caller waits or in the background, one at a time."""
 
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-Made = TypeVar("Made")
+Prepared = TypeVar("Prepared")
 
 
-class Loader(Generic[Made]):
-    """What takes long to make, for one thread that asks.
+class VersionLoader(Generic[Prepared]):
+    """Prepares versions, which takes long, for a thread that polls.
 
-    A shadow that hangs in its trial so holds up no promotion and no roll-back.
+    So a shadow that hangs in its preflight check delays no promotion and no rollback.
 
     Parameters:
-        make: makes a version; called from several threads.
+        prepare: prepares a version; called from several threads.
 
-    >>> Loader(str).at_once(2)
+    >>> VersionLoader(str).load(2)
     '2'
     """
 
-    def __init__(self, make: Callable[[int], Made]) -> None:
-        self._make = make
-        self._coming: dict[int, Future[Made]] = {}
+    def __init__(self, prepare: Callable[[int], Prepared]) -> None:
+        self._prepare = prepare
+        self._pending: dict[int, Future[Prepared]] = {}
         self._turn = threading.Lock()
 
-    def at_once(self, version: int) -> Made:
-        """Make it now, or wait for it where the background is at it already.
+    def load(self, version: int) -> Prepared:
+        """Prepare a version now, or wait if that has already begun in the background.
 
         Raises:
-            Exception: what making it raised.
+            Exception: the error of `prepare`.
         """
-        coming = self._coming.pop(version, None)
-        if coming is None or coming.cancel():
-            return self._make(version)
-        return coming.result()
+        pending = self._pending.pop(version, None)
+        if pending is None or pending.cancel():
+            return self._prepare(version)
+        return pending.result()
 
-    def when_ready(self, version: int) -> Made | None:
-        """What was made in the background, once; None until then.
+    def poll(self, version: int) -> Prepared | None:
+        """A version that was prepared in the background, once; None until it is ready.
 
         Raises:
-            Exception: what making it raised.
+            Exception: the error of `prepare`.
         """
-        coming = self._coming.get(version)
-        if coming is None:
-            coming = self._coming[version] = Future()
-            background = threading.Thread(target=self._run, args=(version, coming), daemon=True)
+        pending = self._pending.get(version)
+        if pending is None:
+            pending = self._pending[version] = Future()
+            background = threading.Thread(target=self._run, args=(version, pending), daemon=True)
             background.start()
-        if not coming.done():
+        if not pending.done():
             return None
-        del self._coming[version]
-        return coming.result()
+        del self._pending[version]
+        return pending.result()
 
-    def forget(self) -> None:
-        """Nobody asks for what is in the background any more."""
-        for coming in self._coming.values():
-            coming.cancel()
-        self._coming.clear()
+    def cancel(self) -> None:
+        """Cancel what has not begun, and drop the result of what has."""
+        for pending in self._pending.values():
+            pending.cancel()
+        self._pending.clear()
 
-    def _run(self, version: int, coming: Future[Made]) -> None:
+    def _run(self, version: int, pending: Future[Prepared]) -> None:
         with self._turn:
-            if not coming.set_running_or_notify_cancel():
+            if not pending.set_running_or_notify_cancel():
                 return
             try:
-                coming.set_result(self._make(version))
+                pending.set_result(self._prepare(version))
             except BaseException as error:
-                coming.set_exception(error)
+                pending.set_exception(error)

@@ -1,4 +1,4 @@
-"""The versions that one worker serves: what it begins with, and what takes their place."""
+"""The versions that one worker serves: those it starts with, and their replacements."""
 
 import contextlib
 import logging
@@ -15,32 +15,32 @@ from driftline.config import Config
 from driftline.errors import DriftlineError, RegistryError
 from driftline.profile.binning import Binning
 from driftline.registry.files.cache import cached
-from driftline.registry.trials import mark_passed
+from driftline.registry.shared_preflight import mark_passed
 from driftline.storage.connection import Connection, connect
 from driftline.storage.reconnect import Reconnecting
 from driftline.storage.versions import promotions
 from driftline.storage.versions.versions import record
-from driftline.streaming.rollout.ready import Located, Ready, candidates, make_ready
+from driftline.streaming.rollout.prepare import PreparedVersion, VersionFiles, candidates, prepare
 from driftline.streaming.scoring.lineup import Lineup, Served
 
 log = logging.getLogger(__name__)
 
-_QUICKLY = 5  # seconds for the database, when the worker is about to end
+_TIMEOUT = 5  # time limit for the database when the worker is about to exit
 
 
 class Serving:
-    """One worker's line-up; another thread may swap it between two batches.
+    """A worker's line-up; another thread may replace it between two batches.
 
     Parameters:
         config: with the model `name` in it.
         name: the model.
-        features: what the feature definition gives.
+        features: schema of the feature definition's output.
         definition: hash of the feature definition.
 
     Raises:
         RegistryError: no version can be loaded: the alias or artifacts are missing, changed since
-            they were registered, need other features, or are in quarantine.
-        ServiceError: the registry is down, and no version was fetched before.
+            registration, need other features, or are quarantined.
+        ServiceError: the registry is unavailable, and no version was fetched before.
     """
 
     def __init__(self, config: Config, name: str, features: pa.Schema, definition: str) -> None:
@@ -48,155 +48,155 @@ class Serving:
         self._name = name
         self._features = features
         self._definition = definition
-        self._ready: dict[int, Ready] = {}
-        self._unfit: dict[int, tuple[str, str]] = {}
+        self._prepared: dict[int, PreparedVersion] = {}
+        self._faulty: dict[int, tuple[str, str]] = {}
         self._swapping = threading.Lock()
         store = Reconnecting(config.local_postgres(), lambda connection: connection)
-        self._lineup = Lineup(store.call(self._begin))
+        self._lineup = Lineup(store.call(self._first_version))
         self._in_use = self._lineup
         store.close()
 
     @property
     def worker(self) -> str:
-        """This process, for the record."""
+        """Name of this process in records: host and process ID."""
         return f"{socket.gethostname()}:{os.getpid()}"
 
     def lineup(self) -> Lineup:
-        """What scores the next batch; the one before is not in use any more."""
+        """The line-up for the next batch; marks the previous batch as finished."""
         self._in_use = self._lineup
         return self._in_use
 
-    def now(self) -> Lineup:
-        """The present line-up, for others than the one who scores."""
+    def current(self) -> Lineup:
+        """The current line-up, for other threads than the one that scores."""
         return self._lineup
 
     def binning_of(self, version: int) -> Binning:
         """How a version's values are profiled."""
-        return self._ready[version].record.binning
+        return self._prepared[version].record.binning
 
-    def make(self, located: Located) -> Ready:
-        """Make another version ready, from any thread.
+    def prepare(self, fetched: VersionFiles) -> PreparedVersion:
+        """Prepare another version; called from any thread.
 
         Raises:
             RegistryError: it cannot be loaded, or needs other features.
-            ServiceError: its model server is away.
+            ServiceError: its model server is unavailable.
         """
-        return make_ready(self._config, self._name, located, self._features, self._definition)
+        return prepare(self._config, self._name, fetched, self._features, self._definition)
 
-    def add(self, ready: Ready) -> Served:
-        """Keep what was made ready; it scores nothing before a swap."""
-        self._ready[ready.served.version] = ready
-        return ready.served
+    def add(self, prepared: PreparedVersion) -> Served:
+        """Keep a prepared version; it scores nothing before a swap."""
+        self._prepared[prepared.served.version] = prepared
+        return prepared.served
 
     def folder(self, version: int) -> Path:
-        """The files of a version that is ready.
+        """The files of a prepared version.
 
         Raises:
-            RegistryError: somebody has deleted or changed them.
+            RegistryError: the files were deleted or changed.
         """
         registered = self._config.model(self._name).registry.name
         models = self._config.folder("models")
         folder = cached(registered, version, self.digest(version), models)
         if folder is None:
-            raise RegistryError(f"the files of version {version} are gone from {str(models)!r}")
+            raise RegistryError(f"version {version}: files missing or changed in {str(models)!r}")
         return folder
 
     def digest(self, version: int) -> str:
-        """Of a version that is ready, "" of others."""
-        return self._ready[version].record.digest if version in self._ready else ""
+        """The digest of a prepared version, "" of others."""
+        return self._prepared[version].record.digest if version in self._prepared else ""
 
     def store(self, connection: Connection, version: int) -> None:
-        """Have the store know a version before it has rows of it."""
-        record(connection, self._ready[version].record)
+        """Record a version in the database, before any of its rows."""
+        record(connection, self._prepared[version].record)
 
     def swap(self, lineup: Lineup) -> None:
-        """From the next batch on; without what has turned out unfit since."""
+        """Set the line-up from the next batch on, without versions found faulty since."""
         with self._swapping:
-            for version in self._unfit:
+            for version in self._faulty:
                 with contextlib.suppress(LookupError):
                     lineup = lineup.without(version)
             self._lineup = lineup
 
-    def bar(self, version: int, reason: str, detail: str) -> None:
-        """Take an unfit version out of the line-up at once; the follower tells the others.
+    def exclude(self, version: int, reason: str, detail: str) -> None:
+        """Remove a faulty version from the line-up; the registry watcher then quarantines it.
 
         Raises:
             LookupError: no other version can take its place.
         """
-        log.error("version %d is unfit: %s: %s", version, reason, detail)
+        log.error("version %d is faulty: %s: %s", version, reason, detail)
         with self._swapping:
             self._lineup = self._lineup.without(version)
-            self._unfit[version] = (reason, detail)
+            self._faulty[version] = (reason, detail)
 
-    def unfit(self) -> dict[int, tuple[str, str]]:
-        """Reason and detail of the versions that were barred here."""
-        return dict(self._unfit)
+    def faulty(self) -> dict[int, tuple[str, str]]:
+        """Reason and detail of the versions that this worker excluded."""
+        return dict(self._faulty)
 
-    def pardon(self, version: int) -> None:
-        """Its quarantine was lifted."""
-        self._unfit.pop(version, None)
+    def reinstate(self, version: int) -> None:
+        """Allow a version again after its quarantine was lifted."""
+        self._faulty.pop(version, None)
 
-    def drop(self) -> bool:
-        """Let go of versions that neither the present batch nor the next ones need."""
+    def unload_unused(self) -> bool:
+        """Unload versions that neither the current batch nor the next ones need."""
         needed = self._in_use.loaded().keys() | self._lineup.loaded().keys()
-        gone = [version for version in self._ready if version not in needed]
-        for version in gone:
-            close: Any = getattr(self._ready.pop(version).served.runtime, "close", None)
+        unused = [version for version in self._prepared if version not in needed]
+        for version in unused:
+            close: Any = getattr(self._prepared.pop(version).served.runtime, "close", None)
             if close is not None:
                 close()
-        return bool(gone)
+        return bool(unused)
 
-    def give_up(self, served: Served | None) -> None:
-        """End the worker, in which a version or the transform hangs; Flink begins anew.
+    def end_hung_worker(self, served: Served | None) -> None:
+        """Exit the worker because a version or, with None, the transform hangs.
 
-        With another version, where there is one; which event it hung on is searched if need be.
+        Flink restarts it, with another version if possible; an event that hangs again is searched.
         """
-        limit = self._config.model(self._name).registry.hang
+        limit = self._config.model(self._name).registry.batch_timeout
         if served is None:
-            log.error("the transform has taken %s for a batch; ending the worker", limit)
-            os._exit(70)  # nothing else ends a thread in its code
-        detail = f"a batch was predicted for {limit}"
-        log.error("version %d hangs: %s; ending the worker", served.version, detail)
+            log.error("transform still runs on a batch after %s; exiting the worker", limit)
+            os._exit(70)  # nothing else stops a thread inside its code
+        detail = f"a prediction exceeded registry.batch_timeout ({limit})"
+        log.error("version %d hangs: %s; exiting the worker", served.version, detail)
         try:
             self._quarantine_replaceable(served.version, "hangs", detail)
         finally:
-            os._exit(70)  # nothing else ends a thread in a model's code
+            os._exit(70)  # nothing else stops a thread inside a model's code
 
     def replace(self, version: int, reason: str, detail: str) -> None:
-        """Take a version out of the line-up, or, where nothing here can take its place, have the
-        next worker begin with another one.
+        """Remove a version from the line-up; if no loaded version can take its place, quarantine
+        it, so that the next worker starts with another one.
 
         Raises:
             LookupError: this worker has no other version.
         """
         try:
-            self.bar(version, reason, detail)
+            self.exclude(version, reason, detail)
         except LookupError:
             self._quarantine_replaceable(version, reason, detail)
             raise
 
     def _quarantine_replaceable(self, version: int, reason: str, detail: str) -> None:
-        """Bar a version for all workers, if one that begins anew finds another."""
+        """Quarantine a version if a worker that starts again has another one to serve."""
         postgres = self._config.local_postgres()
         try:
-            with connect(postgres, "write", autocommit=True, connect_timeout=_QUICKLY) as store:
-                if self._can_do_without(store, version):
+            with connect(postgres, "write", autocommit=True, connect_timeout=_TIMEOUT) as store:
+                if self._is_replaceable(store, version):
                     self.quarantine(store, version, reason, detail)
                 else:
-                    log.error("no other version could serve: it is not put in quarantine")
+                    log.error("version %d not quarantined: no other version can serve", version)
         except (DriftlineError, OSError) as error:
-            log.error("version %d is not put in quarantine: %s", version, error)
+            log.error("version %d not quarantined: %s", version, error)
 
-    def _can_do_without(self, connection: Connection, version: int) -> bool:
-        """Whether a worker that begins anew finds another champion, see `candidates`."""
+    def _is_replaceable(self, connection: Connection, version: int) -> bool:
+        """Whether a worker that starts again finds another champion, see `candidates`."""
         if version != self._lineup.champion.version or self._lineup.previous is not None:
             return True
-        barred = {one.version for one in promotions.quarantines(connection, self._name)}
-        decided = promotions.made(connection, self._name)
-        return promotions.before(decided, version, barred) is not None
+        quarantined = {entry.version for entry in promotions.quarantines(connection, self._name)}
+        decisions = promotions.champion_decisions(connection, self._name)
+        return promotions.rollback_target(decisions, version, quarantined) is not None
 
     def quarantine(self, connection: Connection, version: int, reason: str, detail: str) -> None:
-        """Bar a version for all workers."""
+        """Exclude a version from all workers."""
         promotions.quarantine(
             connection,
             self._name,
@@ -207,23 +207,23 @@ class Serving:
             worker=self.worker,
         )
 
-    def _begin(self, connection: Connection) -> Served:
-        """The first version that can be loaded; those before it that cannot go to quarantine."""
+    def _first_version(self, connection: Connection) -> Served:
+        """Load the first candidate that can be loaded; quarantine those that could not."""
         problems: list[DriftlineError] = []
         failed: dict[int, RegistryError] = {}
-        for located in candidates(self._config, self._name, connection, problems):
+        for fetched in candidates(self._config, self._name, connection, problems):
             try:
-                served = self.add(self.make(located))
+                served = self.add(self.prepare(fetched))
             except RegistryError as error:
                 problems.append(error)
-                failed[located.version.version] = error
+                failed[fetched.version.version] = error
                 continue
-            for version, why in failed.items():
-                self.quarantine(connection, version, "refused", str(why))
-            mark_passed(located.folder)  # who begins later may have to go back to it
+            for version, failure in failed.items():
+                self.quarantine(connection, version, "refused", str(failure))
+            mark_passed(fetched.folder)  # a worker that starts later may have to roll back to it
             self.store(connection, served.version)
             connection.commit()
-            promotions.begin(connection, self._name, served.version, by=self.worker)
+            promotions.record_first(connection, self._name, served.version, by=self.worker)
             promotions.add_event(
                 connection,
                 self._name,
@@ -237,5 +237,5 @@ class Serving:
         raise (
             problems[0]
             if problems
-            else RegistryError(f"model {self._name!r} has no version that could serve")
+            else RegistryError(f"model {self._name!r} has no version that can serve")
         )

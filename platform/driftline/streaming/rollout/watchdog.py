@@ -1,4 +1,4 @@
-"""Ends a worker that hangs in a transform or a prediction: nothing else gets a thread out of it."""
+"""Detects a transform or prediction that hangs; no exception can interrupt its thread."""
 
 import threading
 import time
@@ -8,16 +8,16 @@ from datetime import timedelta
 
 from driftline.streaming.scoring.lineup import Served
 
-_LOOKS = 20  # in the time limit
+_CHECKS = 20  # within the time limit
 
 
 class Watchdog:
-    """Watches over one step at a time.
+    """Limits the time of one step at a time.
 
     Parameters:
-        limit: how long one may take.
-        act: called from a thread of its own when one takes longer; it should not return.
-        predictions: whether to watch over them; a model server has limits of its own.
+        limit: time limit of a step.
+        act: called from a separate thread if a step exceeds the limit; should end the process.
+        predictions: whether to limit predictions; a model server's client has its own timeouts.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Watchdog:
 
     @contextmanager
     def __call__(self, served: Served | None) -> Iterator[None]:
-        """Watch over one prediction of a version, or over the features of a batch."""
+        """Limit one prediction of a version or, with None, the features of a batch."""
         if served is None or self._predictions:
             self._watched = (time.monotonic() + self._limit, served)
         try:
@@ -41,11 +41,11 @@ class Watchdog:
             self._watched = None
 
     def close(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._closed.set()
 
     def _watch(self) -> None:
-        while not self._closed.wait(min(self._limit / _LOOKS, 1.0)):
+        while not self._closed.wait(min(self._limit / _CHECKS, 1.0)):
             watched = self._watched
             if watched is not None and time.monotonic() > watched[0]:
                 self._watched = None

@@ -1,1 +1,1 @@
-"""From messages to scored rows; knows neither Flink nor the registry."""
+"""From messages to scored rows; independent of Flink."""

@@ -1,8 +1,8 @@
-"""Finds the events on which a worker dies or hangs, in processes that may.
+"""Finds the events that crash or hang a worker, by processing them in forks.
 
-A worker that is killed by one event would be killed by it again after each restart. So an event is
-processed alone, in a fork that notes it in shared memory first: what ends the fork is known. An
-event is named only when it ends a second fork too, in which another event has just passed: then
+An event that kills a worker would kill it again after each restart. So each event is processed
+alone, in a fork that first records it in shared memory: when the fork dies, the event is known. An
+event is reported only if it kills a second fork too, in which another event has just passed: then
 neither the version, nor the machine, nor somebody's `kill` is the cause.
 
 `python -m driftline.streaming.scoring.crash_search` is the process that forks.
@@ -25,32 +25,32 @@ import numpy as np
 
 from driftline.config import Config
 from driftline.errors import DriftlineError
+from driftline.streaming.scoring.batch_scorer import BatchScorer, Messages
 from driftline.streaming.scoring.decode import DECODERS
 from driftline.streaming.scoring.features import FeatureDefinition
 from driftline.streaming.scoring.lineup import Lineup, Served
-from driftline.streaming.scoring.process import Messages, Process
 from driftline.streaming.scoring.rejects import Rejects
 
-#: More such events in a batch are the fault of a version, or of the transform.
-MOST_EVENTS = 20
+#: More crashing events than this in a batch are the fault of a version, or of the transform.
+MAX_EVENTS = 20
 
-_WITNESSES = 3  # events that may fail in a row before no event is to blame
+_CONTROLS = 3  # other events to try; if they all fail too, no event is to blame
 _POLL_SECONDS = 0.02
-_PASSED, _RAISED = 40, 41  # exit codes of a fork that came to an end
+_PASSED, _RAISED = 40, 41  # exit codes of a fork that was not killed
 _TEXT_BYTES = 1_000
 
-#: Makes, in a fork, the function that processes one message.
+#: Called in a fork; returns the function that processes one message.
 Start = Callable[[], Callable[[int], object]]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to search.
+    """A batch to search, and the versions that score it.
 
     Attributes:
-        config, model: which model.
-        messages: a batch of n messages, on which workers have died.
-        versions: number and folder of those that score it; the champion first.
+        config, model: the config and the name of the model in it.
+        messages: a batch of n messages that killed workers.
+        versions: number and folder of the versions that score it, champion first.
     """
 
     config: Config
@@ -61,12 +61,12 @@ class Request:
 
 @dataclass
 class Crashes:
-    """What a search has found.
+    """Result of a search.
 
     Attributes:
-        events: message -> how a process ends that processes it.
-        versions: versions on whose account a process ends, not that of an event; and how.
-        cause: why no event can be named; "" where each passed or is named.
+        events: message -> how a process that handles it ends.
+        versions: version -> how it ends a process, with any event.
+        cause: why no event can be blamed; "" if each event passed or is in `events`.
     """
 
     events: dict[int, str] = field(default_factory=dict)
@@ -75,10 +75,10 @@ class Crashes:
 
 
 def find_crashes(request: Request) -> Crashes:
-    """Process each message of a batch alone; see the module.
+    """Process each message of a batch alone, see the module's docstring.
 
     Raises:
-        DriftlineError: the search itself has ended before its time.
+        DriftlineError: the search itself failed.
     """
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "driftline.streaming.scoring.crash_search"],
@@ -87,66 +87,66 @@ def find_crashes(request: Request) -> Crashes:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     ) as search:
         try:
-            answer, _ = search.communicate(pickle.dumps(request))
+            output, _ = search.communicate(pickle.dumps(request))
         except BaseException:
             search.kill()
             raise
     if search.returncode != 0:
-        raise DriftlineError(f"the search for events that end a worker: code {search.returncode}")
-    found = json.loads(answer)
+        raise DriftlineError(f"search for crashing events failed: exit code {search.returncode}")
+    result = json.loads(output)
     return Crashes(
-        {int(message): text for message, text in found["events"].items()},
-        {int(version): text for version, text in found["versions"].items()},
-        found["cause"],
+        {int(message): text for message, text in result["events"].items()},
+        {int(version): text for version, text in result["versions"].items()},
+        result["cause"],
     )
 
 
 def main() -> None:
-    """Read a pickled request from standard input, write what is found as JSON."""
-    answer = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print is no answer
-    request: Request = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the worker, by a pipe
+    """Read a pickled request from standard input, write the result as JSON."""
+    output = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # keep what libraries print out of the result
+    request: Request = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by the worker to a pipe
     model = request.config.model(request.model)
     if model.registry.serving is None:
-        from driftline.registry.loaders.in_process import start
+        from driftline.registry.loaders.in_process import import_tensorflow
 
-        start()  # once, not in each fork
+        import_tensorflow()  # loads TensorFlow once instead of in each fork
     crashes = search(
         len(request.messages.payloads),
         _features(request),
         [(number, _scores(request, number, folder)) for number, folder in request.versions],
-        load_seconds=model.registry.trial.total_seconds(),
-        row_seconds=model.registry.hang.total_seconds(),
+        load_seconds=model.registry.preflight_timeout.total_seconds(),
+        row_seconds=model.registry.batch_timeout.total_seconds(),
     )
-    text = {"events": crashes.events, "versions": crashes.versions, "cause": crashes.cause}
-    answer.write(json.dumps(text).encode())
+    result = {"events": crashes.events, "versions": crashes.versions, "cause": crashes.cause}
+    output.write(json.dumps(result).encode())
 
 
 def _features(request: Request) -> Start:
-    process = _process_of(request)
+    scorer = _scorer(request)
 
-    def make(message: int) -> None:
+    def extract(message: int) -> None:
         messages = request.messages.take(np.array([message]))
-        process.features(messages, Rejects(messages.payloads))
+        scorer.features(messages, Rejects(messages.payloads))
 
-    return lambda: make
+    return lambda: extract
 
 
 def _scores(request: Request, version: int, folder: Path) -> Start:
     from driftline.registry.loaders import load
 
-    process, registered = _process_of(request), request.config.model(request.model).registry
+    scorer, registered = _scorer(request), request.config.model(request.model).registry
 
     def start() -> Callable[[int], object]:
         lineup = Lineup(Served(version, load(folder, registered, version)))
-        return lambda message: process(request.messages.take(np.array([message])), lineup)
+        return lambda message: scorer(request.messages.take(np.array([message])), lineup)
 
     return start
 
 
-def _process_of(request: Request) -> Process:
+def _scorer(request: Request) -> BatchScorer:
     model = request.config.model(request.model)
-    return Process(DECODERS[model.input.decoder](model.input), FeatureDefinition(model))
+    return BatchScorer(DECODERS[model.input.decoder](model.input), FeatureDefinition(model))
 
 
 def search(
@@ -160,104 +160,104 @@ def search(
     """Search n messages.
 
     Parameters:
-        features: for what is made of a message for all versions.
-        versions: number of each version, champion first, and for what it makes of a message.
-        load_seconds, row_seconds: how long a start, and one message, may take.
+        features: computes the features of a message, which all versions share.
+        versions: number of each version, champion first, and what scores a message with it.
+        load_seconds, row_seconds: time limits of a start and of one message.
     """
     crashes = Crashes()
-    (champion, _), *others = versions
-    forks = [_Forks(one, load_seconds, row_seconds) for _, one in [(0, features), *versions]]
+    (champion, _), *other_versions = versions
+    forks = [_Forks(start, load_seconds, row_seconds) for _, start in [(0, features), *versions]]
     crashes.cause = _search_events(n, forks[1], crashes.events)
     if crashes.cause:
         crashes.events.clear()
         if forks[0].run(range(n)) is None:
             crashes.versions[champion] = crashes.cause
         return crashes
-    left = [message for message in range(n) if message not in crashes.events]
-    for (version, _), fork in zip(others, forks[2:], strict=True):
-        end = fork.run(left)
-        if end is not None and end.row >= 0 and fork.run([left[end.row]]) is not None:
-            crashes.versions[version] = end.how
+    remaining = [message for message in range(n) if message not in crashes.events]
+    for (version, _), fork in zip(other_versions, forks[2:], strict=True):
+        failure = fork.run(remaining)
+        if failure and failure.position >= 0 and fork.run([remaining[failure.position]]):
+            crashes.versions[version] = failure.reason
     return crashes
 
 
 def _search_events(n: int, forks: "_Forks", events: dict[int, str]) -> str:
-    """Find the messages that end a fork; gives the reason why none can be named, or ""."""
+    """Find the messages that crash a fork; returns why none can be blamed, or ""."""
     first = 0
     while first < n:
-        end = forks.run(range(first, n))
-        if end is None:
+        failure = forks.run(range(first, n))
+        if failure is None:
             break
-        if end.row < 0:
-            return end.how
-        message = first + end.row
-        witness = message - 1 if end.row else _witness(n, message, forks, events)
-        if witness is None:
-            return f"{end.how} on all of the events that were tried"
-        again = forks.run([*([witness] if witness >= 0 else []), message])
-        if again is not None and again.row == (witness >= 0):
-            events[message] = again.how
-        if len(events) > MOST_EVENTS:
-            return f"{end.how} on more than {MOST_EVENTS} of {n} events"
+        if failure.position < 0:
+            return failure.reason
+        message = first + failure.position
+        control = message - 1 if failure.position else _control(n, message, forks, events)
+        if control is None:
+            return f"{failure.reason} on every event that was tried"
+        repeated = forks.run([*([control] if control >= 0 else []), message])
+        if repeated is not None and repeated.position == (control >= 0):
+            events[message] = repeated.reason
+        if len(events) > MAX_EVENTS:
+            return f"{failure.reason} on more than {MAX_EVENTS} of {n} events"
         first = message + 1
     return ""
 
 
-def _witness(n: int, message: int, forks: "_Forks", events: dict[int, str]) -> int | None:
-    """Another message that passes; -1 where there is none to try, None where those tried do not."""
+def _control(n: int, message: int, forks: "_Forks", events: dict[int, str]) -> int | None:
+    """Another message that passes; -1 if there are too few to try, None if those tried fail."""
     earlier = [other for other in range(message) if other not in events]
-    others = [*earlier[-1:], *range(message + 1, n)][:_WITNESSES]
-    none = None if len(others) == _WITNESSES else -1
-    return next((other for other in others if forks.run([other]) is None), none)
+    controls = [*earlier[-1:], *range(message + 1, n)][:_CONTROLS]
+    default = None if len(controls) == _CONTROLS else -1
+    return next((control for control in controls if forks.run([control]) is None), default)
 
 
 @dataclass(frozen=True)
-class _End:
-    """How a fork ended, and in which place of its rows; -1 where no row ended it."""
+class _Failure:
+    """How a fork failed, and at which position of its rows; -1 if no row is the cause."""
 
-    row: int
-    how: str
+    position: int
+    reason: str
 
 
 class _Forks:
-    """Runs rows one by one in a fork of this process.
+    """Processes rows one by one in a fork of this process.
 
     Parameters:
-        start: in the fork, makes the function that processes one row.
-        load_seconds: how long that may take.
-        row_seconds: how long a row may take.
+        start: called in the fork; returns the function that processes one row.
+        load_seconds: time limit of `start`.
+        row_seconds: time limit of a row.
     """
 
     def __init__(self, start: Start, load_seconds: float, row_seconds: float) -> None:
         self._start = start
         self._limits = load_seconds, row_seconds
 
-    def run(self, rows: Sequence[int]) -> _End | None:
-        """Gives where and how the fork ended, None if all rows passed."""
+    def run(self, rows: Sequence[int]) -> _Failure | None:
+        """Process rows in a new fork; returns None if all of them passed."""
         with mmap.mmap(-1, 8 + _TEXT_BYTES) as shared:
             shared[:8] = struct.pack("q", -1)
             child = os.fork()
             if child == 0:
-                _process(self._start, rows, shared)
+                _run_fork(self._start, rows, shared)
             try:
-                how = self._wait(child, shared)
+                reason = self._wait(child, shared)
             except BaseException:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
                 raise
-            return None if how is None else _End(_row(shared), how)
+            return None if reason is None else _Failure(_position(shared), reason)
 
     def _wait(self, child: int, shared: mmap.mmap) -> str | None:
-        worker, row, since = os.getppid(), -1, time.monotonic()
+        worker, position, since = os.getppid(), -1, time.monotonic()
         while True:
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended:
-                return _how(os.waitstatus_to_exitcode(status), shared)
+                return _reason(os.waitstatus_to_exitcode(status), shared)
             if os.getppid() != worker:
-                raise DriftlineError("the worker that has asked is gone")
-            if _row(shared) != row:
-                row, since = _row(shared), time.monotonic()
-            limit = self._limits[row >= 0]
+                raise DriftlineError("the worker that requested the search has exited")
+            if _position(shared) != position:
+                position, since = _position(shared), time.monotonic()
+            limit = self._limits[position >= 0]
             if time.monotonic() - since > limit:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
@@ -265,29 +265,29 @@ class _Forks:
             time.sleep(_POLL_SECONDS)
 
 
-def _process(start: Start, rows: Sequence[int], shared: mmap.mmap) -> None:
-    """What a fork does."""
+def _run_fork(start: Start, rows: Sequence[int], shared: mmap.mmap) -> None:
+    """Process the rows and exit; runs in the fork."""
     code = _RAISED
     try:
         process = start()
-        for place, row in enumerate(rows):
-            shared[:8] = struct.pack("q", place)
+        for position, row in enumerate(rows):
+            shared[:8] = struct.pack("q", position)
             process(row)
         code = _PASSED
-    except BaseException as error:  # of a service, such as a model server: no row's fault
+    except BaseException as error:  # of a service such as a model server, so not the row's fault
         shared[:8] = struct.pack("q", -1)
         text = f"{type(error).__name__}: {error}".encode()[: _TEXT_BYTES - 1]
         shared[8 : 8 + len(text)] = text
     finally:
-        os._exit(code)  # TensorFlow takes its time to end
+        os._exit(code)  # TensorFlow's own shutdown is slow
 
 
-def _row(shared: mmap.mmap) -> int:
-    row: int = struct.unpack("q", shared[:8])[0]
-    return row
+def _position(shared: mmap.mmap) -> int:
+    position: int = struct.unpack("q", shared[:8])[0]
+    return position
 
 
-def _how(code: int, shared: mmap.mmap) -> str | None:
+def _reason(code: int, shared: mmap.mmap) -> str | None:
     if code == _PASSED:
         return None
     if code == _RAISED:

@@ -1,6 +1,6 @@
-"""Messages to typed columns: each message is parsed on its own, a bad one is kept with its reason.
+"""Decodes messages into typed columns; a message that cannot be decoded is rejected with a reason.
 
-The parse is the one loop over rows on the hot path; everything after it works on whole columns.
+Parsing is the only loop over rows on the hot path; everything after it works on whole columns.
 """
 
 import contextlib
@@ -22,8 +22,8 @@ from driftline.config import AcceptedTime, EventField, FieldType, Input
 from driftline.names import EVENT_ID, EVENT_TIME
 from driftline.streaming.scoring.rejects import Rejects
 
-ID_LIMIT = 512  # characters; a B-tree entry must stay below a third of a page
-VALUE_LIMIT = 100  # characters of a value that an error names
+ID_LIMIT = 512  # characters; PostgreSQL limits a B-tree entry to a third of a page
+VALUE_LIMIT = 100  # characters of a value that an error shows
 
 ARROW_TYPES: dict[FieldType, pa.DataType] = {
     "int": pa.int64(),
@@ -34,33 +34,33 @@ ARROW_TYPES: dict[FieldType, pa.DataType] = {
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 _Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-# A whole number may be written as 1.0: many producers do; 1.5 is refused after the parse.
+# Many producers write whole numbers as 1.0, which is accepted; 1.5 is rejected after parsing.
 _PARSED: dict[FieldType, Any] = {
     "int": _Int64 | float | None,
     "float": float | None,
     "string": str | None,
     "bool": bool | None,
 }
-_TENSOR = pa.float32()  # what each number of a tensor is
+_TENSOR = pa.float32()  # type of a tensor's numbers
 _INDEXES = re.compile(r"(\[(\d+|\.\.\.)\])+$")
-_NOT_ITS_SHAPE = " of length "  # how msgspec says that a list is too short or too long
+_WRONG_LENGTH = " of length "  # in msgspec's error for a list that is too short or too long
 _SCALE = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}  # microseconds
 _NOT_A_TIME = np.datetime64("NaT", "us")
-# Python alone would take any character between date and time.
+# `datetime.fromisoformat` alone would accept any character between date and time.
 _ISO = re.compile(
     r"\d{4}-\d\d-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d+)?)?)?(?P<zone>Z|[+-]\d\d(:?[0-5]\d)?)?)?", re.ASCII
 )
-# What `datetime` can hold in any time zone: clients of the store can read no other time.
+# What `datetime` can hold in any time zone: database clients cannot read other times.
 _FIRST, _LAST = np.datetime64("0001-01-02", "us"), np.datetime64("9999-12-30", "us")
 _PARSE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError)
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """The messages that are events.
+    """The decoded events of a batch.
 
     Attributes:
-        events: m rows: event_id, event_time, then the declared fields.
+        events: m rows with event_id, event_time, then the declared fields.
         messages: int32[m], the message of each event, ascending.
     """
 
@@ -69,7 +69,7 @@ class Decoded:
 
 
 class JsonDecoder:
-    """Decodes JSON objects by the declared fields.
+    """Decodes JSON objects into the declared fields.
 
     Parameters:
         settings: the model's `input` section.
@@ -112,16 +112,16 @@ class JsonDecoder:
     def __call__(
         self, payloads: Sequence[bytes | None], kafka_time: NDArray[Any], rejects: Rejects
     ) -> Decoded:
-        """Decode n payloads; those that are no events go to `rejects`.
+        """Decode n payloads; those that cannot be decoded are added to `rejects`.
 
         Parameters:
             payloads: the values of n messages, None for a tombstone.
             kafka_time: datetime64[us][n], UTC.
-            rejects: of the same payloads.
+            rejects: collects the rejects of these payloads.
         """
         parsed, messages = self._parse(payloads, rejects)
-        # a column at a time: a tuple for each message would call the garbage collector again
-        # and again, which takes longer than the parse
+        # column by column: a tuple for each message would trigger the garbage collector again
+        # and again, which takes longer than parsing
         columns = {key: tuple(map(get, parsed)) for key, get in self._columns.items()}
         key = self._settings.event_id
         ids = _ids(key, columns[key], messages, rejects)
@@ -136,9 +136,9 @@ class JsonDecoder:
                 _reject_missing(key, array, messages, rejects)
             arrays.append(array)
         events = pa.RecordBatch.from_arrays(arrays, schema=self.schema)
-        if rejects:  # some that parsed may have been rejected after
-            good = rejects.spared(messages)
-            events, messages = events.filter(pa.array(good)), messages[good]
+        if rejects:  # events that parsed may have been rejected since
+            accepted_rows = rejects.accepted(messages)
+            events, messages = events.filter(pa.array(accepted_rows)), messages[accepted_rows]
         return Decoded(events, messages)
 
     def _parse(
@@ -146,10 +146,10 @@ class JsonDecoder:
     ) -> tuple[list[Any], NDArray[Any]]:
         parsed: list[Any] = []
         bad: list[int] = []
-        rest = iter(payloads)
+        remaining = iter(payloads)
         while True:
-            try:  # what was parsed before a failure stays in the list, the iterator is behind it
-                parsed.extend(map(self._decode, rest))
+            try:  # after a failure, `parsed` keeps what came before and the iterator continues
+                parsed.extend(map(self._decode, remaining))
                 break
             except _PARSE_ERRORS as error:
                 message = len(parsed) + len(bad)
@@ -190,19 +190,19 @@ class JsonDecoder:
 
 
 def arrow_type(field: EventField) -> pa.DataType:
-    """The type of a field's column; a tensor is a list of its numbers, row by row."""
+    """The type of a field's column; a tensor is a fixed-size list in row-major order."""
     if field.type == "tensor":
         return pa.list_(_TENSOR, math.prod(field.shape or ()))
     return ARROW_TYPES[field.type]
 
 
 def is_tensor(kind: pa.DataType) -> bool:
-    """Whether a column holds tensors, as `arrow_type` makes them."""
+    """Whether a column type is that of a tensor, see `arrow_type`."""
     return bool(pa.types.is_fixed_size_list(kind) and kind.value_type == _TENSOR)
 
 
 def accepted(accept: AcceptedTime, kafka_time: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The first and the last event time, datetime64[us], accepted for each message."""
+    """First and last accepted event time of each message, datetime64[us]."""
     if accept.since is not None and accept.until is not None:
         first, last = _instant(accept.since), _instant(accept.until)
     else:
@@ -216,24 +216,24 @@ def _instant(value: datetime) -> NDArray[Any]:
 
 
 def _parse_failure(payload: bytes | None, error: Exception) -> tuple[str, str]:
-    """The reason's code and detail."""
+    """Code and detail of the reason."""
     if payload is None or not payload.strip():
-        return "empty", "the message has no value"
+        return "empty", "the message is empty"
     if isinstance(error, UnicodeDecodeError):
         return "not_utf8", str(error)
     if isinstance(error, RecursionError):
-        return "too_deep", "nested deeper than the parser allows"
+        return "too_deep", "nested too deeply for the parser"
     if isinstance(error, msgspec.ValidationError):
         return _wrong_type(payload, str(error))
     return "malformed_json", str(error)
 
 
 def _wrong_type(payload: bytes, error: str) -> tuple[str, str]:
-    expected, at_field, rest = error.partition(" - at `$.")
+    expected, at_field, path = error.partition(" - at `$.")
     if not at_field:
         return "not_an_object", error
-    detail = _field_detail(payload, rest.removesuffix("`"), expected)
-    if _NOT_ITS_SHAPE in expected:
+    detail = _field_detail(payload, path.removesuffix("`"), expected)
+    if _WRONG_LENGTH in expected:
         return "wrong_shape", detail
     return "wrong_type", detail
 
@@ -241,26 +241,26 @@ def _wrong_type(payload: bytes, error: str) -> tuple[str, str]:
 def _field_detail(payload: bytes, path: str, expected: str) -> str:
     try:
         values = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
-    except _PARSE_ERRORS:  # what follows the wrong value is worse
+    except _PARSE_ERRORS:  # the message is malformed after the wrong value
         return f"field {path!r}: {expected}"
-    key = path if path in values else _INDEXES.sub("", path)  # of a tensor it tells the place
+    key = path if path in values else _INDEXES.sub("", path)  # a tensor's path ends in indexes
     shown = bytes(memoryview(values[key])[:VALUE_LIMIT]).decode(errors="replace")
-    place = "" if key == path else f", at {path.removeprefix(key)}"
-    return f"field {key!r} is {shown}{place}: {expected}"
+    index = "" if key == path else f", at {path.removeprefix(key)}"
+    return f"field {key!r} is {shown}{index}: {expected}"
 
 
 def _shown(value: object) -> str:
-    """A value as an error names it, which may be megabytes long."""
+    """A value as an error shows it, shortened: it may be megabytes long."""
     if isinstance(value, int):
         return str(value) if abs(value) < 10**VALUE_LIMIT else f"{value.bit_length()} bits long"
     return repr(value[:VALUE_LIMIT] if isinstance(value, str) else value)
 
 
 def _ids(key: str, values: tuple[Any, ...], messages: NDArray[Any], rejects: Rejects) -> pa.Array:
-    """The event ids as text; the reasons that an id cannot be used go to `rejects`."""
+    """The event ids as text; ids that cannot be used are added to `rejects`."""
     try:
         array = pa.array(values, pa.string())
-    except (pa.ArrowInvalid, pa.ArrowTypeError):  # whole numbers among them
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # some ids are whole numbers
         array = pa.array([None if v is None else str(v) for v in values], pa.string())
 
     def reject(mask: pa.Array, code: str, detail: Callable[[int], str]) -> None:
@@ -284,9 +284,9 @@ def _ids(key: str, values: tuple[Any, ...], messages: NDArray[Any], rejects: Rej
 
 
 def _times(values: tuple[Any, ...], time_format: str) -> NDArray[Any]:
-    """Event times as datetime64[us][n], NaT where there is none or it cannot be read.
+    """Event times as datetime64[us][n], NaT for those that are missing or cannot be read.
 
-    What a value means does not depend on its neighbours, only how fast it is read.
+    Other values of the batch affect how fast a value is read, never what it means.
     """
     if time_format == "iso8601":
         return _iso_times(values)
@@ -294,7 +294,7 @@ def _times(values: tuple[Any, ...], time_format: str) -> NDArray[Any]:
     if set(map(type, values)) == {int}:
         with contextlib.suppress(OverflowError):
             numbers = np.array(values, dtype=np.int64)
-            limit = 2**62 // scale  # not of their absolute values: -2**63 has none
+            limit = 2**62 // scale  # not compared with absolute values: -2**63 has none
             if -limit < numbers.min() and numbers.max() < limit:
                 return (numbers * scale).astype("datetime64[us]")
     return np.array([_epoch_time(value, scale) for value in values], dtype="datetime64[us]")
@@ -308,7 +308,7 @@ def _epoch_time(value: float | None, scale: int) -> np.datetime64:
 
 def _iso_times(values: tuple[Any, ...]) -> NDArray[Any]:
     texts = pa.array(values, pa.string())
-    # Arrow reads only the strict form with a zone, several times faster
+    # Arrow is several times faster, but reads only the strict form with a zone
     for zone in ("", "Z"):
         with contextlib.suppress(pa.ArrowInvalid):
             return _arrow_times(pc.binary_join_element_wise(texts, zone, ""))
@@ -321,7 +321,7 @@ def _arrow_times(texts: pa.Array) -> NDArray[Any]:
 
 
 def _iso_time(value: str | None) -> np.datetime64 | datetime:
-    """A time without a zone is UTC."""
+    """Read one time; without a zone it is UTC."""
     parts = None if value is None else _ISO.fullmatch(value)
     if value is None or parts is None:
         return _NOT_A_TIME
@@ -332,14 +332,14 @@ def _iso_time(value: str | None) -> np.datetime64 | datetime:
         pass
     try:  # the year 0
         text = value if parts["zone"] else value + "Z"
-        found: np.datetime64 = _arrow_times(pa.array([text]))[0]
-        return found
+        time_us: np.datetime64 = _arrow_times(pa.array([text]))[0]
+        return time_us
     except pa.ArrowInvalid:
         return _NOT_A_TIME
 
 
 def _parsed(field: EventField) -> Any:
-    """What the parser takes for a field; of a tensor each list has its one length."""
+    """The type that the parser expects for a field; a tensor is nested lists of fixed lengths."""
     if field.type != "tensor":
         return _PARSED[field.type]
     kind: Any = float
@@ -349,12 +349,12 @@ def _parsed(field: EventField) -> Any:
 
 
 def _tensors(values: tuple[Any, ...], kind: pa.DataType) -> pa.Array:
-    """Nested lists of one shape as a column; the parser has seen to the shape."""
+    """Nested lists as a column; the parser has checked that they have one shape."""
     missing = np.fromiter((value is None for value in values), dtype=bool, count=len(values))
     numbers = np.zeros((len(values), kind.list_size), dtype=np.float32)
     if not missing.all():
         present = [value for value in values if value is not None]
-        with np.errstate(over="ignore"):  # 1e308 is infinite: the caller sees the score
+        with np.errstate(over="ignore"):  # 1e308 becomes infinity; the score shows the effect
             numbers[~missing] = np.array(present, dtype=np.float32).reshape(len(present), -1)
     column = pa.FixedSizeListArray.from_arrays(pa.array(numbers.ravel()), kind.list_size)
     if not missing.any():
@@ -382,7 +382,7 @@ def _column(
 def _whole(
     key: str, values: tuple[Any, ...], messages: NDArray[Any], rejects: Rejects
 ) -> tuple[int | None, ...]:
-    """Whole numbers that were written as 1.0; the others are rejected."""
+    """Convert numbers such as 1.0 to whole numbers; reject those with a fraction."""
     whole: list[int | None] = []
     for row, value in enumerate(values):
         fits = value is None or (float(value).is_integer() and -(2**63) <= value < 2**63)
@@ -398,20 +398,20 @@ def _reject_missing(key: str, array: pa.Array, messages: NDArray[Any], rejects: 
     rejects.add_where(_mask(array.is_null()), messages, "missing_field", lambda _: text)
 
 
-def reject_nul(what: str, array: pa.Array, messages: NDArray[Any], rejects: Rejects) -> None:
-    """Reject texts with a NUL character: PostgreSQL cannot hold them."""
-    found = pc.match_substring(array, "\0")
-    if pc.any(found).as_py():
+def reject_nul(label: str, array: pa.Array, messages: NDArray[Any], rejects: Rejects) -> None:
+    """Reject texts with a NUL character, which PostgreSQL cannot store."""
+    has_nul = pc.match_substring(array, "\0")
+    if pc.any(has_nul).as_py():
         rejects.add_where(
-            _mask(found),
+            _mask(has_nul),
             messages,
             "nul_character",
-            lambda row: f"{what} is {_shown(array[row].as_py())}: it has a NUL character",
+            lambda row: f"{label} is {_shown(array[row].as_py())}: it contains a NUL character",
         )
 
 
-def _mask(found: pa.Array) -> NDArray[Any]:
-    mask: NDArray[Any] = pc.fill_null(found, False).to_numpy(zero_copy_only=False)
+def _mask(condition: pa.Array) -> NDArray[Any]:
+    mask: NDArray[Any] = pc.fill_null(condition, False).to_numpy(zero_copy_only=False)
     return mask
 
 

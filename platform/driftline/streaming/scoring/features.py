@@ -1,6 +1,6 @@
-"""The feature definition of a model: event fields and SQL columns in, model inputs out.
+"""A model's feature definition: turns event fields and SQL columns into model inputs.
 
-Training and serving run the same definition, so they cannot drift apart.
+Training and serving run the same definition, so their features cannot differ.
 """
 
 import hashlib
@@ -30,12 +30,12 @@ _STORED_TYPES = frozenset(ARROW_TYPES.values())
 
 @dataclass(frozen=True)
 class Featured:
-    """The features of the events that could be made into features.
+    """The features of a batch of events.
 
     Attributes:
         features: k rows, the columns of `FeatureDefinition.schema`.
-        rows: int32[k], the row of the event batch that each came from.
-        filtered: int32[f], the rows that the definition left out.
+        rows: int32[k], the row of the event batch that each row comes from.
+        filtered: int32[f], the rows that the definition filtered out.
     """
 
     features: pa.RecordBatch
@@ -44,13 +44,13 @@ class Featured:
 
 
 class FeatureDefinition:
-    """How a model's events become its features.
+    """Computes a model's features from its events.
 
     Parameters:
         model: the model's section of the config.
 
     Raises:
-        ConfigError: the transform cannot be imported, fails on an empty batch, or gives columns
+        ConfigError: the transform cannot be imported, fails on an empty batch, or returns columns
             that cannot be stored.
     """
 
@@ -61,9 +61,9 @@ class FeatureDefinition:
         self.events = pa.schema([*decoded, *self.added])
         self._transform, source = _load(model.features.transform)
         try:
-            self._output = self._transformed(_nothing(self.events)).schema
+            self._output = self._transformed(_empty(self.events)).schema
         except Exception as error:
-            raise ConfigError(f"the transform fails without events: {_told(error)}") from error
+            raise ConfigError(f"the transform fails on an empty batch: {_text(error)}") from error
         _check(self._output)
         self._filters = KEEP in self._output.names
         self.schema = pa.schema([field for field in self._output if field.name != KEEP])
@@ -72,7 +72,7 @@ class FeatureDefinition:
     def __call__(
         self, events: pa.RecordBatch, rejects: Rejects, messages: NDArray[Any]
     ) -> Featured:
-        """Features of a batch; an event that the transform fails on is rejected, the rest go on.
+        """Compute the features of a batch; events that the transform fails on are rejected.
 
         Parameters:
             events: n rows of `self.events`.
@@ -80,54 +80,54 @@ class FeatureDefinition:
             messages: int32[n], the message of each event.
 
         Raises:
-            Exception: what the transform raised, when it fails on every event of a large batch:
+            Exception: the transform's own error, if it fails on every event of a large batch:
                 then the code is at fault, not the data.
         """
 
         def failed(row: int, error: Exception) -> None:
-            rejects.add(int(messages[row]), "transform_failed", _told(error))
+            rejects.add(int(messages[row]), "transform_failed", _text(error))
 
         outputs, rows = run_isolated(self._checked, events, failed)
         output = _joined(outputs, self._output)
         filtered = np.empty(0, np.int32)
         if self._filters:
             keep = pc.fill_null(output.column(KEEP), False)
-            kept = keep.to_numpy(zero_copy_only=False)
-            output, rows, filtered = output.filter(keep), rows[kept], rows[~kept]
+            mask = keep.to_numpy(zero_copy_only=False)
+            output, rows, filtered = output.filter(keep), rows[mask], rows[~mask]
         features = output.select(self.schema.names)
-        known = len(rejects)
+        reject_count = len(rejects)
         for field in self.schema:
             if field.type == pa.string():
-                what = f"feature {field.name!r}"
-                reject_nul(what, features.column(field.name), messages[rows], rejects)
-        if len(rejects) > known:
-            good = rejects.spared(messages[rows])
-            features, rows = features.filter(pa.array(good)), rows[good]
+                label = f"feature {field.name!r}"
+                reject_nul(label, features.column(field.name), messages[rows], rejects)
+        if len(rejects) > reject_count:
+            accepted = rejects.accepted(messages[rows])
+            features, rows = features.filter(pa.array(accepted)), rows[accepted]
         return Featured(features, rows, filtered)
 
     def _checked(self, events: pa.RecordBatch) -> pa.RecordBatch:
-        """What the transform gives, as it said that it would without events."""
+        """The transform's output, cast to the columns that it returned for an empty batch."""
         output = self._transformed(events)
         if output.schema.names != self._output.names:
             raise ConfigError(
-                f"the transform gave the columns {output.schema.names}, "
-                f"without events {self._output.names}: always give the same"
+                f"the transform returned the columns {output.schema.names}, but for an empty "
+                f"batch {self._output.names}: always return the same columns"
             )
         return output.cast(self._output)
 
     def _transformed(self, events: pa.RecordBatch) -> pa.RecordBatch:
         output = self._transform(events)
         if not isinstance(output, pa.RecordBatch):
-            raise ConfigError(f"the transform gave {type(output).__name__}, not a RecordBatch")
+            raise ConfigError(f"the transform returned {type(output).__name__}, not a RecordBatch")
         if len(output) != len(events):
             raise ConfigError(
-                f"the transform gave {len(output)} rows for {len(events)} events: "
-                f"exactly one row an event, use a column {KEEP!r} to leave events out"
+                f"the transform returned {len(output)} rows for {len(events)} events: return "
+                f"exactly one row per event; to filter events, add a bool column {KEEP!r}"
             )
         return output
 
 
-def _nothing(schema: pa.Schema) -> pa.RecordBatch:
+def _empty(schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([], schema=schema)
 
 
@@ -135,10 +135,10 @@ def _joined(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
     if len(batches) == 1:
         return batches[0]
     table = pa.Table.from_batches(batches, schema).combine_chunks()
-    return next(iter(table.to_batches()), _nothing(schema))
+    return next(iter(table.to_batches()), _empty(schema))
 
 
-def _told(error: Exception) -> str:
+def _text(error: Exception) -> str:
     return str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
 
 
@@ -150,33 +150,33 @@ def _load(name: str | None) -> tuple[Transform, str]:
         loaded = importlib.import_module(module)
         transform: Transform = getattr(loaded, function)
         return transform, inspect.getsource(loaded)
-    except Exception as error:  # a module may fail in any way
-        raise ConfigError(f"can't load the transform {name!r}: {_told(error)}") from error
+    except Exception as error:  # importing a module can raise anything
+        raise ConfigError(f"can't load the transform {name!r}: {_text(error)}") from error
 
 
 def _identity(events: pa.RecordBatch) -> pa.RecordBatch:
-    """Every field but the event's id and time is a feature."""
+    """Use every field as a feature, except the event's id and time."""
     return events.select([name for name in events.schema.names if name not in SYSTEM_COLUMNS])
 
 
 def _check(output: pa.Schema) -> None:
     if KEEP in output.names and output.field(KEEP).type != pa.bool_():
-        raise ConfigError(f"the transform's column {KEEP!r} is not of type bool")
+        raise ConfigError(f"the transform's column {KEEP!r} must be of type bool")
     if set(output.names) <= {KEEP}:
-        raise ConfigError("the transform gives no features: give at least one column")
+        raise ConfigError("the transform returns no features: return at least one column")
     for field in output:
         if field.name in SYSTEM_COLUMNS:
-            raise ConfigError(f"the transform's column {field.name!r} is driftline's own: rename")
+            raise ConfigError(f"the transform's column {field.name!r} is reserved: rename it")
         if output.names.count(field.name) > 1:
-            raise ConfigError(f"the transform's column {field.name!r} is there twice: rename one")
+            raise ConfigError(f"the transform returns column {field.name!r} twice: rename one")
         if field.type not in _STORED_TYPES and not is_tensor(field.type):
             allowed = ", ".join(sorted(map(str, _STORED_TYPES))) + " or fixed_size_list of float"
             column = f"the transform's column {field.name!r}"
-            raise ConfigError(f"{column} is {field.type}: cast it to one of {allowed}")
+            raise ConfigError(f"{column} has type {field.type}: cast it to one of {allowed}")
 
 
 def _digest(model: Model, source: str) -> str:
-    """A hash that changes when the same event could give other features."""
+    """A hash that changes whenever the same event could produce different features."""
     definition = {
         "input": model.input.model_dump(mode="json", exclude={"topic", "accept"}),
         "features": model.features.model_dump(mode="json"),

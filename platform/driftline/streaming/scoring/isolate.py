@@ -1,4 +1,4 @@
-"""Running a function over a batch of which some rows may make it fail."""
+"""Runs a function over a batch and isolates the rows on which it fails."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,8 +11,8 @@ from driftline.errors import ServiceError
 
 T = TypeVar("T")
 
-# When so many rows fail and not one does not, the function is at fault, not the data.
-TOO_MANY = 100
+# If all of at least this many rows fail, the function is at fault, not the data.
+SYSTEMATIC_FAILURE_ROWS = 100
 
 
 def run_isolated(
@@ -20,21 +20,21 @@ def run_isolated(
     rows: pa.RecordBatch,
     failed: Callable[[int, Exception], None],
 ) -> tuple[list[T], NDArray[Any]]:
-    """Call a function on all rows, or, when it fails, on all but those that it fails on.
+    """Call a function on all rows except those on which it fails.
 
-    The batch is halved until each failing row stands alone.
+    A batch that fails is halved until each failing row is alone.
 
     Parameters:
-        function: batch in, result out; what a row gives must not depend on its neighbours.
+        function: batch in, result out; a row's result must not depend on the other rows.
         rows: n rows.
-        failed: told each failing row and why.
+        failed: called with each failing row and its error.
 
     Returns:
-        The results, of one batch after the other, and the k rows that they cover, int32[k].
+        The results, one for each part of the batch, and the k rows that they cover, int32[k].
 
     Raises:
-        Exception: what the function raised, when it fails on each of `TOO_MANY` rows or more.
-        ServiceError: at once, whatever the rows: a service that the function needs is away.
+        Exception: the function's own error, if all of `SYSTEMATIC_FAILURE_ROWS` rows or more fail.
+        ServiceError: a service that the function needs is unavailable; no row is tried again.
 
     >>> batch = pa.RecordBatch.from_pydict({"x": ["1", "2", "?", "4"]})
     >>> run_isolated(lambda b: [int(x) for x in b["x"].to_pylist()], batch, lambda *_: None)
@@ -43,22 +43,22 @@ def run_isolated(
     results: list[T] = []
     covered: list[NDArray[Any]] = []
     failures: list[tuple[int, Exception]] = []
-    todo = [(0, len(rows))] if len(rows) else []
-    while todo:
-        start, size = todo.pop()
+    pending = [(0, len(rows))] if len(rows) else []
+    while pending:
+        start, size = pending.pop()
         try:
-            # the batch itself where it is whole: runtimes share what they make of it
+            # pass a whole batch itself, not a slice: runtimes share the tensors they make of it
             results.append(function(rows if size == len(rows) else rows.slice(start, size)))
             covered.append(np.arange(start, start + size, dtype=np.int32))
         except ServiceError:
-            raise  # a service is away: no row's fault
+            raise  # not the fault of a row
         except Exception as error:
             if size > 1:
                 half = size // 2
-                todo += [(start + half, size - half), (start, half)]
+                pending += [(start + half, size - half), (start, half)]
             else:
                 failures.append((start, error))
-    if len(failures) == len(rows) >= TOO_MANY:
+    if len(failures) == len(rows) >= SYSTEMATIC_FAILURE_ROWS:
         raise failures[0][1]
     for row, failure in failures:
         failed(row, failure)

@@ -1,4 +1,4 @@
-"""Labels from their topic to the table, each once, by the same ledger as events."""
+"""Stores labels from their topic exactly once, with the same ledger as events."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,18 +19,18 @@ LABEL = "label"
 
 
 class LabelLog:
-    """Decodes and stores labels. Delivery: exactly once; blocks while the database is down.
+    """Decodes and stores labels. Delivery: exactly once; blocks while the database is unavailable.
 
     Parameters:
         config: with the model `name` in it.
-        name: the model; it has a `labels` section.
+        name: the model, which must have a `labels` section.
     """
 
     def __init__(self, config: Config, name: str) -> None:
         labels = config.model(name).labels
         if labels is None:
-            raise ConfigError(f"model {name!r} has no labels section: nothing to log")
-        self._decode = JsonDecoder(_as_input(labels))
+            raise ConfigError(f"model {name!r} has no labels section: add one to driftline.yaml")
+        self._decode = JsonDecoder(as_input(labels))
         topic = labels.topic
         self._writer = Reconnecting(
             config.local_postgres(), lambda connection: LabelWriter(connection, name, topic)
@@ -43,7 +43,7 @@ class LabelLog:
         offset: NDArray[Any],
         kafka_time: NDArray[Any],
     ) -> NDArray[Any]:
-        """Store n messages; tells which are labels that this call stored, bool[n]."""
+        """Store n messages; returns which of them are labels that this call stored, bool[n]."""
         rejects = Rejects(payloads)
         decoded = self._decode(payloads, kafka_time, rejects)
         columns = (partition, offset, kafka_time)
@@ -64,11 +64,11 @@ class LabelLog:
 
 
 def _numbers(label: pa.Array) -> pa.Array:
-    """Labels as they are stored; JSON has no infinity, and a missing one was rejected."""
+    """Labels as float64; none is infinite (JSON has no infinity) or missing (rejected before)."""
     return label.cast(pa.float64(), safe=False)  # whole numbers beyond 2**53 are rounded
 
 
-def _as_input(labels: Labels) -> Input:
+def as_input(labels: Labels) -> Input:
     """A label is an event with one required field."""
     return Input.model_validate(
         {

@@ -1,4 +1,4 @@
-"""Which version scores which event: one champion, one challenger, any number of shadows."""
+"""The versions that score events: one champion, at most one challenger, any number of shadows."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from driftline.names import CHALLENGER, SHADOW
 from driftline.registry.runtime import Runtime
 
-_BUCKETS = 10_000  # a canary's share is whole hundredths of a percent
+_BUCKETS = 10_000  # a canary's share is in steps of 0.01 %
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,16 @@ class Served:
 
 @dataclass(frozen=True)
 class Lineup:
-    """The versions that score a batch; a worker swaps the whole of it between two batches.
+    """The versions that score a batch; a worker replaces the whole line-up between two batches.
 
     Attributes:
-        champion: serves.
-        challenger: scores every event, and serves the canary's share of them.
-        percent: of events that the challenger serves, 0 to 100.
-        shadows: score every event, never serve.
-        previous: the champion before, still loaded: the witness when a new one fails, and the
-            one to go back to.
-        proven: the champion has been champion before: nobody asks how long it takes.
+        champion: serves predictions.
+        challenger: scores every event and serves the canary's share of them.
+        percent: share of events that the challenger serves, 0 to 100.
+        shadows: score every event and never serve.
+        previous: the previous champion, still loaded: the baseline when a new one fails, and the
+            version to roll back to.
+        proven: the champion was champion before: its speed is not compared.
     """
 
     champion: Served
@@ -44,38 +44,38 @@ class Lineup:
     proven: bool = False
 
     def others(self) -> list[tuple[str, Served]]:
-        """Role and version of those that score beside the champion."""
+        """Role and version of those that score in addition to the champion."""
         challenger = [] if self.challenger is None else [(CHALLENGER, self.challenger)]
         return challenger + [(SHADOW, served) for served in self.shadows]
 
     def loaded(self) -> dict[int, Served]:
-        """All its versions, by number."""
-        own = [self.champion, *(served for _, served in self.others())]
-        kept = [] if self.previous is None else [self.previous]
-        return {served.version: served for served in own + kept}
+        """All versions of the line-up, by number."""
+        scoring = [self.champion, *(served for _, served in self.others())]
+        previous = [] if self.previous is None else [self.previous]
+        return {served.version: served for served in scoring + previous}
 
     def without(self, version: int) -> "Lineup":
-        """The line-up when a version may not score any more.
+        """This line-up without a version; the previous champion takes the champion's place.
 
         Raises:
-            LookupError: it is the champion, and there is no other to take its place.
+            LookupError: it is the champion, and no previous champion is loaded.
         """
-        left = replace(self, shadows=tuple(s for s in self.shadows if s.version != version))
-        if left.challenger is not None and left.challenger.version == version:
-            left = replace(left, challenger=None, percent=0.0)
-        if left.previous is not None and left.previous.version == version:
-            left = replace(left, previous=None)
-        if left.champion.version != version:
-            return left
-        if left.previous is None:
+        lineup = replace(self, shadows=tuple(s for s in self.shadows if s.version != version))
+        if lineup.challenger is not None and lineup.challenger.version == version:
+            lineup = replace(lineup, challenger=None, percent=0.0)
+        if lineup.previous is not None and lineup.previous.version == version:
+            lineup = replace(lineup, previous=None)
+        if lineup.champion.version != version:
+            return lineup
+        if lineup.previous is None:
             raise LookupError(f"no version can serve in place of version {version}")
-        return replace(left, champion=left.previous, previous=None)
+        return replace(lineup, champion=lineup.previous, previous=None)
 
 
 def in_canary(event_ids: pa.Array, percent: float) -> NDArray[np.bool_]:
-    """Which events a canary of some percent gets, bool[n]: always the same, and more with more.
+    """Mask of the events that a canary of this size serves, bool[n]; a larger canary adds events.
 
-    By a hash of the event's id, so that an event that is read again goes the same way.
+    Decided by a hash of the event's id, so an event that is read again goes to the same version.
 
     >>> in_canary(pa.array(["a", "b"]), 100.0)
     array([ True,  True])

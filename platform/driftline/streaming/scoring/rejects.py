@@ -1,4 +1,4 @@
-"""The messages of a batch that cannot become predictions, each with its reason."""
+"""The rejected messages of a batch, each with its reason."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ DETAIL_LIMIT = 500  # characters of an error message worth keeping
 
 @dataclass(frozen=True)
 class Reason:
-    """Why one message was rejected: a stable code, and a sentence with the value in it."""
+    """Why a message was rejected: a stable code, and a sentence that contains the value."""
 
     code: str
     detail: str
 
 
 class Rejects:
-    """Collects rejected messages of a batch, by message; the first reason stays.
+    """Collects the rejected messages of a batch; the first reason of a message is kept.
 
     Parameters:
         payloads: the values of the batch's n messages.
@@ -30,16 +30,16 @@ class Rejects:
 
     def __init__(self, payloads: Sequence[bytes | None]) -> None:
         self._payloads = payloads
-        self._found: dict[int, Reason] = {}
+        self._reasons: dict[int, Reason] = {}
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._reasons)
 
     def add(self, message: int, code: str, detail: str) -> None:
-        """Reject one message."""
-        # a detail may quote the payload: PostgreSQL's text holds neither NUL nor lone surrogates
+        """Reject a message, unless it is rejected already."""
+        # a detail may quote the payload, but PostgreSQL's text allows no NUL and no lone surrogates
         text = detail[:DETAIL_LIMIT].replace("\0", "\\0").encode("utf-8", "replace").decode()
-        self._found.setdefault(message, Reason(code, text))
+        self._reasons.setdefault(message, Reason(code, text))
 
     def add_where(
         self,
@@ -48,22 +48,22 @@ class Rejects:
         code: str,
         detail: Callable[[int], str],
     ) -> None:
-        """Reject the messages of the rows where the mask is set; `detail` gets the row."""
+        """Reject the messages of the rows in the mask; `detail` is called with each row."""
         for row in np.flatnonzero(mask):
             self.add(int(messages[row]), code, detail(int(row)))
 
-    def spared(self, messages: NDArray[Any]) -> NDArray[Any]:
-        """Which of the messages, int32[m], are not rejected: bool[m]."""
-        return ~np.isin(messages, np.fromiter(self._found, dtype=np.int64, count=len(self)))
+    def accepted(self, messages: NDArray[Any]) -> NDArray[Any]:
+        """Mask of the messages, int32[m], that are not rejected: bool[m]."""
+        return ~np.isin(messages, np.fromiter(self._reasons, dtype=np.int64, count=len(self)))
 
     def batch(self) -> pa.RecordBatch:
-        """The rejects so far, by message, as `REJECT`."""
-        rows = sorted(self._found)
+        """The rejects so far, sorted by message, as `REJECT`."""
+        rows = sorted(self._reasons)
         return pa.RecordBatch.from_arrays(
             [
                 pa.array(rows, pa.int32()),
-                pa.array([self._found[row].code for row in rows], pa.string()),
-                pa.array([self._found[row].detail for row in rows], pa.string()),
+                pa.array([self._reasons[row].code for row in rows], pa.string()),
+                pa.array([self._reasons[row].detail for row in rows], pa.string()),
                 pa.array([self._payloads[row] for row in rows], pa.binary()),
             ],
             schema=REJECT,

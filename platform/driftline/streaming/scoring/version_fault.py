@@ -1,12 +1,12 @@
-"""Whether a version fails, or takes far too long, where another one does well."""
+"""Detects versions that fail, or are far too slow, on batches that another version handles."""
 
-from driftline.streaming.scoring.isolate import TOO_MANY
+from driftline.streaming.scoring.isolate import SYSTEMATIC_FAILURE_ROWS
 from driftline.streaming.scoring.score import Scored
-from driftline.streaming.scoring.version_speed import Pace
+from driftline.streaming.scoring.version_speed import IN_A_ROW, SlownessDetector
 
 
-class UnfitError(Exception):
-    """A version fails where another one does well: it is at fault, not the data."""
+class FaultyVersionError(Exception):
+    """A version fails on a batch that another version handles: it is at fault, not the data."""
 
     def __init__(self, version: int, reason: str, detail: str) -> None:
         super().__init__(f"version {version}: {reason}: {detail}")
@@ -15,59 +15,59 @@ class UnfitError(Exception):
         self.detail = detail
 
 
-class Judge:
-    """Judges versions by what they and a witness gave for the same batches.
+class FaultDetector:
+    """Compares versions with a baseline version on the same batches.
 
     Parameters:
-        slow: how many times as long as the witness a version may take; None for any time.
+        max_slowdown: how many times as long as the baseline a version may take; None for no limit.
     """
 
-    def __init__(self, slow: float | None = None) -> None:
-        self._slow = slow
-        self._pace = Pace(slow)
+    def __init__(self, max_slowdown: float | None = None) -> None:
+        self._max_slowdown = max_slowdown
+        self._slowness = SlownessDetector(max_slowdown)
         self._failing: dict[int, int] = {}
 
-    def note(self, version: int, scored: Scored) -> None:
-        """Count the rows that a version fails on without a good batch between."""
+    def record(self, version: int, scored: Scored) -> None:
+        """Count the rows that a version fails on, since its last good batch."""
         failed = self._failing.pop(version, 0) + scored.at_fault
         if scored.is_poor:
             self._failing[version] = failed
 
-    def wants_witness(self, version: int, proven: bool = False) -> bool:
-        """Whether the champion's batch should be scored by the one before it too.
+    def needs_baseline(self, version: int, proven: bool = False) -> bool:
+        """Whether the previous champion should score this batch too.
 
         Parameters:
-            proven: it may take as long as it does.
+            proven: the version's speed need not be compared.
         """
-        return self._fails(version) or (not proven and self._pace.wants(version))
+        return self._fails(version) or (not proven and self._slowness.needs_timing(version))
 
-    def __call__(self, version: int, scored: Scored, other: int, witness: Scored) -> None:
-        """Judge a version after a batch.
+    def check(self, version: int, scored: Scored, other: int, baseline: Scored) -> None:
+        """Check a version after a batch.
 
         Parameters:
-            version: that gave `scored`, which was noted.
-            other: the version that gave `witness` for the same rows.
+            version: the version of `scored`, which was passed to `record`.
+            other: the version that scored the same rows, with the result `baseline`.
 
         Raises:
-            UnfitError: it fails at large, or takes too long in several batches in a row.
+            FaultyVersionError: it fails on too many rows, or is too slow several times in a row.
         """
-        if witness.is_poor:
+        if baseline.is_poor:
             return
         if self._fails(version):
             del self._failing[version]
             last = list(scored.failures.values())[-1]
-            raise UnfitError(version, last.code, last.detail)
-        if scored.is_poor:  # its rows were tried one by one, which takes long
+            raise FaultyVersionError(version, last.code, last.detail)
+        if scored.is_poor:  # its rows were tried one by one, which is slow by itself
             return
-        ms, usual, rows = scored.inference_ms, witness.inference_ms, len(scored.ok)
-        if self._pace.is_too_slow(version, ms, usual, rows):
-            self._pace.forget(version)
-            raise UnfitError(
+        ms, usual, rows = scored.inference_ms, baseline.inference_ms, len(scored.ok)
+        if self._slowness.is_too_slow(version, ms, usual, rows):
+            self._slowness.reset(version)
+            raise FaultyVersionError(
                 version,
                 "too_slow",
-                f"it took {ms:.1f} ms for {rows:,} events and version {other} {usual:.1f} ms, "
-                f"again and again over the limit of {self._slow:g} times (registry.slow)",
+                f"it took {ms:.1f} ms for {rows:,} events, version {other} {usual:.1f} ms: over "
+                f"{self._max_slowdown:g}x in {IN_A_ROW} batches in a row (registry.max_slowdown)",
             )
 
     def _fails(self, version: int) -> bool:
-        return self._failing.get(version, 0) >= TOO_MANY
+        return self._failing.get(version, 0) >= SYSTEMATIC_FAILURE_ROWS

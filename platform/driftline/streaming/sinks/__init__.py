@@ -1,4 +1,4 @@
-"""Where predictions are logged: one file a sink, one line in `SINKS`."""
+"""Sinks, which store predictions: one file per sink, and one line in `SINKS`."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -10,20 +10,20 @@ from driftline.streaming.sinks.timescale import TimescaleSink
 
 
 class Sink(Protocol):
-    """A store of predictions.
+    """Stores predictions.
 
-    `write` is durable on return and idempotent: the same messages written again, in any split
-    into batches, change nothing and give back what was stored first.
+    `write` is durable on return and idempotent: writing the same messages again, however they are
+    split into batches, changes nothing and returns what was stored first.
     """
 
     def write(self, batch: ScoredBatch) -> StoredBatch:
-        """Store what is new of the batch and give what the store holds for all of it."""
+        """Store the batch's new messages; returns what is stored for all of its messages."""
 
     def close(self) -> None:
-        """Let go of connections; safe to call twice."""
+        """Close connections; safe to call twice."""
 
 
 BinningOf = Callable[[int], Binning]
 
-#: By name; made of the config, the model's name, and how each version is profiled.
+#: By name; created from the config, the model's name, and the binning of each version.
 SINKS: dict[str, Callable[[Config, str, BinningOf | None], Sink]] = {"timescaledb": TimescaleSink}

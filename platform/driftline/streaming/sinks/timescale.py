@@ -1,4 +1,4 @@
-"""Predictions to TimescaleDB. Delivery: exactly once, proven by the ledger."""
+"""Stores predictions in TimescaleDB. Delivery: exactly once, ensured by the ledger."""
 
 from collections.abc import Callable
 
@@ -10,29 +10,29 @@ from driftline.storage.reconnect import Reconnecting
 
 
 class TimescaleSink:
-    """Durable on return, idempotent by offset; blocks while the database is down.
+    """Durable on return, idempotent by offset; blocks while the database is unavailable.
 
     Parameters:
         config: with the model `name` in it.
         name: the model.
-        binning_of: how the values of each version are profiled; None for no profiles.
+        binning_of: binning of a version's values for profiles; None for no profiles.
     """
 
     def __init__(
         self, config: Config, name: str, binning_of: Callable[[int], Binning] | None
     ) -> None:
         model = config.model(name)
-        counted = binning_of if model.profiles else None
-        target = Target(name, model.input.topic, counted, model.segments)
+        profiled = binning_of if model.profiles else None
+        target = Target(name, model.input.topic, profiled, model.segments)
         self._writer = Reconnecting(
             config.local_postgres(), lambda connection: Writer(connection, target)
         )
 
     def write(self, batch: ScoredBatch) -> StoredBatch:
-        """Store the batch, however often the database has to be asked.
+        """Store the batch, with retries while the database is unavailable.
 
         Raises:
-            psycopg.OperationalError, ServiceError: the database stayed away for minutes.
+            psycopg.OperationalError, ServiceError: the database is unavailable for minutes.
         """
         return self._writer.call(lambda writer: writer.write(batch))
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from driftline import names
 from driftline.cli.app import app
 from driftline.config import Config, Model
-from driftline.dashboards.definitions.generate import PageError, generate, pages
+from driftline.dashboards.definitions.generate import DashboardError, generate, generate_each
 from driftline.dashboards.panels.board import panel_id
 from driftline.dashboards.preview.server import Preview
 from tests import monitored
@@ -146,12 +146,16 @@ def test_a_page_that_cannot_be_made_stops_no_other(caplog: pytest.LogCaptureFixt
         update={"monitors": fraud.monitors.model_copy(update={"windows": ()})}
     )
     config = config.model_copy(update={"models": {**config.models, monitored.FRAUD: broken}})
-    (failed,) = [one for one in pages(config) if isinstance(one, PageError)]
+    (failed,) = [one for one in generate_each(config) if isinstance(one, DashboardError)]
     assert failed.uid == names.dashboard_uid(monitored.FRAUD)
-    assert "can't generate the page of model 'fraud': IndexError: " in str(failed)
-    with pytest.raises(PageError, match="model 'fraud'"):
+    assert "can't generate the dashboard of model 'fraud': IndexError: " in str(failed)
+    with pytest.raises(DashboardError, match="model 'fraud'"):
         generate(config)
-    assert list(Preview(config).pages) == [names.FLEET_UID, names.MODELS_UID, names.PIPELINE_UID]
+    assert list(Preview(config).dashboards) == [
+        names.FLEET_UID,
+        names.MODELS_UID,
+        names.PIPELINE_UID,
+    ]
     assert caplog.messages == [str(failed)]
 
 

@@ -23,4 +23,4 @@ def test_a_body_without_a_length_is_refused_while_it_is_sent() -> None:
             client.sendall(head.encode() + chunk * 2)
             answer = client.recv(10_000)
     assert answer.startswith(b"HTTP/1.1 404")
-    assert b"a request has at most 100000 bytes" in answer
+    assert b"at most 100000 bytes are accepted" in answer

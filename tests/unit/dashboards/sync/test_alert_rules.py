@@ -20,7 +20,7 @@ from driftline.dashboards.definitions.generate import generate
 from driftline.dashboards.panels.board import panel_id
 from driftline.dashboards.panels.uids import RULES
 from driftline.dashboards.sync.alert_rules import HEARTBEAT, route_of, rules
-from driftline.dashboards.sync.desired import wanted
+from driftline.dashboards.sync.desired import desired_objects
 from driftline.dashboards.sync.export import export
 from tests.grafana.template import expand
 
@@ -117,12 +117,12 @@ def test_golden_rules() -> None:
     ["alerting/contact-points.yaml", "alerting/mute-timings.yaml", "datasources/driftline.yaml"],
 )
 def test_golden_provisioning_files(name: str, tmp_path: Path) -> None:
-    export(CONFIG, wanted(CONFIG, [], (11, 0), secrets=False), tmp_path)
+    export(CONFIG, desired_objects(CONFIG, [], (11, 0), secrets=False), tmp_path)
     golden(name.replace("/", "-"), (tmp_path / name).read_text())
 
 
 def test_provisioning_files_are_whole(tmp_path: Path) -> None:
-    made = wanted(CONFIG, generate(CONFIG), (11, 0), secrets=False)
+    made = desired_objects(CONFIG, generate(CONFIG), (11, 0), secrets=False)
     paths, removed = export(CONFIG, made, tmp_path)
     assert removed == []
     pages = [path for path in paths if path.suffix == ".json"]
@@ -190,7 +190,7 @@ def grafana(**section: Any) -> Grafana:
     ("section", "message"),
     [
         ({"token": None}, "url needs token"),
-        ({"interval": "15 s"}, "a multiple of 10 s"),
+        ({"interval": "15 s"}, "must be a multiple of 10 s"),
         (
             {"contact_points": {"a": {"type": "slack", "settings": {"token": "xoxb"}}}},
             "is a secret",

@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 
 from driftline.cli.app import app
 from driftline.config import Config
-from driftline.dashboards.definitions.generate import PageError, generate
-from driftline.dashboards.sync.desired import wanted
+from driftline.dashboards.definitions.generate import DashboardError, generate
+from driftline.dashboards.sync.desired import desired_objects
 from driftline.dashboards.sync.export import Exported, export
 from driftline.errors import ConfigError
 
@@ -36,9 +36,9 @@ FRAUD = config({"fraud": "payments"})
 
 def exported(config: Config, folder: Path, failed: str = "") -> Exported:
     """With the page of one uid that could not be generated."""
-    error = PageError(failed, "a model", _raised())
+    error = DashboardError(failed, "a model", _raised())
     pages = [error if page["uid"] == failed else page for page in generate(config)]
-    return export(config, wanted(config, pages, (11, 0), secrets=False), folder)
+    return export(config, desired_objects(config, pages, (11, 0), secrets=False), folder)
 
 
 def _raised() -> Exception:
@@ -123,7 +123,7 @@ def test_rules_that_cannot_be_read_are_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "alerting" / "rules.yaml"
     path.write_text(f"{path.read_text()}<<<<<<< HEAD\n")
     before = path.read_text()
-    with pytest.raises(ConfigError, match=r"rules\.yaml': restore it, or delete it: "):
+    with pytest.raises(ConfigError, match=r"rules\.yaml': restore or delete it: "):
         exported(FRAUD, tmp_path)
     assert path.read_text() == before
 
@@ -172,7 +172,7 @@ def test_files_are_for_a_version(tmp_path: Path, options: list[str], state: str)
 @pytest.mark.parametrize("version", ["10.2", "9.5.1", "13.0", "new", "11abc"])
 def test_a_version_that_is_not_supported_is_refused(tmp_path: Path, version: str) -> None:
     refused = exported_by_command(FRAUD, tmp_path, "--grafana", version)
-    assert str(refused.exception) == f"no supported version of Grafana {version!r}: 10.3 to 12"
+    assert str(refused.exception) == f"unsupported version of Grafana {version!r}: use 10.3 to 12"
     assert not (tmp_path / "out").exists()
 
 
@@ -230,7 +230,7 @@ def test_grafana_delivers_what_was_meant(tmp_path: Path) -> None:
         routing={"routes": [{"contact_point": "ops"}]},
         data_source={"name": "driftline $1", "user": "re$der"},
     )
-    objects = wanted(odd, generate(odd), (11, 0), secrets=False)
+    objects = desired_objects(odd, generate(odd), (11, 0), secrets=False)
     export(odd, objects, tmp_path, "/srv/$x")
     by_uid = {one.uid: one.content for one in objects if one.kind == "rule"}
     groups = _delivered(content(tmp_path, "alerting/rules.yaml"))["groups"]

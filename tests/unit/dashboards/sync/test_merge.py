@@ -54,7 +54,7 @@ def test_merging_again_changes_nothing(base: Any, there: Any, ours: Any) -> None
 
 def test_nothing_known_makes_every_difference_a_conflict() -> None:
     merged = merge(MISSING, {"a": 1, "c": 1}, {"a": 2, "b": 2})
-    assert [change.where for change in merged.conflicts] == ["a"]
+    assert [change.dotted_path for change in merged.conflicts] == ["a"]
     assert merged.value == {"a": 1, "b": 2, "c": 1}
 
 
@@ -120,7 +120,7 @@ def test_a_new_key_keeps_its_place_in_an_order_that_people_changed() -> None:
 
 def test_two_orders_are_a_conflict_that_force_settles() -> None:
     three = _routes("abc"), _routes("bac"), _routes("cab")
-    assert [change.where for change in merge(*three).conflicts] == [f"routes.{ORDER}"]
+    assert [change.dotted_path for change in merge(*three).conflicts] == [f"routes.{ORDER}"]
     assert merge(*three).value == three[1]
     assert merge(*three, force=True).value == three[2]
 

@@ -67,7 +67,7 @@ def test_all_recorded_cases_are_here() -> None:
 @pytest.mark.parametrize("case", EDITS)
 def test_the_edit_and_nothing_else_is_seen(case: str) -> None:
     before, after = recorded(case)
-    assert {change.where for change in changes(before, after)} == EDITS[case]
+    assert {change.dotted_path for change in changes(before, after)} == EDITS[case]
 
 
 @pytest.mark.parametrize("case", EDITS)
@@ -76,7 +76,10 @@ def test_the_edit_survives_a_change_of_ours(case: str) -> None:
     ours = {**before, "ours": "new"}
     merged = merge(before, after, ours)
     assert merged.conflicts == []
-    assert {change.where for change in changes(before, merged.value)} == {*EDITS[case], "ours"}
+    assert {change.dotted_path for change in changes(before, merged.value)} == {
+        *EDITS[case],
+        "ours",
+    }
 
 
 @pytest.mark.parametrize("case", [case for case in EDITS if case[:2] not in ("12", "13")])

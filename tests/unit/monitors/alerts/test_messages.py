@@ -16,7 +16,7 @@ MODEL = Model(
 
 
 def message(column: str, detail: str = "moved", segment: str = "") -> messages.Message:
-    one = {
+    contributor = {
         "column": column,
         "segment": segment,
         "monitor": "psi",
@@ -26,7 +26,7 @@ def message(column: str, detail: str = "moved", segment: str = "") -> messages.M
         "p_value": None,
         "detail": detail,
     }
-    content = Content("ticket", 1, WHEN, WHEN, "", [one], None)
+    content = Content("ticket", 1, WHEN, WHEN, "", [contributor], None)
     return messages.write("m", MODEL, 1, "drift", content, kind="fired")
 
 
@@ -45,9 +45,11 @@ def test_a_name_turns_no_text_around() -> None:
 
 
 def test_the_other_values_of_a_column_are_no_value() -> None:
-    assert "- x in the other values of country, psi" in message("x", segment="country=<other>").body
-    assert "- x in country=other, psi" in message("x", segment="country=other").body
-    assert "- x in country=\\<other>, psi" in message("x", segment="country=\\<other>").body
+    assert (
+        "- x in the other values of country: moved" in message("x", segment="country=<other>").body
+    )
+    assert "- x in country=other: moved" in message("x", segment="country=other").body
+    assert "- x in country=\\<other>: moved" in message("x", segment="country=\\<other>").body
 
 
 def test_a_long_name_is_cut() -> None:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from driftline.config import Model
 from driftline.config.monitors import CHECKED, Monitors
 from driftline.monitors.calibration import budget, sequential
-from driftline.monitors.calibration.budget import Look
+from driftline.monitors.calibration.budget import HypothesisTest
 from driftline.monitors.columns.catalogue import MONITORS
 from driftline.monitors.stream import realtime_checks, version_against_version
 from driftline.profile.binning import Binning, BoolBins, CategoryBins, LogBins, NumericBins
@@ -27,8 +27,9 @@ ALERTING = {name for name, monitor in MONITORS.items() if monitor.alerts}
 
 def weekly(settings: Monitors) -> float:
     steps = {window.seconds: window for window in settings.windows}
-    levels = budget.levels(settings, BINNING, MONITORS)
-    return sum(level * budget.per_week(steps[look.seconds]) for look, level in levels.items())
+    levels = budget.significance_levels(settings, BINNING, MONITORS)
+    per_week = budget.windows_per_week
+    return sum(level * per_week(steps[test.seconds]) for test, level in levels.items())
 
 
 @given(
@@ -50,11 +51,11 @@ def test_levels_sum_to_the_share_of_columns(
 
 
 def test_only_alerting_looks_at_fitting_columns_take_a_share() -> None:
-    levels = budget.levels(Monitors(), BINNING, MONITORS)
-    assert {look.monitor for look in levels} == ALERTING
-    assert {look.column for look in levels} == {"x", "c", "b", "score"}
-    assert Look("location", "c", "", 3_600) not in levels
-    hourly, daily = (levels[Look("location", "x", "", seconds)] for seconds in (3_600, 86_400))
+    levels = budget.significance_levels(Monitors(), BINNING, MONITORS)
+    assert {test.monitor for test in levels} == ALERTING
+    assert {test.column for test in levels} == {"x", "c", "b", "score"}
+    assert HypothesisTest("location", "c", "", 3_600) not in levels
+    hourly, daily = (levels[HypothesisTest("location", "x", "", s)] for s in (3_600, 86_400))
     assert daily == pytest.approx(24 * hourly)
 
 
@@ -70,18 +71,18 @@ def test_weights_thresholds_and_what_is_ignored() -> None:
             },
         }
     )
-    levels = budget.levels(settings, BINNING, MONITORS)
+    levels = budget.significance_levels(settings, BINNING, MONITORS)
     assert weekly(settings) == pytest.approx(budget.COLUMNS)
-    assert {look.column for look in levels} == {"x", "b", "score"}
-    assert not {look.monitor for look in levels} & {"missing", "constant"}
-    psi, omnibus = (levels[Look(name, "x", "", 86_400)] for name in ("psi", "omnibus"))
+    assert {test.column for test in levels} == {"x", "b", "score"}
+    assert not {test.monitor for test in levels} & {"missing", "constant"}
+    psi, omnibus = (levels[HypothesisTest(name, "x", "", 86_400)] for name in ("psi", "omnibus"))
     assert psi == pytest.approx(2 * omnibus)
 
 
 def test_more_looks_share_the_budget() -> None:
     settings = Monitors.model_validate({"windows": ["1 d"]})
-    levels = budget.levels(settings, BINNING, MONITORS, ("multivariate",))
-    assert Look("multivariate", "", "", 86_400) in levels
+    levels = budget.significance_levels(settings, BINNING, MONITORS, ("multivariate",))
+    assert HypothesisTest("multivariate", "", "", 86_400) in levels
     assert sum(levels.values()) * 7 == pytest.approx(budget.COLUMNS)
 
 
@@ -94,21 +95,23 @@ def test_labels_take_their_share_from_the_columns() -> None:
     shown = Model.model_validate(
         {**section, "labels": {"topic": "truth"}, "monitors": {"performance": {"alert": False}}}
     )
-    assert budget.columns(plain) == budget.columns(shown) == budget.COLUMNS
-    levels = budget.levels(settings, BINNING, MONITORS, share=budget.columns(labelled))
+    assert budget.column_share(plain) == budget.column_share(shown) == budget.COLUMNS
+    share = budget.column_share(labelled)
+    levels = budget.significance_levels(settings, BINNING, MONITORS, share=share)
     steps = {window.seconds: window for window in settings.windows}
-    spent = sum(level * budget.per_week(steps[look.seconds]) for look, level in levels.items())
+    per_week = budget.windows_per_week
+    spent = sum(level * per_week(steps[test.seconds]) for test, level in levels.items())
     # each window is judged once in full, and again while the rest of its labels comes
-    spent += sum(2 * budget.performance(settings, w) * budget.per_week(w) for w in settings.windows)
-    series = sum(budget.stream(settings, s) for s in (budget.VOLUME, budget.VERSIONS))
-    spent += sum(series * budget.per_week(w) for w in settings.windows)
+    spent += sum(2 * budget.performance_level(settings, w) * per_week(w) for w in settings.windows)
+    series = sum(budget.stream_level(settings, s) for s in (budget.VOLUME, budget.VERSIONS))
+    spent += sum(series * budget.windows_per_week(w) for w in settings.windows)
     spent += realtime_checks.rejects_level(settings) * 7 * 24 * 12  # each five minutes
     assert spent + budget.SEQUENTIAL == pytest.approx(1)
 
 
 def test_every_monitor_with_a_level_can_be_configured() -> None:
     assert set(CHECKED) == {*MONITORS, sequential.NAME, version_against_version.NAME}
-    with pytest.raises(ValidationError, match=r"no monitor .kolmogorov.*kolmogorov_smirnov"):
+    with pytest.raises(ValidationError, match=r"unknown monitor .kolmogorov.*kolmogorov_smirnov"):
         Monitors.model_validate({"checks": {"kolmogorov": {}}})
 
 
@@ -125,4 +128,4 @@ def test_what_has_a_share_of_its_own_takes_no_weight(name: str) -> None:
 
 
 def test_columns_can_be_chosen_and_the_score_stays() -> None:
-    assert budget.watched(Monitors(columns=("x",)), BINNING) == ["x", "score"]
+    assert budget.monitored_columns(Monitors(columns=("x",)), BINNING) == ["x", "score"]

@@ -8,11 +8,11 @@ import pytest
 from driftline.errors import DriftlineError
 from driftline.monitors.calibration.reference import (
     Blocks,
-    BlocksElsewhere,
+    LazyBlocks,
     Matching,
     Reference,
-    left_out,
     match_keys,
+    without_block,
 )
 from driftline.monitors.columns.counts import Counts
 from driftline.profile.binning import Binning, NumericBins
@@ -40,8 +40,8 @@ def test_longer_windows_are_sums() -> None:
 
 def test_windows_that_blocks_cannot_make_are_refused() -> None:
     hours = blocks(HOUR, [0, HOUR])
-    assert not Reference(BINNING, Profile.of(BINNING), hours).knows(5_400)
-    with pytest.raises(DriftlineError, match="windows of 5400 s are no multiple"):
+    assert not Reference(BINNING, Profile.of(BINNING), hours).has_windows(5_400)
+    with pytest.raises(DriftlineError, match="windows of 5400 s are not a multiple"):
         hours.windows(5_400)
 
 
@@ -49,12 +49,12 @@ def test_windows_that_blocks_cannot_make_are_refused() -> None:
 def test_left_out_is_all_matching_windows_of_other_blocks(matching: Matching) -> None:
     hours = blocks(HOUR, [3 * hour * HOUR for hour in range(8 * 21)])  # three weeks, every 3 hours
     counts = Counts.of_many(BINNING, hours.counts, hours.sums, "x")
-    rest = left_out(hours, counts, timedelta(days=7), matching)
+    remaining = without_block(hours, counts, timedelta(days=7), matching)
     keys, weeks = match_keys(hours.starts, matching), hours.starts // WEEK
     for i in (0, 50, 167):
-        others = (keys == keys[i]) & (weeks != weeks[i])
-        assert np.allclose(rest.cells[i], counts.cells[others].sum(axis=0))
-        assert np.allclose(rest.sums[i], counts.sums[others].sum(axis=0))
+        other_weeks = (keys == keys[i]) & (weeks != weeks[i])
+        assert np.allclose(remaining.cells[i], counts.cells[other_weeks].sum(axis=0))
+        assert np.allclose(remaining.sums[i], counts.sums[other_weeks].sum(axis=0))
 
 
 def test_matching_compares_with_the_same_time() -> None:
@@ -62,8 +62,8 @@ def test_matching_compares_with_the_same_time() -> None:
     total = Profile(BINNING, hours.counts.sum(axis=0), hours.sums.sum(axis=0))
     reference = Reference(BINNING, total, hours)
     end = datetime.fromtimestamp(100 * DAY + 8 * HOUR, UTC)  # the hour from 7 to 8
-    found = reference.column("x", HOUR, "hour_of_day", end)
-    assert np.array_equal(found.cells[0], hours.counts[7::24].sum(axis=0))
+    matched = reference.column("x", HOUR, "hour_of_day", end)
+    assert np.array_equal(matched.cells[0], hours.counts[7::24].sum(axis=0))
     everything = reference.column("x", HOUR, "none", end)
     assert np.array_equal(everything.cells[0], total.counts)
 
@@ -75,13 +75,13 @@ def test_blocks_are_read_when_they_are_needed() -> None:
         reads.append(len(hours))
         return hours
 
-    reference = Reference(BINNING, Profile.of(BINNING), BlocksElsewhere(HOUR, 48, read))
-    assert reference.knows(DAY)
+    reference = Reference(BINNING, Profile.of(BINNING), LazyBlocks(HOUR, 48, read))
+    assert reference.has_windows(DAY)
     assert reads == []
     assert (reference.windows(DAY), reference.windows(HOUR)) == (reference.windows(DAY), hours)
     assert reads == [48]
     reference.release()
-    assert reference.largest(HOUR) > 0
+    assert reference.max_rows(HOUR) > 0
     assert reads == [48, 48]
 
 

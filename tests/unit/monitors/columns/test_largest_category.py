@@ -21,7 +21,7 @@ def counts(de: float, fr: float, each_rare: float, first_rare: float = 0.0) -> C
     ("current", "words"),
     [
         (counts(300, 170, 0.6), "'de' rose from 50 % to 60 %"),
-        (counts(250, 150, 2), "all 50 rare ones together rose from 10 % to 20 %"),
+        (counts(250, 150, 2), "all 50 rare values rose from 10 % to 20 %"),
     ],
 )
 def test_words_and_value_agree(current: Counts, words: str) -> None:

@@ -29,9 +29,9 @@ def counts(values: Floats) -> Counts:
 def test_false_alarms(shares: tuple[float, ...], rows: int) -> None:
     rng = np.random.default_rng(0)
     now = counts(rng.multinomial(rows, shares, MANY).astype(np.float64))
-    before = counts(rng.multinomial(10_000, shares, MANY).astype(np.float64))
-    found = Omnibus().compare(now, before)
-    alarms = (stats.chi2.sf(found.statistic, found.df) <= LEVEL).sum()
+    base = counts(rng.multinomial(10_000, shares, MANY).astype(np.float64))
+    result = Omnibus().compare(now, base)
+    alarms = (stats.chi2.sf(result.statistic, result.df) <= LEVEL).sum()
     assert alarms <= stats.binom.isf(1e-4, MANY, 1.3 * LEVEL)
 
 
@@ -43,5 +43,5 @@ def test_a_rare_value_that_becomes_the_only_one_is_found(
     """Whatever its share was, so that a bool that was always true can't become false unseen."""
     now = np.zeros((1, len(shares)))
     now[0, -1] = rows
-    found = Omnibus().compare(counts(now), counts(1e4 * np.array([shares])))
-    assert stats.chi2.sf(found.statistic, found.df) < 1e-9
+    result = Omnibus().compare(counts(now), counts(1e4 * np.array([shares])))
+    assert stats.chi2.sf(result.statistic, result.df) < 1e-9

@@ -1,4 +1,4 @@
-"""The law of a mean of draws from cells, against exact laws."""
+"""The distribution of a mean of draws from cells, against exact distributions."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from driftline.profile.binning import Floats
 @pytest.mark.parametrize("p", [0.03, 0.2, 0.5])
 @pytest.mark.parametrize("n", [60, 500, 100_000])
 def test_it_is_the_binomial_law(p: float, n: int) -> None:
-    """Half way between two counts, where the continuous law has to be right."""
+    """Half way between two counts, where the continuous approximation has to be right."""
     for level in (0.1, 1e-2, 1e-4, 1e-6):
         count = float(stats.binom.isf(level, n, p)) + 0.5
         exact = stats.binom.sf(count, n, p)
@@ -66,10 +66,12 @@ def test_scores_are_smooth_around_the_mean(n: int) -> None:
     centre = float(shares @ points)
     spread = float(np.sqrt(shares @ (points - centre) ** 2))
     skewness = float(shares @ (points - centre) ** 3) / spread**3
-    seen = np.concatenate([sign * np.geomspace(1e-9, 1e-3, 400) for sign in (-1, 1)])
-    many = np.broadcast_to(shares, (len(seen), 130))
-    scores = mean_score(centre + spread * seen, np.full(len(seen), float(n)), many, points)
-    x = seen * np.sqrt(n)
+    deviations = np.concatenate([sign * np.geomspace(1e-9, 1e-3, 400) for sign in (-1, 1)])
+    many = np.broadcast_to(shares, (len(deviations), 130))
+    scores = mean_score(
+        centre + spread * deviations, np.full(len(deviations), float(n)), many, points
+    )
+    x = deviations * np.sqrt(n)
     first_order = x - skewness * (x**2 - 1) / (6 * np.sqrt(n))
     assert np.abs(scores - first_order).max() < 0.01 * max(1, np.abs(x).max())
 

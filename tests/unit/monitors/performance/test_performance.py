@@ -20,8 +20,8 @@ from driftline.profile.binning import Binning, Floats, NumericBins
 from driftline.profile.build import build
 from driftline.profile.profile import ColumnProfile
 from driftline.profile.recount import recount
-from driftline.storage.monitoring.accepted_levels import Level
-from driftline.storage.monitoring.verdicts import Past
+from driftline.storage.monitoring.accepted_levels import AcceptedLevel
+from driftline.storage.monitoring.verdicts import PastVerdict
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 MONTH = timedelta(days=28)
@@ -77,15 +77,15 @@ def test_estimates_follow_scores_that_say_less() -> None:
     score = 0.2 + 0.1 * rng.random(50_000)
     label = (rng.random(len(score)) < score).astype(np.float64)
     chances = Chances.of("auc", score_bins(), *drawn(rng, 20_000))
-    found = estimated.judge(chances, profiled(score), profiled(drawn(rng, 50_000)[1]), 3)
+    verdict = estimated.judge(chances, profiled(score), profiled(drawn(rng, 50_000)[1]), 3)
     real = measure("auc", label, score).value
-    assert found.value == pytest.approx(real, abs=0.02)
-    assert found.expected == pytest.approx(measure("auc", *drawn(rng, 50_000)).value, abs=0.02)
-    assert found.value is not None
-    assert found.expected is not None
-    assert found.value < found.expected - 0.1
-    assert (found.status, found.alerts, found.version) == ("shown", False, 3)
-    assert "calibrated by 20,000 labels" in found.detail
+    assert verdict.value == pytest.approx(real, abs=0.02)
+    assert verdict.expected == pytest.approx(measure("auc", *drawn(rng, 50_000)).value, abs=0.02)
+    assert verdict.value is not None
+    assert verdict.expected is not None
+    assert verdict.value < verdict.expected - 0.1
+    assert (verdict.status, verdict.alerts, verdict.version) == ("shown", False, 3)
+    assert "calibrated by 20,000 labels" in verdict.detail
 
 
 def test_scores_that_are_no_chances_are_calibrated_by_labels() -> None:
@@ -121,14 +121,14 @@ def test_losses_of_numbers_follow_the_scores(metric: Metric) -> None:
 def test_what_can_not_be_estimated() -> None:
     wide = NumericBins(names.SCORE, (-2.0, 0.0, 2.0), (1,))
     column = recount(pa.table({names.SCORE: [-1.0, 1.5]}), Binning((wide,))).column(names.SCORE)
-    found = estimated.judge(Chances("brier"), column, None, 1)
-    assert found.status == "insufficient"
-    assert "scores outside 0 to 1 are no chances" in found.detail
+    verdict = estimated.judge(Chances("brier"), column, None, 1)
+    assert verdict.status == "insufficient"
+    assert "scores outside 0 to 1: no probabilities" in verdict.detail
     rare = estimated.judge(Chances("auc"), profiled(np.full(100, 0.01)), None, 1)
     assert (rare.status, rare.value) == ("insufficient", None)
     assert estimated.judge(Chances("auc"), profiled(np.empty(0)), None, 1).status == "no_data"
     untaught = estimated.judge(Chances("brier"), profiled(np.full(100, 0.3)), None, 1)
-    assert "no labels yet, scores are taken for chances" in untaught.detail
+    assert "no labels yet, scores are used as probabilities" in untaught.detail
 
 
 @given(
@@ -139,7 +139,7 @@ def test_metrics_are_those_of_scikit_learn(rows: list[tuple[bool, int]], metric:
     label = np.array([float(yes) for yes, _ in rows])
     score = np.array([n / 20 for _, n in rows])
     try:
-        found = measure(metric, label, score)
+        measured = measure(metric, label, score)
     except NotMeasurableError:
         assert metric == "auc"
         assert min(label.sum(), len(label) - label.sum()) < 10
@@ -147,7 +147,9 @@ def test_metrics_are_those_of_scikit_learn(rows: list[tuple[bool, int]], metric:
     theirs = {"auc": roc_auc_score, "brier": brier_score_loss, "log_loss": log_loss}[metric]
     more = {"labels": [0, 1]} if metric == "log_loss" else {}
     clipped = np.clip(score, 1e-15, 1 - 1e-15) if metric == "log_loss" else score
-    assert found.value == pytest.approx(float(theirs(label, clipped, **more)), rel=1e-6, abs=1e-9)
+    assert measured.value == pytest.approx(
+        float(theirs(label, clipped, **more)), rel=1e-6, abs=1e-9
+    )
 
 
 @given(
@@ -163,18 +165,19 @@ def test_estimates_lie_where_metrics_do(scores: list[float], seed: int, metric: 
     assert chances.chance is not None
     assert (np.diff(chances.chance) >= 0).all()
     assert 0 <= chances.chance.min() <= chances.chance.max() <= 1
-    found = chances.estimate(profiled(np.array(scores)))
-    assert found.value >= 0
-    assert np.isfinite(found.error)
-    assert found.rows == len(scores)
+    measured = chances.estimate(profiled(np.array(scores)))
+    assert measured.value >= 0
+    assert np.isfinite(measured.error)
+    assert measured.rows == len(scores)
     if metric != "log_loss":
-        assert found.value <= 1 + 1e-9
+        assert measured.value <= 1 + 1e-9
 
 
-def windows(values: Floats, rows: int = 1_000) -> list[Past]:
+def windows(values: Floats, rows: int = 1_000) -> list[PastVerdict]:
     ends = [START + timedelta(hours=i) for i in range(len(values))]
     return [
-        Past(end, 1, "ok", rows, float(v), None, None) for end, v in zip(ends, values, strict=True)
+        PastVerdict(end, 1, "ok", rows, float(v), None, None)
+        for end, v in zip(ends, values, strict=True)
     ]
 
 
@@ -217,7 +220,7 @@ def test_without_enough_windows_nothing_is_said() -> None:
     varying = windows(np.random.default_rng(7).normal(0.85, 0.05, 30))
     unsupported = realised.judge(auc(0.5), varying, 1e-3, 1)
     assert unsupported.status == "not_calibrated"
-    assert "effective windows support" in unsupported.detail
+    assert "not attainable, at best" in unsupported.detail
 
 
 def test_the_baseline_is_what_came_first_without_alarms() -> None:
@@ -236,8 +239,8 @@ def test_windows_of_a_week_are_judged_once_there_are_eight() -> None:
     rng = np.random.default_rng(7)
     start = datetime(2026, 1, 5, tzinfo=UTC)
     past = [
-        one._replace(end=start + timedelta(days=7 * week))
-        for week, one in enumerate(windows(rng.normal(0.85, 0.002, 12)))
+        window._replace(end=start + timedelta(days=7 * week))
+        for week, window in enumerate(windows(rng.normal(0.85, 0.002, 12)))
     ]
     first = realised.baseline(past, timedelta(days=28))
     assert first == past[:8]
@@ -245,13 +248,13 @@ def test_windows_of_a_week_are_judged_once_there_are_eight() -> None:
     assert realised.judge(auc(0.70), first, 0.05, 1).status == "alarm"
 
 
-def folded(values: Floats, level: float) -> list[Past]:
+def folded(values: Floats, level: float) -> list[PastVerdict]:
     """Windows that are judged one after another, each by those before it."""
-    past: list[Past] = []
-    for one in windows(values):
-        assert one.value is not None
-        said = realised.judge(auc(one.value), realised.baseline(past, MONTH), level, 1)
-        past.append(one._replace(status=said.status, p_value=said.p_value))
+    past: list[PastVerdict] = []
+    for window in windows(values):
+        assert window.value is not None
+        verdict = realised.judge(auc(window.value), realised.baseline(past, MONTH), level, 1)
+        past.append(window._replace(status=verdict.status, p_value=verdict.p_value))
     return past
 
 
@@ -260,7 +263,7 @@ def test_a_change_before_a_window_can_alarm_does_not_become_usual() -> None:
     rng = np.random.default_rng(8)
     good, bad = rng.normal(0.85, 0.03, 10), rng.normal(0.55, 0.03, 30)
     past = folded(np.concatenate((good, bad)), 1e-3)
-    assert {one.status for one in past} == {"not_calibrated"}
+    assert {window.status for window in past} == {"not_calibrated"}
     assert realised.baseline(past, MONTH) == past[:10]
     odd = folded(np.concatenate((good[:3], bad[:1], good[3:])), 1e-3)
     assert odd[3] not in realised.baseline(odd, MONTH)
@@ -276,6 +279,6 @@ def test_good_windows_are_learned_from() -> None:
 
 def test_a_level_that_was_accepted_is_what_later_windows_are_compared_with() -> None:
     past = windows(np.concatenate((np.full(20, 0.85), np.full(20, 0.75))))
-    past[20:30] = [one._replace(status="alarm") for one in past[20:30]]
-    level = Level(past[19].end, past[29].end)
+    past[20:30] = [window._replace(status="alarm") for window in past[20:30]]
+    level = AcceptedLevel(past[19].end, past[29].end)
     assert realised.baseline(past, MONTH, level) == past[20:]

@@ -82,8 +82,8 @@ REFERENCE = rows(3_000)
 
 
 def statuses(current: pa.Table, name: str, **options: object) -> dict[str, str]:
-    found = evidently_monitor.evaluate(current, REFERENCE, Evidently(name=name, options=options))
-    return {one.column: one.status for one in found}
+    verdicts = evidently_monitor.evaluate(current, REFERENCE, Evidently(name=name, options=options))
+    return {verdict.column: verdict.status for verdict in verdicts}
 
 
 @pytest.mark.parametrize("method", ["ks", "psi", "wasserstein", "jensenshannon", "t_test"])
@@ -93,45 +93,49 @@ def test_evidently_decides_whichever_direction_its_score_has(method: str) -> Non
 
 
 def test_a_preset_gives_a_verdict_a_column_with_method_score_and_threshold() -> None:
-    found = evidently_monitor.evaluate(
+    verdicts = evidently_monitor.evaluate(
         DRIFTED, REFERENCE, Evidently(name="DataDriftPreset"), version=3
     )
-    by_column = {one.column: one for one in found}
+    by_column = {verdict.column: verdict for verdict in verdicts}
     assert set(by_column) == {
         *("", "amount", "gaps", "wild", "country", "is_new", "constant", "score")
     }
-    one = by_column["amount"]
-    assert one.monitor == "evidently.ValueDrift(method=Wasserstein distance (normed))"
-    assert (one.family, one.status, one.threshold) == ("drift", "alarm", 0.1)
-    assert one.value == pytest.approx(0.5, abs=0.05)
-    assert (one.version, one.rows, one.alerts) == (3, 2_000, False)
-    assert {name for name, one in by_column.items() if one.status == "alarm"} == {"amount"}
+    verdict = by_column["amount"]
+    assert verdict.monitor == "evidently.ValueDrift(method=Wasserstein distance (normed))"
+    assert (verdict.family, verdict.status, verdict.threshold) == ("drift", "alarm", 0.1)
+    assert verdict.value == pytest.approx(0.5, abs=0.05)
+    assert (verdict.version, verdict.rows, verdict.alerts) == (3, 2_000, False)
+    assert {name for name, verdict in by_column.items() if verdict.status == "alarm"} == {"amount"}
 
 
 def test_each_look_is_there_once_and_sizes_of_samples_alarm_nobody() -> None:
-    found = evidently_monitor.evaluate(
+    verdicts = evidently_monitor.evaluate(
         CURRENT.slice(0, 500), REFERENCE, Evidently(name="DataSummaryPreset")
     )
-    looks = [(one.monitor, one.column) for one in found]
-    assert len(set(looks)) == len(looks)
-    counts = [one for one in found if "RowCount" in one.monitor or ".count" in one.monitor]
+    keys = [(verdict.monitor, verdict.column) for verdict in verdicts]
+    assert len(set(keys)) == len(keys)
+    counts = [
+        verdict
+        for verdict in verdicts
+        if "RowCount" in verdict.monitor or ".count" in verdict.monitor
+    ]
     assert counts
-    assert {one.status for one in counts} == {"shown"}
+    assert {verdict.status for verdict in counts} == {"shown"}
 
 
 def test_alerts_only_when_asked() -> None:
-    asked = Evidently(name="ValueDrift", options={"column": "amount"}, alert=True)
-    (one,) = evidently_monitor.evaluate(DRIFTED, REFERENCE, asked)
-    assert (one.status, one.alerts) == ("alarm", True)
+    settings = Evidently(name="ValueDrift", options={"column": "amount"}, alert=True)
+    (verdict,) = evidently_monitor.evaluate(DRIFTED, REFERENCE, settings)
+    assert (verdict.status, verdict.alerts) == ("alarm", True)
 
 
 def test_performance_when_there_are_labels() -> None:
-    found = evidently_monitor.evaluate(
+    verdicts = evidently_monitor.evaluate(
         rows(800, seed=2, labelled=True),
         rows(900, labelled=True),
         Evidently(name="ClassificationPreset"),
     )
-    accuracy = next(one for one in found if one.monitor == "evidently.Accuracy")
+    accuracy = next(verdict for verdict in verdicts if verdict.monitor == "evidently.Accuracy")
     assert accuracy.status == "ok"
     assert accuracy.value == pytest.approx(0.75, abs=0.05)
 
@@ -139,8 +143,8 @@ def test_performance_when_there_are_labels() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "status", "detail"),
     [
-        ("Nothing", {}, "broken", "'Nothing' is no class of evidently.metrics"),
-        ("ValueDrift", {"colum": "amount"}, "broken", "can't be made with {'colum': 'amount'}"),
+        ("Nothing", {}, "broken", "'Nothing' is not a class in evidently.metrics"),
+        ("ValueDrift", {"colum": "amount"}, "broken", "cannot create 'ValueDrift' with {'colum': "),
         ("ClassificationPreset", {}, "broken", ""),
         ("ValueDrift", {"column": "empty"}, "insufficient", "no values of 'empty'"),
     ],
@@ -148,25 +152,27 @@ def test_performance_when_there_are_labels() -> None:
 def test_what_fails_says_so(
     name: str, options: dict[str, object], status: str, detail: str
 ) -> None:
-    (one,) = evidently_monitor.evaluate(CURRENT, REFERENCE, Evidently(name=name, options=options))
-    assert one.status == status
-    assert detail in one.detail
+    (verdict,) = evidently_monitor.evaluate(
+        CURRENT, REFERENCE, Evidently(name=name, options=options)
+    )
+    assert verdict.status == status
+    assert detail in verdict.detail
 
 
 def test_odd_windows_are_insufficient_and_never_raise() -> None:
     preset = Evidently(name="DataDriftPreset")
-    (one,) = evidently_monitor.evaluate(CURRENT.slice(0, 0), REFERENCE, preset)
-    assert one.status == "insufficient"
+    (verdict,) = evidently_monitor.evaluate(CURRENT.slice(0, 0), REFERENCE, preset)
+    assert verdict.status == "insufficient"
     assert evidently_monitor.evaluate(CURRENT.slice(0, 1), REFERENCE, preset)
     assert evidently_monitor.evaluate(CURRENT, REFERENCE.slice(0, 1), preset)
     renamed = CURRENT.rename_columns([f"{name}_2" for name in CURRENT.column_names])
-    (one,) = evidently_monitor.evaluate(renamed, REFERENCE, preset)
-    assert one.status == "insufficient"
+    (verdict,) = evidently_monitor.evaluate(renamed, REFERENCE, preset)
+    assert verdict.status == "insufficient"
 
 
 def test_config_can_be_checked() -> None:
     evidently_monitor.check(Evidently(name="DataDriftPreset", options={"drift_share": 0.3}))
-    with pytest.raises(ConfigError, match=r"monitors\.evidently: 'Nothing' is no class"):
+    with pytest.raises(ConfigError, match=r"monitors\.evidently: 'Nothing' is not a class"):
         evidently_monitor.check(Evidently(name="Nothing"))
 
 
@@ -187,9 +193,9 @@ def test_no_value_or_name_becomes_part_of_the_page() -> None:
     """HTML from events stays text, and is still there to be read."""
     plain = evidently_report.make(CURRENT, REFERENCE, "t", []).html
     hostile = evidently_report.make(planted(CURRENT), planted(REFERENCE), "t", []).html
-    found = Elements(hostile)
-    assert found.names == Elements(plain).names
-    data = next(script for script in found.scripts if "var metric_" in script)
+    elements = Elements(hostile)
+    assert elements.names == Elements(plain).names
+    data = next(script for script in elements.scripts if "var metric_" in script)
     assert "<" not in data
     shown = [json.loads(text) for text in re.findall(r'"(?:[^"\\]|\\.)*"', data)]
     for text in (PLANTED, f"named {PLANTED}", f"number {PLANTED}"):
@@ -202,7 +208,7 @@ def test_a_page_that_evidently_writes_in_another_way_is_refused(
     from evidently.core import metric_types
 
     monkeypatch.setattr(metric_types, "render_widgets", lambda *_, **__: "<head><body>")
-    with pytest.raises(DriftlineError, match="can't make the report safe: 0 lines of data"):
+    with pytest.raises(DriftlineError, match="cannot escape the report: 0 lines of data"):
         evidently_report.make(CURRENT, REFERENCE, "t", [])
 
 
@@ -222,12 +228,12 @@ def test_numbers_as_labels_are_a_regression() -> None:
 
 
 def test_too_few_rows_are_refused() -> None:
-    with pytest.raises(DriftlineError, match="can't compare 3 rows of the window with 3000"):
+    with pytest.raises(DriftlineError, match="cannot compare 3 rows of the window with 3000"):
         evidently_report.make(CURRENT.slice(0, 3), REFERENCE, "t", [])
 
 
 def test_usage_data_is_off_here_and_in_children() -> None:
-    evidently_data.silence()
+    evidently_data.disable_telemetry()
     child = subprocess.run(
         [sys.executable, "-c", "import os; print(os.environ['DO_NOT_TRACK'])"],
         capture_output=True,
@@ -241,7 +247,7 @@ def test_usage_data_is_off_here_and_in_children() -> None:
         if re.search(r"^\s+from evidently\b", path.read_text(), re.MULTILINE)
     ]
     assert importing
-    assert not [path for path in importing if "silence()" not in path.read_text()]
+    assert not [path for path in importing if "disable_telemetry()" not in path.read_text()]
 
 
 @given(
@@ -258,11 +264,11 @@ def test_the_report_says_whole_numbers_exactly() -> None:
     """Evidently's own figures are floats, and a browser's numbers are too."""
     rng = np.random.default_rng(0)
     start = 2**53 + 1
-    made = []
+    tables = []
     for n in (300, 200):
         cards = pa.array([None, *(start + 2 * rng.integers(0, 50, n - 2)), start + 100])
-        made.append(rows(n).append_column("card", cards))
-    current, reference = made
+        tables.append(rows(n).append_column("card", cards))
+    current, reference = tables
     page = evidently_report.make(current, reference, "cards", [])
     assert f"now {start} to {start + 100}; reference {start} to {start + 100}" in page.html
     assert "amount, exactly" not in page.html

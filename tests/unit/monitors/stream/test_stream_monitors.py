@@ -50,7 +50,7 @@ def test_slow_in_both_windows_alarms() -> None:
     fine = milliseconds(*[5.0] * 1_000)
     assert latency.judge(OBJECTIVE, slow, slow).status == "alarm"
     assert latency.judge(OBJECTIVE, slow, fine).status == "ok"  # it does not matter yet
-    assert latency.judge(OBJECTIVE, fine, slow).status == "ok"  # it is over
+    assert latency.judge(OBJECTIVE, fine, slow).status == "ok"  # it has ended
     few = milliseconds(5.0, 5.0, 5.0, 80.0)
     assert latency.judge(OBJECTIVE, few, few).status == "ok"  # one slow one of four is chance
     assert latency.judge(OBJECTIVE, milliseconds(), slow).status == "no_data"
@@ -78,7 +78,7 @@ def test_a_quiet_day_of_the_week_is_usual() -> None:
     assert volume.judge(510, past, AGO, 1e-4).status == "ok"
     busy = volume.judge(1_000, past, AGO, 1e-4)  # as on the other days
     assert busy.status == "alarm"
-    assert "are usual on this day of the week" in busy.detail
+    assert "expected at this time on this day of the week" in busy.detail
     few = volume.judge(1_000, past[-20:], AGO[-20:], 1e-4)  # not yet three weeks
     assert few.status == "ok"
     assert few.expected == pytest.approx(1_000, rel=0.1)
@@ -96,7 +96,7 @@ def test_volume_alarms_as_seldom_as_it_says(days: int, quiet: float) -> None:
             series[(np.append(ago, 0) + rng.integers(7)) % 7 == 0] *= quiet
             yield volume.judge(int(series[-1]), series[:-1], ago, 0.01).status == "alarm"
 
-    # before three weeks are known a quiet day is unusual, but for the spread that it causes
+    # before three weeks are known a quiet day is unusual, except for the spread that it causes
     level = 0.01 if quiet == 1 or days >= 21 else 1 / 7
     assert Plan(level, 2 * level).run(alarms()).passed
 
@@ -105,7 +105,7 @@ def test_rejects() -> None:
     assert rejected.judge(5, 100, 0.05, 1e-4).status == "ok"
     bad = rejected.judge(30, 100, 0.05, 1e-4)
     assert bad.status == "alarm"
-    assert "30 of 100 messages were rejected (30.00%, 5.00% are allowed)" in bad.detail
+    assert "30 of 100 messages were rejected (30.00%; 5.00% allowed)" in bad.detail
     assert rejected.judge(0, 0, 0.05, 1e-4).status == "no_data"
     assert rejected.judge(1, 10, 0.0, 1e-4).status == "alarm"
 
@@ -129,9 +129,9 @@ def test_conditions_of_the_registry() -> None:
     assert registry_state.judge([later], [ungated], [], NOW).status == "ok"
     assert registry_state.judge([], [ungated], [barred], NOW + 8 * day).status == "ok"
     for kind in ("gated", "refused"):  # put back, or no more followed
-        back = VersionEvent(NOW - day / 2, 3, "champion", kind, "w", "")
-        assert registry_state.judge([], [ungated, back], [], NOW).status == "ok"
-        assert registry_state.judge([], [back, ungated], [], NOW).status == "alarm"
+        returned = VersionEvent(NOW - day / 2, 3, "champion", kind, "w", "")
+        assert registry_state.judge([], [ungated, returned], [], NOW).status == "ok"
+        assert registry_state.judge([], [returned, ungated], [], NOW).status == "alarm"
 
 
 def scores(mean: float, n: int = 1_000) -> Profile:
@@ -143,10 +143,10 @@ def scores(mean: float, n: int = 1_000) -> Profile:
 
 
 def test_two_versions_are_compared_by_their_mean_scores() -> None:
-    found = version_against_version.compare(scores(0.5), scores(0.6), (3, 2))
-    assert found is not None
-    assert found.value == pytest.approx(0.1, abs=0.01)
-    assert (found.version, found.against, found.rows) == (3, 2, 1_000)
+    actual = version_against_version.compare(scores(0.5), scores(0.6), (3, 2))
+    assert actual is not None
+    assert actual.value == pytest.approx(0.1, abs=0.01)
+    assert (actual.version, actual.against, actual.rows) == (3, 2, 1_000)
     assert version_against_version.compare(scores(0.5), scores(0.6, 0), (3, 2)) is None
     other = Profile.of(Binning((build_column(names.SCORE, pa.chunked_array([[0.0, 9.0]])),)))
     assert version_against_version.compare(scores(0.5), other, (3, 2)) is None
@@ -167,7 +167,7 @@ def gap(value: float) -> Verdict:
 
 def test_a_gap_is_judged_by_those_before() -> None:
     rng = np.random.default_rng(3)
-    past = [(float(one), 1_000) for one in rng.normal(0.1, 0.01, 300)]
+    past = [(float(item), 1_000) for item in rng.normal(0.1, 0.01, 300)]
     usual = version_against_version.judge(gap(0.11), past, 1e-3)
     assert usual.status == "ok"
     for value in (0.0, 0.2):
@@ -179,7 +179,7 @@ def test_a_gap_is_judged_by_those_before() -> None:
         assert (far.effect > 0) == (value > 0.1)
     deep = version_against_version.judge(gap(0.2), past, 1e-5)
     assert deep.status == "not_calibrated"
-    assert "they support" in deep.detail
+    assert "not attainable" in deep.detail
     shown = version_against_version.judge(gap(0.2), past, 1e-3, Check(alert=False))
     assert (shown.status, shown.alerts) == ("shown", False)
     fixed = Check(threshold=0.15)
@@ -196,25 +196,25 @@ def test_a_gap_alarms_as_seldom_as_it_says(rho: float) -> None:
         gaps = [noise[0]]
         for step in noise[1:]:
             gaps.append(rho * gaps[-1] + np.sqrt(1 - rho**2) * step)
-        past = [(0.1 + one, 1_000) for one in gaps[:-1]]
-        found = version_against_version.judge(gap(0.1 + gaps[-1]), past, level)
-        alarms += found.status == "alarm"
+        past = [(0.1 + item, 1_000) for item in gaps[:-1]]
+        actual = version_against_version.judge(gap(0.1 + gaps[-1]), past, level)
+        alarms += actual.status == "alarm"
     most = stats.binom.ppf(0.99, many, (1.25 if rho == 0 else 2) * level)
     assert alarms <= most
 
 
 def test_versions_that_scored_alike_do_not_alarm_for_a_rounding() -> None:
     same = scores(0.5)
-    found = version_against_version.compare(same, same, (3, 2))
-    assert found is not None
-    assert found.low is not None
-    assert found.high is not None
+    actual = version_against_version.compare(same, same, (3, 2))
+    assert actual is not None
+    assert actual.low is not None
+    assert actual.high is not None
     error = 0.05 * np.sqrt(2 / 1_000)
-    assert (found.low, found.high) == pytest.approx((-1.96 * error, 1.96 * error), rel=0.05)
+    assert (actual.low, actual.high) == pytest.approx((-1.96 * error, 1.96 * error), rel=0.05)
     past = [(0.0, 1_000)] * 600
 
     def moved(by: float) -> Verdict:
-        return version_against_version.judge(replace(found, value=by), past, 1e-3)
+        return version_against_version.judge(replace(actual, value=by), past, 1e-3)
 
     rounding = moved(1e-6)
     assert rounding.status == "ok"

@@ -28,7 +28,7 @@ CLIENT = MlflowClient("https://mlflow.example:5000")
     ],
 )
 def test_no_credentials_go_to_a_host_that_a_version_names(place: str) -> None:
-    with pytest.raises(RegistryError, match=r"artifacts in .* are not used: serve them"):
+    with pytest.raises(RegistryError, match=r"artifacts at .* are not allowed: serve them"):
         require_allowed(CLIENT, place)
 
 

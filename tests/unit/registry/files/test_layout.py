@@ -27,17 +27,17 @@ def version(folder: Path, loader: str = "mlflow.tensorflow", **extra: object) ->
 )
 def test_the_digest_covers_what_is_loaded(tmp_path: Path, changed: str) -> None:
     folder = version(tmp_path / "v")
-    before = layout.digest(folder)
+    old_digest = layout.digest(folder)
     (folder / changed).write_text("other")
-    assert layout.digest(folder) != before
+    assert layout.digest(folder) != old_digest
 
 
 def test_the_digest_ignores_the_manifest(tmp_path: Path) -> None:
     folder = version(tmp_path / "v")
-    before = layout.digest(folder)
+    old_digest = layout.digest(folder)
     (folder / layout.MANIFEST).write_text("flavors: {}")
-    assert layout.digest(folder) == before
-    assert layout.digest(version(tmp_path / "w")) == before
+    assert layout.digest(folder) == old_digest
+    assert layout.digest(version(tmp_path / "w")) == old_digest
 
 
 def test_an_ordinary_version_is_accepted(tmp_path: Path) -> None:
@@ -53,8 +53,8 @@ def test_a_link_to_another_place_is_refused(tmp_path: Path, link: str) -> None:
     (tmp_path / "secret").write_text("x")
     target = real if link == "saved_model" else tmp_path / "secret"
     (tmp_path / link).symlink_to(target)
-    with pytest.raises(RegistryError, match="is a link to another place: copy what it points to"):
-        layout.place(source, tmp_path / "placed")
+    with pytest.raises(RegistryError, match="is a symbolic link: replace it with a copy"):
+        layout.copy_model(source, tmp_path / "placed")
     assert not (tmp_path / "placed").exists()
 
 
@@ -62,7 +62,7 @@ def test_a_link_to_another_place_is_refused(tmp_path: Path, link: str) -> None:
 def test_a_pickle_is_refused(tmp_path: Path, name: str) -> None:
     folder = version(tmp_path / "v")
     (folder / name).write_bytes(b"")
-    with pytest.raises(RegistryError, match="is a pickle, which runs code when it is loaded"):
+    with pytest.raises(RegistryError, match="is a pickle, which can run code when it is loaded"):
         layout.refuse_code(folder)
 
 
@@ -74,7 +74,7 @@ def test_another_loader_is_refused(tmp_path: Path) -> None:
 
 def test_code_of_its_own_is_refused(tmp_path: Path) -> None:
     folder = version(tmp_path / "v", tensorflow={"code": "code"})
-    with pytest.raises(RegistryError, match="the model brings Python code of its own"):
+    with pytest.raises(RegistryError, match="the model contains its own Python code"):
         layout.refuse_code(folder)
 
 

@@ -1,4 +1,4 @@
-"""Event times of a reference are read as the config says, or the file is refused; never dropped."""
+"""Event times of a reference have the config's format, or the file is refused; never dropped."""
 
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ def written(folder: Path, times: Any) -> Path:
     ("times", "time_format"),
     [
         (pa.array(AT, pa.timestamp("ms", "UTC")), None),
-        (pa.array([one.replace(tzinfo=None) for one in AT]), "epoch_s"),
+        (pa.array([time.replace(tzinfo=None) for time in AT]), "epoch_s"),
         (TEXTS, "iso8601"),
         (pa.array(TEXTS, pa.large_string()), "iso8601"),
         (["2026-01-02 03:04:05.678", "2026-01-03"], "iso8601"),
@@ -36,29 +36,29 @@ def written(folder: Path, times: Any) -> Path:
     ids=str,
 )
 def test_times_are_read(tmp_path: Path, times: Any, time_format: str | None) -> None:
-    found = read(written(tmp_path, times), (), time_format)
-    assert found.times is not None
-    assert found.times.cast(pa.timestamp("us", "UTC")).to_pylist() == AT
-    assert found.features.column_names == ["x", "y"]
-    assert str(found) == (
+    reference = read(written(tmp_path, times), (), time_format)
+    assert reference.times is not None
+    assert reference.times.cast(pa.timestamp("us", "UTC")).to_pylist() == AT
+    assert reference.features.column_names == ["x", "y"]
+    assert str(reference) == (
         "2 rows of 2 columns, event times from 2026-01-02 03:04 to 2026-01-03 00:00 UTC"
     )
 
 
 def test_days_are_times(tmp_path: Path) -> None:
-    found = read(written(tmp_path, [date(2026, 1, 2), date(2026, 1, 3)]))
-    assert found.times is not None
-    assert found.times.to_pylist() == [datetime(2026, 1, n, tzinfo=UTC) for n in (2, 3)]
+    reference = read(written(tmp_path, [date(2026, 1, 2), date(2026, 1, 3)]))
+    assert reference.times is not None
+    assert reference.times.to_pylist() == [datetime(2026, 1, n, tzinfo=UTC) for n in (2, 3)]
 
 
 @pytest.mark.parametrize(
     ("times", "time_format", "message"),
     [
-        (TEXTS, None, "it is string, and no model of the config says how to read it"),
-        (TEXTS, "epoch_ms", "it is text, and input.time_format is epoch_ms"),
-        ([1, 2], "iso8601", "it is int64, and input.time_format is iso8601"),
+        (TEXTS, None, "it has type string, and no model of the config has its format"),
+        (TEXTS, "epoch_ms", "it is text, but input.time_format is epoch_ms"),
+        ([1, 2], "iso8601", "it has type int64, but input.time_format is iso8601"),
         (["noon", "2026-01-03"], "iso8601", "noon"),
-        ([True, False], "epoch_s", "it is bool"),
+        ([True, False], "epoch_s", "it has type bool"),
         ([2**62, 1], "epoch_s", "overflow"),
     ],
     ids=str,
@@ -68,7 +68,7 @@ def test_others_are_refused(
 ) -> None:
     with pytest.raises(RegistryError, match=rf"can't read 'event_time' of .*{message}") as error:
         read(written(tmp_path, times), (), time_format)
-    assert "leave it out with --exclude event_time" in str(error.value)
+    assert "exclude it with --exclude event_time" in str(error.value)
     left_out = read(written(tmp_path, times), ["event_time"], time_format)
     assert left_out.times is None
     assert str(left_out) == ("2 rows of 2 columns, without event times (a column 'event_time')")

@@ -14,10 +14,10 @@ N = 40
 LABEL = np.arange(N) % 2.0
 GOOD = np.where(LABEL == 1, 0.9, 0.1)
 GATES: dict[str, Any] = {
-    "agreement": {"events": N, "tolerance": 0.5, "share": 0.9},
-    "latency": {"events": N, "factor": 1.5},
-    "performance": {"events": N, "metric": "log_loss", "margin": 0.01},
-    "calibration": {"events": N, "margin": 0.1},
+    "agreement": {"min_events": N, "tolerance": 0.5, "min_share": 0.9},
+    "latency": {"min_events": N, "max_ratio": 1.5},
+    "performance": {"min_events": N, "metric": "log_loss", "margin": 0.01},
+    "calibration": {"min_events": N, "margin": 0.1},
 }
 
 
@@ -37,12 +37,12 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def ask(gates: dict[str, Any], live: Pairs, labelled: Pairs) -> list[str]:
         def pairs(*_: Any, limit: int, labelled: bool, **__: Any) -> Pairs:
-            return (known if labelled else seen).latest(limit)
+            return (all_labelled if labelled else all_live).latest(limit)
 
-        seen, known = live, labelled
+        all_live, all_labelled = live, labelled
         monkeypatch.setattr(Config, "local_postgres", lambda _: None)
         monkeypatch.setattr(store, "pairs", pairs)
-        return [one.name for one in canary.broken(config(gates), "m", 1, 2)]
+        return [verdict.name for verdict in canary.failed_gates(config(gates), "m", 1, 2)]
 
     return ask
 

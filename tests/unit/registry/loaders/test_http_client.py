@@ -1,4 +1,4 @@
-"""The client of a model server on real connections: TLS, waiting as told, the circuit breaker."""
+"""The client of a model server on real connections: TLS, Retry-After, the circuit breaker."""
 
 import ssl
 import threading
@@ -12,7 +12,7 @@ import pytest
 
 from driftline.config import TensorFlowServing
 from driftline.errors import ServiceError
-from driftline.registry.loaders.http_client import RefusedError, Server
+from driftline.registry.loaders.http_client import HttpClient, RequestRejectedError
 from tests import http_faults
 from tests.certificates import certificate, written
 from tests.http_faults import FaultyServer, Handler
@@ -26,9 +26,9 @@ def faulty() -> Iterator[FaultyServer]:
         yield server
 
 
-def connect(url: str, **more: Any) -> Server:
-    settings = {"url": url, "timeout": "5 s", "patience": "30 s", **more}
-    return Server(TensorFlowServing.model_validate(settings))
+def connect(url: str, **more: Any) -> HttpClient:
+    settings = {"url": url, "timeout": "5 s", "retry_for": "30 s", **more}
+    return HttpClient(TensorFlowServing.model_validate(settings))
 
 
 class Arrivals:
@@ -45,7 +45,7 @@ class Arrivals:
         fault(handler, status, content)
 
     def gaps(self) -> list[float]:
-        return [after - before for before, after in zip(self.times, self.times[1:], strict=False)]
+        return [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
 
 
 def test_it_waits_as_long_as_the_server_asks(faulty: FaultyServer) -> None:
@@ -67,7 +67,7 @@ def test_many_threads_ask_a_server_that_is_away_one_at_a_time(faulty: FaultyServ
             time.sleep(0.05)
         assert min(arrivals.gaps()[-2:]) >= 0.9
         arrivals.last = GOOD
-        assert [one.result(60) for one in answers] == [{"outputs": 1}] * 8
+        assert [answer.result(60) for answer in answers] == [{"outputs": 1}] * 8
 
     both = threading.Barrier(2)
 
@@ -78,7 +78,7 @@ def test_many_threads_ask_a_server_that_is_away_one_at_a_time(faulty: FaultyServ
     faulty.always = with_another
     with ThreadPoolExecutor(2) as threads:  # closed: two ask at once
         together = [threads.submit(server.post, "/p", b"{}") for _ in range(2)]
-        assert [one.result(60) for one in together] == [{"outputs": 1}] * 2
+        assert [answer.result(60) for answer in together] == [{"outputs": 1}] * 2
     server.close()
 
 
@@ -93,14 +93,14 @@ def test_tls_with_an_authority_and_a_certificate_of_ones_own(tmp_path: Path) -> 
     context.verify_mode = ssl.CERT_REQUIRED
     with http_faults.between("", context) as faulty:
         faulty.always = GOOD
-        known = connect(faulty.url, ca_file=ca_file, **client)
-        assert known.post("/p", b"{}") == {"outputs": 1}
-        known.close()
-        unknown = connect(faulty.url, patience="1 s", ca_file=ca_file)
-        with pytest.raises(ServiceError, match="gave no answer for 1 s"):
+        trusted = connect(faulty.url, ca_file=ca_file, **client)
+        assert trusted.post("/p", b"{}") == {"outputs": 1}
+        trusted.close()
+        unknown = connect(faulty.url, retry_for="1 s", ca_file=ca_file)
+        with pytest.raises(ServiceError, match="gave no valid response within 1 s"):
             unknown.post("/p", b"{}")
         unknown.close()
-        distrusting = connect(faulty.url, patience="1 s", **client)
+        distrusting = connect(faulty.url, retry_for="1 s", **client)
         with pytest.raises(ServiceError, match="its certificate is not trusted"):
             distrusting.post("/p", b"{}")
         distrusting.close()
@@ -126,6 +126,6 @@ def test_a_login_that_is_empty_hides_nothing(
     monkeypatch.setenv("SERVING_KEY", "")
     faulty.always = http_faults.status(400, "bad shape")
     server = connect(faulty.url, headers={"X-Api-Key": {"env": "SERVING_KEY"}})
-    with pytest.raises(RefusedError, match="400 bad shape"):
+    with pytest.raises(RequestRejectedError, match="400 bad shape"):
         server.post("/p", b"{}")
     server.close()

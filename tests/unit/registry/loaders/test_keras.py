@@ -61,7 +61,7 @@ def test_it_predicts_from_named_columns(saved: Path) -> None:
 def test_a_version_is_loaded_by_what_it_holds(saved: Path, tmp_path: Path) -> None:
     from driftline.registry.files import layout
 
-    layout.place(saved, tmp_path / "version")
+    layout.copy_model(saved, tmp_path / "version")
     assert layout.kind(tmp_path / "version") == "keras"
     model = loaders.load(tmp_path / "version")
     assert score(model.predict(batch(1))).tolist() == [0.5]
@@ -70,8 +70,8 @@ def test_a_version_is_loaded_by_what_it_holds(saved: Path, tmp_path: Path) -> No
 def test_other_structures_of_inputs(tmp_path: Path) -> None:
     sequential = keras.Sequential([keras.Input((1,), name="q"), keras.layers.Dense(1, name="d")])
     sequential.save(tmp_path / "s.keras")
-    one = loader.load(tmp_path / "s.keras")
-    assert (list(one.inputs), list(one.outputs)) == (["q"], ["d"])
+    first = loader.load(tmp_path / "s.keras")
+    assert (list(first.inputs), list(first.outputs)) == (["q"], ["d"])
     a, b = keras.Input((1,), name="a"), keras.Input((1,), name="b")
     keras.Model([b, a], [keras.layers.Subtract(name="less")([b, a])]).save(tmp_path / "l.keras")
     two = loader.load(tmp_path / "l.keras")
@@ -87,7 +87,7 @@ def _saved(layer: Any, path: Path) -> Path:
 
 def test_a_lambda_is_refused(tmp_path: Path) -> None:
     path = _saved(keras.layers.Lambda(lambda x: x * 2), tmp_path / "m.keras")
-    with pytest.raises(RegistryError, match=r"has a (Lambda|__lambda__), which brings"):
+    with pytest.raises(RegistryError, match=r"has a (Lambda|__lambda__), which contains"):
         loader.load(path)
 
 
@@ -98,10 +98,10 @@ def test_an_object_of_another_package_is_refused(tmp_path: Path) -> None:
         def call(self, x: Any) -> Any:
             return x * 2
 
-    known = keras.saving.get_custom_objects()
+    custom = keras.saving.get_custom_objects()
     keras.saving.register_keras_serializable(package="someones")(Doubling)
     path = _saved(Doubling(), tmp_path / "m.keras")
-    known.clear()  # what is registered goes into every model that MLflow logs
+    custom.clear()  # what is registered goes into every model that MLflow logs
     with pytest.raises(RegistryError, match="needs 'someones>Doubling', a class or function"):
         loader.load(path)
 
@@ -115,7 +115,7 @@ def test_an_object_of_another_package_is_refused(tmp_path: Path) -> None:
         ({"class_name": "Dense", "config": {}}, "'Dense'"),
         ({"class_name": "__lambda__", "config": {"value": ["4wEA"]}}, "has a __lambda__"),
         ({"module": "keras.layers", "class_name": "TFSMLayer", "config": {}}, "has a TFSMLayer"),
-        ({"vocabulary": "/etc/passwd"}, "takes vocabulary from the file '/etc/passwd'"),
+        ({"vocabulary": "/etc/passwd"}, "reads vocabulary from the file '/etc/passwd'"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -134,7 +134,7 @@ def test_parts_that_are_refused(saved: Path, part: dict[str, Any], message: str)
         ("/etc/cron.d/x", "points outside the archive"),
         ("assets/a.npy", "may be a pickle"),
         ("custom.pkl", "may be a pickle"),
-        ("code.py", "is no part of a Keras model"),
+        ("code.py", "is not part of a Keras model"),
     ],
 )
 def test_members_that_are_refused(saved: Path, name: str, message: str) -> None:

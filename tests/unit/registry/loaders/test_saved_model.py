@@ -65,10 +65,10 @@ def test_versions_that_share_a_batch_score_each_for_itself(
     other = saved_model.load(saved_models.save(tmp_path / "other", factor=3.0))
     first = batch([(1.5, 1, "a", True), (2.5, 2, "b", False)])
     for rows in (first, first.slice(1), batch([(4.0, 1, "c", True)])):
-        one, two = model.predict(rows), other.predict(rows)
-        assert score(two) - score(one) == pytest.approx(rows.column("x").to_pylist())
-        assert score(model.predict(rows)) == pytest.approx(score(one))
-        assert one["copied"].ravel().tolist() == rows.column("c").to_pylist()
+        doubled, tripled = model.predict(rows), other.predict(rows)
+        assert score(tripled) - score(doubled) == pytest.approx(rows.column("x").to_pylist())
+        assert score(model.predict(rows)) == pytest.approx(score(doubled))
+        assert doubled["copied"].ravel().tolist() == rows.column("c").to_pylist()
 
 
 def test_columns_that_are_no_inputs_are_ignored(model: InProcess) -> None:
@@ -107,7 +107,7 @@ def test_a_number_too_large_for_the_input_is_infinite(model: InProcess) -> None:
 
 
 def test_check_names_the_column(model: InProcess) -> None:
-    with pytest.raises(RegistryError, match=r"model input 'b' has no feature column \(there: x"):
+    with pytest.raises(RegistryError, match=r"input 'b' has no feature column \(available: x"):
         model.check(SCHEMA.remove(3))
     with pytest.raises(RegistryError, match="model input 'c' takes text, but its feature column"):
         model.check(SCHEMA.set(2, pa.field("c", pa.int64())))
@@ -149,7 +149,7 @@ def test_an_output_without_rows_is_refused(tmp_path: Path) -> None:
         (lambda _: tf.constant(["high"]), "3 rows"),
         (lambda _: tf.constant("high"), "one row"),
     ],
-    ids=["constant", "as-long-as-the-trial", "mean", "text", "one-text"],
+    ids=["constant", "as-long-as-the-test-batch", "mean", "text", "one-text"],
 )
 def test_an_output_of_another_length_is_refused(tmp_path: Path, more: Any, rows: str) -> None:
     folder = saved_models.save_two(tmp_path / "m", more)
@@ -178,8 +178,8 @@ def test_an_output_that_loses_rows_later_is_a_failure_of_the_version(tmp_path: P
 def test_tensorflow_starts_without_what_others_may_still_import() -> None:
     program = """
 import sys
-from driftline.registry.loaders.in_process import start
-start()
+from driftline.registry.loaders.in_process import import_tensorflow
+import_tensorflow()
 assert not {"keras", "h5py", "scipy"} & set(sys.modules)
 import h5py, scipy
 from tensorflow.keras.callbacks import Callback  # as MLflow does, and a transform may
@@ -207,20 +207,20 @@ def test_the_score_is_the_first_output_unless_one_is_named_so() -> None:
 
 def test_of_several_numbers_a_row_one_is_chosen() -> None:
     outputs = {"proba": np.array([[0.1, 0.9], [0.3, 0.7]]), "other": np.zeros(2)}
-    with pytest.raises(RegistryError, match=r"'proba' has 2 numbers a row: .*index: 1"):
+    with pytest.raises(RegistryError, match=r"'proba' has 2 numbers per row: .*index: 1"):
         score(outputs)
     assert score(outputs, Score(index=1)).tolist() == [0.9, 0.7]
     assert score(outputs, Score(output="other")).tolist() == [0.0, 0.0]
     assert score({"p": np.arange(12.0).reshape(2, 2, 3)}, Score(index=4)).tolist() == [4.0, 10.0]
     assert score({"p": np.empty((0, 2))}, Score(index=1)).tolist() == []
-    with pytest.raises(RegistryError, match=r"index is 2, but .* has 2 numbers a row"):
+    with pytest.raises(RegistryError, match=r"index is 2, but .* has 2 numbers per row"):
         score(outputs, Score(index=2))
-    with pytest.raises(RegistryError, match=r"'absent', which is no output .*'proba', 'other'"):
+    with pytest.raises(RegistryError, match=r"'absent', but the model has no .*'proba', 'other'"):
         score(outputs, Score(output="absent"))
 
 
 def test_without_numbers_there_is_no_score() -> None:
-    with pytest.raises(RegistryError, match="the model's outputs 'name' hold no score"):
+    with pytest.raises(RegistryError, match="none of the model's outputs 'name' can be the score"):
         score({"name": np.array(["a"], object)})
-    with pytest.raises(RegistryError, match="hold no score"):
+    with pytest.raises(RegistryError, match="can be the score"):
         score({"p": np.array([0.5]), "score": np.array(["a"], object)})

@@ -84,7 +84,7 @@ def loads_records(x: Any) -> dict[str, Any]:
 
 def caches(x: Any) -> dict[str, Any]:
     numbers = tf.data.Dataset.range(3).cache("/tmp/driftline-test")
-    total = numbers.reduce(tf.constant(0, tf.int64), lambda sofar, one: sofar + one)
+    total = numbers.reduce(tf.constant(0, tf.int64), lambda sofar, number: sofar + number)
     return {"score": x + tf.cast(total, tf.float32)}
 
 
@@ -113,8 +113,8 @@ def reads_records(x: Any) -> dict[str, Any]:
 
 def sample(x: Any, **vocabulary: Any) -> dict[str, Any]:
     numbers = {"num_true": 1, "num_sampled": 1, "unique": False, "range_max": 2, "seed": 1}
-    known = tf.zeros([1, 1], tf.int64)
-    sampled = tf.raw_ops.FixedUnigramCandidateSampler(true_classes=known, **numbers, **vocabulary)
+    zeros = tf.zeros([1, 1], tf.int64)
+    sampled = tf.raw_ops.FixedUnigramCandidateSampler(true_classes=zeros, **numbers, **vocabulary)
     return {"score": x + 0.0 * tf.cast(sampled[0][0], tf.float32)}
 
 
@@ -124,10 +124,10 @@ def samples_from_a_file(x: Any) -> dict[str, Any]:
 
 def decode(x: Any, source: str) -> dict[str, Any]:
     message = {"message_type": "tensorflow.TensorShapeProto", "field_names": ["unknown_rank"]}
-    found = tf.raw_ops.DecodeProtoV2(
+    decoded = tf.raw_ops.DecodeProtoV2(
         bytes=[b""], output_types=[tf.bool], descriptor_source=source, **message
     )
-    return {"score": x + 0.0 * tf.cast(found.values[0][0, 0], tf.float32)}
+    return {"score": x + 0.0 * tf.cast(decoded.values[0][0, 0], tf.float32)}
 
 
 def decodes_by_a_file(x: Any) -> dict[str, Any]:
@@ -355,9 +355,8 @@ def test_what_a_model_of_tensorflow_1_runs_when_it_is_loaded(tmp_path: Path, pla
                 variable.SerializeToString()
             )
         elif place == "restore":
-            (node,) = (
-                one for one in graph.graph_def.node if one.name == graph.saver_def.restore_op_name
-            )
+            name = graph.saver_def.restore_op_name
+            (node,) = (node for node in graph.graph_def.node if node.name == name)
             node.input.append("^odd")
         else:
             graph.collection_def[place].node_list.value.append("odd")
@@ -407,8 +406,8 @@ def test_a_function_that_is_called_as_if_it_were_an_operation(tmp_path: Path) ->
 
 def test_printing_and_datasets_in_memory_are_no_files(tmp_path: Path) -> None:
     def serve(x: Any) -> dict[str, Any]:
-        rows = tf.data.Dataset.from_tensor_slices(x).map(lambda one: one * 2)
-        return after(rows.reduce(0.0, lambda sofar, one: sofar + one) + x, tf.print("scored"))
+        rows = tf.data.Dataset.from_tensor_slices(x).map(lambda value: value * 2)
+        return after(rows.reduce(0.0, lambda sofar, value: sofar + value) + x, tf.print("scored"))
 
     load(save(tmp_path / "model", serve))
 
@@ -450,7 +449,7 @@ def captured() -> Any:
     ids=["constant", "identity", "join", "captured", "argument", "passed-on", "branch"],
 )
 def test_a_table_from_a_file_that_the_graph_names_is_refused(tmp_path: Path, serve: Any) -> None:
-    with pytest.raises(RegistryError, match="fills a table from a file that its graph names"):
+    with pytest.raises(RegistryError, match="initializes a table from a file outside its folder"):
         load(save(tmp_path / "model", serve))
 
 
@@ -459,7 +458,7 @@ def test_a_table_from_a_file_that_an_event_names_is_refused(tmp_path: Path) -> N
     specs = [tf.TensorSpec([None], tf.float32, "x"), tf.TensorSpec([], tf.string, "file")]
     module.serve = tf.function(fill, input_signature=specs)
     tf.saved_model.save(module, str(tmp_path / "model"), signatures=module.serve)
-    with pytest.raises(RegistryError, match="fills a table from a file that its graph names"):
+    with pytest.raises(RegistryError, match="initializes a table from a file outside its folder"):
         load(tmp_path / "model")
 
 
@@ -494,7 +493,7 @@ def test_an_asset_is_part_of_the_model_unless_its_name_leads_outside(tmp_path: P
 @pytest.mark.parametrize("kind", ["constant", "named-constant", "unknown"])
 def test_what_only_looks_like_an_asset(tmp_path: Path, kind: str) -> None:
     def change(graph: Any) -> None:
-        (asset,) = (one for one in graph.object_graph_def.nodes if one.HasField("asset"))
+        (asset,) = (node for node in graph.object_graph_def.nodes if node.HasField("asset"))
         if kind == "constant":
             asset.constant.operation = "Const"
         elif kind == "named-constant":
@@ -504,7 +503,7 @@ def test_what_only_looks_like_an_asset(tmp_path: Path, kind: str) -> None:
                 function.bound_inputs[:] = [10**6 for _ in function.bound_inputs]
 
     folder = changed(save_vocabulary(tmp_path), change)
-    with pytest.raises(RegistryError, match="fills a table from a file that its graph names"):
+    with pytest.raises(RegistryError, match="initializes a table from a file outside its folder"):
         load(folder)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.storage.versions.promotions import Decision, before
+from driftline.storage.versions.promotions import Decision, rollback_target
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -50,7 +50,7 @@ PROMOTED = decided(("first", 1), ("promoted", 2), ("refused", 9), ("forced", 3))
 def test_the_champion_before(
     history: list[Decision], current: int | None, barred: set[int], expected: int | None
 ) -> None:
-    assert before(history, current, barred) == expected
+    assert rollback_target(history, current, barred) == expected
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=8))
@@ -58,7 +58,7 @@ def test_rolling_back_again_and_again_ends(versions: list[int]) -> None:
     history = decided(*(("promoted", version) for version in versions))
     current: int | None = versions[-1]
     for _ in range(len(versions) + 1):
-        version = before(history, current, set())
+        version = rollback_target(history, current, set())
         if version is None:
             return
         assert version != current

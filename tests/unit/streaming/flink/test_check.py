@@ -43,7 +43,7 @@ def test_models_that_could_run(parts: dict[str, Any]) -> None:
     [
         (
             {"segments": ["age"]},
-            "model 'fraud': segment 'age' is no feature (there: amount, country)",
+            "model 'fraud': segment 'age' is not a feature: use amount, country",
         ),
         (
             {"features": sql("SELECT *, amount AS x FROM events WHERE amount > 5", x="float")},
@@ -56,7 +56,7 @@ def test_models_that_could_run(parts: dict[str, Any]) -> None:
         (
             {"features": {"transform": "tests.unit.streaming.transforms:doubled"},
              "segments": ["country"]},
-            "model 'fraud': segment 'country' is no feature (there: twice)",
+            "model 'fraud': segment 'country' is not a feature: use twice",
         ),
     ],
 )  # fmt: skip
@@ -69,4 +69,4 @@ def test_models_that_could_not(parts: dict[str, Any], problem: str) -> None:
 def test_an_unknown_model() -> None:
     with pytest.raises(ConfigError) as error:
         check_model(config(), "spam")
-    assert str(error.value) == "no model 'spam' in the config (there: fraud)"
+    assert str(error.value) == "no model 'spam' in the config (models: fraud)"

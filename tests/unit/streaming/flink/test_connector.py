@@ -104,8 +104,8 @@ def test_tls(tmp_path: Path) -> None:
 
 
 def test_tls_with_the_systems_authorities() -> None:
-    found = java_properties(Kafka(bootstrap="a:1", security_protocol="SSL"))
-    assert [key for key in found if key.startswith("ssl.")] == []
+    properties = java_properties(Kafka(bootstrap="a:1", security_protocol="SSL"))
+    assert [key for key in properties if key.startswith("ssl.")] == []
 
 
 def test_certificates_that_cannot_be_read(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_no_job_is_started_after_a_stop(supervisor: Supervisor) -> None:
 def test_a_job_that_starts_while_the_signal_comes_is_ended(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = signal.signal(signal.SIGINT, lambda *_: supervisor.stop())
+    previous_handler = signal.signal(signal.SIGINT, lambda *_: supervisor.stop())
     logs = supervisor._jvm_logs
 
     def interrupted() -> Path:
@@ -50,7 +50,7 @@ def test_a_job_that_starts_while_the_signal_comes_is_ended(
     try:
         code = supervisor._run_once("a checkpoint")
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous_handler)
     assert code == -signal.SIGTERM
     assert supervisor._child is not None
     assert not psutil.pid_exists(supervisor._child.pid)
@@ -66,6 +66,6 @@ def test_windows_that_nobody_could_close_are_said(
     supervisor.config = supervisor.config.model_copy(update={"models": {MODEL: model}})
     monkeypatch.setattr(supervise, "check_ready", lambda *_: supervisor.stop(drain=True))
     monkeypatch.setattr(supervise, "discard_forgotten", lambda *_: None)
-    with pytest.raises(JobError, match="its last windows were not closed"):
+    with pytest.raises(JobError, match="stopped without closing its last windows"):
         supervisor.run()
     assert supervisor._child is None

@@ -47,7 +47,7 @@ def test_accepted(text: str, columns: tuple[str, ...]) -> None:
     check(query(text, *columns))
 
 
-ONE_ROW = "it must give exactly one row an event; add a boolean column 'keep' to leave events out"
+ONE_ROW = "it must return exactly one row per event; to filter events, add a boolean column 'keep'"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_refused_clauses(text: str, clause: str) -> None:
 def test_refused_inner_queries(text: str) -> None:
     with pytest.raises(ConfigError) as error:
         check(query(text))
-    assert str(error.value) == "the feature query has a query inside: only one SELECT FROM events"
+    assert str(error.value) == "the feature query has a subquery: use a single SELECT FROM events"
 
 
 @pytest.mark.parametrize(
@@ -117,13 +117,13 @@ def test_refused_sources(text: str, read: str) -> None:
     with pytest.raises(ConfigError) as error:
         check(query(text))
     assert str(error.value) == (
-        f"the feature query reads {read!r}: only the view 'events', as it is"
+        f"the feature query reads {read!r}: it may read only 'events', unchanged"
     )
 
 
 @pytest.mark.parametrize("text", ["SUM(a)", "COUNT(*) + 1", "STDDEV_POP(a)", "FIRST_VALUE(a)"])
 def test_refused_aggregates(text: str) -> None:
-    with pytest.raises(ConfigError, match="without OVER: it would merge events"):
+    with pytest.raises(ConfigError, match=": use it with OVER"):
         check(query(f"SELECT *, {text} AS x FROM events"))
 
 
@@ -134,13 +134,19 @@ def test_refused_aggregates(text: str) -> None:
         ("SELECT a AS x, * FROM events", "must start with SELECT *, then add columns"),
         ("SELECT events.*, a AS x FROM events", "must start with SELECT *, then add columns"),
         ("SELECT * EXCEPT (b), a AS x FROM events", "must start with SELECT *, then add columns"),
-        ("SELECT *, a FROM events", "needs a name: ... AS name"),
-        ("SELECT *, *, a AS x FROM events", "needs a name: ... AS name"),
-        ("SELECT *, a AS x, b AS x FROM events", "needs a name: ... AS name"),
-        ("SELECT * FROM events", "adds [], features.sql.columns declares ['x']: make them equal"),
-        ("SELECT *, a AS y FROM events", "adds ['y'], features.sql.columns declares ['x']"),
-        ("SELECT *, a AS X FROM events", "adds ['X'], features.sql.columns declares ['x']"),
-        ("SELECT *, a AS x, b AS y FROM events", "adds ['x', 'y'], features.sql.columns declares"),
+        ("SELECT *, a FROM events", "needs its own name: ... AS name"),
+        ("SELECT *, *, a AS x FROM events", "needs its own name: ... AS name"),
+        ("SELECT *, a AS x, b AS x FROM events", "needs its own name: ... AS name"),
+        (
+            "SELECT * FROM events",
+            "adds [], but features.sql.columns declares ['x']: make them equal",
+        ),
+        ("SELECT *, a AS y FROM events", "adds ['y'], but features.sql.columns declares ['x']"),
+        ("SELECT *, a AS X FROM events", "adds ['X'], but features.sql.columns declares ['x']"),
+        (
+            "SELECT *, a AS x, b AS y FROM events",
+            "adds ['x', 'y'], but features.sql.columns declares",
+        ),
     ],
 )
 def test_refused_columns(text: str, problem: str) -> None:
@@ -163,13 +169,13 @@ def test_refused_columns(text: str, problem: str) -> None:
     ],
 )
 def test_not_one_select(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"^the feature query must be one SELECT$"):
+    with pytest.raises(ConfigError, match=r"^the feature query must be a single SELECT$"):
         check(query(text))
 
 
 @pytest.mark.parametrize("text", ["SELEC * FROM events", "SELECT *, 'a FROM events", "SELECT ("])
 def test_unreadable(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"^can't read the feature query: ") as error:
+    with pytest.raises(ConfigError, match=r"^can't parse the feature query: ") as error:
         check(query(text))
     assert "\x1b" not in str(error.value)
 

@@ -50,6 +50,6 @@ def test_the_arguments_are_those_that_are_read() -> None:
 
 
 def test_what_the_planner_knows_comes_as_one_value() -> None:
-    known = query_columns.read([0, True, None, "de", False], SCHEMA, 3)
+    columns = query_columns.read([0, True, None, "de", False], SCHEMA, 3)
     expected = {"n": [None] * 3, "x": [None] * 3, "text": ["de"] * 3, "flag": [False] * 3}
-    assert pa.RecordBatch.from_arrays(known, schema=SCHEMA).to_pydict() == expected
+    assert pa.RecordBatch.from_arrays(columns, schema=SCHEMA).to_pydict() == expected

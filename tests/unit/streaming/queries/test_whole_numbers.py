@@ -25,10 +25,10 @@ COLUMN = st.lists(st.none() | NUMBERS, min_size=1, max_size=20)
 
 def as_pyflink_takes(series: "pd.Series[int]") -> list[int | None]:
     """What PyFlink makes of a function's result (pyflink.fn_execution.coders)."""
-    found: list[int | None] = pa.Array.from_pandas(
+    numbers: list[int | None] = pa.Array.from_pandas(
         series, mask=series.isnull(), type=pa.int64()
     ).to_pylist()
-    return found
+    return numbers
 
 
 @given(COLUMN)
@@ -64,6 +64,6 @@ def test_as_fields_of_a_feature_query(values: list[int | None]) -> None:
     bodies = [json.dumps({**event, "n": value}).encode() for value in values]
     bodies.append(json.dumps({**event, "n": "1"}).encode())  # the decoder rejects it
     times = pd.Series(pd.to_datetime(["2026-01-01"] * len(bodies), utc=True))
-    found = function.eval(pd.Series(bodies), times)
-    assert found[IS_EVENT].tolist() == [True] * len(values) + [False]
-    assert as_pyflink_takes(found["n"]) == [*values, None]
+    frame = function.eval(pd.Series(bodies), times)
+    assert frame[IS_EVENT].tolist() == [True] * len(values) + [False]
+    assert as_pyflink_takes(frame["n"]) == [*values, None]

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from driftline.errors import RegistryError
-from driftline.streaming.rollout.loader import Loader
+from driftline.streaming.rollout.loader import VersionLoader
 
 
 class Making:
@@ -29,48 +29,48 @@ def making() -> Making:
     return Making()
 
 
-def until_ready(loader: Loader[str], version: int) -> str:
-    while (found := loader.when_ready(version)) is None:
+def until_ready(loader: VersionLoader[str], version: int) -> str:
+    while (loaded := loader.poll(version)) is None:
         time.sleep(0.01)
-    return found
+    return loaded
 
 
 def test_what_hangs_in_the_background_holds_up_nobody_who_waits(making: Making) -> None:
-    loader = Loader(making)
-    assert loader.when_ready(1) is None
-    assert loader.when_ready(2) is None
+    loader = VersionLoader(making)
+    assert loader.poll(1) is None
+    assert loader.poll(2) is None
     making.may[2].set()
-    assert loader.at_once(2) == "v2"  # its turn had not come
+    assert loader.load(2) == "v2"  # its turn had not come
     making.may[1].set()
     assert until_ready(loader, 1) == "v1"
     assert making.begun == [1, 2]
 
 
 def test_who_waits_for_what_the_background_is_at_gets_that(making: Making) -> None:
-    loader = Loader(making)
-    assert loader.when_ready(1) is None
+    loader = VersionLoader(making)
+    assert loader.poll(1) is None
     while not making.begun:
         time.sleep(0.01)
     threading.Timer(0.1, making.may[1].set).start()
-    assert loader.at_once(1) == "v1"
+    assert loader.load(1) == "v1"
     assert making.begun == [1]
 
 
 def test_what_goes_wrong_is_raised_once_for_who_asks(making: Making) -> None:
-    loader = Loader(making)
+    loader = VersionLoader(making)
     making.may[3].set()
     with pytest.raises(RegistryError, match="3 is broken"):
         until_ready(loader, 3)
     with pytest.raises(RegistryError, match="3 is broken"):
-        loader.at_once(3)
+        loader.load(3)
     assert making.begun == [3, 3]
 
 
 def test_what_is_forgotten_is_begun_again_when_it_is_asked_for(making: Making) -> None:
-    loader = Loader(making)
-    assert loader.when_ready(1) is None
-    assert loader.when_ready(2) is None
-    loader.forget()
+    loader = VersionLoader(making)
+    assert loader.poll(1) is None
+    assert loader.poll(2) is None
+    loader.cancel()
     for may in making.may.values():
         may.set()
     assert until_ready(loader, 2) == "v2"

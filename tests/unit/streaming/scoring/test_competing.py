@@ -12,16 +12,16 @@ import pytest
 
 from driftline.errors import ServiceError
 from driftline.records import PREDICTION, SHADOW, ScoredBatch
-from driftline.registry.loaders.shared_inputs import shared
+from driftline.registry.loaders.shared_inputs import shared_input
+from driftline.streaming.scoring.batch_scorer import BatchScorer, Messages
 from driftline.streaming.scoring.decode import DECODERS
 from driftline.streaming.scoring.features import FeatureDefinition
-from driftline.streaming.scoring.isolate import TOO_MANY
+from driftline.streaming.scoring.isolate import SYSTEMATIC_FAILURE_ROWS
 from driftline.streaming.scoring.lineup import Lineup, Served, in_canary
-from driftline.streaming.scoring.process import Messages, Process
-from driftline.streaming.scoring.version_fault import UnfitError
+from driftline.streaming.scoring.version_fault import FaultyVersionError
 from tests.unit.streaming.decoding import NOW
+from tests.unit.streaming.scoring.test_batch_scorer import FakeRuntime, Outputs
 from tests.unit.streaming.scoring.test_features import model
-from tests.unit.streaming.scoring.test_process import FakeRuntime, Outputs
 
 SECTION = model()
 
@@ -43,7 +43,7 @@ class Elsewhere(FakeRuntime):
 
     asked: int = 0
 
-    def hurried(self) -> "Elsewhere":
+    def fail_fast(self) -> "Elsewhere":
         self.asked += 1
         raise ServiceError("gave no answer")
 
@@ -55,7 +55,7 @@ def converts(features: pa.RecordBatch) -> Outputs:
         time.sleep(0.05)
         return np.zeros(len(features))
 
-    return {"score": shared(features, "inputs", make)}
+    return {"score": shared_input(features, "inputs", make)}
 
 
 def odd_is_nan(features: pa.RecordBatch) -> Outputs:
@@ -72,7 +72,7 @@ def events(n: int) -> list[bytes]:
 
 def new_process() -> Callable[[list[bytes], Lineup], ScoredBatch]:
     definition = FeatureDefinition(SECTION)
-    process = Process(DECODERS["json"](SECTION.input), definition)
+    process = BatchScorer(DECODERS["json"](SECTION.input), definition)
 
     def run(payloads: list[bytes], lineup: Lineup) -> ScoredBatch:
         n = len(payloads)
@@ -133,11 +133,15 @@ def test_a_canary_serves_its_share_and_each_version_scores_all() -> None:
     lineup = Lineup(Served(1, gives(0.1)), Served(2, gives(0.2)), 30.0)
     batch = new_process()(payloads, lineup)
     ids = [f"e{i}" for i in range(200)]
-    mine = dict(zip(ids, in_canary(pa.array(ids), 30.0).tolist(), strict=True))
-    assert 0 < sum(mine.values()) < 200
-    one, two = (1, "champion", 0.1), (2, "challenger", 0.2)
-    assert served(batch) == [(e, *(two if mine[e] else one)) for e in ids]
-    assert shadowed(batch) == {(e, *(one if mine[e] else two)) for e in ids}
+    in_small_canary = dict(zip(ids, in_canary(pa.array(ids), 30.0).tolist(), strict=True))
+    assert 0 < sum(in_small_canary.values()) < 200
+    by_champion, by_challenger = (1, "champion", 0.1), (2, "challenger", 0.2)
+    assert served(batch) == [
+        (e, *(by_challenger if in_small_canary[e] else by_champion)) for e in ids
+    ]
+    assert shadowed(batch) == {
+        (e, *(by_champion if in_small_canary[e] else by_challenger)) for e in ids
+    }
 
 
 def test_a_model_server_that_is_away_holds_up_the_champion_only_for_its_own_version() -> None:
@@ -196,21 +200,23 @@ def test_a_version_that_fails_where_another_does_well_is_at_fault(
         "shadow": Lineup(good, shadows=(bad,)),
     }[role]
     process = new_process()
-    payloads = events(TOO_MANY)
-    with pytest.raises(UnfitError) as error:
+    payloads = events(SYSTEMATIC_FAILURE_ROWS)
+    with pytest.raises(FaultyVersionError) as error:
         process(payloads, lineup)
     assert error.value.version == 2
     batch = process(payloads, lineup.without(2))
-    assert served(batch) == [(f"e{i}", 1, "champion", 0.1) for i in range(TOO_MANY)]
+    assert served(batch) == [(f"e{i}", 1, "champion", 0.1) for i in range(SYSTEMATIC_FAILURE_ROWS)]
 
 
 def test_small_batches_add_up() -> None:
     lineup = Lineup(Served(2, fails()), previous=Served(1, gives(0.1)))
     process = new_process()
     for _ in range(9):
-        assert {row[1] for row in served(process(events(TOO_MANY // 10), lineup))} == {1}
-    with pytest.raises(UnfitError, match="version 2: model_failed: ValueError: boom"):
-        process(events(TOO_MANY // 10), lineup)
+        assert {
+            row[1] for row in served(process(events(SYSTEMATIC_FAILURE_ROWS // 10), lineup))
+        } == {1}
+    with pytest.raises(FaultyVersionError, match="version 2: model_failed: ValueError: boom"):
+        process(events(SYSTEMATIC_FAILURE_ROWS // 10), lineup)
 
 
 def test_one_good_batch_begins_the_count_anew() -> None:
@@ -221,22 +227,26 @@ def test_one_good_batch_begins_the_count_anew() -> None:
 
     lineup = Lineup(Served(2, FakeRuntime(predict)), previous=Served(1, gives(0.1)))
     process = new_process()
-    process(events(TOO_MANY - 1), lineup)
+    process(events(SYSTEMATIC_FAILURE_ROWS - 1), lineup)
     flag["fail"] = False
     process(events(1), lineup)
     flag["fail"] = True
-    assert len(process(events(TOO_MANY - 1), lineup).predictions) == TOO_MANY - 1
+    assert (
+        len(process(events(SYSTEMATIC_FAILURE_ROWS - 1), lineup).predictions)
+        == SYSTEMATIC_FAILURE_ROWS - 1
+    )
 
 
 def test_data_that_every_version_fails_on_is_nobodys_fault() -> None:
     lineup = Lineup(
         Served(3, gives(np.nan)), Served(2, gives(np.nan)), 10.0, (), Served(1, gives(np.nan))
     )
-    batch = new_process()(events(2 * TOO_MANY), lineup)
+    batch = new_process()(events(2 * SYSTEMATIC_FAILURE_ROWS), lineup)
     assert set(batch.rejects.column("reason").to_pylist()) == {"not_finite_score"}
     with pytest.raises(ValueError, match="new one"):
         new_process()(
-            events(TOO_MANY), Lineup(Served(2, fails("new one")), previous=Served(1, fails()))
+            events(SYSTEMATIC_FAILURE_ROWS),
+            Lineup(Served(2, fails("new one")), previous=Served(1, fails())),
         )
 
 

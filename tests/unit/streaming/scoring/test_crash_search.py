@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from driftline.streaming.scoring.crash_search import MOST_EVENTS, Start, search
+from driftline.streaming.scoring.crash_search import MAX_EVENTS, Start, search
 
 N = 30
 
@@ -77,17 +77,17 @@ def test_what_ends_on_every_event_is_not_the_fault_of_one() -> None:
     bad = starts(kill=set(range(N)))
     events, versions, cause = found(N, bad, bad)
     assert (events, versions) == (set(), {})
-    assert cause == "ends the process with SIGKILL on all of the events that were tried"
+    assert cause == "ends the process with SIGKILL on every event that was tried"
     # the features can be made: it is the version
     assert found(N, starts(), bad) == (set(), {1: cause}, cause)
 
 
 def test_more_than_a_few_are_not_rejected() -> None:
-    bad = starts(kill=set(range(1, 2 * MOST_EVENTS + 3, 2)))
+    bad = starts(kill=set(range(1, 2 * MAX_EVENTS + 3, 2)))
     events, versions, cause = found(60, starts(), bad)
     assert not events
     assert versions == {1: cause}
-    assert f"on more than {MOST_EVENTS} of 60 events" in cause
+    assert f"on more than {MAX_EVENTS} of 60 events" in cause
 
 
 def test_a_version_beside_the_champion_costs_no_event() -> None:

@@ -91,7 +91,7 @@ def test_five_megabytes() -> None:
 
 @pytest.mark.parametrize("payload", [None, b"", b" ", b"\n\t"])
 def test_empty(payload: bytes | None) -> None:
-    assert refused(payload) == ("empty", "the message has no value")
+    assert refused(payload) == ("empty", "the message is empty")
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_not_an_object(payload: bytes, got: str) -> None:
     ],
 )
 def test_malformed(payload: bytes, detail: str) -> None:
-    code, found = refused(payload)
-    assert (code, found[: len(detail)]) == ("malformed_json", detail)
+    code, text = refused(payload)
+    assert (code, text[: len(detail)]) == ("malformed_json", detail)
 
 
 def test_an_object_split_over_two_messages() -> None:
@@ -157,7 +157,7 @@ def test_deep_nesting(key: str, closed: bool) -> None:
     nested = "[" * 100_000 + ("]" * 100_000 if closed else "")
     code, detail = refused(event(**{key: nested}))
     if key == "extra":
-        assert (code, detail) == ("too_deep", "nested deeper than the parser allows")
+        assert (code, detail) == ("too_deep", "nested too deeply for the parser")
     else:
         assert (code, detail) == (
             "wrong_type",
@@ -279,12 +279,12 @@ def test_ids_are_texts_or_whole_numbers(text: str, value: str) -> None:
         (
             event(id=r'"a\u0000b"'),
             "nul_character",
-            r"event id 'id' is 'a\x00b': it has a NUL character",
+            r"event id 'id' is 'a\x00b': it contains a NUL character",
         ),
         (
             event(country=r'"\u0000"'),
             "nul_character",
-            r"field 'country' is '\x00': it has a NUL character",
+            r"field 'country' is '\x00': it contains a NUL character",
         ),
     ],
 )
@@ -454,8 +454,8 @@ def test_no_range_reaches_beyond_what_clients_can_read() -> None:
     ],
 )
 def test_epoch_times(time_format: str, text: str, time: datetime) -> None:
-    found = kept(event(at=text), accept=ANY_TIME, time_format=time_format)
-    assert found["event_time"] == time
+    decoded = kept(event(at=text), accept=ANY_TIME, time_format=time_format)
+    assert decoded["event_time"] == time
 
 
 @pytest.mark.parametrize(
@@ -483,8 +483,8 @@ def test_epoch_times_centuries_away(
         "event_time_out_of_range": "outside the accepted range",
     }
     detail = shown or f"{text}, {ends[code]}"
-    found = refused(event(at=text), accept=ANY_TIME, time_format=time_format)
-    assert found == (code, f"event time 'at' is {detail}")
+    reason = refused(event(at=text), accept=ANY_TIME, time_format=time_format)
+    assert reason == (code, f"event time 'at' is {detail}")
 
 
 @pytest.mark.parametrize("text", ['"1767225600"', "true", "1e400", "[1]"])
@@ -596,7 +596,7 @@ def test_each_message_has_one_outcome_whatever_its_neighbours(
 @settings(max_examples=200, deadline=None)
 def test_times_agree_with_python(times: list[datetime]) -> None:
     events = [event(at=f'"{time.isoformat()}"') for time in times]
-    found = decode(events, accept=ANY_TIME).events
+    decoded = decode(events, accept=ANY_TIME).events
     first, last = datetime(1, 1, 2), datetime(9999, 12, 30)
     for message, time in enumerate(times):
         if (time.utcoffset() or timedelta(0)) % timedelta(minutes=1):
@@ -605,7 +605,7 @@ def test_times_agree_with_python(times: list[datetime]) -> None:
         if datetime(1, 1, 3) < naive < datetime(9999, 12, 29):
             utc = naive - (time.utcoffset() or timedelta(0))
             assert first <= utc <= last
-            assert found[message]["event_time"].replace(tzinfo=None) == utc
+            assert decoded[message]["event_time"].replace(tzinfo=None) == utc
 
 
 @given(st.lists(st.binary(), max_size=6))

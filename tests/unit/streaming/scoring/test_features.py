@@ -7,7 +7,7 @@ import pytest
 from driftline.config import Model
 from driftline.errors import ConfigError
 from driftline.streaming.scoring.features import FeatureDefinition
-from driftline.streaming.scoring.isolate import TOO_MANY
+from driftline.streaming.scoring.isolate import SYSTEMATIC_FAILURE_ROWS
 from driftline.streaming.scoring.rejects import Rejects
 
 FIELDS = {"amount": "float", "items": "int", "country": "string", "new": "bool"}
@@ -32,11 +32,16 @@ def run(
     """Features, their rows, the filtered rows and the rejects; row n is message 10 * n."""
     events = pa.RecordBatch.from_pylist(rows, schema=definition.events)
     rejects = Rejects([b"payload"] * (10 * len(rows)))
-    made = definition(events, rejects, np.arange(len(rows), dtype=np.int32) * 10)
-    assert made.features.schema == definition.schema
-    assert made.rows.dtype == made.filtered.dtype == np.int32
-    found = [(r["message"], r["reason"], r["detail"]) for r in rejects.batch().to_pylist()]
-    return made.features.to_pylist(), made.rows.tolist(), made.filtered.tolist(), found
+    featured = definition(events, rejects, np.arange(len(rows), dtype=np.int32) * 10)
+    assert featured.features.schema == definition.schema
+    assert featured.rows.dtype == featured.filtered.dtype == np.int32
+    rejected = [(r["message"], r["reason"], r["detail"]) for r in rejects.batch().to_pylist()]
+    return (
+        featured.features.to_pylist(),
+        featured.rows.tolist(),
+        featured.filtered.tolist(),
+        rejected,
+    )
 
 
 def test_by_default_every_field_is_a_feature() -> None:
@@ -59,9 +64,9 @@ def test_a_query_may_leave_events_out() -> None:
     definition = FeatureDefinition(model(sql={"keep": "bool"}))
     assert definition.schema.names == list(FIELDS)
     rows = [{"amount": 1.0, "keep": keep} for keep in (True, False, None)]
-    features, kept, filtered, rejects = run(definition, rows)
+    features, rows_kept, filtered, rejects = run(definition, rows)
     assert [row["amount"] for row in features] == [1.0]
-    assert (kept, filtered, rejects) == ([0], [1, 2], [])
+    assert (rows_kept, filtered, rejects) == ([0], [1, 2], [])
 
 
 def test_transform() -> None:
@@ -81,9 +86,9 @@ def test_transform_that_leaves_events_out() -> None:
 def test_failing_rows_are_rejected_the_rest_go_on() -> None:
     definition = FeatureDefinition(model("picky"))
     rows = [{"amount": amount} for amount in (13.0, 1.0, 2.0, 13.0, 3.0)]
-    features, kept, filtered, rejects = run(definition, rows)
+    features, rows_kept, filtered, rejects = run(definition, rows)
     assert [row["twice"] for row in features] == [2.0, 4.0, 6.0]
-    assert (kept, filtered) == ([1, 2, 4], [])
+    assert (rows_kept, filtered) == ([1, 2, 4], [])
     detail = "ValueError: 13 is unlucky"
     assert rejects == [(0, "transform_failed", detail), (30, "transform_failed", detail)]
 
@@ -96,14 +101,14 @@ def test_a_failing_row_alone_is_rejected() -> None:
 
 def test_rows_fail_and_are_left_out_in_one_batch() -> None:
     rows = [{"amount": amount} for amount in (1.0, 13.0, 20.0)]
-    features, kept, filtered, rejects = run(FeatureDefinition(model("picky_large")), rows)
-    assert (features, kept, filtered) == ([{"amount": 20.0}], [2], [0])
+    features, rows_kept, filtered, rejects = run(FeatureDefinition(model("picky_large")), rows)
+    assert (features, rows_kept, filtered) == ([{"amount": 20.0}], [2], [0])
     assert rejects == [(10, "transform_failed", "ValueError: 13 is unlucky")]
 
 
 def test_a_transform_that_fails_on_all_of_a_large_batch_is_at_fault() -> None:
     with pytest.raises(ValueError, match="13 is unlucky"):
-        run(FeatureDefinition(model("picky")), [{"amount": 13.0}] * TOO_MANY)
+        run(FeatureDefinition(model("picky")), [{"amount": 13.0}] * SYSTEMATIC_FAILURE_ROWS)
 
 
 def test_wrong_row_count() -> None:
@@ -112,22 +117,22 @@ def test_wrong_row_count() -> None:
     rows = [{"amount": 1.0}, {"amount": 2.0}]
     assert run(definition, rows) == ([{"twice": 2.0}, {"twice": 4.0}], [0, 1], [], [])
     with pytest.raises(
-        ConfigError, match="the transform gave 2 rows for 0 events: exactly one row"
+        ConfigError, match="the transform returned 2 rows for 0 events: return exactly one row"
     ):
         FeatureDefinition(model("two_rows"))
 
 
 def test_types_that_depend_on_the_data_are_made_one() -> None:
     definition = FeatureDefinition(model("untyped"))
-    features, kept, *_ = run(definition, [{"items": 1}, {"items": None}])
-    assert (features, kept) == ([{"items": 1}, {"items": None}], [0, 1])
+    features, rows_kept, *_ = run(definition, [{"items": 1}, {"items": None}])
+    assert (features, rows_kept) == ([{"items": 1}, {"items": None}], [0, 1])
 
 
 def test_values_that_do_not_fit_the_type_are_rejected() -> None:
-    features, kept, _, rejects = run(
+    features, rows_kept, _, rejects = run(
         FeatureDefinition(model("halves")), [{"items": 4}, {"items": 3}]
     )
-    assert (features, kept) == ([{"items": 2}], [0])
+    assert (features, rows_kept) == ([{"items": 2}], [0])
     [(message, reason, detail)] = rejects
     assert (message, reason) == (10, "transform_failed")
     assert detail == "ArrowInvalid: Float value 1.5 was truncated converting to int64"
@@ -136,16 +141,17 @@ def test_values_that_do_not_fit_the_type_are_rejected() -> None:
 def test_other_columns_than_promised() -> None:
     _, _, _, rejects = run(FeatureDefinition(model("other_columns")), [{"amount": 1.0}])
     detail = (
-        "the transform gave the columns ['many'], without events ['none']: always give the same"
+        "the transform returned the columns ['many'], but for an empty batch ['none']: "
+        "always return the same columns"
     )
     assert rejects == [(0, "transform_failed", detail)]
 
 
 def test_made_texts_that_cannot_be_stored() -> None:
     rows: list[dict[str, Any]] = [{"country": "de"}, {"country": "\\N"}, {"country": None}]
-    features, kept, _, rejects = run(FeatureDefinition(model("with_nul")), rows)
-    assert (features, kept) == ([{"text": "de"}, {"text": None}], [0, 2])
-    detail = r"feature 'text' is '\x00': it has a NUL character"
+    features, rows_kept, _, rejects = run(FeatureDefinition(model("with_nul")), rows)
+    assert (features, rows_kept) == ([{"text": "de"}, {"text": None}], [0, 2])
+    detail = r"feature 'text' is '\x00': it contains a NUL character"
     assert rejects == [(10, "nul_character", detail)]
 
 
@@ -153,18 +159,18 @@ def test_made_texts_that_cannot_be_stored() -> None:
     ("transform", "problem"),
     [
         ("missing", "can't load the transform 'tests.unit.streaming.transforms:missing': Attri"),
-        ("without_events", "the transform fails without events: RuntimeError: no luck"),
-        ("a_table", "the transform gave Table, not a RecordBatch"),
-        ("nothing", "the transform gives no features: give at least one column"),
-        ("only_keep", "the transform gives no features: give at least one column"),
-        ("number_to_keep", "the transform's column 'keep' is not of type bool"),
-        ("reserved", "the transform's column 'score' is driftline's own: rename"),
-        ("repeated", "the transform's column 'x' is there twice: rename one"),
+        ("without_events", "the transform fails on an empty batch: RuntimeError: no luck"),
+        ("a_table", "the transform returned Table, not a RecordBatch"),
+        ("nothing", "the transform returns no features: return at least one column"),
+        ("only_keep", "the transform returns no features: return at least one column"),
+        ("number_to_keep", "the transform's column 'keep' must be of type bool"),
+        ("reserved", "the transform's column 'score' is reserved: rename it"),
+        ("repeated", "the transform returns column 'x' twice: rename one"),
         (
             "narrow",
-            "the transform's column 'x' is float: cast it to one of bool, double, int64, string",
+            "the transform's column 'x' has type float: cast it to one of bool, double, int64, str",
         ),
-        ("NOT_CALLABLE", "the transform fails without events: TypeError: 'int' object is not"),
+        ("NOT_CALLABLE", "the transform fails on an empty batch: TypeError: 'int' object is not"),
     ],
 )
 def test_refused_transforms(transform: str, problem: str) -> None:
@@ -229,12 +235,12 @@ def test_the_digest_changes_with_the_definition() -> None:
 def test_the_digest_changes_with_the_code(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     code = "def transform(events):\n    return events.select(['amount'])\n"
     monkeypatch.syspath_prepend(tmp_path)
-    found = set()
+    digests = set()
     for number in (1, 2):
         (tmp_path / f"version_{number}.py").write_text(code + f"# {number}\n")
         features = model("doubled").features.model_copy(
             update={"transform": f"version_{number}:transform"}
         )
         definition = FeatureDefinition(model().model_copy(update={"features": features}))
-        found.add(definition.digest)
-    assert len(found) == 2
+        digests.add(definition.digest)
+    assert len(digests) == 2

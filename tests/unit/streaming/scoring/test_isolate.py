@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.streaming.scoring.isolate import TOO_MANY, run_isolated
+from driftline.streaming.scoring.isolate import SYSTEMATIC_FAILURE_ROWS, run_isolated
 
 
 def batch(values: list[int]) -> pa.RecordBatch:
@@ -41,14 +41,14 @@ def test_a_batch_without_failures_is_one_call() -> None:
 
 def test_few_rows_that_all_fail_are_bad_data() -> None:
     failed: list[int] = []
-    values = [13] * (TOO_MANY - 1)
+    values = [13] * (SYSTEMATIC_FAILURE_ROWS - 1)
     results, rows = run_isolated(no_thirteen, batch(values), lambda row, _: failed.append(row))
-    assert (results, rows.tolist(), failed) == ([], [], list(range(TOO_MANY - 1)))
+    assert (results, rows.tolist(), failed) == ([], [], list(range(SYSTEMATIC_FAILURE_ROWS - 1)))
 
 
 def test_many_rows_that_all_fail_are_bad_code() -> None:
     with pytest.raises(ValueError, match="unlucky"):
-        run_isolated(no_thirteen, batch([13] * TOO_MANY), unexpected)
+        run_isolated(no_thirteen, batch([13] * SYSTEMATIC_FAILURE_ROWS), unexpected)
 
 
 def test_many_failing_rows_beside_a_good_one_are_bad_data() -> None:

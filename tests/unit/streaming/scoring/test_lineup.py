@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.streaming.scoring.lineup import Lineup, Served, in_canary
-from tests.unit.streaming.scoring.test_process import FakeRuntime
+from tests.unit.streaming.scoring.test_batch_scorer import FakeRuntime
 
 ONE, TWO, THREE, FOUR = (Served(n, FakeRuntime()) for n in (1, 2, 3, 4))
 

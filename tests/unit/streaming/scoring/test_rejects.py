@@ -23,8 +23,8 @@ def test_rejects_stand_in_the_order_of_their_messages() -> None:
 def test_no_rejects() -> None:
     rejects = Rejects([b"a"])
     assert rejects.batch() == pa.RecordBatch.from_pylist([], schema=REJECT)
-    assert rejects.spared(np.array([0], np.int32)).tolist() == [True]
-    assert rejects.spared(np.empty(0, np.int32)).tolist() == []
+    assert rejects.accepted(np.array([0], np.int32)).tolist() == [True]
+    assert rejects.accepted(np.empty(0, np.int32)).tolist() == []
 
 
 def test_the_first_reason_stays() -> None:
@@ -42,8 +42,8 @@ def test_rows_are_not_messages() -> None:
     assert rejects.batch().to_pylist() == [
         {"message": 3, "reason": "odd", "detail": "row 1", "payload": b"d"}
     ]
-    assert rejects.spared(messages).tolist() == [True, False]
-    assert rejects.spared(np.arange(4, dtype=np.int32)).tolist() == [True, True, True, False]
+    assert rejects.accepted(messages).tolist() == [True, False]
+    assert rejects.accepted(np.arange(4, dtype=np.int32)).tolist() == [True, True, True, False]
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,8 @@ def test_another_shape_is_rejected_alone(text: str, reason: str) -> None:
 )
 def test_every_tensor_of_the_shape_comes_through(images: list[Any]) -> None:
     outcome = decode([event(image=json.dumps(image)) for image in images], fields=IMAGE)
-    found = [outcome.events[message]["image"] for message in range(len(images))]
-    assert found == [None if image is None else [*image[0], *image[1]] for image in images]
+    images_decoded = [outcome.events[message]["image"] for message in range(len(images))]
+    assert images_decoded == [None if image is None else [*image[0], *image[1]] for image in images]
 
 
 @pytest.mark.parametrize(
@@ -103,8 +103,8 @@ def test_a_tensor_is_a_feature() -> None:
     definition = FeatureDefinition(model(fields=IMAGE))
     assert definition.schema.field("image").type == TYPE
     rows = pa.RecordBatch.from_pylist([{"image": [1.0] * 6}], schema=definition.events)
-    made = definition(rows, Rejects([b"x"]), np.zeros(1, np.int32))
-    assert made.features.column("image").to_pylist() == [[1.0] * 6]
+    featured = definition(rows, Rejects([b"x"]), np.zeros(1, np.int32))
+    assert featured.features.column("image").to_pylist() == [[1.0] * 6]
 
 
 def test_a_query_cannot_use_it() -> None:
@@ -120,5 +120,5 @@ def test_a_query_cannot_use_it() -> None:
         }
     )
     assert mentioned_fields(section) == {}
-    with pytest.raises(ConfigError, match="mentions 'image', a tensor: use it in the transform"):
+    with pytest.raises(ConfigError, match="reads 'image', a tensor: use it in the transform"):
         mentioned_fields(with_image)

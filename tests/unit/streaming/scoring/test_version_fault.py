@@ -6,7 +6,7 @@ import pytest
 
 from driftline.streaming.scoring.rejects import Reason
 from driftline.streaming.scoring.score import Scored
-from driftline.streaming.scoring.version_fault import Judge, UnfitError
+from driftline.streaming.scoring.version_fault import FaultDetector, FaultyVersionError
 
 IN_A_ROW = 5
 
@@ -17,31 +17,33 @@ def scored(ms: float, rows: int = 1_000, failed: int = 0) -> Scored:
     return Scored(np.ones(rows), pa.nulls(rows, pa.string()), ok, reasons, failed, None, ms)
 
 
-def judge(judge: Judge, ms: float, usual: float, rows: int = 1_000, failed: int = 0) -> None:
-    found = scored(ms, rows, failed)
-    judge.note(2, found)
-    judge(2, found, 1, scored(usual, rows))
+def check(
+    detector: FaultDetector, ms: float, usual: float, rows: int = 1_000, failed: int = 0
+) -> None:
+    result = scored(ms, rows, failed)
+    detector.record(2, result)
+    detector.check(2, result, 1, scored(usual, rows))
 
 
 def test_ten_times_as_long_again_and_again_is_too_slow() -> None:
-    strict = Judge(slow=5)
+    strict = FaultDetector(max_slowdown=5)
     for _ in range(IN_A_ROW - 1):
-        judge(strict, 100, 10)
-    with pytest.raises(UnfitError) as error:
-        judge(strict, 100, 10)
+        check(strict, 100, 10)
+    with pytest.raises(FaultyVersionError) as error:
+        check(strict, 100, 10)
     assert (error.value.version, error.value.reason) == (2, "too_slow")
     assert error.value.detail == (
-        "it took 100.0 ms for 1,000 events and version 1 10.0 ms, again and again over the limit "
-        "of 5 times (registry.slow)"
+        "it took 100.0 ms for 1,000 events, version 1 10.0 ms: over 5x in 5 batches in a row "
+        "(registry.max_slowdown)"
     )
 
 
 def test_one_batch_in_time_begins_the_count_anew() -> None:
-    strict = Judge(slow=5)
+    strict = FaultDetector(max_slowdown=5)
     for _ in range(3):
         for _ in range(IN_A_ROW - 1):
-            judge(strict, 100, 10)
-        judge(strict, 50, 10)
+            check(strict, 100, 10)
+        check(strict, 50, 10)
 
 
 @pytest.mark.parametrize(
@@ -58,18 +60,18 @@ def test_one_batch_in_time_begins_the_count_anew() -> None:
 def test_what_is_not_too_slow(
     slow: float | None, ms: float, usual: float, rows: int, failed: int
 ) -> None:
-    lenient = Judge(slow)
+    lenient = FaultDetector(slow)
     for _ in range(2 * IN_A_ROW):
-        judge(lenient, ms, usual, rows, failed)
+        check(lenient, ms, usual, rows, failed)
 
 
 def test_a_new_champion_is_timed_with_the_one_before_at_first_and_then_seldom() -> None:
-    strict = Judge(slow=5)
-    wanted = [strict.wants_witness(2) for _ in range(220)]
-    assert wanted[:20] == [True] * 20
-    assert [at for at, want in enumerate(wanted, 1) if want and at > 20] == [100, 200]
-    judge(strict, 100, 10)
-    assert strict.wants_witness(2)
-    judge(strict, 10, 10)
-    assert not strict.wants_witness(2)
-    assert not any(Judge(None).wants_witness(2) for _ in range(30))
+    strict = FaultDetector(max_slowdown=5)
+    needed = [strict.needs_baseline(2) for _ in range(220)]
+    assert needed[:20] == [True] * 20
+    assert [at for at, want in enumerate(needed, 1) if want and at > 20] == [100, 200]
+    check(strict, 100, 10)
+    assert strict.needs_baseline(2)
+    check(strict, 10, 10)
+    assert not strict.needs_baseline(2)
+    assert not any(FaultDetector(None).needs_baseline(2) for _ in range(30))

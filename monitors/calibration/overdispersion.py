@@ -1,12 +1,12 @@
-"""How much windows differ beyond what their rows explain, and so how much larger ones would.
+"""How much windows vary beyond sampling noise, extrapolated to windows with more rows.
 
-A statistic of few rows is mostly their sampling noise; of more rows it is mostly what windows
-differ by themselves. A reference with sparse windows, such as a sample of the traffic, says how
-the two are mixed: Pearson's sum of squares has a known mean for independent rows, and what exceeds
-it grows with the rows (the law of variance components). How well that is known is known too, so
-windows are judged at no more rows than the reference can speak of.
+With few rows a statistic is mostly sampling noise; with more rows it is mostly the variation
+between windows. A reference with sparse windows, such as a sample of the traffic, shows the ratio
+of the two: Pearson's sum of squares has a known mean for independent rows, and its excess grows in
+proportion to the rows (variance components). The excess has a standard error, so windows are
+tested as if they had no more rows than the reference can calibrate.
 
-Windows must not be added up to get more rows: that averages out what hours differ by.
+Windows must not be merged to get more rows: that averages out the variation between hours.
 """
 
 import math
@@ -15,19 +15,19 @@ from dataclasses import dataclass
 from scipy import special
 
 from driftline.monitors.calibration.autocorrelation import inflation
-from driftline.monitors.calibration.null import MOSTLY_SAMPLING, Basis, Null, freedom
+from driftline.monitors.calibration.null import MOSTLY_SAMPLING, Basis, NullDistribution, freedom
 from driftline.profile.binning import Floats
 
 _DOUBT = 1.645  # 5 %, in standard errors
 
 
 @dataclass(frozen=True)
-class Excess:
-    """What windows differ by, beyond their rows.
+class Overdispersion:
+    """The variation between windows in excess of sampling noise.
 
     Attributes:
         df: mean of the statistic for independent rows.
-        per_row: what a row adds to the statistic, in `df`; negative by chance only.
+        per_row: increase of the statistic per row, in units of `df`; negative only by chance.
         error: its standard error.
         blocks: effective number of independent windows.
     """
@@ -38,10 +38,10 @@ class Excess:
     blocks: float
 
     @classmethod
-    def of(cls, squares: Floats, rows: Floats, df: float) -> "Excess":
-        """From m windows, in order of time.
+    def of(cls, squares: Floats, rows: Floats, df: float) -> "Overdispersion":
+        """Estimate it from m windows, in order of time.
 
-        Args:
+        Parameters:
             squares: see `monitors.columns.monitor.Dispersed`.
             rows: of each window.
             df: mean of the squares for independent rows.
@@ -52,15 +52,15 @@ class Excess:
         error = float(squares.std(ddof=1)) / df / math.sqrt(blocks) / mean_rows
         return cls(df, per_row, error, blocks)
 
-    def null(self, size: float, declared: float) -> Null:
-        """The law for windows of some rows.
+    def null(self, size: float, assumed: float) -> NullDistribution:
+        """The null distribution for windows with `size` rows.
 
-        How much windows differ has the normal law of an estimate that is known not to be negative;
-        F has a factor of the same mean and variance.
+        The excess is a normal estimate of a quantity that is not negative, so a truncated normal;
+        the denominator of F is chosen to have the same mean and variance.
 
-        Args:
-            size: the rows.
-            declared: what a row adds where the reference does not show it, by the config.
+        Parameters:
+            size: rows.
+            assumed: increase per row that the config assumes where the reference shows none.
         """
         ratio, error = 1 + self.per_row * size, self.error * size
         mean, variance = _at_least_one(ratio, error)
@@ -71,14 +71,14 @@ class Excess:
         scale = self.df * max(mean, 1.0)
         sampling = max(ratio, 1.0) + _DOUBT * error <= MOSTLY_SAMPLING
         basis: Basis = "sampling" if sampling else "windows"
-        return Null(
+        return NullDistribution(
             *(size, scale, freedom(self.df, scale), df2, self.blocks, basis, self.df),
-            differs=bool(self.per_row > min(_DOUBT * self.error, declared)),
+            differs=bool(self.per_row > min(_DOUBT * self.error, assumed)),
         )
 
 
 def _at_least_one(mean: float, error: float) -> tuple[float, float]:
-    """Mean and variance of a normal law that is cut off below 1 (Johnson, Kotz and Balakrishnan
+    """Mean and variance of a normal distribution truncated below 1 (Johnson, Kotz and Balakrishnan
     1994, section 13.10.1).
 
     >>> _at_least_one(1.0, 0.0)
@@ -90,7 +90,7 @@ def _at_least_one(mean: float, error: float) -> tuple[float, float]:
     if error <= 0:
         return max(mean, 1.0), 0.0
     low = (1 - mean) / error
-    if low > 8:  # far below one by chance: an exponential law just above it
+    if low > 8:  # far below 1 by chance: about exponential just above it
         return 1 + error / low, (error / low) ** 2
     hazard = math.exp(-(low**2) / 2) / math.sqrt(2 * math.pi) / float(special.ndtr(-low))
     return mean + error * hazard, error**2 * (1 + low * hazard - hazard**2)

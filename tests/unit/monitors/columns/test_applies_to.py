@@ -7,7 +7,7 @@ import pytest
 
 from driftline.monitors.columns.catalogue import MONITORS
 from driftline.monitors.columns.counts import Counts
-from driftline.monitors.columns.monitor import Monitor, takes
+from driftline.monitors.columns.monitor import Monitor, applies_to
 from driftline.profile.binning import Binning, CategoryBins
 from driftline.profile.build import build
 from driftline.profile.recount import recount, reference
@@ -35,25 +35,25 @@ TEXTS = ["v0", "v6", "v10499", "new"]  # most common, common, rare and unknown
 
 def binnings(column: pa.Array) -> list[Binning]:
     """As it is built, and as it was when texts had a single hashed cell."""
-    made = build(pa.table({"x": column}), [0.5] * len(column))
-    bins = made.by_name["x"]
+    binning = build(pa.table({"x": column}), [0.5] * len(column))
+    bins = binning.by_name["x"]
     if not isinstance(bins, CategoryBins):
-        return [made]
-    return [made, Binning((replace(bins, hashed=1), *made.columns[1:]))]
+        return [binning]
+    return [binning, Binning((replace(bins, hashed=1), *binning.columns[1:]))]
 
 
 def largest(monitor: Monitor, binning: Binning, column: pa.Array) -> float:
     """The largest statistic of windows in which every row has the same value."""
     table = pa.table({"x": column})
-    before = Counts.of(reference(table, [0.5] * len(column), binning), "x")
-    found = [0.0]
+    base = Counts.of(reference(table, [0.5] * len(column), binning), "x")
+    statistics = [0.0]
     for value in (None, *WINDOWS.get(column.type, TEXTS)):
         window = pa.table({"x": pa.array([value] * ROWS, column.type)})
         now = Counts.of(recount(window, binning), "x")
         if not monitor.sizes(now)[0]:
             continue
-        found.append(float(monitor.compare(now, before).statistic[0]))
-    return max(found)
+        statistics.append(float(monitor.compare(now, base).statistic[0]))
+    return max(statistics)
 
 
 @pytest.mark.parametrize("name", COLUMNS)
@@ -63,5 +63,5 @@ def largest(monitor: Monitor, binning: Binning, column: pa.Array) -> float:
 def test_what_takes_a_column_can_alarm(name: str, monitor: Monitor) -> None:
     column = COLUMNS[name]
     for binning in binnings(column):
-        if takes(monitor, binning.by_name["x"]):
+        if applies_to(monitor, binning.by_name["x"]):
             assert largest(monitor, binning, column) > CERTAIN, binning.by_name["x"].kind

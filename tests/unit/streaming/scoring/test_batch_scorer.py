@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from driftline.config import Model, Score
 from driftline.records import POSITION, PREDICTION, REJECT, ScoredBatch
 from driftline.registry.runtime import Tensor
+from driftline.streaming.scoring.batch_scorer import BatchScorer, Messages
 from driftline.streaming.scoring.decode import DECODERS
 from driftline.streaming.scoring.features import FeatureDefinition
-from driftline.streaming.scoring.isolate import TOO_MANY
+from driftline.streaming.scoring.isolate import SYSTEMATIC_FAILURE_ROWS
 from driftline.streaming.scoring.lineup import Lineup, Served
-from driftline.streaming.scoring.process import Messages, Process
 from tests.unit.streaming.decoding import NOW, event
 from tests.unit.streaming.scoring.test_features import model
 
@@ -52,7 +52,7 @@ class FakeRuntime:
             bad |= features.column(name).is_null().to_numpy(zero_copy_only=False)
         return bad, columns
 
-    def hurried(self) -> "FakeRuntime":
+    def fail_fast(self) -> "FakeRuntime":
         return self
 
     def predict(self, features: pa.RecordBatch) -> Outputs:
@@ -80,7 +80,7 @@ def process(
         late=np.array(late or [False] * n),
         added=pa.RecordBatch.from_arrays(columns, schema=definition.added),
     )
-    batch = Process(DECODERS["json"](section.input), definition)(
+    batch = BatchScorer(DECODERS["json"](section.input), definition)(
         messages, Lineup(Served(7, runtime or FakeRuntime()))
     )
     assert_whole(batch, definition)
@@ -107,7 +107,7 @@ def test_predictions() -> None:
         event(amount="3", items="1", country='"de"'),
         event(id="5", at='"2025-12-31T23:00:00"', amount="1", items="2", new="true"),
     ]
-    before = datetime.now(UTC)
+    start = datetime.now(UTC)
     batch = process(payloads)
     assert rejects(batch) == []
     assert batch.positions.to_pylist() == [
@@ -116,7 +116,7 @@ def test_predictions() -> None:
     ]
     assert batch.messages.tolist() == [0, 1]
     rows = batch.predictions.to_pylist()
-    assert all(before <= row.pop("scored_at") <= datetime.now(UTC) for row in rows)
+    assert all(start <= row.pop("scored_at") <= datetime.now(UTC) for row in rows)
     elapsed = [row.pop("inference_ms") for row in rows]
     assert elapsed[0] == elapsed[1] >= 0
     fixed = {"model_version": 7, "role": "champion", "outputs": None, "late": False}
@@ -161,7 +161,7 @@ def test_missing_features() -> None:
     runtime = FakeRuntime(needed=("items", "country"))
     payloads = [event(amount="1"), event(amount="1", items="1", country='""'), event(country='"x"')]
     batch = process(payloads, runtime)
-    text = "the model needs 'items', 'country', which may not be missing"
+    text = "missing value: the model requires 'items', 'country'"
     assert rejects(batch) == [(0, "missing_feature", text), (2, "missing_feature", text)]
     assert batch.messages.tolist() == [1]
     assert runtime.sizes == [1]
@@ -173,7 +173,7 @@ def test_scores_that_are_no_numbers() -> None:
 
     batch = process([b""] + [event(items="1")] * 5, FakeRuntime(scores))
     assert rejects(batch)[1:] == [
-        (message, "not_finite_score", f"the model gave {score}")
+        (message, "not_finite_score", f"the score is {score}")
         for message, score in ((2, "nan"), (3, "inf"), (4, "-inf"))
     ]
     assert batch.messages.tolist() == [1, 5]
@@ -200,8 +200,8 @@ def test_several_outputs_are_kept_whole() -> None:
 
     batch = process([event(items="1")] * 3, FakeRuntime(predict))
     assert batch.predictions.column("score").to_pylist() == [0.25] * 3
-    found = [json.loads(text) for text in batch.predictions.column("outputs").to_pylist()]
-    assert found == [
+    outputs = [json.loads(text) for text in batch.predictions.column("outputs").to_pylist()]
+    assert outputs == [
         {"classes": [0.0, 1.0, 2.0], "score": [0.25], "label": "ä"},
         {"classes": [3.0, 4.0, 5.0], "score": [0.25], "label": "b"},
         {"classes": [6.0, 7.0, 8.0], "score": [0.25], "label": "c"},
@@ -209,8 +209,8 @@ def test_several_outputs_are_kept_whole() -> None:
 
 
 def test_one_output_of_several_numbers() -> None:
-    given = {"classes": np.array([[0.25, 0.75]])}
-    runtime = FakeRuntime(lambda _: given, score=Score(index=1))
+    outputs = {"classes": np.array([[0.25, 0.75]])}
+    runtime = FakeRuntime(lambda _: outputs, score=Score(index=1))
     batch = process([event(items="1")], runtime)
     assert batch.predictions.column("score").to_pylist() == [0.75]
     assert batch.predictions.column("outputs").to_pylist() == ['{"classes":[0.25,0.75]}']
@@ -231,10 +231,10 @@ def test_outputs_are_kept_to_the_last_digit(kind: type[np.floating[Any]], data: 
     }
     runtime = FakeRuntime(lambda features: {k: v[: len(features)] for k, v in outputs.items()})
     batch = process([event(items="1")] * len(values), runtime)
-    found = [json.loads(text) for text in batch.predictions.column("outputs").to_pylist()]
+    rows = [json.loads(text) for text in batch.predictions.column("outputs").to_pylist()]
     for name, expected in outputs.items():
-        kept = np.array([row[name] for row in found], kind)
-        assert (kept == expected).all()
+        restored = np.array([row[name] for row in rows], kind)
+        assert (restored == expected).all()
 
 
 def test_outputs_of_every_type() -> None:
@@ -298,7 +298,7 @@ def test_a_row_alone_that_the_model_fails_on_is_rejected() -> None:
 
 
 def test_a_model_that_fails_on_all_of_a_large_batch_is_at_fault() -> None:
-    payloads = [event(amount="13", items="1")] * TOO_MANY
+    payloads = [event(amount="13", items="1")] * SYSTEMATIC_FAILURE_ROWS
     with pytest.raises(RuntimeError, match="13 is unlucky"):
         process(payloads, FakeRuntime(unlucky))
 
@@ -310,8 +310,8 @@ def test_late_rows_say_so() -> None:
 
 
 def test_columns_of_the_query_stay_with_their_messages() -> None:
-    one, two, three = (event(amount="1", items=str(items)) for items in (1, 2, 3))
-    payloads = [one, b"", two, three]
+    first, second, third = (event(amount="1", items=str(items)) for items in (1, 2, 3))
+    payloads = [first, b"", second, third]
     section = model(sql={"last_hour": "int", "keep": "bool"})
     added: dict[str, list[Any]] = {"last_hour": [1, 2, None, 4], "keep": [True, True, True, None]}
     batch = process(payloads, section=section, added=added)
@@ -321,7 +321,7 @@ def test_columns_of_the_query_stay_with_their_messages() -> None:
     ]
     assert batch.messages.tolist() == [0, 2]
     assert batch.filtered.tolist() == [3]
-    assert rejects(batch) == [(1, "empty", "the message has no value")]
+    assert rejects(batch) == [(1, "empty", "the message is empty")]
 
 
 def test_every_stage_in_one_batch() -> None:
@@ -345,7 +345,7 @@ def test_every_stage_in_one_batch() -> None:
     assert rejects(batch) == [
         (2, "transform_failed", "ValueError: 13 is unlucky"),
         (3, "malformed_json", "JSON is malformed: invalid character (byte 0)"),
-        (5, "not_finite_score", "the model gave inf"),
+        (5, "not_finite_score", "the score is inf"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Grafana follows driftline's silences and acknowledgements: at once, and while the runner runs."""
+"""Syncs driftline's silences and acknowledgements to Grafana, after commands and during a run."""
 
 import functools
 import logging
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("driftline.grafana")
 EVERY_SECONDS = 60.0
-NOT_TOLD = 4  # exit code of a command that is done, but of which Grafana does not know yet
+GRAFANA_NOT_NOTIFIED = 4  # exit code: the command succeeded, Grafana could not be updated
 _PATIENCE = timedelta(seconds=3)
 
 
-def followed(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with the option `config`, beside which Grafana is kept in step."""
+def with_silences_synced(command: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a command with the option `config`: Grafana's silences are synced while it runs."""
 
     @functools.wraps(command)
     def with_grafana(*arguments: Any, config: Path, **options: Any) -> None:
         from driftline.config import load
 
-        with following(load(config)):
+        with keep_synced(load(config)):
             command(*arguments, config=config, **options)
 
     return with_grafana
 
 
-def told(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with the option `config` that silences or ends a silence: Grafana does at once.
+def notifying_grafana(command: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a command with the option `config` that changes silences: Grafana is synced immediately.
 
-    An alert that fires is a 1 all the while, so that Grafana never takes a silence for its end.
-    What is done here holds whatever becomes of Grafana; that it was not told has an exit code.
+    A silenced alert keeps the value 1 in Grafana, so Grafana never takes a silence for its end.
+    The command takes effect even if Grafana is unavailable; the exit code then reports that.
     """
 
     @functools.wraps(command)
@@ -50,23 +50,23 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
         if (loaded := load(config)).grafana.url is None:
             return
         try:
-            _tell(_impatient(loaded), _PATIENCE)
+            _sync(_with_short_timeouts(loaded), _PATIENCE)
         except DriftlineError as error:
             typer.echo(
-                f"this is done, but Grafana does not know it yet and notifies as before: {error}\n"
-                "The runner tries again every minute, 'driftline dashboards silences' at once.",
+                f"done, but Grafana could not be updated and notifies as before: {error}\n"
+                "The runner retries every minute; 'driftline dashboards silences' retries now.",
                 err=True,
             )
-            raise typer.Exit(NOT_TOLD) from None
+            raise typer.Exit(GRAFANA_NOT_NOTIFIED) from None
 
     return with_grafana
 
 
 @contextmanager
-def following(config: "Config", every: float = EVERY_SECONDS) -> Iterator[None]:
-    """Bring silences in step now and then, and at the end; does nothing without a Grafana.
+def keep_synced(config: "Config", every: float = EVERY_SECONDS) -> Iterator[None]:
+    """Sync silences every `every` seconds and at the end; does nothing without a Grafana.
 
-    A Grafana that is away never disturbs what runs beside: it is logged, and tried again.
+    An unavailable Grafana never disturbs the body: the failure is logged, the next sync retries.
     """
     if config.grafana.url is None:
         yield
@@ -75,7 +75,7 @@ def following(config: "Config", every: float = EVERY_SECONDS) -> Iterator[None]:
 
     def loop() -> None:
         while not ended.wait(every):
-            _sync(config)
+            _try_sync(config)
 
     thread = threading.Thread(target=loop, name="grafana", daemon=True)
     thread.start()
@@ -84,20 +84,20 @@ def following(config: "Config", every: float = EVERY_SECONDS) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-        _sync(config)
+        _try_sync(config)
 
 
-def _impatient(config: "Config") -> "Config":
-    """For a person who waits for the answer."""
+def _with_short_timeouts(config: "Config") -> "Config":
+    """For a person who waits for the command."""
     grafana = config.grafana
     waits = {
-        "patience": min(grafana.patience, _PATIENCE),
+        "retry_for": min(grafana.retry_for, _PATIENCE),
         "timeout": min(grafana.timeout, _PATIENCE),
     }
     return config.model_copy(update={"grafana": grafana.model_copy(update=waits)})
 
 
-def _tell(config: "Config", patience: timedelta | None = None) -> None:
+def _sync(config: "Config", patience: timedelta | None = None) -> None:
     from driftline.dashboards.sync.session import session
     from driftline.dashboards.sync.silences import sync
 
@@ -105,10 +105,10 @@ def _tell(config: "Config", patience: timedelta | None = None) -> None:
         sync(grafana.server, grafana.connection, grafana.state, patience)
 
 
-def _sync(config: "Config") -> None:
+def _try_sync(config: "Config") -> None:
     try:
-        _tell(config)
+        _sync(config)
     except DriftlineError as error:
-        log.warning("Grafana's silences are not in step: %s", error)
-    except Exception:  # whatever it is, the runner goes on
-        log.exception("Grafana's silences are not in step")
+        log.warning("cannot sync silences to Grafana: %s", error)
+    except Exception:  # the runner continues after any error
+        log.exception("cannot sync silences to Grafana")

@@ -1,4 +1,4 @@
-"""Grafana tells people only while it evaluates driftline's rules."""
+"""Grafana notifies only while it evaluates driftline's rules."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -11,13 +11,13 @@ from driftline.config import Config
 from driftline.config.grafana import Grafana
 from driftline.config.monitors import Family, Severity
 from driftline.config.types import Secret
-from driftline.monitors.alerts.grafana_watch import GrafanaWatch
+from driftline.monitors.alerts.grafana_delivery import GrafanaDelivery
 from driftline.storage.monitoring.incidents import Incident
 from tests.rule_state import Answer, answering, rules
 
 
 @pytest.fixture
-def said() -> Iterator[Answer]:
+def server() -> Iterator[Answer]:
     with answering() as answer:
         yield answer
 
@@ -25,21 +25,21 @@ def said() -> Iterator[Answer]:
 def delivers(url: str, folder: Path) -> bool:
     token = folder / "token"
     token.write_text("t0ken")
-    return GrafanaWatch(Config(grafana=Grafana(url=url, token=Secret(file=token)))).delivers()
+    return GrafanaDelivery(Config(grafana=Grafana(url=url, token=Secret(file=token)))).delivers()
 
 
-def test_it_lives_has_stopped_or_is_away(said: Answer, tmp_path: Path) -> None:
-    url = said.url
-    said.content = rules(names.GRAFANA_HEARTBEAT, timedelta(seconds=30))
+def test_it_lives_has_stopped_or_is_away(server: Answer, tmp_path: Path) -> None:
+    url = server.url
+    server.content = rules(names.GRAFANA_HEARTBEAT, timedelta(seconds=30))
     assert delivers(url, tmp_path)
-    assert said.asked == "/api/prometheus/grafana/api/v1/rules Bearer t0ken"
-    said.content = rules(names.GRAFANA_HEARTBEAT, timedelta(minutes=30))
+    assert server.asked == "/api/prometheus/grafana/api/v1/rules Bearer t0ken"
+    server.content = rules(names.GRAFANA_HEARTBEAT, timedelta(minutes=30))
     assert not delivers(url, tmp_path)
-    said.content = rules("another rule", timedelta(0))
+    server.content = rules("another rule", timedelta(0))
     assert not delivers(url, tmp_path)
-    said.content = {"message": "odd"}
+    server.content = {"message": "odd"}
     assert not delivers(url, tmp_path)
-    said.status = 500
+    server.status = 500
     assert not delivers(url, tmp_path)
 
 
@@ -77,7 +77,7 @@ def incident(model: str, family: Family, severity: Severity) -> Incident:
         last=now,
         summary="",
         contributors=[],
-        false_per_week=None,
+        false_alarms_per_week=None,
         report_id=None,
         acknowledged_at=None,
         acknowledged_by=None,
@@ -86,18 +86,18 @@ def incident(model: str, family: Family, severity: Severity) -> Incident:
     )
 
 
-def test_a_grafana_for_dashboards_alone_takes_no_message(said: Answer, tmp_path: Path) -> None:
-    said.content = rules(names.GRAFANA_HEARTBEAT, timedelta(0))
-    watch = GrafanaWatch(beside_addresses(said.url, tmp_path))
+def test_a_grafana_for_dashboards_alone_takes_no_message(server: Answer, tmp_path: Path) -> None:
+    server.content = rules(names.GRAFANA_HEARTBEAT, timedelta(0))
+    watch = GrafanaDelivery(beside_addresses(server.url, tmp_path))
     assert not watch.delivers()
     assert not watch.delivers(incident("fraud", "drift", "page"))
-    assert GrafanaWatch(beside_addresses(said.url, tmp_path, {})).delivers()
+    assert GrafanaDelivery(beside_addresses(server.url, tmp_path, {})).delivers()
 
 
-def test_what_no_route_takes_is_told_by_driftline(said: Answer, tmp_path: Path) -> None:
-    said.content = rules(names.GRAFANA_HEARTBEAT, timedelta(0))
+def test_what_no_route_takes_is_told_by_driftline(server: Answer, tmp_path: Path) -> None:
+    server.content = rules(names.GRAFANA_HEARTBEAT, timedelta(0))
     routes = {"severities": ["page"]}, {"teams": ["growth"], "families": ["drift"]}
-    watch = GrafanaWatch(beside_addresses(said.url, tmp_path, *routes))
+    watch = GrafanaDelivery(beside_addresses(server.url, tmp_path, *routes))
     assert watch.delivers()
     assert watch.delivers(incident("fraud", "quality", "page"))
     assert not watch.delivers(incident("fraud", "drift", "ticket"))
@@ -107,4 +107,4 @@ def test_what_no_route_takes_is_told_by_driftline(said: Answer, tmp_path: Path) 
 
 
 def test_none_is_configured() -> None:
-    assert not GrafanaWatch(Config()).delivers()
+    assert not GrafanaDelivery(Config()).delivers()
