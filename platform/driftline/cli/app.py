@@ -25,6 +25,8 @@ from driftline.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, ModelName,
 from driftline.cli.preview import preview
 from driftline.cli.reference import reference
 from driftline.cli.report import report
+from driftline.cli.send import labels, send
+from driftline.cli.topics import topics
 from driftline.errors import DriftlineError
 from driftline.signals import repeat_dropped_signals, stops_on_signals
 
@@ -43,11 +45,14 @@ config_app = typer.Typer(
 )
 app.add_typer(config_app, name="config")
 app.add_typer(models, name="models")
+app.add_typer(topics, name="topics")
+app.add_typer(labels, name="labels")
 app.add_typer(dashboards, name="dashboards")
 app.add_typer(storage.rejected, name="rejected")
 app.add_typer(monitoring.alerts, name="alerts")
 app.add_typer(reference, name="reference")
 for command in (
+    send,
     storage.audit,
     storage.explain,
     storage.republish,
