@@ -19,7 +19,7 @@ from driftline.registry.client import connect as connect_registry
 from driftline.registry.register import Training, register
 from driftline.services.stack import Stack
 from driftline.storage.connection import connect
-from driftline.storage.log.forget import forget
+from driftline.storage.forget import forget
 from driftline.storage.tables.schema import migrate
 from driftline.streaming.scoring.features import FeatureDefinition
 

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
@@ -63,11 +62,6 @@ class Sensitivity:
     threshold: float | None
     detectable: float | None
     unit: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON shows it."""
-        values = asdict(self)
-        return {"look": values.pop("test"), "honoured": values.pop("calibrated"), **values}
 
 
 def sensitivities(judge: Judge, sizes: Floats) -> list[Sensitivity]:
@@ -202,7 +196,7 @@ class SensitivityReport:
                 f"{rows:.0f}": sum(test.per_week for test in tests if test.rows == rows)
                 for rows in by_size
             },
-            "not_counted_per_week": self.other,
+            "other_per_week": self.other,
             "not_calibrated": sum(not test.calibrated for test in tests),
         }
 

@@ -1,4 +1,4 @@
-"""All column monitors. To add one, add its file, a line here and its test."""
+"""All column monitors; docs/architecture.md lists what a new one needs."""
 
 from driftline.monitors.columns.chi_squared import ChiSquared
 from driftline.monitors.columns.constant import Constant

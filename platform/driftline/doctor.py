@@ -44,8 +44,8 @@ class Finding:
         return {
             "check": self.check,
             "level": self.level,
-            "what": self.message,
-            "mend": self.fix,
+            "message": self.message,
+            "fix": self.fix,
         }
 
 

@@ -14,8 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from driftline import __version__
-from driftline.cli import monitoring
-from driftline.cli import store as storage
+from driftline.cli import monitoring, store
 from driftline.cli.calibrate import calibrate
 from driftline.cli.console import console
 from driftline.cli.dashboards import dashboards
@@ -48,15 +47,15 @@ app.add_typer(models, name="models")
 app.add_typer(topics, name="topics")
 app.add_typer(labels, name="labels")
 app.add_typer(dashboards, name="dashboards")
-app.add_typer(storage.rejected, name="rejected")
+app.add_typer(store.rejected, name="rejected")
 app.add_typer(monitoring.alerts, name="alerts")
 app.add_typer(reference, name="reference")
 for command in (
     send,
-    storage.audit,
-    storage.explain,
-    storage.republish,
-    storage.compact,
+    store.audit,
+    store.explain,
+    store.republish,
+    store.compact,
     report,
     calibrate,
     preview,
@@ -258,7 +257,7 @@ def forget(model: ModelName, yes: Yes = False, config: ConfigPath = DEFAULT_CONF
     """Delete all stored data of a model: predictions, labels, rejects, profiles, ledger."""
     from driftline.config import load
     from driftline.storage import blockers
-    from driftline.storage.log.forget import forget as forget_model
+    from driftline.storage.forget import forget as forget_model
 
     loaded = load(config)
     loaded.model(model)

@@ -1,6 +1,7 @@
 """`driftline calibrate`: thresholds and attainable levels; heavy imports stay inside."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,7 +47,7 @@ def calibrate(
 
         plot.write_text(page(calibration.title, shown))
     if as_json:
-        content = {**calibration.summary(shown), "looks": [item.to_dict() for item in shown]}
+        content = {**calibration.summary(shown), "tests": [asdict(item) for item in shown]}
         out.print_json(json.dumps(content))
         return
     out.print(_table(shown))

@@ -166,7 +166,7 @@ def _events(section: "Input", path: Path) -> "pa.Table":
     import pyarrow as pa
 
     from driftline.sending.messages import lines_of
-    from driftline.streaming.scoring.decode import JsonDecoder
+    from driftline.streaming.scoring.decode import DECODERS
     from driftline.streaming.scoring.rejects import Rejects
 
     ever = section.accept.model_copy(
@@ -175,7 +175,7 @@ def _events(section: "Input", path: Path) -> "pa.Table":
             "until": datetime(9999, 12, 30, tzinfo=UTC),
         }
     )
-    decode = JsonDecoder(section.model_copy(update={"accept": ever}))
+    decode = DECODERS[section.decoder](section.model_copy(update={"accept": ever}))
     batches = [
         decode(chunk, np.full(len(chunk), np.datetime64("now", "us")), Rejects(chunk)).events
         for chunk in lines_of(path)

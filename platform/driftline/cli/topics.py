@@ -25,8 +25,12 @@ Models = Annotated[
 @topics.command("create")
 def create_topics(
     models: Models = None,
-    partitions: Annotated[int | None, typer.Option(min=1, help="Default: the broker's.")] = None,
-    replication: Annotated[int | None, typer.Option(min=1, help="Default: the broker's.")] = None,
+    partitions: Annotated[
+        int | None, typer.Option(min=1, help="Number of partitions. Default: the broker's.")
+    ] = None,
+    replication: Annotated[
+        int | None, typer.Option(min=1, help="Replication factor. Default: the broker's.")
+    ] = None,
     retention: Annotated[
         str | None, typer.Option(help="How long to keep records, such as '14 d'.")
     ] = None,

@@ -11,7 +11,7 @@ from driftline.config.types import Duration, Secret, Settings, Share, Wait, WebL
 Family = Literal["drift", "quality", "latency", "volume", "performance", "registry", "pipeline"]
 PIPELINE: Final[Family] = "pipeline"  # of driftline itself
 Severity = Literal["ticket", "page"]
-CHECKED = (
+MONITOR_NAMES = (
     "omnibus",
     "location",
     "largest_category",
@@ -257,8 +257,10 @@ class Monitors(Settings):
     @classmethod
     def _known(cls, checks: dict[str, Check]) -> dict[str, Check]:
         for name, check in checks.items():
-            if name not in CHECKED:
-                raise ValueError(f"unknown monitor {name!r}: give one of {', '.join(CHECKED)}")
+            if name not in MONITOR_NAMES:
+                raise ValueError(
+                    f"unknown monitor {name!r}: give one of {', '.join(MONITOR_NAMES)}"
+                )
             if name == "slow_drift" and check.threshold is not None:
                 raise ValueError(
                     "slow_drift takes no threshold: its limit follows from false_alarms_per_week"

@@ -13,7 +13,7 @@ from driftline.errors import ServiceError
 from driftline.kafka.client_settings import Complaints
 from driftline.wording import counted
 
-_TIMEOUT = 20.0  # seconds for one answer of the broker
+_TIMEOUT = 5.0  # seconds for one answer of the broker
 _HOUR = timedelta(hours=1)  # a restart may take as long; what expires meanwhile is lost
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from driftline.config import Input, Kafka
 from driftline.errors import DriftlineError
 from driftline.kafka.produce import Sender
-from driftline.streaming.scoring.decode import JsonDecoder
+from driftline.streaming.scoring.decode import DECODERS
 from driftline.streaming.scoring.rejects import Rejects
 from driftline.wording import counted
 
@@ -55,7 +55,7 @@ def require_valid(settings: Input, chunks: Iterable[Sequence[bytes]], where: str
     Raises:
         DriftlineError: the job would reject some; with the first of them and the reasons.
     """
-    decode = JsonDecoder(settings)
+    decode = DECODERS[settings.decoder](settings)
     checked = rejected = 0
     shown: list[str] = []
     for payloads in chunks:

@@ -166,7 +166,7 @@ class Doctor:
         said = CliRunner().invoke(app, ["doctor", "--json", "--config", str(self._file)])
         found = json.loads(said.output)
         assert {one["check"] for one in found} == {"grafana"}
-        return said.exit_code, {o["what"]: o["mend"] for o in found if o["level"] == "problem"}
+        return said.exit_code, {o["message"]: o["fix"] for o in found if o["level"] == "problem"}
 
 
 @pytest.fixture

@@ -46,9 +46,9 @@ def calibrate(path: Path, *arguments: str) -> Any:
 
 def test_every_look_and_size_is_shown(config_file: Path) -> None:
     actual = json.loads(calibrate(config_file, "--rows", "100", "--rows", "400", "--json"))
-    looks = actual["looks"]
-    assert {item["rows"] for item in looks} == {100.0, 400.0}
-    assert {(item["look"]["column"], item["look"]["monitor"]) for item in looks} >= {
+    tests = actual["tests"]
+    assert {item["rows"] for item in tests} == {100.0, 400.0}
+    assert {(item["test"]["column"], item["test"]["monitor"]) for item in tests} >= {
         ("amount", "omnibus"),
         ("amount", "location"),
         ("country", "largest_category"),
@@ -56,8 +56,8 @@ def test_every_look_and_size_is_shown(config_file: Path) -> None:
     }
     (small, large) = [
         item
-        for item in looks
-        if (item["look"]["column"], item["look"]["monitor"]) == ("amount", "location")
+        for item in tests
+        if (item["test"]["column"], item["test"]["monitor"]) == ("amount", "location")
     ]
     # more rows, a nearer threshold, a smaller change that is found
     assert small["expected"] < large["threshold"] < small["threshold"]
@@ -68,14 +68,14 @@ def test_every_look_and_size_is_shown(config_file: Path) -> None:
 
 def test_what_is_shown_and_what_is_beside_it_are_the_whole_budget(config_file: Path) -> None:
     actual = json.loads(calibrate(config_file, "--rows", "400", "--json"))
-    slow = [item for item in actual["looks"] if item["look"]["monitor"] == "slow_drift"]
-    assert [item["look"]["column"] for item in slow] == ["amount", "score"]
+    slow = [item for item in actual["tests"] if item["test"]["monitor"] == "slow_drift"]
+    assert [item["test"]["column"] for item in slow] == ["amount", "score"]
     for item in slow:
         assert item["threshold"] > 0
-        assert (item["attainable"], item["detectable"], item["honoured"]) == (None, None, True)
+        assert (item["attainable"], item["detectable"], item["calibrated"]) == (None, None, True)
     assert sum(item["per_week"] for item in slow) == pytest.approx(0.1)
-    shown = sum(item["level"] * 24 * 7 for item in actual["looks"])
-    beside = actual["not_counted_per_week"]
+    shown = sum(item["level"] * 24 * 7 for item in actual["tests"])
+    beside = actual["other_per_week"]
     assert set(beside) == {"volume", "rejected messages", "versions side by side"}
     assert shown + sum(beside.values()) == pytest.approx(actual["budget_per_week"])
 

@@ -171,9 +171,9 @@ def test_the_doctor_says_what_to_do(path: Path) -> None:
     assert by_check["database"][0]["level"] == "ok"
     assert by_check["references"][0]["level"] == "ok"
     assert ("problem", "driftline monitor") in [
-        (item["level"], item["mend"]) for item in by_check["runner"]
+        (item["level"], item["fix"]) for item in by_check["runner"]
     ]
-    assert any("topic 'events' of" in item["what"] for item in by_check["kafka"])
+    assert any("topic 'events' of" in item["message"] for item in by_check["kafka"])
     assert by_check["registry"][0]["level"] == "problem"
     assert typed(path, "doctor").exit_code == 1
 

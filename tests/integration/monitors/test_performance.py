@@ -256,7 +256,7 @@ def test_the_panels_show_them(measured: tuple[Stream, Runner]) -> None:
         for panel in board["panels"]:
             for target in panel.get("targets", []):
                 text = expand(target["rawSql"], START, START + FIRST * HOUR, HOUR, variables)
-                if "performance" in text or "truth AS" in text:
+                if "performance" in text or "joined AS" in text:
                     answer = connection.execute(text.encode()).fetchall()
                     actual.setdefault(panel["title"], []).append(answer)
     (realised_rows, estimated_rows) = actual["Realised and estimated: AUC"]

@@ -72,7 +72,7 @@ def test_what_takes_too_long_is_ended_and_said(make_stream: Any) -> None:
     actual = verdicts(stream)
     status, alerts, detail, _ = actual["evidently.ValueDrift"]
     assert (status, alerts) == ("broken", False)
-    assert "not ended within 1 s: ask for fewer `rows`, or raise its `timeout`" in detail
+    assert "not finished within 1 s: configure fewer `rows` or a longer `timeout`" in detail
     assert actual["evidently.MeanValue"][0] == "ok"  # in the process that took its place
 
 
@@ -82,4 +82,4 @@ def test_without_raw_rows_of_the_reference_this_is_said(make_stream: Any) -> Non
     Runner(stream.config).run(until_idle=True)
     status, alerts, detail, _ = verdicts(stream)["raw_rows"]
     assert (status, alerts) == ("broken", False)
-    assert "no raw rows of the reference of model 'fraud' version 1 are kept" in detail
+    assert "no raw rows of the reference of model 'fraud' version 1 are stored" in detail

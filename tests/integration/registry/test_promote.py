@@ -317,7 +317,7 @@ def test_a_quarantined_version_is_never_promoted(registered: Registered) -> None
     forced = ("promote", MODEL, "2", "--force", "--reason", "I know better")
     assert "has been quarantined since" in refused(registered, *forced)
     assert registered.alias() == 1
-    assert "no quarantine" in refused(registered, "reinstate", MODEL, "3", "--reason", "x")
+    assert "is not quarantined" in refused(registered, "reinstate", MODEL, "3", "--reason", "x")
     registered.json("reinstate", MODEL, "2", "--reason", "tried by hand")
     assert registered.json(*forced)["kind"] == "promoted"
     events = registered.json("history", MODEL)["events"]
@@ -463,7 +463,7 @@ def test_canaries(registered: Registered) -> None:
     tag = registered.client.get_registered_model(registered.name).tags["driftline.canary"]
     assert json.loads(tag) == canary
     assert registered.json("canary", MODEL)["canary"] == canary
-    assert "gives 5 % to version 2" in refused(registered, "challenge", MODEL, "3")
+    assert "sends 5 % of events to version 2" in refused(registered, "challenge", MODEL, "3")
     assert "gets 5 % since" in registered.run("canary", MODEL).output
     assert registered.json("canary", MODEL, "stop")["canary"] is None
     assert registered.json("canary", MODEL)["canary"] is None

@@ -399,4 +399,4 @@ def test_the_commands(stack: Stack, name: str, saved: Path, tmp_path: Path) -> N
     listed = CliRunner().invoke(models, ["list", "--name", name, *common, "--json"])
     assert json.loads(listed.stdout) == version
     absent = CliRunner().invoke(models, [*arguments, "--exclude", "nothing", *common])
-    assert str(absent.exception).startswith("the reference has no column 'nothing' (there: x, k")
+    assert str(absent.exception).startswith("the reference has no column 'nothing' to exclude (")

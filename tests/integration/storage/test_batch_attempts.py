@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from driftline.storage.connection import connect
+from driftline.storage.forget import forget
 from driftline.storage.log.batch_attempts import BatchAttempts, attempts_at
-from driftline.storage.log.forget import forget
 
 MODEL = "fraud"
 

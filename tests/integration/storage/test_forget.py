@@ -5,7 +5,7 @@ from typing import Any
 
 from driftline.audit import audit
 from driftline.storage.connection import connect
-from driftline.storage.log.forget import forget
+from driftline.storage.forget import forget
 from driftline.streaming.flink.checkpoints import checkpoint_folder, discard_forgotten, newest
 from tests.unit.streaming.flink.test_checkpoints import checkpoint
 

@@ -16,8 +16,8 @@ from driftline.records import POSITION
 from driftline.services.stack import Stack
 from driftline.storage import blockers, locks
 from driftline.storage.connection import Connection, connect
+from driftline.storage.forget import forget
 from driftline.storage.log import compaction
-from driftline.storage.log.forget import forget
 from driftline.storage.log.ledger import Ledger
 from driftline.storage.profiles import profile_rows
 from driftline.storage.reconnect import TRANSIENT

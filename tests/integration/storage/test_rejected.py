@@ -80,7 +80,7 @@ def test_whole_numbers_are_sent_again_exactly(world: Any) -> None:
 def test_more_than_one_transaction_and_messages_without_a_value(
     fed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rejected, "_AT_ONCE", 1)
+    monkeypatch.setattr(rejected, "_REPLAY_BATCH", 1)
     fed.sql("UPDATE driftline.rejected SET payload = NULL WHERE kafka_offset = 8")
     assert rejected.replay(fed.config, MODEL, again=True) == Replayed(2, 1)
     assert find(fed, Filter(replayed=False)) == [8]

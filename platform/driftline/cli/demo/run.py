@@ -28,7 +28,7 @@ from driftline.registry.register import Training, register
 from driftline.registry.versions import Version
 from driftline.services.stack import Stack
 from driftline.storage.connection import connect
-from driftline.storage.log.forget import forget
+from driftline.storage.forget import forget
 from driftline.storage.tables.schema import migrate
 from driftline.streaming.flink.check import check_ready
 from driftline.streaming.flink.supervise import Supervisor

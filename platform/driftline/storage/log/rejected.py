@@ -1,4 +1,4 @@
-"""Rejected messages: stored completely, so that they can be inspected and sent again."""
+"""Lists rejected messages and sends them again; `Ledger.store_rejects` stores them completely."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

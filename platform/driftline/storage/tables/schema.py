@@ -19,7 +19,7 @@ from driftline.config import Config, Postgres
 from driftline.errors import SchemaError
 from driftline.storage import blockers
 from driftline.storage.connection import Connection, driver, engine
-from driftline.storage.tables import grants, prediction_table, retention, shadow_table
+from driftline.storage.tables import grants, prediction_table, row_retention, shadow_table
 
 # How long to wait for another migration.
 _MIGRATION_TIMEOUT = timedelta(minutes=10)
@@ -61,7 +61,7 @@ def migrate(
         for model, features in (models or {}).items():
             prediction_table.declare(connection, model, features, widen=widen)
             shadow_table.declare(connection, model)
-        retention.apply(raw, config.storage)
+        row_retention.apply(raw, config.storage)
 
 
 def declare(config: Config, model: str, features: pa.Schema, *, widen: bool = False) -> None:
@@ -84,7 +84,7 @@ def declare(config: Config, model: str, features: pa.Schema, *, widen: bool = Fa
     with _transaction(postgres) as connection:
         prediction_table.declare(connection, model, features, widen=widen)
         shadow_table.declare(connection, model)
-        retention.apply(driver(connection), config.storage)
+        row_retention.apply(driver(connection), config.storage)
 
 
 def expire(config: Config) -> list[str]:
@@ -100,7 +100,7 @@ def expire(config: Config) -> list[str]:
     if config.storage.keep_rows is None:
         return []
     with _transaction(config.local_postgres()) as connection:
-        return retention.expire(driver(connection), config.storage)
+        return row_retention.expire(driver(connection), config.storage)
 
 
 def check(connection: Connection, model: str, features: pa.Schema) -> None:

@@ -10,7 +10,7 @@ from driftline.config import Config
 from driftline.errors import ConfigError
 from driftline.private_files import private_folder, write_private
 from driftline.storage.connection import connect
-from driftline.storage.log.forget import forget_count
+from driftline.storage.forget import forget_count
 
 _FORGOTTEN = "forgotten"  # file with the number of `forget` calls before these checkpoints
 

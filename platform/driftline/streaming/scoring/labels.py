@@ -1,4 +1,4 @@
-"""Stores labels from their topic exactly once, with the same ledger as events."""
+"""Decodes labels and stores them exactly once, with the same ledger as events."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from driftline.names import EVENT_ID, EVENT_TIME
 from driftline.records import POSITION
 from driftline.storage.log.labels import LabelBatch, LabelWriter
 from driftline.storage.reconnect import Reconnecting
-from driftline.streaming.scoring.decode import JsonDecoder
+from driftline.streaming.scoring.decode import DECODERS
 from driftline.streaming.scoring.rejects import Rejects
 
 LABEL = "label"
@@ -30,7 +30,8 @@ class LabelLog:
         labels = config.model(name).labels
         if labels is None:
             raise ConfigError(f"model {name!r} has no labels section: add one to driftline.yaml")
-        self._decode = JsonDecoder(as_input(labels))
+        settings = as_input(labels)
+        self._decode = DECODERS[settings.decoder](settings)
         topic = labels.topic
         self._writer = Reconnecting(
             config.local_postgres(), lambda connection: LabelWriter(connection, name, topic)

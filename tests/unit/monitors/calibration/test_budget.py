@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from driftline.config import Model
-from driftline.config.monitors import CHECKED, Monitors
+from driftline.config.monitors import MONITOR_NAMES, Monitors
 from driftline.monitors.calibration import budget, sequential
 from driftline.monitors.calibration.budget import HypothesisTest
 from driftline.monitors.columns.catalogue import MONITORS
@@ -110,7 +110,7 @@ def test_labels_take_their_share_from_the_columns() -> None:
 
 
 def test_every_monitor_with_a_level_can_be_configured() -> None:
-    assert set(CHECKED) == {*MONITORS, sequential.NAME, version_against_version.NAME}
+    assert set(MONITOR_NAMES) == {*MONITORS, sequential.NAME, version_against_version.NAME}
     with pytest.raises(ValidationError, match=r"unknown monitor .kolmogorov.*kolmogorov_smirnov"):
         Monitors.model_validate({"checks": {"kolmogorov": {}}})
 

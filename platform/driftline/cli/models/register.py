@@ -1,4 +1,4 @@
-"""`driftline models …`; heavy imports stay in the functions, so that `--help` is instant."""
+"""`driftline models register | list`; heavy imports stay in the functions."""
 
 import json
 from dataclasses import asdict
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Column, Table
 
-from driftline.cli import model_promotion, model_roles, model_versions
 from driftline.cli.console import console
 from driftline.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath
 from driftline.errors import RegistryError
@@ -16,26 +15,7 @@ from driftline.errors import RegistryError
 if TYPE_CHECKING:
     from driftline.registry.versions import Version
 
-models = typer.Typer(
-    help="Register, promote, roll back and compare model versions.", no_args_is_help=True
-)
 
-for command in (
-    model_promotion.promote,
-    model_promotion.rollback,
-    model_promotion.history,
-    model_versions.compare,
-    model_versions.retire,
-    model_versions.reinstate,
-    model_roles.shadow,
-    model_roles.challenge,
-    model_roles.canary,
-):
-    models.command()(command)
-models.command("show")(model_versions.show_version)
-
-
-@models.command()
 def register(
     source: Annotated[
         str,
@@ -101,7 +81,6 @@ def register(
     _print([version], as_json)
 
 
-@models.command("list")
 def list_versions(
     name: Annotated[str | None, typer.Option(help="Only this registered model.")] = None,
     config: ConfigPath = DEFAULT_CONFIG,

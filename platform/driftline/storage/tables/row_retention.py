@@ -1,7 +1,8 @@
-"""Compression and retention, where the server's edition has them.
+"""Compression and retention of rows, where the server's edition has them.
 
 Debian's packages and some managed services run TimescaleDB's Apache-2 edition: it rejects both
 with SQLSTATE 0A000. Old rows then remain uncompressed, and `expire` drops them.
+Verdicts are dropped by `driftline.storage.monitoring.verdicts.expire`.
 """
 
 from datetime import timedelta
