@@ -109,7 +109,7 @@ def beat() -> Panel:
             )
         ),
         "beat",
-        "Age of the last heartbeat",
+        "Last heartbeat",
         "Time since the last heartbeat of any runner. If it grows, start 'driftline monitor'.",
         table("SELECT extract(epoch FROM now() - max(heartbeat_at)) AS age FROM driftline.runner"),
         size=(5, 4),

@@ -157,7 +157,7 @@ def missing(scope: Scope) -> Panel:
     return describe(
         style.figure(stat.Panel()).unit("percentunit").decimals(1),
         "missing now",
-        "Maximum missing values",
+        "Missing values",
         "Largest share of missing or invalid values in a column of the last judged window.",
         table(f"""\
 SELECT max((missing + invalid)::float8 / rows) AS share FROM driftline.window_stat
