@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 labels = typer.Typer(help="Send delayed labels.", no_args_is_help=True)
 
+_KAFKA_TIMEOUT = 5.0  # seconds
+
 NoCheck = Annotated[
     bool, typer.Option("--no-check", help="Send messages even if the job would reject them.")
 ]
@@ -78,13 +80,13 @@ def send(
     section = loaded.model(model).input
     chunks: Callable[[], Iterable[Sequence[bytes]]]
     if generate is not None:
-        now = datetime.now(UTC)
+        now, drifts = datetime.now(UTC), [parse_drift(text, section) for text in drift or ()]
         chunks = lambda: generated(  # noqa: E731 - read twice: to check, then to send
             section,
             generate,
             now - duration(over, "--over"),
             now,
-            drifts=[parse_drift(text, section) for text in drift or ()],
+            drifts=drifts,
             sample=None if like is None else _events(section, like),
             seed=seed if seed is not None else int(now.timestamp() * 1e6),
         )
@@ -188,9 +190,9 @@ def _events(section: "Input", path: Path) -> "pa.Table":
 
 def _existing(config: "Config", topic: str) -> str:
     """The topic, if the broker has it."""
-    from driftline.kafka.model_topics import existing_topics
+    from driftline.kafka.client_settings import topics
 
-    if topic not in existing_topics(config.local_kafka(), [topic]):
+    if topic not in topics(config.local_kafka(), _KAFKA_TIMEOUT):
         raise DriftlineError(f"topic {topic!r} does not exist: run 'driftline topics create'")
     return topic
 

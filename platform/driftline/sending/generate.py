@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -18,7 +18,8 @@ CHUNK = 10_000  # events
 _DRIFT = re.compile(r"(?P<field>\w+)=(?P<change>.*?)(?:@(?P<share>\d+(?:\.\d+)?)%)?")
 _TEXTS = ("a", "b", "c", "d", "e")
 _SHARES = (0.4, 0.25, 0.2, 0.1, 0.05)  # of the texts
-_SCALE = {"epoch_s": 1.0, "epoch_ms": 1e3, "epoch_us": 1e6}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECONDS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def generate(
         columns = {settings.fields[name].key or name: values for name, values in columns.items()}
         columns[settings.event_id] = [f"{prefix}-{first + i}" for i in range(n)]
         columns[settings.event_time] = [
-            _time(start + step * (first + i), settings.time_format) for i in range(n)
+            written_time(start + step * (first + i), settings.time_format) for i in range(n)
         ]
         rows = zip(*columns.values(), strict=True)
         yield [msgspec.json.encode(dict(zip(columns, row, strict=True))) for row in rows]
@@ -172,8 +173,12 @@ def _number(text: str, drift: Drift) -> float:
         ) from None
 
 
-def _time(time: datetime, time_format: str) -> str | float:
+def written_time(time: datetime, time_format: str) -> str | int:
+    """A time as a message of the topic has it.
+
+    >>> written_time(datetime(1970, 1, 1, 0, 1, tzinfo=UTC), "epoch_s")
+    60
+    """
     if time_format == "iso8601":
         return time.isoformat()
-    scaled = round((time - datetime.fromtimestamp(0, time.tzinfo)) / timedelta(microseconds=1))
-    return scaled // round(1e6 / _SCALE[time_format])
+    return (time - _EPOCH) // timedelta(microseconds=_MICROSECONDS[time_format])

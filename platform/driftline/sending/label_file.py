@@ -13,10 +13,8 @@ import pyarrow.parquet
 
 from driftline.config import Labels
 from driftline.errors import DriftlineError
+from driftline.sending.generate import CHUNK, written_time
 
-_CHUNK = 10_000  # labels
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_PER_SECOND = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000}
 _READERS: dict[str, Callable[[Path], pa.Table]] = {
     ".parquet": pyarrow.parquet.read_table,
     ".csv": pyarrow.csv.read_csv,
@@ -60,7 +58,7 @@ def messages(labels: Labels, table: pa.Table, now: datetime) -> Iterator[list[by
     keys = [
         key for key in (labels.event_id, labels.label, labels.time) if key in table.column_names
     ]
-    for batch in table.select(keys).to_batches(_CHUNK):
+    for batch in table.select(keys).to_batches(CHUNK):
         rows = batch.to_pylist()
         for row in rows:
             row[labels.time] = _time(row.get(labels.time, now), labels.time_format)
@@ -72,9 +70,7 @@ def _time(value: Any, time_format: str) -> Any:
     if not isinstance(value, datetime):
         return value
     time = value.replace(tzinfo=UTC) if value.tzinfo is None else value
-    if time_format == "iso8601":
-        return time.isoformat()
-    return round((time - _EPOCH).total_seconds() * _PER_SECOND[time_format])
+    return written_time(time, time_format)
 
 
 def _label(value: Any, kind: str) -> Any:

@@ -10,11 +10,11 @@ import numpy as np
 from driftline.config import Input, Kafka
 from driftline.errors import DriftlineError
 from driftline.kafka.produce import Sender
+from driftline.sending.generate import CHUNK
 from driftline.streaming.scoring.decode import DECODERS
 from driftline.streaming.scoring.rejects import Rejects
 from driftline.wording import counted
 
-CHUNK = 10_000  # messages
 _SHOWN = 3  # rejected messages in an error
 _TICK = 0.1  # seconds between two portions of a stream with a rate
 
